@@ -1,0 +1,36 @@
+//! Places in what the user wrote.
+
+use std::ops::{Deref, Range};
+
+/// A place in the experiment file or in a `--set` argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// 0: the file; `n`: the n-th `--set` argument, from 1.
+    pub source: usize,
+    /// Bytes of that source's text.
+    pub range: Range<usize>,
+}
+
+/// A value and where it was written; `span` is `None` for a default.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub span: Option<Span>,
+}
+
+impl<T> Located<T> {
+    /// A value that nobody wrote.
+    pub fn default_value(value: T) -> Self {
+        Self { value, span: None }
+    }
+}
+
+impl<T> Deref for Located<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}

@@ -1,0 +1,2 @@
+//! The training kernel (under construction).
+fn main() {}

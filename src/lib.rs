@@ -1,0 +1,21 @@
+//! tinyrun: compress a BERT into a TinyBERT from one declarative file.
+//!
+//! This library is everything that does not need libtorch: it is linked into both
+//! programs, the runner (`tinyrun`) and the training kernel (`tinyrun-kernel`).
+//! The rooms depend on each other downwards only:
+//!
+//! ```text
+//! cli -> stage, plan, report -> experiment, runs -> job, data, metrics, model
+//! kernel (its own program)   -> job, data, metrics, model
+//! ```
+
+pub mod cli;
+pub mod data;
+pub mod experiment;
+pub mod job;
+pub mod metrics;
+pub mod model;
+pub mod plan;
+pub mod report;
+pub mod runs;
+pub mod stage;

@@ -1,0 +1,7 @@
+//! The runner. See [`tinyrun::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tinyrun::cli::main()
+}

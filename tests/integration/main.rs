@@ -1,0 +1,1 @@
+//! Rules of the whole program (under construction).
