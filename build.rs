@@ -1,9 +1,71 @@
-//! Gives the kernel the run-time path of libtorch, and nothing to the runner.
+//! Builds what only the kernel has: the fused optimizer step in C++, and the place where
+//! libtorch is found at run time. The runner and the library get nothing, so that the runner
+//! never loads libtorch; without the feature `kernel` nothing is done at all.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+const KERNEL: &str = "tinyrun-kernel";
+const OPTIMIZER_STEP: &str = "src/kernel/optimizer_step.cpp";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // Set by torch-sys, which found libtorch through LIBTORCH or LIBTORCH_USE_PYTORCH.
-    if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
-        println!("cargo:rustc-link-arg-bin=tinyrun-kernel=-Wl,-rpath,{lib}");
+    if env::var_os("CARGO_FEATURE_KERNEL").is_none() {
+        return;
     }
+    // Set by torch-sys, which found libtorch through LIBTORCH or LIBTORCH_USE_PYTORCH.
+    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    let libtorch = env::var_os("DEP_TCH_LIBTORCH_LIB").map(|lib| real_folder(Path::new(&lib)));
+    if let Some(lib) = &libtorch {
+        // RPATH, not RUNPATH: a libtorch of another version in LD_LIBRARY_PATH must not get in
+        // before the one this was built with.
+        for argument in [
+            "-Wl,--disable-new-dtags".to_owned(),
+            format!("-Wl,-rpath,{}", lib.display()),
+        ] {
+            link(&argument);
+        }
+    }
+    optimizer_step(libtorch.as_deref());
+}
+
+/// The folder libtorch's files are in, links followed: libtorch_cpu.so looks for its own
+/// libraries relative to the folder it is loaded from.
+fn real_folder(lib: &Path) -> PathBuf {
+    lib.join("libtorch_cpu.so")
+        .canonicalize()
+        .ok()
+        .and_then(|file| file.parent().map(Path::to_path_buf))
+        .unwrap_or_else(|| lib.to_path_buf())
+}
+
+/// Compiles the optimizer step and links it into the kernel alone.
+fn optimizer_step(libtorch: Option<&Path>) {
+    println!("cargo:rerun-if-changed={OPTIMIZER_STEP}");
+    if !Path::new(OPTIMIZER_STEP).exists() {
+        return;
+    }
+    let archive = "tinyrun_optimizer_step";
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        // A debug build trains with it too.
+        .opt_level(3)
+        .flag("-fopenmp")
+        .file(OPTIMIZER_STEP)
+        // Printed by hand below: cargo would give the archive to the library, and so to the runner.
+        .cargo_metadata(false)
+        .compile(archive);
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    link(&out.join(format!("lib{archive}.a")).display().to_string());
+    // libtorch's own OpenMP where it brings one: two in a process would each start their threads.
+    match libtorch.map(|lib| lib.join("libgomp.so.1")) {
+        Some(gomp) if gomp.exists() => link(&gomp.display().to_string()),
+        _ => link("-lgomp"),
+    }
+    link("-lstdc++");
+}
+
+fn link(argument: &str) {
+    println!("cargo:rustc-link-arg-bin={KERNEL}={argument}");
 }
