@@ -4,3 +4,10 @@
 //! runs; the kernel turns the bytes into tensors.
 
 pub mod config;
+mod error;
+pub mod names;
+mod pickle;
+pub mod weights;
+
+pub use error::ModelError;
+pub use weights::{Dtype, Tensor, Weights};
