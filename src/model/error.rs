@@ -78,7 +78,7 @@ pub enum ModelError {
         /// What does not fit.
         reason: String,
     },
-    /// A `pytorch_model.bin` from before PyTorch 1.6, or no `PyTorch` file at all.
+    /// A `pytorch_model.bin` from before `PyTorch` 1.6, or no `PyTorch` file at all.
     #[error("`{}` is not a zip archive as PyTorch 1.6 and later write it", path.display())]
     OldFormat {
         /// The file.
