@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::experiment::{Experiment, Origin, StageName};
+use crate::experiment::{Experiment, Located, Origin, StageName};
 
 /// A stage and what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,15 +98,18 @@ fn node(experiment: &Experiment, stage: StageName) -> Node {
         },
         artifact,
     }));
-    let teacher = match stage {
-        // What is fine-tuned, and whose tokenizer cuts the text.
-        StageName::DataPrep | StageName::CorpusPrep | StageName::Finetune => Some(Origin::Folder(
-            experiment.teacher.model.value.clone(),
-        )),
-        _ => experiment.teacher_of(stage).map(|origin| origin.value),
+    let raw = Some(Origin::Folder(experiment.teacher.model.value.clone()));
+    let value = |origin: Option<Located<Origin>>| origin.map(|origin| origin.value);
+    let models = match stage {
+        // The teacher's tokenizer cuts the text.
+        StageName::DataPrep | StageName::CorpusPrep => [("tokenizer", raw), ("student", None)],
+        StageName::Finetune => [("teacher", raw), ("student", None)],
+        _ => [
+            ("teacher", value(experiment.teacher_of(stage))),
+            ("student", value(experiment.student_of(stage))),
+        ],
     };
-    let student = experiment.student_of(stage).map(|origin| origin.value);
-    for (role, origin) in [("teacher", teacher), ("student", student)] {
+    for (role, origin) in models {
         match origin {
             Some(Origin::Stage(from)) => node.takes.push(Take {
                 role,
@@ -153,11 +156,15 @@ mod tests {
         let order: Vec<StageName> = nodes.iter().map(|node| node.stage).collect();
         assert_eq!(order, StageName::ALL);
         let expected: [(StageName, &[&str]); 7] = [
-            (StageName::DataPrep, &["teacher: teacher/"]),
-            (StageName::CorpusPrep, &["teacher: teacher/"]),
+            (StageName::DataPrep, &["tokenizer: teacher/"]),
+            (StageName::CorpusPrep, &["tokenizer: teacher/"]),
             (
                 StageName::Finetune,
-                &["train: data-prep/train", "dev: data-prep/dev", "teacher: teacher/"],
+                &[
+                    "train: data-prep/train",
+                    "dev: data-prep/dev",
+                    "teacher: teacher/",
+                ],
             ),
             (
                 StageName::GeneralDistill,
@@ -201,7 +208,11 @@ mod tests {
              [stages.td-phase2]\nstudent = \"student\"\n",
         );
         let order: Vec<StageName> = nodes.iter().map(|node| node.stage).collect();
-        let expected = [StageName::DataPrep, StageName::TdPhase2, StageName::TdPhase1];
+        let expected = [
+            StageName::DataPrep,
+            StageName::TdPhase2,
+            StageName::TdPhase1,
+        ];
         assert_eq!(order, expected);
         assert_eq!(
             taken(&nodes, StageName::TdPhase2),

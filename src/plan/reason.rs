@@ -133,7 +133,10 @@ impl fmt::Display for StaleReason {
                 write!(f, "`{role}` is taken from elsewhere: {old} -> {new}")
             }
             Self::SemanticsChanged { old, new } => {
-                write!(f, "this tinyrun does it differently: version {old} -> {new}")
+                write!(
+                    f,
+                    "this tinyrun does it differently: version {old} -> {new}"
+                )
             }
             Self::Forced => f.write_str("forced"),
             Self::ArtifactMissing { file } => write!(f, "`{file}` of its result is missing"),
