@@ -205,7 +205,7 @@ mod tests {
     fn a_stage_that_another_names_runs_before_it() {
         let nodes = nodes(
             "[student]\nmodel = \"student\"\n[stages.td-phase1]\nstudent = \"td-phase2\"\n\
-             [stages.td-phase2]\nstudent = \"student\"\n",
+             [stages.td-phase2]\nstudent = \"./student\"\n",
         );
         let order: Vec<StageName> = nodes.iter().map(|node| node.stage).collect();
         let expected = [
@@ -220,7 +220,7 @@ mod tests {
                 "train: data-prep/train",
                 "dev: data-prep/dev",
                 "teacher: teacher/",
-                "student: student/"
+                "student: ./student/"
             ]
         );
     }

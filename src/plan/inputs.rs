@@ -10,7 +10,7 @@ use super::graph::Node;
 use crate::experiment::{
     Experiment, Fault, Located, Models, Origin, Span, StageName, check_models,
 };
-use crate::model::{BertConfig, ModelError, TOKENIZER_FILES, load_model};
+use crate::model::{BertConfig, TOKENIZER_FILES, load_model};
 use crate::runs::Layout;
 
 /// An input file.
@@ -167,30 +167,17 @@ impl Finder<'_> {
     }
 
     fn expand(&mut self, pattern: &Located<String>) -> Vec<InputFile> {
-        let mut fault = |fault: Fault| self.faults.push(fault);
         let at = |message: String| Fault::new(message, pattern.span.clone());
-        if !pattern.contains(['*', '?', '[']) {
-            let path = self.layout.root().join(&**pattern);
-            let name = path.file_name().and_then(|name| name.to_str());
-            match (fs::metadata(&path), name) {
-                (Ok(metadata), Some(name)) if metadata.is_file() => {
-                    let name = name.to_owned();
-                    return vec![InputFile { name, path }];
-                }
-                (Ok(_), _) => fault(at(format!("`{}` is not a file", **pattern))),
-                (Err(error), _) => fault(no_file(at, pattern, &error, self.layout.root())),
-            }
-            return Vec::new();
-        }
+        let Some(wildcard) = pattern.find(['*', '?', '[']) else {
+            return self.plain_file(pattern).into_iter().collect();
+        };
         // The fixed part: the folders before the first one with a wildcard.
-        let wildcard = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
         let fixed = pattern[..wildcard].rfind('/').map_or(0, |slash| slash + 1);
         let base = self.layout.root().join(&pattern[..fixed]);
-        let full = format!(
-            "{}/{}",
-            glob::Pattern::escape(&base.to_string_lossy()),
-            &pattern[fixed..]
-        );
+        let full = Path::new(&glob::Pattern::escape(&base.to_string_lossy()))
+            .join(&pattern[fixed..])
+            .to_string_lossy()
+            .into_owned();
         let options = glob::MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
@@ -199,7 +186,8 @@ impl Finder<'_> {
         let paths = match glob::glob_with(&full, options) {
             Ok(paths) => paths,
             Err(error) => {
-                fault(at(format!("`{}` is no glob: {}", **pattern, error.msg)));
+                self.faults
+                    .push(at(format!("`{}` is no glob: {}", **pattern, error.msg)));
                 return Vec::new();
             }
         };
@@ -209,7 +197,8 @@ impl Finder<'_> {
             let path = match path {
                 Ok(path) => path,
                 Err(error) => {
-                    fault(at(format!("cannot list `{}`", error.path().display())));
+                    let message = format!("cannot list `{}`", error.path().display());
+                    self.faults.push(at(message));
                     continue;
                 }
             };
@@ -223,21 +212,39 @@ impl Finder<'_> {
                     name: name.to_owned(),
                     path: path.clone(),
                 }),
-                None => fault(at(format!(
+                None => self.faults.push(at(format!(
                     "the name of `{}` is not valid UTF-8",
                     path.display()
                 ))),
             }
         }
         if files.is_empty() {
-            let place = self.layout.root().display().to_string();
-            fault(
-                at(format!("`{}` matches no file", **pattern))
-                    .with_note(format!("paths are relative to `{place}`")),
-            );
+            let fault = at(format!("`{}` matches no file", **pattern));
+            self.faults.push(fault.with_note(self.relative_to()));
         }
         files.sort_unstable_by(|left, right| left.name.cmp(&right.name));
         files
+    }
+
+    fn plain_file(&mut self, written: &Located<String>) -> Option<InputFile> {
+        let at = |message: String| Fault::new(message, written.span.clone());
+        let path = self.layout.root().join(&**written);
+        let fault = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {
+                if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+                    let name = name.to_owned();
+                    return Some(InputFile { name, path });
+                }
+                at(format!("`{}` is not a file", **written))
+            }
+            Ok(_) => at(format!("`{}` is not a file", **written)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                at(format!("`{}` does not exist", **written)).with_note(self.relative_to())
+            }
+            Err(error) => at(format!("cannot read `{}`: {error}", **written)),
+        };
+        self.faults.push(fault);
+        None
     }
 
     /// Every model folder that a stage reads.
@@ -267,28 +274,29 @@ impl Finder<'_> {
         }
         let mut folders = BTreeMap::new();
         for (name, span) in named {
-            match self.folder(&name, span) {
-                Ok(folder) => {
-                    folders.insert(name, folder);
-                }
-                Err(fault) => self.faults.push(fault),
+            if let Some(folder) = self.folder(&name, span.as_ref()) {
+                folders.insert(name, folder);
             }
         }
         folders
     }
 
-    fn folder(&self, name: &str, span: Option<Span>) -> Result<ModelFolder, Fault> {
+    fn folder(&mut self, name: &str, span: Option<&Span>) -> Option<ModelFolder> {
+        let fault = |message: String| Fault::new(message, span.cloned());
         let path = self.layout.root().join(name);
         if !path.is_dir() {
-            let root = self.layout.root().display();
-            let message = format!("model folder `{name}` does not exist");
-            return Err(
-                Fault::new(message, span).with_note(format!("paths are relative to `{root}`"))
-            );
+            let fault = fault(format!("model folder `{name}` does not exist"));
+            self.faults.push(fault.with_note(self.relative_to()));
+            return None;
         }
-        let model = load_model(&path).map_err(|error: ModelError| {
-            Fault::new(error.to_string(), span.clone()).with_hint(error.hint())
-        })?;
+        let model = match load_model(&path) {
+            Ok(model) => model,
+            Err(error) => {
+                self.faults
+                    .push(fault(error.to_string()).with_hint(error.hint()));
+                return None;
+            }
+        };
         let weights = WEIGHTS.into_iter().find(|name| path.join(name).is_file());
         let others = TOKENIZER_FILES.into_iter().chain([CONFIG, PROJECTION]);
         let files: Vec<InputFile> = others
@@ -303,16 +311,26 @@ impl Finder<'_> {
             .iter()
             .any(|file| matches!(file.name.as_str(), "tokenizer.json" | "vocab.txt"));
         if !has_tokenizer {
-            let message =
-                format!("model folder `{name}` holds neither `tokenizer.json` nor `vocab.txt`");
-            return Err(Fault::new(message, span));
+            self.faults.push(fault(format!(
+                "model folder `{name}` holds neither `tokenizer.json` nor `vocab.txt`"
+            )));
+            return None;
         }
-        Ok(ModelFolder {
+        Some(ModelFolder {
             path,
             files,
             has_classifier: model.has_classifier(),
             config: model.config,
         })
+    }
+
+    fn relative_to(&self) -> String {
+        let root = self.layout.root();
+        if root.as_os_str().is_empty() {
+            "paths are relative to the current folder".to_owned()
+        } else {
+            format!("paths are relative to `{}`", root.display())
+        }
     }
 
     /// A model whose answers are read must have been taught to give some.
@@ -364,14 +382,5 @@ impl Finder<'_> {
                 }
             }
         }
-    }
-}
-
-fn no_file(at: impl Fn(String) -> Fault, pattern: &str, error: &io::Error, root: &Path) -> Fault {
-    if error.kind() == io::ErrorKind::NotFound {
-        at(format!("`{pattern}` does not exist"))
-            .with_note(format!("paths are relative to `{}`", root.display()))
-    } else {
-        at(format!("cannot read `{pattern}`: {error}"))
     }
 }

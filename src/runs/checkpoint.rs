@@ -1,7 +1,6 @@
 //! What the kernel leaves behind to go on from.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -46,24 +45,24 @@ pub fn newest_checkpoint(work: &Path, fingerprint: &Fingerprint) -> Option<Check
         .max_by_key(|checkpoint| checkpoint.step)
 }
 
-/// Removes what is left of checkpoints: a finished stage has no use for them.
+/// Removes from a work folder what a finished stage has no use for: checkpoints, the best
+/// model so far, the kernel's lock, files whose writing was cut off.
 ///
 /// # Errors
 /// [`Error::Write`] if one cannot be removed.
-pub fn remove_checkpoints(work: &Path) -> Result<(), Error> {
+pub fn remove_scaffolding(work: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(work).map_err(Error::read(work))? {
         let path = entry.map_err(Error::read(work))?.path();
-        let is_checkpoint = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with("checkpoint-"));
-        if is_checkpoint {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::write(&path)(error));
-                }
-                _ => {}
-            }
+        let name = path.file_name().and_then(|name| name.to_str());
+        let is_scaffolding = name.is_some_and(|name| {
+            name == "kernel.lock"
+                || ["checkpoint-", "best-", ".tmp-"]
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix))
+                || path.extension().is_some_and(|ending| ending == "partial")
+        });
+        if is_scaffolding && path.is_file() {
+            fs::remove_file(&path).map_err(Error::write(&path))?;
         }
     }
     Ok(())
@@ -111,8 +110,10 @@ mod tests {
             total_steps: 90,
         });
         assert_eq!(newest_checkpoint(folder.path(), &mine), newest);
-        fs::write(folder.path().join("metrics.csv"), "").expect("written");
-        remove_checkpoints(folder.path()).expect("removed");
+        for name in ["metrics.csv", "kernel.lock", "best-00000010.safetensors"] {
+            fs::write(folder.path().join(name), "").expect("written");
+        }
+        remove_scaffolding(folder.path()).expect("removed");
         assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
     }
 }

@@ -23,7 +23,7 @@ impl Layout {
     /// Names in `runs/` that no experiment may have.
     pub const RESERVED: [&str; 2] = ["store", "work"];
 
-    /// The layout below a root.
+    /// The layout below a root; an empty path is the current folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -83,11 +83,5 @@ impl Layout {
     /// Digests of files seen before.
     pub fn digests(&self) -> PathBuf {
         self.runs().join("digests.json")
-    }
-
-    /// A path as the user may type it: relative to the root where it lies below it.
-    pub fn shown(&self, path: &Path) -> String {
-        let path = path.strip_prefix(&self.root).unwrap_or(path);
-        path.display().to_string()
     }
 }

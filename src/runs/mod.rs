@@ -15,7 +15,7 @@ mod memo;
 mod record;
 
 pub use atomic::{create_folder, link_to, publish, remove_folder, write_atomic};
-pub use checkpoint::{Checkpoint, newest_checkpoint, remove_checkpoints};
+pub use checkpoint::{Checkpoint, newest_checkpoint, remove_scaffolding};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
 pub use key::{Fingerprint, Key, Upstream, Value};
