@@ -479,7 +479,9 @@ fn check_rows(file: &File, path: &Path, meta: &StoreMeta) -> Result<(), StoreErr
 
 /// Whether a label names a class, where there are classes.
 fn is_class(label: f32, labels: &[String]) -> bool {
-    labels.is_empty() || label.is_nan() || (0..labels.len()).any(|class| class as f32 == label)
+    labels.is_empty()
+        || label.is_nan()
+        || (label >= 0.0 && label < labels.len() as f32 && label.fract() == 0.0)
 }
 
 fn check_tokens(file: &File, path: &Path, meta: &StoreMeta) -> Result<(), StoreError> {

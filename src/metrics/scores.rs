@@ -3,6 +3,8 @@
 //! A score whose denominator is zero (a class nobody predicted, a constant series, no
 //! example at all) is 0, never NaN, as in scikit-learn: such a model has shown nothing.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 /// Right answers out of all.
@@ -126,9 +128,9 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
-    for tie in order.chunk_by(|&a, &b| values[a] == values[b]) {
+    for tie in order.chunk_by(|&a, &b| values[a].partial_cmp(&values[b]) == Some(Ordering::Equal)) {
         // Ranks first+1 ..= first+len.
-        let rank = first as f64 + (tie.len() as f64 + 1.0) / 2.0;
+        let rank = first as f64 + f64::midpoint(1.0, tie.len() as f64);
         for &index in tie {
             ranks[index] = rank;
         }
