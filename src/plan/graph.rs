@@ -89,14 +89,17 @@ fn node(experiment: &Experiment, stage: StageName) -> Node {
         StageName::Finetune | StageName::TdPhase2 => &["train", "dev"],
         StageName::Eval => &["dev"],
     };
-    node.takes.extend(data.iter().map(|&artifact| Take {
-        role: artifact,
-        from: if artifact == "corpus" {
-            StageName::CorpusPrep
-        } else {
-            StageName::DataPrep
+    node.takes.extend(data.iter().map(|&role| match role {
+        "corpus" => Take {
+            role,
+            from: StageName::CorpusPrep,
+            artifact: "train",
         },
-        artifact,
+        _ => Take {
+            role,
+            from: StageName::DataPrep,
+            artifact: role,
+        },
     }));
     let raw = Some(Origin::Folder(experiment.teacher.model.value.clone()));
     let value = |origin: Option<Located<Origin>>| origin.map(|origin| origin.value);
@@ -168,7 +171,7 @@ mod tests {
             ),
             (
                 StageName::GeneralDistill,
-                &["corpus: corpus-prep/corpus", "teacher: teacher/"],
+                &["corpus: corpus-prep/train", "teacher: teacher/"],
             ),
             (
                 StageName::TdPhase1,

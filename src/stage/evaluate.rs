@@ -111,5 +111,7 @@ fn table(experiment: &Experiment, record: &Record) -> Result<Vec<u8>, csv::Error
             ])?;
         }
     }
-    table.into_inner().map_err(|error| error.into_error().into())
+    table
+        .into_inner()
+        .map_err(|error| error.into_error().into())
 }

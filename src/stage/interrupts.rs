@@ -12,8 +12,8 @@ use signal_hook::iterator::Signals;
 const INTERRUPTED: i32 = 130;
 
 /// Counts requests to stop. While nobody holds them, one ends the program on the spot:
-/// planning and preparing leave nothing behind that could be taken for whole. While a
-/// kernel runs they are held, so that it can write its checkpoint first.
+/// planning leaves nothing behind that could be taken for whole. While a stage runs they
+/// are held, so that a kernel can write its checkpoint first.
 #[derive(Debug, Default)]
 pub struct Interrupts {
     shared: Arc<Shared>,
@@ -22,6 +22,7 @@ pub struct Interrupts {
 #[derive(Debug, Default)]
 struct Shared {
     count: AtomicUsize,
+    asked: AtomicBool,
     held: AtomicBool,
 }
 
@@ -44,6 +45,7 @@ impl Interrupts {
             .name("interrupts".to_owned())
             .spawn(move || {
                 for _ in signals.forever() {
+                    shared.asked.store(true, Ordering::SeqCst);
                     shared.count.fetch_add(1, Ordering::SeqCst);
                     if !shared.held.load(Ordering::SeqCst) {
                         std::process::exit(INTERRUPTED);
@@ -58,7 +60,12 @@ impl Interrupts {
         self.shared.count.load(Ordering::SeqCst)
     }
 
-    /// Holds them: whoever calls this asks for [`Self::count`].
+    /// Whether there was one.
+    pub fn asked(&self) -> &AtomicBool {
+        &self.shared.asked
+    }
+
+    /// Holds them: whoever calls this asks for [`Self::count`] or [`Self::asked`].
     pub fn hold(&self) -> Held<'_> {
         self.shared.held.store(true, Ordering::SeqCst);
         Held { interrupts: self }

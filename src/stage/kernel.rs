@@ -144,7 +144,14 @@ impl Kernel {
                 _ => {}
             }
         };
-        follow(&events, &child.0, interrupts, &mut supervise, stopping, &mut quit);
+        follow(
+            &events,
+            &child.0,
+            interrupts,
+            &mut supervise,
+            stopping,
+            &mut quit,
+        );
         let status = child.0.wait().map_err(|source| self.cannot_start(source))?;
         drop(stdin);
         drop(held);
@@ -192,7 +199,11 @@ fn follow(
         }
         let count = interrupts.count();
         if count > passed_on {
-            let signal = if count == 1 { Signal::TERM } else { Signal::KILL };
+            let signal = if count == 1 {
+                Signal::TERM
+            } else {
+                Signal::KILL
+            };
             // It may just have ended by itself.
             let _ = kill_process(Pid::from_child(child), signal);
             if passed_on == 0 {
