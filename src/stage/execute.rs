@@ -82,7 +82,7 @@ struct Yield {
 /// that one's. The flag says whether this process did it.
 pub(super) fn execute(
     node: &Node,
-    planned: &Planned,
+    plan: &Planned,
     key: &Key,
     done: &BTreeMap<StageName, Record>,
     planner: &mut Planner<'_>,
@@ -106,7 +106,7 @@ pub(super) fn execute(
         hands.observer.notice(&Notice::Fresh { stage });
         return Ok((record, false));
     }
-    let (reasons, resumed): (&[_], _) = match &planned.status {
+    let (reasons, resumed): (&[_], _) = match &plan.status {
         Status::Stale(reasons) => (reasons, None),
         Status::Resumable(checkpoint) => (&[], Some(*checkpoint)),
         Status::Fresh(_) | Status::Waits { .. } => (&[], None),

@@ -14,6 +14,7 @@ mod prep;
 mod train;
 
 pub use error::StageError;
+pub(crate) use evaluate::speed_up;
 pub use evaluate::write_results;
 pub use interrupts::Interrupts;
 pub use kernel::{Kernel, KernelError};

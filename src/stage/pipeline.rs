@@ -84,8 +84,8 @@ impl Pipeline<'_> {
         };
         for node in self.selected() {
             let stage = node.stage;
-            let planned = planner.plan(node, &done)?;
-            let (record, ran) = match (&planned.status, &planned.key) {
+            let plan = planner.plan(node, &done)?;
+            let (record, ran) = match (&plan.status, &plan.key) {
                 (Status::Fresh(record), _) => {
                     observer.notice(&Notice::Fresh { stage });
                     ((**record).clone(), false)
@@ -96,7 +96,7 @@ impl Pipeline<'_> {
                         interrupts,
                         observer: &mut *observer,
                     };
-                    let result = execute(node, &planned, key, &done, &mut planner, &mut hands);
+                    let result = execute(node, &plan, key, &done, &mut planner, &mut hands);
                     // What was learnt of the inputs is worth keeping however it ended.
                     let saved = planner.digester.save();
                     let result = result?;

@@ -11,6 +11,7 @@ use crate::data::{
 };
 use crate::experiment::{self, LongLines, StageName, Task, TaskName};
 use crate::plan::InputFile;
+use crate::report::count;
 use crate::runs::Summary;
 
 /// Does data-prep or corpus-prep into the stage's work folder.
@@ -154,26 +155,3 @@ fn line(report: &PrepReport) -> String {
     parts.join(", ")
 }
 
-/// A number with its thousands set apart.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::count;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        let shown = [0, 999, 1000, 22_713_216].map(count);
-        assert_eq!(shown, ["0", "999", "1,000", "22,713,216"]);
-    }
-}
