@@ -1,1 +1,3 @@
-//! (under construction)
+//! What a person sees.
+
+pub mod diagnostic;
