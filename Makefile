@@ -25,7 +25,7 @@ setup: libtorch build demo ## fetch libtorch and the demo, build
 
 .PHONY: build
 build: libtorch ## build runner and kernel, optimised (target/release)
-	@scripts/prerequisites cargo compiler crates
+	@scripts/prerequisites cargo $(if $(wildcard $(TINYRUN)-kernel),,compiler) crates
 	@cargo build --release --locked
 
 .PHONY: run
@@ -66,7 +66,7 @@ libtorch:
 endif
 
 .libtorch/pinned: scripts/fetch_libtorch
-	@scripts/prerequisites python
+	@scripts/prerequisites cargo compiler venv
 	@scripts/fetch_libtorch
 	@touch $@
 
@@ -74,16 +74,18 @@ endif
 demo: $(MODEL) $(REVIEWS) ## fetch the demo's model and data (models/, data/reviews)
 
 $(MODEL) $(REVIEWS):
-	@scripts/prerequisites python
+	@scripts/prerequisites venv
 	@scripts/fetch_demo
 
 .PHONY: glue
 glue: ## GLUE tables into data/glue: GLUE_DIR=path links a folder, else they are downloaded
-	@$(if $(GLUE_DIR),,scripts/prerequisites python &&) scripts/fetch_glue "$(GLUE_DIR)"
+	@scripts/prerequisites python
+	@scripts/fetch_glue "$(GLUE_DIR)" $(TASKS)
 
 .PHONY: corpus
-corpus: ## text of general distillation into data/corpus: CORPUS=path to .txt, .txt.xz or a folder
-	@scripts/link_corpus "$(CORPUS)"
+corpus: ## text of general distillation into data/corpus: CORPUS=path, .txt, .txt.xz or a folder
+	@scripts/prerequisites python
+	@scripts/place_corpus "$(CORPUS)"
 
 .PHONY: clean
 clean: ## remove what was built; data, models, runs and libtorch stay
