@@ -12,7 +12,10 @@ pub struct Span {
 }
 
 /// A value and where it was written; `span` is `None` for a default.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Two are equal when their values are: a key that is moved, or spelled out with its
+/// default, leaves an experiment the same.
+#[derive(Debug, Clone)]
 pub struct Located<T> {
     /// The value.
     pub value: T,
@@ -24,6 +27,20 @@ impl<T> Located<T> {
     /// A value that nobody wrote.
     pub fn default_value(value: T) -> Self {
         Self { value, span: None }
+    }
+
+    /// The same place with another value.
+    pub(super) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Located<U> {
+        Located {
+            value: convert(self.value),
+            span: self.span,
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Located<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
     }
 }
 

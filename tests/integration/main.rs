@@ -1,1 +1,3 @@
 //! Rules of the whole program (under construction).
+
+mod experiments;
