@@ -14,7 +14,6 @@ fn main() {
         return;
     }
     // Set by torch-sys, which found libtorch through LIBTORCH or LIBTORCH_USE_PYTORCH.
-    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     let libtorch = env::var_os("DEP_TCH_LIBTORCH_LIB").map(|lib| real_folder(Path::new(&lib)));
     if let Some(lib) = &libtorch {
         // RPATH, not RUNPATH: a libtorch of another version in LD_LIBRARY_PATH must not get in
@@ -41,10 +40,10 @@ fn real_folder(lib: &Path) -> PathBuf {
 
 /// Compiles the optimizer step and links it into the kernel alone.
 fn optimizer_step(libtorch: Option<&Path>) {
-    println!("cargo:rerun-if-changed={OPTIMIZER_STEP}");
     if !Path::new(OPTIMIZER_STEP).exists() {
         return;
     }
+    println!("cargo:rerun-if-changed={OPTIMIZER_STEP}");
     let archive = "tinyrun_optimizer_step";
     cc::Build::new()
         .cpp(true)

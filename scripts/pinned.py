@@ -1,6 +1,6 @@
 """Fetches pinned files with pip, checks their SHA-256, and puts them in place whole or not at all.
 
-Shared by `fetch_libtorch` and `fetch_demo`. Standard library only, Python 3.8 or newer.
+Shared by the fetch scripts beside it. Standard library only, Python 3.8 or newer.
 
 pip is asked, and not an address, because it knows the user's index, proxy and certificates. It
 runs in a private environment (`.venv/`), so nothing is installed anywhere else, and nothing that
@@ -134,7 +134,9 @@ def staging(name: str):
 def replace(ready: Path, target: Path) -> None:
     """Moves a finished file or folder to its place, over an outdated one."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_dir() and not target.is_symlink():
+    if target.is_symlink():
+        target.unlink()
+    elif target.is_dir():
         shutil.rmtree(target)
     os.replace(ready, target)
 
@@ -193,19 +195,20 @@ def wheels(pins: list[Pin], folder: Path, options: tuple[str, ...] = ()) -> list
     shutil.rmtree(temporary, ignore_errors=True)
     if done.returncode != 0:
         raise pip_fault(", ".join(pin.requirement for pin in pins), done.stderr)
-    return [checked(folder / pin.file, pin) for pin in pins]
+    for pin in pins:
+        if not (folder / pin.file).is_file():
+            raise Fault(f"pip downloaded `{pin.requirement}` without its file `{pin.file}`")
+    return [checked(folder / pin.file, pin.sha256) for pin in pins]
 
 
-def checked(path: Path, pin: Pin) -> Path:
+def checked(path: Path, sha256: str) -> Path:
     """Returns `path` when it is the pinned file, byte for byte."""
-    if not path.is_file():
-        raise Fault(f"pip downloaded `{pin.requirement}` without its file `{pin.file}`")
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    if digest.hexdigest() != pin.sha256:
-        raise wrong_checksum(pin.file, digest.hexdigest(), pin.sha256)
+    if digest.hexdigest() != sha256:
+        raise wrong_checksum(path.name, digest.hexdigest(), sha256)
     return path
 
 

@@ -44,14 +44,13 @@ fn check_shape(experiment: &Experiment, faults: &Collector) {
             hidden.value, heads.value
         );
         let below = hidden.value / heads.value * heads.value;
-        let near = [below, below + heads.value].map(|size| size.to_string());
-        let near: Vec<&str> = near
-            .iter()
-            .filter(|size| *size != "0")
-            .map(|size| &**size)
-            .collect();
+        let above = below + heads.value;
         let span = hidden.span.clone().or_else(|| heads.span.clone());
-        let hint = format!("the nearest that fit are {}", alternatives(near));
+        let hint = if below == 0 {
+            format!("use at least {above}")
+        } else {
+            format!("the nearest that fit are {below} and {above}")
+        };
         faults.unfit(Fault::new(message, span).with_hint(hint));
     }
 }
@@ -92,9 +91,10 @@ pub(super) fn map_length_faults(map: &LayerMap, layers: usize, span: Option<&Spa
     wrong
         .map(|(list, found, wanted, why)| {
             let message = format!(
-                "`{list}` in `layer-map` has {found} entries, and a student of {layers} layers needs {wanted}"
+                "`{list}` in `layer-map` has {found} entries, not {wanted} for {layers} student layers"
             );
-            Fault::new(message, span.cloned()).with_label(format!("expected {wanted} in `{list}`: {why}"))
+            let label = format!("expected {wanted} in `{list}`: {why}");
+            Fault::new(message, span.cloned()).with_label(label)
         })
         .collect()
 }
@@ -114,7 +114,7 @@ fn check_lengths(experiment: &Experiment, faults: &Collector) {
         for (place, length) in lengths(experiment) {
             if length.value > positions.value {
                 let message = format!(
-                    "`max-seq-length` {} in `[{place}]` is more than the student's `max-position-embeddings` {}",
+                    "`max-seq-length` {} in `[{place}]` is more than `max-position-embeddings` {}",
                     length.value, positions.value
                 );
                 let span = length.span.clone().or_else(|| positions.span.clone());
@@ -246,4 +246,120 @@ fn closing_key(experiment: &Experiment, cycle: &[StageName]) -> Option<Span> {
         let key = keys.into_iter().flatten().find(names_it)?;
         (next >= stage).then(|| key.span.clone())?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MINIMAL, faults, pipeline};
+
+    /// Faults of the whole pipeline with overrides.
+    fn with(overrides: &[&str]) -> Vec<String> {
+        faults(&pipeline(), overrides)
+    }
+
+    #[test]
+    fn heads_divide_the_hidden_size() {
+        assert_eq!(
+            with(&["student.num-attention-heads=7"]),
+            ["--set:1:29: `hidden-size` 312 is no multiple of `num-attention-heads` 7"]
+        );
+        assert!(with(&["student.num-attention-heads=8"]).is_empty());
+    }
+
+    #[test]
+    fn a_key_with_a_fault_is_not_blamed_a_second_time() {
+        let sets = ["student.hidden-size=wide", "student.num-attention-heads=7"];
+        assert_eq!(
+            with(&sets),
+            ["--set:1:21: `hidden-size` in `[student]` is a string"]
+        );
+    }
+
+    #[test]
+    fn a_layer_map_has_one_entry_a_layer_and_one_for_the_embeddings() {
+        assert_eq!(
+            with(&["student.layer-map={ attention = [0, 2, 3], hidden = [0, 1, 3, 4] }"]),
+            [
+                "--set:1:19: `attention` in `layer-map` has 3 entries, not 4 for 4 student layers",
+                "--set:1:19: `hidden` in `layer-map` has 4 entries, not 5 for 4 student layers",
+            ]
+        );
+    }
+
+    #[test]
+    fn inputs_fit_the_student() {
+        assert_eq!(
+            with(&[
+                "stages.general-distill.max-seq-length=600",
+                "task.max-seq-length=513"
+            ]),
+            [
+                "--set:1:39: `max-seq-length` 600 in `[stages.general-distill]` is more than `max-position-embeddings` 512",
+                "--set:1:21: `max-seq-length` 513 in `[task]` is more than `max-position-embeddings` 512",
+            ]
+        );
+        assert!(with(&["task.max-seq-length=512"]).is_empty());
+        assert_eq!(with(&["task.max-seq-length=2"]).len(), 1);
+        // Nothing here reads the student.
+        assert!(faults(MINIMAL, &["task.max-seq-length=600"]).is_empty());
+    }
+
+    #[test]
+    fn a_source_that_is_left_out_or_makes_no_model_is_refused() {
+        let text = format!("{MINIMAL}[student]\nmodel = \"models/small\"\n[stages.td-phase1]\n");
+        assert_eq!(
+            faults(&text, &["stages.td-phase1.student=general-distill"]),
+            ["--set:1:26: `student` of `td-phase1` is `general-distill`, which is left out"]
+        );
+        assert_eq!(
+            with(&[
+                "stages.td-phase1.student=data-prep",
+                "stages.td-phase1.teacher=eval",
+                "stages.td-phase2.student=finetune",
+                "stages.td-phase2.teacher=general-distill",
+            ]),
+            [
+                "--set:1:26: `data-prep` makes no `student` for `td-phase1`",
+                "--set:1:26: `eval` makes no `teacher` for `td-phase1`",
+                "--set:1:26: `finetune` makes no `student` for `td-phase2`",
+                "--set:1:26: `general-distill` makes no `teacher` for `td-phase2`",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_student_may_be_a_teaching_assistant() {
+        let sets = [
+            "stages.td-phase2.teacher=td-phase1",
+            "stages.td-phase2.student=general-distill",
+        ];
+        assert!(with(&sets).is_empty());
+    }
+
+    #[test]
+    fn a_cycle_is_shown_with_its_path_at_the_key_that_closes_it() {
+        assert_eq!(
+            with(&["stages.td-phase1.teacher=td-phase2"]),
+            ["--set:1:26: dependency cycle: td-phase1 -> td-phase2 -> td-phase1"]
+        );
+        assert_eq!(
+            with(&["stages.general-distill.student=td-phase2"]),
+            [
+                "--set:1:32: dependency cycle: general-distill -> td-phase2 -> td-phase1 -> general-distill"
+            ]
+        );
+        assert_eq!(
+            with(&["stages.td-phase1.student=td-phase1"]),
+            ["--set:1:26: dependency cycle: td-phase1 -> td-phase1"]
+        );
+    }
+
+    #[test]
+    fn a_task_stage_needs_a_student_to_start_from() {
+        let text = format!("{MINIMAL}[stages.td-phase1]\n[stages.td-phase2]\n");
+        let expected = "x.toml:9:1: `td-phase1` has no student to start from";
+        assert_eq!(faults(&text, &[]), [expected]);
+        assert!(faults(&text, &["student.model=models/small"]).is_empty());
+        assert!(faults(&text, &["stages.td-phase1.student=models/small"]).is_empty());
+    }
 }

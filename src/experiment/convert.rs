@@ -48,7 +48,7 @@ pub(super) fn items<'n>(node: &'n Node, what: &str) -> Converted<&'n [Node]> {
 }
 
 pub(super) fn integer<T: TryFrom<i64>>(node: &Node, range: &impl RangeBounds<i64>) -> Converted<T> {
-    let expected = || format!("a whole number {}", describe_range(range));
+    let expected = || format!("a whole number{}", describe_range(range));
     let out_of_range = || Refusal {
         predicate: "is out of range".to_owned(),
         label: format!("expected {}", expected()),
@@ -65,7 +65,7 @@ pub(super) fn integer<T: TryFrom<i64>>(node: &Node, range: &impl RangeBounds<i64
 }
 
 pub(super) fn float(node: &Node, range: &impl RangeBounds<f64>) -> Converted<f64> {
-    let expected = || format!("a number {}", describe_range(range));
+    let expected = || format!("a number{}", describe_range(range));
     let number = match node.value {
         // Exact up to 2^53; no key takes a number near it.
         Value::Integer(number) => number as f64,
@@ -131,10 +131,10 @@ pub(super) fn did_you_mean(word: &str, names: &[&str]) -> Option<String> {
     Some(format!("did you mean `{name}`?"))
 }
 
-/// `from 1 to 10`, `more than 0 and at most 1`, `at least 0`
+/// ` from 1 to 10`, `, more than 0 and at most 1`, `, at least 0`
 fn describe_range<T: Display>(range: &impl RangeBounds<T>) -> String {
     match (range.start_bound(), range.end_bound()) {
-        (Bound::Included(low), Bound::Included(high)) => format!("from {low} to {high}"),
+        (Bound::Included(low), Bound::Included(high)) => format!(" from {low} to {high}"),
         (low, high) => {
             let low = match low {
                 Bound::Included(low) => Some(format!("at least {low}")),
@@ -147,7 +147,35 @@ fn describe_range<T: Display>(range: &impl RangeBounds<T>) -> String {
                 Bound::Unbounded => None,
             };
             let limits: Vec<String> = low.into_iter().chain(high).collect();
-            limits.join(" and ")
+            format!(", {}", limits.join(" and "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_given_for_a_slip_and_not_for_another_word() {
+        let names = ["learning-rate", "epochs", "warmup-proportion"];
+        let hint = |word| did_you_mean(word, &names);
+        assert_eq!(
+            hint("learning_rte").unwrap(),
+            "did you mean `learning-rate`?"
+        );
+        assert_eq!(hint("Epoch").unwrap(), "did you mean `epochs`?");
+        assert_eq!(hint("warmup").unwrap(), "did you mean `warmup-proportion`?");
+        assert_eq!(hint("lr"), None);
+        assert_eq!(hint("momentum"), None);
+    }
+
+    #[test]
+    fn ranges_are_told_in_words() {
+        assert_eq!(describe_range(&(1..=4096)), " from 1 to 4096");
+        assert_eq!(describe_range(&(0..)), ", at least 0");
+        assert_eq!(describe_range(&(0.0..1.0)), ", at least 0 and less than 1");
+        let half_open = (Bound::Excluded(0.0), Bound::Included(0.5));
+        assert_eq!(describe_range(&half_open), ", more than 0 and at most 0.5");
     }
 }

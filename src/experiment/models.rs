@@ -261,3 +261,126 @@ fn spread_hint(teacher: usize, student: usize) -> Option<String> {
         map.attention, map.hidden
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{pipeline, read, read_with};
+    use super::*;
+
+    fn config(layers: usize, heads: usize) -> BertConfig {
+        let text = format!(
+            r#"{{ "vocab_size": 100, "hidden_size": 384, "num_hidden_layers": {layers},
+                 "num_attention_heads": {heads}, "intermediate_size": 1536,
+                 "max_position_embeddings": 512 }}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn map(rule: &str, teacher: usize, student: usize) -> Result<LayerMap, Vec<Fault>> {
+        let set = format!("student.layer-map={rule}");
+        let layers = format!("student.num-hidden-layers={student}");
+        let experiment = read_with(&pipeline(), &[&set, &layers]).unwrap();
+        resolve_layer_map(&experiment, teacher, student)
+    }
+
+    #[test]
+    fn uniform_maps_are_those_of_the_paper() {
+        let four = map("uniform", 12, 4).unwrap();
+        assert_eq!(four.attention, [2, 5, 8, 11]);
+        assert_eq!(four.hidden, [0, 3, 6, 9, 12]);
+        let six = map("uniform", 12, 6).unwrap();
+        assert_eq!(six.attention, [1, 3, 5, 7, 9, 11]);
+        assert_eq!(six.hidden, [0, 2, 4, 6, 8, 10, 12]);
+    }
+
+    #[test]
+    fn top_and_bottom_keep_the_embeddings() {
+        let top = map("top", 12, 4).unwrap();
+        assert_eq!(top.attention, [8, 9, 10, 11]);
+        assert_eq!(top.hidden, [0, 9, 10, 11, 12]);
+        let bottom = map("bottom", 12, 4).unwrap();
+        assert_eq!(bottom.attention, [0, 1, 2, 3]);
+        assert_eq!(bottom.hidden, [0, 1, 2, 3, 4]);
+        assert!(map("top", 3, 4).is_err() && map("bottom", 3, 4).is_err());
+    }
+
+    #[test]
+    fn a_uniform_map_that_is_uneven_is_refused_with_one_to_write_instead() {
+        let faults = map("uniform", 6, 4).unwrap_err();
+        assert_eq!(
+            faults[0].hint.as_deref(),
+            Some(
+                "give the layers, such as \
+                 `layer-map = { attention = [0, 2, 3, 5], hidden = [0, 1, 3, 4, 6] }`"
+            )
+        );
+    }
+
+    #[test]
+    fn layers_that_the_teacher_does_not_have_are_named() {
+        let rule = "{ attention = [5, 6], hidden = [0, 6, 7] }";
+        let faults = map(rule, 6, 2).unwrap_err();
+        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "`attention` in `layer-map` names 6, which the teacher does not have",
+                "`hidden` in `layer-map` names 7, which the teacher does not have",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_student_takes_vocabulary_and_padding_from_the_teacher() {
+        let mut teacher = config(12, 12);
+        teacher.pad_token_id = 3;
+        let models = check_models(&read(&pipeline()), &teacher, None).unwrap();
+        assert_eq!(models.student.vocab_size, 100);
+        assert_eq!(models.student.pad_token_id, 3);
+        assert_eq!(models.student.hidden_size, 312);
+        assert_eq!(models.layer_map.unwrap().attention, [2, 5, 8, 11]);
+    }
+
+    #[test]
+    fn models_that_cannot_match_are_refused_together() {
+        let mut teacher = config(6, 8);
+        teacher.max_position_embeddings = 100;
+        let faults = check_models(&read(&pipeline()), &teacher, None).unwrap_err();
+        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "`max-seq-length` 128 in `[task]` is more than the 100 positions of the teacher",
+                "`max-seq-length` 128 in `[stages.general-distill]` is more than the 100 positions of the teacher",
+                "the student has 12 attention heads and the teacher 8",
+                "a `uniform` layer map needs a multiple of the student's 4 layers, and the teacher has 6",
+            ]
+        );
+        assert!(faults.iter().all(|fault| fault.span.is_some()));
+    }
+
+    #[test]
+    fn a_given_student_is_checked_by_its_own_config() {
+        let experiment = read_with(&pipeline(), &["student.model=models/small"]).unwrap();
+        let mut small = config(5, 12);
+        small.vocab_size = 99;
+        let faults = check_models(&experiment, &config(12, 12), Some(&small)).unwrap_err();
+        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "the student has a vocabulary of 99 tokens and the teacher one of 100",
+                "a `uniform` layer map needs a multiple of the student's 5 layers, and the teacher has 12",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_uneven_map_is_no_fault_where_no_layer_is_compared() {
+        let text = pipeline().replace("[stages.td-phase1]", "");
+        let text = text.replace("[stages.general-distill]\ncorpus = [\"corpus/*.txt\"]", "");
+        let experiment = read_with(&text, &["stages.td-phase2.student=models/small"]).unwrap();
+        let models = check_models(&experiment, &config(6, 8), None).unwrap();
+        assert_eq!(models.layer_map, None);
+    }
+}

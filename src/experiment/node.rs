@@ -123,6 +123,16 @@ pub(super) fn parse(text: &str) -> (Table, Vec<Fault>) {
         offset: 0,
     };
     let (table, errors) = DeTable::parse_recoverable(text);
-    let faults = errors.iter().map(|error| piece.fault(error)).collect();
+    let faults = errors.iter().map(|error| {
+        let fault = piece.fault(error);
+        match error.span().and_then(|range| text.get(range)) {
+            Some(key) if fault.message == "duplicate key" => Fault {
+                message: format!("duplicate key `{key}`"),
+                ..fault
+            },
+            _ => fault,
+        }
+    });
+    let faults = faults.collect();
     (piece.table(table.get_ref()), faults)
 }

@@ -133,3 +133,65 @@ fn as_origin(source: &Located<ModelSource>) -> Located<Origin> {
         ModelSource::Folder(folder) => Origin::Folder(folder),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MINIMAL, pipeline, read, read_with};
+    use super::*;
+    use StageName::{CorpusPrep, DataPrep, Eval, Finetune, GeneralDistill, TdPhase1, TdPhase2};
+
+    #[test]
+    fn a_stage_takes_the_nearest_earlier_student_and_the_fine_tuned_teacher() {
+        let experiment = read(&pipeline());
+        let student = |stage| experiment.student_of(stage).map(|origin| origin.value);
+        assert_eq!(student(GeneralDistill), Some(Origin::Random));
+        assert_eq!(student(TdPhase1), Some(Origin::Stage(GeneralDistill)));
+        assert_eq!(student(TdPhase2), Some(Origin::Stage(TdPhase1)));
+        assert_eq!(student(Eval), Some(Origin::Stage(TdPhase2)));
+        assert_eq!(student(Finetune), None);
+        let teacher = |stage| experiment.teacher_of(stage).map(|origin| origin.value);
+        let given = Origin::Folder("models/teacher".to_owned());
+        assert_eq!(teacher(GeneralDistill), Some(given));
+        assert_eq!(teacher(TdPhase1), Some(Origin::Stage(Finetune)));
+        assert_eq!(experiment.depends_on(GeneralDistill), [CorpusPrep]);
+        assert_eq!(
+            experiment.depends_on(TdPhase1),
+            [DataPrep, Finetune, GeneralDistill]
+        );
+        assert_eq!(experiment.depends_on(Eval), [DataPrep, Finetune, TdPhase2]);
+    }
+
+    #[test]
+    fn a_given_student_stands_in_for_stages_that_are_left_out() {
+        let sets = [
+            "student.model=models/small",
+            "stages.td-phase2={}",
+            "stages.eval={}",
+        ];
+        let experiment = read_with(MINIMAL, &sets).unwrap();
+        let small = Some(Located::default_value(Origin::Folder(
+            "models/small".to_owned(),
+        )));
+        assert_eq!(experiment.student_of(TdPhase2), small);
+        assert_eq!(
+            experiment
+                .student_of(TdPhase2)
+                .unwrap()
+                .span
+                .unwrap()
+                .source,
+            1
+        );
+        let given = Some(Located::default_value(Origin::Folder(
+            "models/teacher".to_owned(),
+        )));
+        assert_eq!(experiment.teacher_of(TdPhase2), given);
+        assert_eq!(experiment.depends_on(TdPhase1), []);
+    }
+
+    #[test]
+    fn with_no_student_the_teacher_is_scored_alone() {
+        let experiment = read_with(MINIMAL, &["stages.eval={}", "stages.finetune={}"]).unwrap();
+        assert_eq!(experiment.student_of(Eval), None);
+    }
+}

@@ -108,3 +108,64 @@ fn insert(tree: &mut Table, path: &[(String, Span)], node: Node) -> Result<(), V
     table.insert(last.clone(), entry);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MINIMAL, faults, pipeline, read_with};
+
+    #[test]
+    fn an_override_replaces_what_the_file_says_and_the_last_one_wins() {
+        let sets = ["task.train=a.tsv", "task.train = 'b.tsv'", "seed=7"];
+        let experiment = read_with(MINIMAL, &sets).unwrap();
+        assert_eq!(experiment.task.train.value, "b.tsv");
+        assert_eq!(experiment.task.train.span.unwrap().source, 2);
+        assert_eq!(experiment.seed, 7);
+    }
+
+    #[test]
+    fn an_override_may_add_a_stage() {
+        let experiment = read_with(MINIMAL, &["stages.finetune.epochs=1"]).unwrap();
+        assert_eq!(*experiment.stages.finetune.unwrap().training.epochs, 1);
+        let experiment = read_with(MINIMAL, &["stages.eval={}"]).unwrap();
+        assert!(experiment.stages.eval.is_some());
+    }
+
+    #[test]
+    fn a_word_that_is_no_toml_is_a_string() {
+        let sets = ["task.train=data/a=b #1.tsv", "name= 2e "];
+        let experiment = read_with(MINIMAL, &sets).unwrap();
+        assert_eq!(experiment.task.train.value, "data/a=b #1.tsv");
+        assert_eq!(experiment.name, "2e");
+    }
+
+    #[test]
+    fn faults_of_overrides_are_placed_in_their_own_text() {
+        let sets = [
+            "stages.td-phase1.epohcs=3",
+            "stages.td-phase1.epochs=0",
+            "stages.eval",
+            "a..b=1",
+            "=1",
+            "task.train.x=1",
+            "task.labels=['a'",
+            "seed=",
+        ];
+        let expected = [
+            "--set:1:18: unknown key `epohcs` in `[stages.td-phase1]`",
+            "--set:1:25: `epochs` in `[stages.td-phase1]` is out of range",
+            "--set:1:1: `--set stages.eval` has no `=`",
+            "--set:1:1: `a..b` is not a key's path",
+            "--set:1:1: `` is not a key's path",
+            "--set:1:6: `train` is a string",
+            "--set:1:17: unclosed array, expected `]`",
+            "--set:1:6: `seed` is a string",
+        ];
+        assert_eq!(faults(&pipeline(), &sets), expected);
+    }
+
+    #[test]
+    fn a_quoted_key_may_hold_an_equals_sign() {
+        let found = faults(MINIMAL, &["task.'a=b'=1"]);
+        assert_eq!(found, ["--set:1:6: unknown key `a=b` in `[task]`"]);
+    }
+}

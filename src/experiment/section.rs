@@ -5,9 +5,7 @@ use std::cell::RefCell;
 use std::ops::RangeBounds;
 
 use super::collector::Collector;
-use super::convert::{
-    Converted, alternatives, choice, did_you_mean, float, integer, items, string,
-};
+use super::convert::{Converted, choice, did_you_mean, float, integer, items, string};
 use super::fault::Fault;
 use super::node::{Entry, Node, Table, Value};
 use super::span::{Located, Span};
@@ -170,11 +168,14 @@ impl<'a> Section<'a> {
     }
 
     /// A table that must be there.
-    pub(super) fn required_section(&self, key: &'static str) -> Section<'a> {
+    pub(super) fn required_section(&self, key: &'static str, what: &str) -> Section<'a> {
         if !self.has(key) {
             let path = self.join(key);
             let fault = Fault::new(format!("missing table `[{path}]`"), self.span());
-            self.faults.missing(&path, fault);
+            self.faults.missing(
+                &path,
+                fault.with_label(format!("the file needs `[{path}]`, {what}")),
+            );
         }
         self.section_or_empty(key)
     }
@@ -281,16 +282,6 @@ impl<'a> Section<'a> {
     ) -> Located<T> {
         self.choice(key, choices)
             .unwrap_or_else(|| Located::default_value(default))
-    }
-
-    /// One of several words that must be there; the first stands in after a fault.
-    pub(super) fn required_choice<T: Copy>(
-        &self,
-        key: &'static str,
-        choices: &[(&str, T)],
-    ) -> Located<T> {
-        self.require(key, &alternatives(choices.iter().map(|choice| choice.0)));
-        self.choice_or(key, choices, choices[0].1)
     }
 
     /// One of several words, or a table.

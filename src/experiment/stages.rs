@@ -153,6 +153,7 @@ fn read_eval(stage: &Section<'_>) -> Eval {
 }
 
 fn read_training(stage: &Section<'_>, defaults: &Defaults) -> Training {
+    let epochs = stage.integer_or("epochs", 1..=10_000, defaults.epochs);
     let batch_size: Located<u32> = stage.integer_or("batch-size", 1..=65536, 32);
     let steps: Located<u32> = stage.integer_or("gradient-accumulation-steps", 1..=65536, 1);
     if stage.sound(&["batch-size", "gradient-accumulation-steps"])
@@ -166,7 +167,7 @@ fn read_training(stage: &Section<'_>, defaults: &Defaults) -> Training {
         stage.unfit(fault.with_label("every micro-step takes the same share of a batch"));
     }
     Training {
-        epochs: stage.integer_or("epochs", 1..=10_000, defaults.epochs),
+        epochs,
         batch_size,
         gradient_accumulation_steps: steps,
         schedule: Schedule {
@@ -264,4 +265,85 @@ fn read_source(stage: &Section<'_>, key: &'static str) -> Option<Located<ModelSo
         return None;
     }
     Some(word.map(ModelSource::Folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MINIMAL, faults, pipeline, read, read_with};
+    use super::*;
+
+    #[test]
+    fn a_stage_that_is_left_out_is_not_run() {
+        let stages = read(MINIMAL).stages;
+        assert!(stages.finetune.is_none() && stages.eval.is_none());
+        let stages = read(&pipeline()).stages;
+        assert!(stages.finetune.is_some() && stages.eval.is_some());
+    }
+
+    #[test]
+    fn accumulation_divides_the_batch() {
+        let keys = |steps: &str| {
+            faults(
+                &pipeline(),
+                &[&format!(
+                    "stages.finetune.gradient-accumulation-steps={steps}"
+                )],
+            )
+        };
+        assert!(keys("8").is_empty());
+        assert_eq!(
+            keys("5"),
+            ["--set:1:45: `gradient-accumulation-steps` 5 does not divide `batch-size` 32"]
+        );
+    }
+
+    #[test]
+    fn a_stage_without_any_loss_is_refused() {
+        let sets = [
+            "stages.td-phase1.attention-weight=0",
+            "stages.td-phase1.hidden-weight=0",
+        ];
+        assert!(faults(&pipeline(), &sets[..1]).is_empty());
+        assert_eq!(
+            faults(&pipeline(), &sets),
+            [
+                "--set:1:32: `hidden-weight` in `[stages.td-phase1]` and `attention-weight` are both 0"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_source_is_a_stage_or_a_folder_and_a_bare_word_is_a_misspelt_stage() {
+        let source = |word: &str| {
+            let set = format!("stages.td-phase2.student={word}");
+            read_with(&pipeline(), &[&set])
+                .map(|experiment| experiment.stages.td_phase2.unwrap().student.unwrap().value)
+        };
+        assert_eq!(
+            source("general-distill").unwrap(),
+            ModelSource::Stage(StageName::GeneralDistill)
+        );
+        let folder = "models/general-distill";
+        assert_eq!(
+            source(folder).unwrap(),
+            ModelSource::Folder(folder.to_owned())
+        );
+        let faults = source("genral-distill").unwrap_err();
+        assert_eq!(
+            faults.to_string(),
+            "--set:1:26: unknown stage `genral-distill`"
+        );
+        assert_eq!(
+            faults.faults[0].hint.as_deref(),
+            Some("did you mean `general-distill`?")
+        );
+    }
+
+    #[test]
+    fn an_empty_corpus_is_refused() {
+        assert_eq!(
+            faults(&pipeline(), &["stages.general-distill.corpus=[]"]),
+            ["--set:1:31: `corpus` in `[stages.general-distill]` is an empty list"]
+        );
+    }
 }

@@ -132,3 +132,55 @@ fn read_layer_map(student: &Section<'_>) -> Located<LayerMapRule> {
 pub(super) fn above_zero_to(high: f64) -> (Bound<f64>, Bound<f64>) {
     (Bound::Excluded(0.0), Bound::Included(high))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MINIMAL, faults, read, read_with};
+    use super::*;
+
+    #[test]
+    fn a_given_student_excludes_every_key_of_the_shape() {
+        for key in SHAPE_KEYS {
+            let value = if *key == "hidden-act" { "relu" } else { "1" };
+            let found = faults(
+                MINIMAL,
+                &[
+                    "student.model=models/small",
+                    &format!("student.{key}={value}"),
+                ],
+            );
+            let expected = format!("`model` and `{key}` in `[student]` exclude each other");
+            assert!(
+                found.iter().any(|fault| fault.ends_with(&expected)),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_layer_map_is_a_word_or_a_table_of_both_lists() {
+        let text = format!("{MINIMAL}[student]\nnum-hidden-layers = 2\n");
+        let rule = |value: &str| {
+            let set = format!("student.layer-map={value}");
+            read_with(&text, &[&set]).map(|experiment| experiment.student.layer_map.value)
+        };
+        assert_eq!(read(&text).student.layer_map.value, LayerMapRule::Uniform);
+        assert_eq!(rule("top").unwrap(), LayerMapRule::Top);
+        assert_eq!(
+            rule("{ attention = [0, 5], hidden = [0, 3, 6] }").unwrap(),
+            LayerMapRule::Explicit(LayerMap {
+                attention: vec![0, 5],
+                hidden: vec![0, 3, 6],
+            })
+        );
+        assert_eq!(
+            rule("{ attention = [0, -5] }").unwrap_err().to_string(),
+            "--set:1:19: missing key `hidden` in `[student.layer-map]`\n\
+             --set:1:37: `attention` in `[student.layer-map]` is out of range"
+        );
+        assert_eq!(
+            rule("middle").unwrap_err().to_string(),
+            "--set:1:19: `layer-map` in `[student]` cannot be `middle`"
+        );
+    }
+}

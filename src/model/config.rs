@@ -296,3 +296,137 @@ fn default_initializer_range() -> f64 {
 fn default_layer_norm_eps() -> f64 {
     1e-12
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const WHOLE: &str = r#"{
+  "vocab_size": 64, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
+  "intermediate_size": 40, "max_position_embeddings": 32
+}"#;
+
+    fn read(text: &str) -> Result<BertConfig, ModelError> {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        BertConfig::read(folder.path())
+    }
+
+    /// The error of a whole file in which one key has another value, or is there in addition.
+    fn error_of(key: &str, value: Value) -> String {
+        let mut object: Map<String, Value> = serde_json::from_str(WHOLE).unwrap();
+        object.insert(key.to_owned(), value);
+        read(&Value::Object(object).to_string())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn defaults_are_those_of_bert() {
+        let config = read(WHOLE).unwrap();
+        assert_eq!(config.hidden_act, "gelu");
+        assert_eq!((config.type_vocab_size, config.head_size()), (2, 6));
+        assert_eq!(config.layer_norm_eps.to_bits(), 1e-12_f64.to_bits());
+        assert!(config.labels().is_empty());
+    }
+
+    #[test]
+    fn bad_json_is_named_by_line_and_column() {
+        let error = read("{\n  \"vocab_size\": 64,\n}").unwrap_err().to_string();
+        assert!(
+            error.contains("config.json:3:1`: trailing comma"),
+            "{error}"
+        );
+        let error = read(&WHOLE.replace("24", "\"24\""))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("config.json:2:") && error.contains("invalid type: string"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_and_missing_keys_are_named() {
+        let folder = TempDir::new().unwrap();
+        let error = BertConfig::read(folder.path()).unwrap_err();
+        assert!(
+            error.to_string().ends_with("config.json` does not exist"),
+            "{error}"
+        );
+        let error = read(r#"{"vocab_size": 64, "hidden_size": 24, "intermediate_size": 40, "max_position_embeddings": 32}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("lacks `num_hidden_layers` and `num_attention_heads`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn values_that_no_supported_bert_has_are_named_with_what_is_allowed() {
+        for (key, value, expected) in [
+            ("vocab_size", json!(0), "`vocab_size`"),
+            (
+                "num_hidden_layers",
+                json!(1_000_000_000),
+                "expected 1 to 1024",
+            ),
+            (
+                "num_attention_heads",
+                json!(5),
+                "expected a multiple of `num_attention_heads`, which is 5",
+            ),
+            (
+                "hidden_act",
+                json!("swish"),
+                "is `swish`, expected one of `gelu`",
+            ),
+            (
+                "model_type",
+                json!("roberta"),
+                "is `roberta`, expected `bert`",
+            ),
+            (
+                "position_embedding_type",
+                json!("relative_key"),
+                "expected `absolute`",
+            ),
+            ("hidden_dropout_prob", json!(1.0), "at least 0 and below 1"),
+            ("layer_norm_eps", json!(0.0), "above 0"),
+            ("pad_token_id", json!(64), "below `vocab_size`, which is 64"),
+            ("tinyrun_head", json!("tanh"), "one of `plain` and `relu`"),
+        ] {
+            let error = error_of(key, value);
+            assert!(error.contains(expected), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn labels_are_in_class_order_beyond_ten() {
+        let mut config = read(WHOLE).unwrap();
+        config.id2label = (0..12)
+            .map(|class| (class.to_string(), format!("label {class}")))
+            .collect();
+        assert_eq!(config.labels()[10], "label 10");
+        assert_eq!(config.labels()[2], "label 2");
+        config.id2label.remove("3");
+        assert!(config.labels().is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut config = read(WHOLE).unwrap();
+        config.tinyrun_head = Some("relu".to_owned());
+        let labels = ["negative".to_owned(), "positive".to_owned()];
+        let written = config.to_json("BertForSequenceClassification", &labels);
+        assert_eq!(written["label2id"], json!({"negative": 0, "positive": 1}));
+        assert_eq!(written["tinyrun_head"], "relu");
+        let again = read(&written.to_string()).unwrap();
+        assert_eq!(again.labels(), labels);
+        config.id2label = again.id2label.clone();
+        assert_eq!(again, config);
+    }
+}

@@ -242,3 +242,101 @@ impl fmt::Display for MatchReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> BertConfig {
+        serde_json::from_value(serde_json::json!({
+            "vocab_size": 64, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
+            "intermediate_size": 40, "max_position_embeddings": 32
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn every_known_spelling_becomes_the_same_name() {
+        let name = "bert.encoder.layer.0.output.LayerNorm.weight";
+        for found in [
+            name,
+            "encoder.layer.0.output.LayerNorm.weight",
+            "module.bert.encoder.layer.0.output.LayerNorm.gamma",
+            "encoder.layer.0.output.LayerNorm.gamma",
+        ] {
+            assert_eq!(canonical(found).as_deref(), Some(name));
+        }
+        assert_eq!(
+            canonical("classifier.bias").as_deref(),
+            Some("classifier.bias")
+        );
+        assert_eq!(
+            canonical("module.fit_dense.weight").as_deref(),
+            Some("fit_dense.weight")
+        );
+    }
+
+    #[test]
+    fn buffers_and_heads_of_pre_training_are_dropped() {
+        for found in [
+            "embeddings.position_ids",
+            "bert.embeddings.position_ids",
+            "cls.predictions.decoder.weight",
+            "module.cls.seq_relationship.bias",
+        ] {
+            assert_eq!(canonical(found), None, "{found}");
+        }
+    }
+
+    #[test]
+    fn all_differences_come_at_once() {
+        let expected = expected_classifier(&config(), 3);
+        let mut found = expected.clone();
+        found.remove("bert.pooler.dense.bias");
+        found.insert("classifier.weight".to_owned(), vec![2, 24]);
+        found.insert(
+            "bert.encoder.layer.3.output.dense.bias".to_owned(),
+            vec![24],
+        );
+        found.insert("fit_dense.weight".to_owned(), vec![30, 24]);
+        found.insert("fit_dense.bias".to_owned(), vec![30]);
+        found.insert("fit_denses.0.weight".to_owned(), vec![30, 24]);
+        let report = match_weights(&found, &expected, &["bert.pooler"]);
+        assert!(!report.is_match());
+        assert_eq!(report.missing, ["bert.pooler.dense.bias"]);
+        assert_eq!(
+            report.unexpected,
+            ["bert.encoder.layer.3.output.dense.bias"]
+        );
+        assert_eq!(report.misshapen.len(), 1);
+        assert_eq!(report.projections, ["fit_dense", "fit_denses.0"]);
+        assert_eq!(
+            report.to_string(),
+            "\n  1 tensor missing:\n    `bert.pooler.dense.bias`\
+             \n  1 tensor unexpected:\n    `bert.encoder.layer.3.output.dense.bias`\
+             \n  1 tensor misshapen:\n    `classifier.weight` is [2, 24], expected [3, 24]"
+        );
+    }
+
+    #[test]
+    fn an_optional_group_may_be_absent_as_a_whole() {
+        let expected = expected_encoder(&config());
+        let found: BTreeMap<_, _> = expected
+            .clone()
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("bert.pooler."))
+            .collect();
+        let report = match_weights(&found, &expected, &["bert.pooler"]);
+        assert!(report.is_match());
+        assert_eq!(report.absent, ["bert.pooler"]);
+        assert_eq!(match_weights(&found, &expected, &[]).missing.len(), 2);
+    }
+
+    #[test]
+    fn long_lists_end_in_a_count() {
+        let report = match_weights(&BTreeMap::new(), &expected_encoder(&config()), &[]);
+        let text = report.to_string();
+        assert!(text.starts_with("\n  55 tensors missing:"), "{text}");
+        assert!(text.ends_with("\n    and 35 more"), "{text}");
+    }
+}

@@ -1,10 +1,11 @@
 //! Tensors of a model folder by name, read from the file's memory map on demand.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use memmap2::Mmap;
 use safetensors::tensor::Metadata;
@@ -127,6 +128,8 @@ pub struct Weights {
     path: PathBuf,
     map: Mmap,
     entries: BTreeMap<String, Entry>,
+    /// Stretches whose checksum was right, by their start: tensors may share a storage.
+    verified: Mutex<BTreeSet<usize>>,
 }
 
 impl Weights {
@@ -188,6 +191,7 @@ impl Weights {
             path: path.to_owned(),
             map,
             entries,
+            verified: Mutex::default(),
         })
     }
 
@@ -239,13 +243,7 @@ impl Weights {
             .size()
             .ok_or_else(|| self.not_floats(name, entry.dtype))?;
         if let Some(checked) = entry.checked {
-            let stretch = self.stretch(checked.start, checked.len)?;
-            if crc32fast::hash(stretch) != checked.crc32 {
-                return Err(ModelError::damaged(
-                    &self.path,
-                    format!("the checksum of tensor `{name}` does not match"),
-                ));
-            }
+            self.verify(name, checked)?;
         }
         let count: usize = entry.shape.iter().product();
         let bytes = match &entry.strides {
@@ -285,6 +283,19 @@ impl Weights {
             .filter_map(|(new, old)| Some((new.clone(), self.entries.get(old)?.clone())))
             .collect();
         self
+    }
+
+    fn verify(&self, name: &str, checked: Checked) -> Result<(), ModelError> {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.contains(&checked.start) {
+            return Ok(());
+        }
+        if crc32fast::hash(self.stretch(checked.start, checked.len)?) != checked.crc32 {
+            let reason = format!("the checksum of tensor `{name}` does not match");
+            return Err(ModelError::damaged(&self.path, reason));
+        }
+        verified.insert(checked.start);
+        Ok(())
     }
 
     fn stretch(&self, start: usize, len: usize) -> Result<&[u8], ModelError> {
@@ -372,5 +383,155 @@ fn dtype(dtype: safetensors::Dtype) -> Dtype {
         _ => Dtype::Other {
             name: "a type that is not supported",
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::model::names::canonical;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures")
+            .join(name)
+    }
+
+    /// A safetensors file of a header as given and `data` zero bytes.
+    fn file_of(header: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        bytes
+    }
+
+    fn open_bytes(bytes: &[u8]) -> Result<Weights, ModelError> {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+        Weights::open(folder.path())
+    }
+
+    fn damage(bytes: &[u8]) -> String {
+        match open_bytes(bytes) {
+            Err(ModelError::Damaged { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_pickle_and_a_safetensors_file_of_one_model_hold_the_same_numbers() {
+        let new = Weights::open(&fixture("bert-tiny")).unwrap();
+        let old = Weights::open(&fixture("bert-tiny-bin")).unwrap();
+        let mut compared = 0;
+        for name in old.names() {
+            let Some(known) = canonical(name) else {
+                assert_eq!(old.dtype(name), Some(Dtype::I64));
+                continue;
+            };
+            assert_eq!(old.shape(name), new.shape(&known), "{name}");
+            assert_eq!(
+                old.to_f32(name).unwrap(),
+                new.to_f32(&known).unwrap(),
+                "{name}"
+            );
+            compared += 1;
+        }
+        assert_eq!(compared, new.names().count());
+    }
+
+    #[test]
+    fn a_truncated_file_is_an_error_at_every_length() {
+        let whole = fs::read(fixture("bert-tiny/model.safetensors")).unwrap();
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("model.safetensors");
+        for length in (0..64).chain((64..whole.len()).step_by(4001)) {
+            fs::write(&path, &whole[..length]).unwrap();
+            let error = Weights::open(folder.path()).unwrap_err();
+            assert!(
+                matches!(error, ModelError::Damaged { .. }),
+                "{length}: {error}"
+            );
+            assert!(error.to_string().contains(path.to_str().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_header_that_lies_is_an_error() {
+        let tensor = |shape: &str, offsets: &str| {
+            format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
+        };
+        assert!(open_bytes(&file_of(&tensor("[2]", "[0,8]"), 8)).is_ok());
+        for (shape, offsets, data) in [
+            ("[2]", "[0,8]", 7),
+            ("[2]", "[0,8]", 9),
+            ("[3]", "[0,8]", 8),
+            ("[2]", "[4,12]", 12),
+            ("[2]", "[8,0]", 8),
+            ("[4294967296,4294967296,4294967296]", "[0,8]", 8),
+            ("[4611686018427387903]", "[0,18446744073709551612]", 8),
+            ("[18446744073709551616]", "[0,8]", 8),
+            ("[-2]", "[0,8]", 8),
+        ] {
+            damage(&file_of(&tensor(shape, offsets), data));
+        }
+        let mut endless = file_of("{}", 0);
+        endless[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(
+            damage(&endless).contains("its header should be"),
+            "{}",
+            damage(&endless)
+        );
+        assert!(damage(&file_of("{\"a\":", 8)).contains("header is unreadable"));
+        assert!(damage(&file_of("\u{0}", 8)).contains("header is unreadable"));
+    }
+
+    #[test]
+    fn every_float_type_is_read_as_f32() {
+        let floats = |dtype, bytes: Vec<u8>| {
+            Tensor {
+                dtype,
+                shape: vec![2],
+                bytes: bytes.into(),
+            }
+            .to_f32()
+        };
+        let expected = Some(vec![1.5, -0.25]);
+        let bits = |numbers: [u16; 2]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        assert_eq!(floats(Dtype::F16, bits([0x3e00, 0xb400])), expected);
+        assert_eq!(floats(Dtype::Bf16, bits([0x3fc0, 0xbe80])), expected);
+        let doubles = [1.5_f64, -0.25]
+            .iter()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
+        assert_eq!(floats(Dtype::F64, doubles), expected);
+        assert_eq!(floats(Dtype::I64, vec![0; 16]), None);
+    }
+
+    #[test]
+    fn integers_where_floats_are_needed_are_named() {
+        let header = r#"{"steps":{"dtype":"I32","shape":[2],"data_offsets":[0,8]}}"#;
+        let weights = open_bytes(&file_of(header, 8)).unwrap();
+        let error = weights.to_f32("steps").unwrap_err().to_string();
+        assert!(
+            error.contains("`steps`") && error.contains("i32"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn weights_split_into_several_files_are_refused_with_a_way_out() {
+        let folder = TempDir::new().unwrap();
+        assert!(matches!(
+            Weights::open(folder.path()),
+            Err(ModelError::NoWeights { .. })
+        ));
+        fs::write(folder.path().join("model.safetensors.index.json"), "{}").unwrap();
+        let error = Weights::open(folder.path()).unwrap_err();
+        assert!(matches!(error, ModelError::Sharded { .. }));
+        assert!(error.hint().unwrap().contains("max_shard_size"));
     }
 }

@@ -78,3 +78,137 @@ fn wrap(text: &str) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{Experiment, Span};
+
+    const TEXT: &str = r#"[task]
+name = "custom"
+train = "train.tsv"
+dev = "dev.tsv"
+
+[teacher]
+model = "models/teacher"
+
+[student]
+model = "models/small"
+
+[stages.td-phase1]
+learning_rte = 5e-5
+"#;
+
+    fn drawn(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        let faults = Experiment::read("experiments/x.toml", "x", text, &overrides).unwrap_err();
+        render(&faults, false)
+    }
+
+    #[test]
+    fn an_unknown_key_is_drawn_with_what_is_allowed_and_what_was_meant() {
+        let expected = "\
+error: unknown key `learning_rte` in `[stages.td-phase1]`
+  --> experiments/x.toml:13:1
+   |
+13 | learning_rte = 5e-5
+   | ^^^^^^^^^^^^
+   |
+   = note: allowed: `epochs`, `batch-size`, `gradient-accumulation-steps`, `learning-rate`,
+           `schedule`, `warmup-proportion`, `optimizer`, `adam-beta1`, `adam-beta2`,
+           `adam-epsilon`, `weight-decay`, `max-grad-norm`, `train-limit`, `log-interval`,
+           `checkpoint-interval`, `checkpoint-seconds`, `attention-weight`, `hidden-weight`,
+           `reduction`, `student`, `teacher`
+   = hint: did you mean `learning-rate`?
+";
+        assert_eq!(drawn(TEXT, &[]), expected);
+    }
+
+    #[test]
+    fn faults_stand_apart_and_those_of_overrides_show_the_override() {
+        let text = TEXT
+            .replace("learning_rte = 5e-5", "epochs = 0")
+            .replace("model = \"models/teacher\"", "");
+        let expected = "\
+error: missing key `model` in `[teacher]`
+ --> experiments/x.toml:6:1
+  |
+6 | [teacher]
+  | ^^^^^^^^^ needs `model`, a Hugging Face folder
+
+error: `epochs` in `[stages.td-phase1]` is out of range
+  --> experiments/x.toml:13:10
+   |
+13 | epochs = 0
+   |          ^ expected a whole number from 1 to 10000
+
+error: `schedule` in `[stages.td-phase1]` cannot be `liner`
+ --> --set:1:27
+  |
+1 | stages.td-phase1.schedule=liner
+  |                           ^^^^^ expected `linear` or `constant`
+  |
+  = hint: did you mean `linear`?
+";
+        assert_eq!(drawn(&text, &["stages.td-phase1.schedule=liner"]), expected);
+    }
+
+    #[test]
+    fn a_fault_without_a_place_names_the_file() {
+        let sources = Sources::new("experiments/x.toml", TEXT, &[]);
+        let fault = Fault::new("`models/teacher` does not exist", None);
+        let expected = "\
+error: `models/teacher` does not exist
+--> experiments/x.toml
+ = hint: run `make reviews`
+";
+        let fault = fault.with_hint("run `make reviews`".to_owned());
+        assert_eq!(render_fault(&fault, &sources, false), expected);
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let text = "# für später\nname = \"größe ö\"\n";
+        let expected = "\
+error: the experiment's name `größe ö` holds more than letters, digits, `.`, `_` and `-`
+ --> experiments/x.toml:2:8
+  |
+2 | name = \"größe ö\"
+  |        ^^^^^^^^^ results are kept in a folder of this name
+";
+        assert!(drawn(text, &[]).contains(expected), "{}", drawn(text, &[]));
+    }
+
+    #[test]
+    fn places_outside_of_the_text_do_no_harm() {
+        let sources = Sources::new("x.toml", "ö", &[]);
+        for range in [0..0, 1..1, 1..9, 7..9] {
+            for source in [0, 5] {
+                let span = Span {
+                    source,
+                    range: range.clone(),
+                };
+                let fault = Fault::new("wrong", span).with_label("here");
+                let text = render_fault(&fault, &sources, false);
+                assert!(text.starts_with("error: wrong\n"), "{text}");
+                assert!(text.contains("--> x.toml"), "{text}");
+            }
+        }
+        assert!(
+            drawn("", &[])
+                .starts_with("error: missing table `[task]`\n --> experiments/x.toml:1:1\n")
+        );
+    }
+
+    #[test]
+    fn colours_are_for_terminals_only() {
+        let sources = Sources::new("x.toml", "seed = 1", &[]);
+        let span = Span {
+            source: 0,
+            range: 0..4,
+        };
+        let fault = Fault::new("wrong", span);
+        assert!(render_fault(&fault, &sources, true).contains('\u{1b}'));
+        assert!(!render_fault(&fault, &sources, false).contains('\u{1b}'));
+    }
+}

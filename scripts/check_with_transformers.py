@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Opens a student in Hugging Face transformers and checks it on a table.
+
+    check_with_transformers.py FOLDER TABLE.tsv [--predictions predictions-student.csv]
+
+Prints the accuracy on the table (columns `sentence` and `label`, as GLUE's SST-2; others by
+--text and --label), and with --predictions the largest absolute difference between the logits
+there (columns index, label, predicted, logit_0, ...) and those computed here in fp32. Exit code 1
+when that is above --tolerance.
+
+For use by hand: needs a Python that has torch and transformers.
+"""
+
+import argparse
+import csv
+import sys
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="check a student with Hugging Face transformers")
+    parser.add_argument("folder", help="the student: config.json, weights, tokenizer")
+    parser.add_argument("table", help="labelled TSV with a header, no quoting")
+    parser.add_argument("--predictions", help="what tinyrun's eval stage predicted on the table")
+    parser.add_argument("--text", default="sentence", help="the text's column (%(default)s)")
+    parser.add_argument("--label", default="label", help="the label's column (%(default)s)")
+    parser.add_argument("--max-seq-length", type=int, default=64, help="(%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="(%(default)s)")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="(%(default)s)")
+    return parser.parse_args()
+
+
+def read_table(path, text, label):
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    for column in (text, label):
+        if not rows or column not in rows[0]:
+            sys.exit(f"error: `{path}` has no rows with a column `{column}`")
+    return [row[text] for row in rows], [row[label] for row in rows]
+
+
+def read_predictions(path):
+    """Returns index -> logits, in the order of the columns logit_0, logit_1, ..."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return {
+            int(row["index"]): [float(row[name]) for name in row if name.startswith("logit_")]
+            for row in csv.DictReader(file)
+        }
+
+
+def class_of(label, model):
+    """The class a label of the table means: one of the model's names, or a number."""
+    names = {str(name): index for name, index in (model.config.label2id or {}).items()}
+    if label in names:
+        return int(names[label])
+    if label.isdigit():
+        return int(label)
+    sys.exit(f"error: the label `{label}` is none of the model's: {', '.join(names)}")
+
+
+def main():
+    args = arguments()
+    try:
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    except ImportError as error:
+        sys.exit(f"error: this Python has no `{error.name}`\nhint: `pip install torch transformers`")
+    tokenizer = AutoTokenizer.from_pretrained(args.folder)
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
+        args.folder, dtype=torch.float32, output_loading_info=True
+    )
+    model.eval()
+    # A tensor transformers had to invent would make every number below meaningless.
+    for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        names = sorted(str(name) for name in loading[kind])
+        print(f"{kind.replace('_', ' ')}: {', '.join(names) if names else 'none'}")
+        if names and kind != "unexpected_keys":
+            sys.exit("error: the weights do not fit the configuration")
+
+    texts, labels = read_table(args.table, args.text, args.label)
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(texts), args.batch_size):
+            batch = tokenizer(
+                texts[start : start + args.batch_size],
+                truncation=True,
+                max_length=args.max_seq_length,
+                padding=True,
+                return_tensors="pt",
+            )
+            logits += model(**batch).logits.tolist()
+    correct = sum(
+        max(range(len(row)), key=row.__getitem__) == class_of(label, model)
+        for row, label in zip(logits, labels)
+    )
+    print(f"accuracy: {correct / len(labels):.4f} ({correct}/{len(labels)})")
+
+    if args.predictions:
+        predicted = read_predictions(args.predictions)
+        if not predicted or max(predicted) >= len(logits):
+            sys.exit(f"error: `{args.predictions}` is not about the rows of `{args.table}`")
+        worst, index = max(
+            (max(abs(a - b) for a, b in zip(logits[index], theirs)), index)
+            for index, theirs in predicted.items()
+        )
+        print(f"logits compared: {len(predicted)} of {len(logits)} rows")
+        print(f"largest difference of a logit: {worst:.3g} (row {index}: {texts[index]!r})")
+        if worst > args.tolerance:
+            sys.exit(f"error: that is above {args.tolerance:g}")
+
+
+main()
