@@ -1,3 +1,9 @@
-//! Rules of the whole program (under construction).
+//! Rules of the whole program. The runner is tested with a script in the kernel's place;
+//! its numbers are the business of the kernel's own tests.
 
 mod experiments;
+mod freshness;
+mod harness;
+mod lifecycle;
+mod output;
+mod programs;
