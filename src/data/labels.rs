@@ -40,6 +40,13 @@ impl LabelSet {
         }
     }
 
+    /// The same classes under other names, as many as there are.
+    #[must_use]
+    pub fn renamed(self, names: Vec<String>) -> Self {
+        debug_assert_eq!(names.len(), self.names.len());
+        Self { names, ..self }
+    }
+
     /// Found labels in their order: by value where all are whole numbers, else by characters.
     pub(super) fn sorted(found: BTreeSet<String>) -> Self {
         let mut names: Vec<String> = found.into_iter().collect();

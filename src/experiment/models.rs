@@ -78,6 +78,7 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         layer_norm_eps: shape.layer_norm_eps,
         pad_token_id: teacher.pad_token_id,
         id2label: std::collections::BTreeMap::new(),
+        tinyrun_head: None,
     }
 }
 
