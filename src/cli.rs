@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
-use crate::experiment::{Experiment, Faults, Sources, StageName};
+use crate::experiment::{Experiment, Faults, Sources, StageName, to_toml};
 use crate::plan::{Node, Planned, Planner, Status, find_inputs, graph};
 use crate::report::{
     Console, Style, Verbosity, diagnostic, failure, plain_error, render_plan, summary,
@@ -16,13 +16,19 @@ use crate::report::{
 use crate::runs::{Digester, Error, Layout, create_folder, write_atomic};
 use crate::stage::{Interrupts, Kernel, Pipeline, StageError};
 
-/// Compress a BERT into a TinyBERT from one experiment file.
-///
-/// Stages that are up to date are skipped, interrupted ones go on where they stopped,
-/// changed ones run again. Exit codes: 0 done or nothing to do, 1 a stage failed, 2 the file
-/// or the command line is wrong, 130 interrupted.
+/// The command line as typed.
 #[derive(Debug, Parser)]
-#[command(name = "tinyrun", version, max_term_width = 100)]
+#[command(
+    name = "tinyrun",
+    version,
+    max_term_width = 100,
+    about = "Compress a BERT into a TinyBERT from one experiment file",
+    long_about = None,
+    after_help = "Stages that are up to date are skipped, interrupted ones go on where they stopped, \
+                  changed ones run again.\nExit codes: 0 done or nothing to do, 1 a stage failed, \
+                  2 the file or the command line is wrong, 130 interrupted."
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag by itself")]
 struct Arguments {
     /// Experiment file
     #[arg(value_name = "FILE")]
@@ -139,8 +145,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(name) => Some(stage_of(name, &nodes)?),
         None => None,
     };
-    let inputs = find_inputs(&experiment, &nodes, &layout)
-        .map_err(|faults| Faults::new(faults, sources))?;
+    let inputs =
+        find_inputs(&experiment, &nodes, &layout).map_err(|faults| Faults::new(faults, sources))?;
     let mut digester = Digester::open(layout.digests(), layout.root().to_owned());
     let pipeline = Pipeline {
         experiment: &experiment,
@@ -224,9 +230,13 @@ fn forced(arguments: &Arguments, nodes: &[Node]) -> Result<BTreeSet<StageName>, 
 
 /// A stage by its name, which must be one of this experiment's.
 fn stage_of(name: &str, nodes: &[Node]) -> Result<StageName, Failure> {
-    let stage = StageName::parse(name).filter(|stage| nodes.iter().any(|node| node.stage == *stage));
+    let stage =
+        StageName::parse(name).filter(|stage| nodes.iter().any(|node| node.stage == *stage));
     stage.ok_or_else(|| {
-        let there: Vec<String> = nodes.iter().map(|node| format!("`{}`", node.stage)).collect();
+        let there: Vec<String> = nodes
+            .iter()
+            .map(|node| format!("`{}`", node.stage))
+            .collect();
         Failure::Usage {
             message: format!("`{name}` is not a stage of this experiment"),
             hint: Some(format!("it has {}", there.join(", "))),
@@ -262,7 +272,7 @@ fn plan(pipeline: &Pipeline<'_>, digester: &mut Digester) -> Result<Vec<Planned>
 /// Writes the experiment as resolved beside its results.
 fn write_resolved(experiment: &Experiment, layout: &Layout) -> Result<(), Error> {
     let path = layout.resolved(&experiment.name);
-    let text = experiment.to_toml();
+    let text = to_toml(experiment);
     if std::fs::read_to_string(&path).is_ok_and(|present| present == text) {
         return Ok(());
     }

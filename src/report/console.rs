@@ -1,5 +1,6 @@
 //! Bars on a terminal, plain lines elsewhere, both on stderr.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::plan::why;
 use super::summary::scored_line;
 use crate::experiment::StageName;
 use crate::job::{Event, Progress};
-use crate::runs::Record;
+use crate::runs::{Prepared, Record};
 use crate::stage::{Notice, Observer};
 
 /// Off a terminal, the shortest time between two lines about progress.
@@ -72,7 +73,11 @@ impl Console {
         let write = || {
             let _ = writeln!(io::stderr(), "{text}");
         };
-        match self.running.as_ref().and_then(|running| running.bar.as_ref()) {
+        match self
+            .running
+            .as_ref()
+            .and_then(|running| running.bar.as_ref())
+        {
             Some(bar) => bar.suspend(write),
             None => write(),
         }
@@ -134,11 +139,10 @@ impl Console {
                         bar.set_message("");
                     }
                 }
-                let mut text = format!(
-                    "on {device} in {precision}, {threads} threads, libtorch {libtorch}"
-                );
+                let mut text =
+                    format!("on {device} in {precision}, {threads} threads, libtorch {libtorch}");
                 if *parameters > 0 {
-                    text.push_str(&format!(", {} parameters", count(*parameters)));
+                    let _ = write!(text, ", {} parameters", count(*parameters));
                 }
                 self.detail(stage, &text);
             }
@@ -205,7 +209,7 @@ impl Console {
         let time = duration(Duration::from_secs_f64(record.seconds.max(0.0)));
         let summary = &record.summary;
         let mut parts: Vec<String> = Vec::new();
-        parts.extend(summary.line.clone());
+        parts.extend(summary.prepared.as_ref().map(prepared));
         if stage != StageName::Eval {
             parts.extend(summary.steps.map(|steps| format!("{} steps", count(steps))));
         }
@@ -218,7 +222,11 @@ impl Console {
         for model in &summary.scored {
             self.detail(stage, &scored_line(&summary.scored, model));
         }
-        if let Some(machine) = record.machine.as_ref().filter(|found| found.peak_memory > 0) {
+        if let Some(machine) = record
+            .machine
+            .as_ref()
+            .filter(|found| found.peak_memory > 0)
+        {
             let text = format!("the kernel took {} of memory", bytes(machine.peak_memory));
             self.detail(stage, &text);
         }
@@ -276,6 +284,38 @@ impl Drop for Console {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// How much came out of a preparation, and what a user should look at.
+fn prepared(counts: &Prepared) -> String {
+    let mut parts = Vec::new();
+    for (name, examples) in &counts.examples {
+        // A corpus has one store, whose name says nothing.
+        let name = match counts.examples.len() {
+            1 => String::new(),
+            _ => format!("{name} "),
+        };
+        parts.push(format!("{name}{} examples", count(*examples)));
+    }
+    parts.push(format!("{} tokens", count(counts.tokens)));
+    let examples: u64 = counts.examples.iter().map(|(_, examples)| examples).sum();
+    let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
+    if counts.truncated > 0 {
+        let share = percent(counts.truncated, examples);
+        parts.push(format!("{share:.1} % truncated"));
+    }
+    if counts.unknown > 0 {
+        let share = percent(counts.unknown, counts.tokens);
+        parts.push(format!("{share:.2} % unknown tokens"));
+    }
+    if counts.blank > 0 {
+        parts.push(format!("{} blank left out", count(counts.blank)));
+    }
+    if counts.train_texts_in_dev > 0 {
+        let rows = count(counts.train_texts_in_dev);
+        parts.push(format!("{rows} training texts also in dev"));
+    }
+    parts.join(", ")
 }
 
 /// Loss, rate and time left.

@@ -25,7 +25,12 @@ pub fn failure(error: &StageError, style: Style) -> String {
         let _ = writeln!(text, "{} {line}", style.faint("  |"));
     }
     if let Some(log) = error.log() {
-        let _ = writeln!(text, "{}: its log is `{}`", style.strong("note"), log.display());
+        let _ = writeln!(
+            text,
+            "{}: its log is `{}`",
+            style.strong("note"),
+            log.display()
+        );
     }
     if let Some(hint) = error.hint() {
         let _ = writeln!(text, "{}: {hint}", style.strong("hint"));

@@ -97,7 +97,10 @@ mod tests {
             total_steps: 598,
         };
         let plans = [
-            planned(StageName::DataPrep, Status::Stale(vec![StaleReason::NeverRun])),
+            planned(
+                StageName::DataPrep,
+                Status::Stale(vec![StaleReason::NeverRun]),
+            ),
             planned(StageName::Finetune, Status::Resumable(checkpoint)),
             planned(
                 StageName::TdPhase1,
@@ -131,6 +134,9 @@ mod tests {
         );
         let explained = render_plan(&plans, true, Style::PLAIN);
         assert_eq!(explained.lines().count(), 6);
-        assert!(explained.ends_with("       `train/4.tsv` is new\n"), "{explained}");
+        assert!(
+            explained.ends_with("       `train/4.tsv` is new\n"),
+            "{explained}"
+        );
     }
 }

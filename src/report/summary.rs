@@ -45,7 +45,12 @@ pub fn summary(
         let _ = writeln!(text, "  {what:9}{}", model.display());
     } else if find(StageName::Eval).is_none() {
         let folder = layout.experiment(&experiment.name);
-        let _ = writeln!(text, "  {:9}{}", "results", format_args!("{}/", folder.display()));
+        let _ = writeln!(
+            text,
+            "  {:9}{}",
+            "results",
+            format_args!("{}/", folder.display())
+        );
     }
     text
 }

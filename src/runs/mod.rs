@@ -22,4 +22,6 @@ pub use key::{Fingerprint, Key, Upstream, Value};
 pub use layout::Layout;
 pub use lock::{Lock, Owner};
 pub use memo::{Digester, FileDigest};
-pub use record::{Artifact, FORMAT, Machine, RECORD, Record, Scored, Summary, list_artifacts};
+pub use record::{
+    Artifact, FORMAT, Machine, Prepared, RECORD, Record, Scored, Summary, list_artifacts,
+};

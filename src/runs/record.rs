@@ -74,9 +74,9 @@ pub struct Machine {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Summary {
-    /// One line about a preparation, such as its rows in and out.
+    /// What a preparation counted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<String>,
+    pub prepared: Option<Prepared>,
     /// Optimizer steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
@@ -89,6 +89,23 @@ pub struct Summary {
     /// Models that were scored, in the order of the evaluation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scored: Vec<Scored>,
+}
+
+/// What a preparation counted, over all its stores. The whole is in its `report.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Stores and their examples.
+    pub examples: Vec<(String, u64)>,
+    /// Tokens, special tokens included.
+    pub tokens: u64,
+    /// Examples that were cut off.
+    pub truncated: u64,
+    /// Word pieces that are not in the vocabulary.
+    pub unknown: u64,
+    /// Rows or lines left out for having no text.
+    pub blank: u64,
+    /// Training rows whose text is also the text of a dev row.
+    pub train_texts_in_dev: u64,
 }
 
 /// A scored model.

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use super::execute::Place;
 use super::{Interrupts, Notice, Observer, StageError};
 use crate::data::{
-    CorpusSettings, DataError, Dev, LabelRule, LabelSet, PrepReport, TableFormat, TableLayout,
-    TaskSettings, Watch, corpus, prepare_corpus, prepare_task,
+    CorpusSettings, DataError, Dev, LabelRule, LabelSet, PrepReport, SplitReport, TableFormat,
+    TableLayout, TaskSettings, Watch, corpus, prepare_corpus, prepare_task,
 };
 use crate::experiment::{self, LongLines, StageName, Task, TaskName};
 use crate::plan::InputFile;
-use crate::report::count;
-use crate::runs::Summary;
+use crate::runs::{Prepared, Summary};
 
 /// Does data-prep or corpus-prep into the stage's work folder.
 pub(super) fn prepare(
@@ -50,7 +49,7 @@ pub(super) fn prepare(
         },
     })?;
     Ok(Summary {
-        line: Some(line(&report)),
+        prepared: Some(counts(&report)),
         ..Summary::default()
     })
 }
@@ -117,41 +116,19 @@ fn corpus_settings(place: &Place<'_>) -> CorpusSettings {
     }
 }
 
-/// The report in a line: how much came out, and what a user should look at.
-fn line(report: &PrepReport) -> String {
-    let mut parts: Vec<String> = report
-        .splits
-        .iter()
-        .map(|split| {
-            let name = if report.splits.len() > 1 {
-                format!("{} ", split.name)
-            } else {
-                String::new()
-            };
-            format!("{name}{} examples", count(split.rows_out))
-        })
-        .collect();
-    let total = |of: fn(&crate::data::SplitReport) -> u64| report.splits.iter().map(of).sum();
-    let examples: u64 = total(|split| split.rows_out);
-    let tokens: u64 = total(|split| split.tokens);
-    let truncated: u64 = total(|split| split.truncated);
-    let blank: u64 = total(|split| split.blank);
-    let share = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
-    parts.push(format!("{} tokens", count(tokens)));
-    if truncated > 0 {
-        parts.push(format!("{:.1} % truncated", share(truncated, examples)));
+/// What the record keeps of the report.
+fn counts(report: &PrepReport) -> Prepared {
+    let total = |of: fn(&SplitReport) -> u64| report.splits.iter().map(of).sum();
+    Prepared {
+        examples: report
+            .splits
+            .iter()
+            .map(|split| (split.name.clone(), split.rows_out))
+            .collect(),
+        tokens: total(|split| split.tokens),
+        truncated: total(|split| split.truncated),
+        unknown: total(|split| split.unknown),
+        blank: total(|split| split.blank),
+        train_texts_in_dev: report.train_texts_in_dev,
     }
-    let unknown: u64 = total(|split| split.unknown);
-    if unknown > 0 {
-        parts.push(format!("{:.2} % unknown tokens", share(unknown, tokens)));
-    }
-    if blank > 0 {
-        parts.push(format!("{} blank rows left out", count(blank)));
-    }
-    if report.train_texts_in_dev > 0 {
-        let rows = count(report.train_texts_in_dev);
-        parts.push(format!("{rows} training texts also in dev"));
-    }
-    parts.join(", ")
 }
-
