@@ -16,7 +16,7 @@ REVIEWS := data/reviews/reviews.tsv data/reviews/unlabelled.txt
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '$(if $(wildcard bench/run),,/^bench:/ { next }) /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@for name in $(EXPERIMENTS); do \
 	  printf '  make %-10s run experiments/%s.toml (ARGS="..." goes to tinyrun)\n' $$name $$name; done
 

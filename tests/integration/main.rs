@@ -1,3 +1,5 @@
 //! Rules of the whole program (under construction).
 
 mod experiments;
+mod fetch;
+mod make;
