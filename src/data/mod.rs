@@ -1,1 +1,24 @@
-//! (under construction)
+//! Text to tokens: tables and raw text in, a memory-mapped token store out, and the plan of
+//! which examples make up which batch. Nothing here computes on tensors or prints.
+
+pub mod batches;
+pub mod corpus;
+pub mod encode;
+pub mod error;
+pub mod labels;
+pub mod order;
+pub mod prepare;
+pub mod report;
+pub mod split;
+pub mod store;
+pub mod table;
+pub mod tokenizer;
+mod word_cache;
+
+pub use error::DataError;
+pub use labels::{LabelRule, LabelSet};
+pub use prepare::{CorpusSettings, Dev, TaskSettings, Watch, prepare_corpus, prepare_task};
+pub use report::{FileReport, LabelCount, PrepReport, SplitReport};
+pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
+pub use table::{TableFormat, TableLayout};
+pub use tokenizer::Tokenizer;

@@ -92,6 +92,12 @@ impl Sources {
         self.texts.get(span.source)
     }
 
+    /// Source and line of a fault.
+    pub(super) fn line(&self, fault: &Fault) -> Option<(usize, usize)> {
+        let span = fault.span.as_ref()?;
+        Some((span.source, self.position(span)?.0))
+    }
+
     /// Line and column, both from 1, the column in characters.
     pub fn position(&self, span: &Span) -> Option<(usize, usize)> {
         let before = self.get(span)?.text.get(..span.range.start)?;

@@ -1,15 +1,30 @@
 //! What the user wrote: a TOML file becomes an [`Experiment`], every key validated, every
 //! fault with its place. This room knows no disk but the text of its own file.
 
+mod check;
+mod collector;
+mod convert;
 mod fault;
+pub mod keys;
+mod models;
 mod node;
+mod origin;
+mod overrides;
 mod read;
+mod resolved;
 mod schema;
 mod section;
 mod span;
 mod stages;
+mod student;
+mod task;
+#[cfg(test)]
+mod testing;
 
 pub use fault::{Fault, Faults, Source, Sources};
+pub use models::{Models, check_models, resolve_layer_map};
+pub use origin::Origin;
+pub use resolved::to_toml;
 pub use schema::{
     DataPrep, Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, LayerMapRule, LongLines,
     ModelSource, StageName, Stages, Student, StudentShape, TableFormat, Task, TaskName, TdPhase1,

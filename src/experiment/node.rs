@@ -61,21 +61,21 @@ impl Value {
 
 /// Where a piece of text that is parsed lies in its source.
 #[derive(Debug, Clone, Copy)]
-struct Origin {
-    source: usize,
+pub(super) struct Piece {
+    pub(super) source: usize,
     /// Bytes of the source before the piece.
-    offset: usize,
+    pub(super) offset: usize,
 }
 
-impl Origin {
-    fn span(self, range: Range<usize>) -> Span {
+impl Piece {
+    pub(super) fn span(self, range: Range<usize>) -> Span {
         Span {
             source: self.source,
             range: range.start + self.offset..range.end + self.offset,
         }
     }
 
-    fn node(self, value: &Spanned<DeValue<'_>>) -> Node {
+    pub(super) fn node(self, value: &Spanned<DeValue<'_>>) -> Node {
         let converted = match value.get_ref() {
             DeValue::String(text) => Value::String(text.to_string()),
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
@@ -110,19 +110,29 @@ impl Origin {
             .collect()
     }
 
-    fn fault(self, error: &toml::de::Error) -> Fault {
+    pub(super) fn fault(self, error: &toml::de::Error) -> Fault {
         let span = error.span().map(|range| self.span(range));
-        Fault::new(error.message(), span)
+        Fault::new(error.message().replace('\n', ", "), span)
     }
 }
 
 /// Reads the file's text. With syntax faults, the table holds what could be made out.
 pub(super) fn parse(text: &str) -> (Table, Vec<Fault>) {
-    let origin = Origin {
+    let piece = Piece {
         source: 0,
         offset: 0,
     };
     let (table, errors) = DeTable::parse_recoverable(text);
-    let faults = errors.iter().map(|error| origin.fault(error)).collect();
-    (origin.table(table.get_ref()), faults)
+    let faults = errors.iter().map(|error| {
+        let fault = piece.fault(error);
+        match error.span().and_then(|range| text.get(range)) {
+            Some(key) if fault.message == "duplicate key" => Fault {
+                message: format!("duplicate key `{key}`"),
+                ..fault
+            },
+            _ => fault,
+        }
+    });
+    let faults = faults.collect();
+    (piece.table(table.get_ref()), faults)
 }

@@ -1,17 +1,13 @@
 //! From the text to an [`Experiment`].
 
+use super::collector::Collector;
 use super::fault::{Fault, Faults, Sources};
-use super::node;
-use super::schema::{
-    Experiment, LayerMapRule, Student, StudentShape, TableFormat, Task, TaskName, Teacher,
-};
-use super::section::{Collector, Section, WordOrSection};
-use super::span::Located;
-use super::stages;
-use crate::job::{Device, HeadKind, LayerMap, Precision};
-
-/// Longest input, longest list of layers and widest layer that are taken for meant.
-const LARGEST: i64 = 1_000_000;
+use super::schema::Experiment;
+use super::section::Section;
+use super::student::{read_student, read_teacher};
+use super::task::read_task;
+use super::{check, node, overrides, stages};
+use crate::job::{Device, Precision};
 
 impl Experiment {
     /// Reads an experiment file.
@@ -30,13 +26,29 @@ impl Experiment {
         overrides: &[String],
     ) -> Result<(Self, Sources), Faults> {
         let sources = Sources::new(file, text, overrides);
-        let (table, mut faults) = node::parse(text);
+        let (mut table, syntax) = node::parse(text);
+        let mut faults = Vec::new();
+        for (index, argument) in overrides.iter().enumerate() {
+            if let Err(found) = overrides::apply(index + 1, argument, &mut table) {
+                faults.extend(found);
+            }
+        }
         let collector = Collector::default();
-        let top = Section::top(&table, &collector);
-        let experiment = read_top(top, stem);
-        let (written, missing) = collector.into_faults();
-        faults.extend(written);
-        faults.extend(missing);
+        let experiment = read_top(&Section::top(&table, &collector), stem);
+        let (written, unfit) = collector.into_faults();
+        if syntax.is_empty() {
+            faults.extend(written);
+            faults.extend(unfit);
+        } else {
+            // What could be made out of a broken line, and what seems to be missing after it,
+            // would be blamed on the wrong key.
+            let broken: Vec<_> = syntax.iter().map(|fault| sources.line(fault)).collect();
+            let elsewhere = written
+                .into_iter()
+                .filter(|fault| !broken.contains(&sources.line(fault)));
+            faults.extend(elsewhere);
+            faults.extend(syntax);
+        }
         if faults.is_empty() {
             Ok((experiment, sources))
         } else {
@@ -45,23 +57,21 @@ impl Experiment {
     }
 }
 
-fn read_top(top: Section<'_>, stem: &str) -> Experiment {
-    let name = top
-        .string("name")
-        .unwrap_or_else(|| Located::default_value(stem.to_owned()));
+fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
+    let name = read_name(top, stem);
     let seed = top.integer_or("seed", 0.., 42).value;
-    let device = read_device(&top);
+    let device = read_device(top);
     let precision = top
         .choice_or("precision", PRECISIONS, Precision::Auto)
         .value;
     let threads = top.integer("threads", 1..=4096).map(|found| found.value);
-    let task = read_task(top.required_section("task"));
-    let teacher = read_teacher(top.required_section("teacher"));
-    let student = read_student(top.section_or_empty("student"));
-    let stages = stages::read(top.section_or_empty("stages"));
+    let task = read_task(&top.required_section("task", "the labelled data"));
+    let teacher = read_teacher(&top.required_section("teacher", "the model to compress"));
+    let student = read_student(&top.section_or_empty("student"));
+    let (stages, headers) = stages::read(&top.section_or_empty("stages"));
     top.finish();
-    Experiment {
-        name: name.value,
+    let experiment = Experiment {
+        name,
         seed,
         device,
         precision,
@@ -70,8 +80,43 @@ fn read_top(top: Section<'_>, stem: &str) -> Experiment {
         teacher,
         student,
         stages,
-    }
+    };
+    check::check(&experiment, &headers, top.faults());
+    experiment
 }
+
+/// The experiment's name, which is a folder's too.
+fn read_name(top: &Section<'_>, stem: &str) -> String {
+    let written = top.string("name");
+    let name = written.as_ref().map_or(stem, |name| name.as_str());
+    let is_plain = |character: char| character.is_alphanumeric() || "._-".contains(character);
+    let problem = if RESERVED_NAMES.contains(&name) {
+        Some("is a folder of tinyrun's own in `runs/`")
+    } else if name.len() > 100 {
+        Some("is longer than 100 bytes")
+    } else if !name.chars().all(is_plain) {
+        Some("holds more than letters, digits, `.`, `_` and `-`")
+    } else if !name.starts_with(char::is_alphanumeric) {
+        Some("does not begin with a letter or digit")
+    } else {
+        None
+    };
+    if let Some(problem) = problem
+        && top.sound(&["name"])
+    {
+        let span = written.as_ref().and_then(|name| name.span.clone());
+        let hint = span
+            .is_none()
+            .then(|| "give a `name` in the file".to_owned());
+        let fault = Fault::new(format!("the experiment's name `{name}` {problem}"), span);
+        let fault = fault.with_label("results are kept in a folder of this name");
+        top.wrong("name", fault.with_hint(hint));
+    }
+    name.to_owned()
+}
+
+/// Folders of `runs/` that are not an experiment's.
+const RESERVED_NAMES: &[&str] = &["store", "work"];
 
 const PRECISIONS: &[(&str, Precision)] = &[
     ("auto", Precision::Auto),
@@ -79,174 +124,151 @@ const PRECISIONS: &[(&str, Precision)] = &[
     ("bf16", Precision::Bf16),
 ];
 
-const HEADS: &[(&str, HeadKind)] = &[("plain", HeadKind::Plain), ("relu", HeadKind::Relu)];
-
 fn read_device(top: &Section<'_>) -> Device {
     let Some(word) = top.string("device") else {
         return Device::Auto;
     };
-    match word.as_str() {
-        "auto" => Device::Auto,
-        "cpu" => Device::Cpu,
-        "cuda" => Device::Cuda(0),
-        other => match other.strip_prefix("cuda:").map(str::parse) {
-            Some(Ok(index)) => Device::Cuda(index),
-            _ => {
-                top.faults().add(
-                    Fault::new(format!("`device` cannot be `{other}`"), word.span.clone())
-                        .with_label("expected `auto`, `cpu`, `cuda` or `cuda:N`"),
-                );
-                Device::Auto
-            }
-        },
-    }
-}
-
-fn read_task(task: Section<'_>) -> Task {
-    let name = task.required_choice(
-        "name",
-        &[("sst-2", TaskName::Sst2), ("custom", TaskName::Custom)],
-    );
-    let (default_labels, default_length) = match name.value {
-        TaskName::Sst2 => (Some(["negative", "positive"]), 64),
-        TaskName::Custom => (None, 128),
-    };
-    let train = task.required_string("train", "a table, or a glob of several");
-    let dev = task.string("dev");
-    let dev_fraction = task.float("dev-fraction", above_zero_to(0.5));
-    let format = task
-        .choice_or(
-            "format",
-            &[
-                ("auto", TableFormat::Auto),
-                ("tsv", TableFormat::Tsv),
-                ("csv", TableFormat::Csv),
-            ],
-            TableFormat::Auto,
-        )
-        .value;
-    let column = |key, default: &str| {
-        task.string(key)
-            .unwrap_or_else(|| Located::default_value(default.to_owned()))
-    };
-    let text = column("text", "sentence");
-    let pair = task.string("pair");
-    let label = column("label", "label");
-    let labels = task
-        .strings("labels")
-        .map(|labels| labels.map(|list| list.into_iter().map(|label| label.value).collect()))
-        .or_else(|| {
-            default_labels
-                .map(|labels| Located::default_value(labels.map(ToOwned::to_owned).to_vec()))
-        });
-    let max_seq_length = task.integer_or("max-seq-length", 3..=LARGEST, default_length);
-    task.finish();
-    Task {
-        name,
-        train,
-        dev,
-        dev_fraction,
-        format,
-        text,
-        pair,
-        label,
-        labels,
-        max_seq_length,
-    }
-}
-
-fn read_teacher(teacher: Section<'_>) -> Teacher {
-    let model = teacher.required_string("model", "a Hugging Face folder");
-    let head = teacher.choice_or("head", HEADS, HeadKind::Plain).value;
-    teacher.finish();
-    Teacher { model, head }
-}
-
-fn read_student(student: Section<'_>) -> Student {
-    let model = student.string("model");
-    let shape = read_shape(&student);
-    let head = student.choice_or("head", HEADS, HeadKind::Plain).value;
-    let layer_map = read_layer_map(&student);
-    student.finish();
-    Student {
-        model,
-        shape,
-        head,
-        layer_map,
-    }
-}
-
-fn read_shape(student: &Section<'_>) -> StudentShape {
-    let size = |key, default| student.integer_or(key, 1..=LARGEST, default);
-    StudentShape {
-        num_hidden_layers: student.integer_or("num-hidden-layers", 1..=1000, 4),
-        hidden_size: size("hidden-size", 312),
-        intermediate_size: size("intermediate-size", 1200),
-        num_attention_heads: student.integer_or("num-attention-heads", 1..=1000, 12),
-        hidden_act: student
-            .choice_or(
-                "hidden-act",
-                &[("gelu", "gelu"), ("gelu_new", "gelu_new"), ("relu", "relu")],
-                "gelu",
-            )
-            .to_string(),
-        hidden_dropout_prob: student.float_or("hidden-dropout-prob", 0.0..1.0, 0.1),
-        attention_probs_dropout_prob: student.float_or(
-            "attention-probs-dropout-prob",
-            0.0..1.0,
-            0.1,
-        ),
-        max_position_embeddings: student.integer_or("max-position-embeddings", 3..=LARGEST, 512),
-        initializer_range: student.float_or("initializer-range", above_zero_to(1.0), 0.02),
-        layer_norm_eps: student.float_or("layer-norm-eps", above_zero_to(0.1), 1e-12),
-    }
-}
-
-#[derive(Clone, Copy)]
-enum MapWord {
-    Uniform,
-    Top,
-    Bottom,
-}
-
-fn read_layer_map(student: &Section<'_>) -> Located<LayerMapRule> {
-    let found = student.choice_or_section(
-        "layer-map",
-        &[
-            ("uniform", MapWord::Uniform),
-            ("top", MapWord::Top),
-            ("bottom", MapWord::Bottom),
-        ],
-        "`{ attention = [..], hidden = [..] }`",
-    );
-    match found {
-        None => Located::default_value(LayerMapRule::Uniform),
-        Some(WordOrSection::Word(word)) => word.map(|word| match word {
-            MapWord::Uniform => LayerMapRule::Uniform,
-            MapWord::Top => LayerMapRule::Top,
-            MapWord::Bottom => LayerMapRule::Bottom,
-        }),
-        Some(WordOrSection::Section(map)) => {
-            let span = map.span();
-            let attention = map
-                .integers("attention", 0..=1000, "a list of teacher layers")
-                .value;
-            let hidden = map
-                .integers("hidden", 0..=1000, "a list of teacher hidden states")
-                .value;
-            map.finish();
-            Located {
-                value: LayerMapRule::Explicit(LayerMap { attention, hidden }),
-                span,
-            }
+    let number = word.strip_prefix("cuda:").map(str::parse);
+    match (word.as_str(), number) {
+        ("auto", _) => Device::Auto,
+        ("cpu", _) => Device::Cpu,
+        ("cuda", _) => Device::Cuda(0),
+        (_, Some(Ok(index))) => Device::Cuda(index),
+        _ => {
+            let message = format!("`device` cannot be `{}`", word.value);
+            let fault = Fault::new(message, word.span.clone());
+            let label = "expected `auto`, `cpu`, `cuda` or `cuda:N`";
+            top.wrong("device", fault.with_label(label));
+            Device::Auto
         }
     }
 }
 
-/// More than 0, at most `high`.
-pub(super) fn above_zero_to(high: f64) -> (std::ops::Bound<f64>, std::ops::Bound<f64>) {
-    (
-        std::ops::Bound::Excluded(0.0),
-        std::ops::Bound::Included(high),
-    )
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MINIMAL, faults, pipeline, read, read_with};
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_file_stem_unless_it_is_written() {
+        assert_eq!(read(MINIMAL).name, "x");
+        assert_eq!(read(&format!("name = \"y\"\n{MINIMAL}")).name, "y");
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_a_folder_of_results_is_refused() {
+        for name in [
+            "a/b", "..", ".hidden", "-x", "a b", "store", "work", "a\\\\b",
+        ] {
+            let found = faults(&format!("name = \"{name}\"\n{MINIMAL}"), &[]);
+            assert_eq!(found.len(), 1, "{name}: {found:?}");
+            assert!(found[0].starts_with("x.toml:1:8: the experiment's name"));
+        }
+        let stem = Experiment::read("a b.toml", "a b", MINIMAL, &[]).unwrap_err();
+        assert_eq!(stem.faults[0].span, None);
+        assert!(stem.faults[0].hint.as_ref().unwrap().contains("`name`"));
+    }
+
+    #[test]
+    fn devices_are_words_or_cuda_with_an_index() {
+        let device = |word: &str| read_with(MINIMAL, &[&format!("device={word}")]);
+        assert_eq!(device("cuda").unwrap().device, Device::Cuda(0));
+        assert_eq!(device("cuda:1").unwrap().device, Device::Cuda(1));
+        assert_eq!(device("cpu").unwrap().device, Device::Cpu);
+        for word in ["gpu", "cuda:", "cuda:-1", "cuda:x"] {
+            let faults = device(word).unwrap_err().to_string();
+            assert_eq!(faults, format!("--set:1:8: `device` cannot be `{word}`"));
+        }
+    }
+
+    #[test]
+    fn faults_of_every_kind_are_reported_together_in_the_order_of_the_text() {
+        let text = r#"
+seed = -1
+threds = 4
+
+[task]
+name = "sst2"
+dev = 4
+dev-fraction = 0.6
+
+[teacher]
+model = "models/teacher"
+
+[student]
+hidden-size = 310
+
+[stages.finetune]
+learning-rate = "2e-5"
+schedule = "liner"
+
+[stages.td-phase3]
+"#;
+        let expected = [
+            "x.toml:2:8: `seed` is out of range",
+            "x.toml:3:1: unknown key `threds`",
+            "x.toml:5:1: missing key `train` in `[task]`",
+            "x.toml:6:8: unknown task `sst2`",
+            "x.toml:7:7: `dev` in `[task]` is a whole number",
+            "x.toml:8:16: `dev-fraction` in `[task]` is out of range",
+            "x.toml:14:15: `hidden-size` 310 is no multiple of `num-attention-heads` 12",
+            "x.toml:17:17: `learning-rate` in `[stages.finetune]` is a string",
+            "x.toml:18:12: `schedule` in `[stages.finetune]` cannot be `liner`",
+            "x.toml:20:9: unknown stage `td-phase3`",
+        ];
+        assert_eq!(faults(text, &[]), expected);
+    }
+
+    #[test]
+    fn a_file_with_nothing_in_it_misses_its_tables() {
+        let expected = [
+            "x.toml:1:1: missing table `[task]`",
+            "x.toml:1:1: missing table `[teacher]`",
+        ];
+        assert_eq!(faults("", &[]), expected);
+    }
+
+    #[test]
+    fn a_table_that_is_a_value_is_one_fault() {
+        let found = faults("task = 3\n[teacher]\nmodel = \"m\"\n", &[]);
+        assert_eq!(found, ["x.toml:1:8: `task` is a whole number"]);
+    }
+
+    #[test]
+    fn syntax_faults_are_reported_together_and_not_what_follows_from_them() {
+        let text = "seed = \n[task]\nname = \"sst-2\ndev-fraction = 2\nepochs = 1\nepochs = 2\n";
+        let expected = [
+            "x.toml:1:8: string values must be quoted, expected literal string",
+            "x.toml:3:14: invalid basic string, expected `\"`",
+            "x.toml:4:16: `dev-fraction` in `[task]` is out of range",
+            "x.toml:5:1: unknown key `epochs` in `[task]`",
+            "x.toml:6:1: duplicate key `epochs`",
+        ];
+        assert_eq!(faults(text, &[]), expected);
+    }
+
+    #[test]
+    fn whole_numbers_do_for_numbers_and_not_the_other_way_round() {
+        let text = pipeline();
+        let weight = read_with(&text, &["stages.td-phase1.hidden-weight=2"]).unwrap();
+        let phase1 = weight.stages.td_phase1.unwrap();
+        assert!((phase1.distill.hidden_weight - 2.0).abs() < f64::EPSILON);
+        let found = faults(&text, &["stages.td-phase1.epochs=2.0"]);
+        assert_eq!(
+            found,
+            ["--set:1:25: `epochs` in `[stages.td-phase1]` is a number with a fraction"]
+        );
+    }
+
+    #[test]
+    fn numbers_that_are_none_and_numbers_without_end_are_out_of_range() {
+        for number in ["inf", "-inf", "nan", "1e999", "99999999999999999999"] {
+            let set = format!("stages.td-phase1.hidden-weight={number}");
+            assert_eq!(
+                faults(&pipeline(), &[&set]),
+                ["--set:1:32: `hidden-weight` in `[stages.td-phase1]` is out of range"],
+                "{number}"
+            );
+        }
+    }
 }

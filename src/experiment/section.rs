@@ -2,38 +2,13 @@
 //! nobody asked for is one.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::fmt::Display;
-use std::ops::{Bound, RangeBounds};
+use std::ops::RangeBounds;
 
+use super::collector::Collector;
+use super::convert::{Converted, choice, did_you_mean, float, integer, items, string};
 use super::fault::Fault;
 use super::node::{Entry, Node, Table, Value};
 use super::span::{Located, Span};
-
-/// Faults found so far, and which keys have one.
-#[derive(Debug, Default)]
-pub(super) struct Collector {
-    faults: RefCell<Vec<Fault>>,
-    missing: RefCell<Vec<Fault>>,
-    keys: RefCell<BTreeSet<String>>,
-}
-
-impl Collector {
-    pub(super) fn add(&self, fault: Fault) {
-        self.faults.borrow_mut().push(fault);
-    }
-
-    /// Faults of what is written, and faults of what is not there or does not go together.
-    /// The second are guesses where the text has a syntax fault.
-    pub(super) fn into_faults(self) -> (Vec<Fault>, Vec<Fault>) {
-        (self.faults.into_inner(), self.missing.into_inner())
-    }
-
-    /// Adds a fault of what is not there or does not go together.
-    pub(super) fn add_missing(&self, fault: Fault) {
-        self.missing.borrow_mut().push(fault);
-    }
-}
 
 /// One table being read.
 pub(super) struct Section<'a> {
@@ -44,18 +19,6 @@ pub(super) struct Section<'a> {
     table: Option<&'a Table>,
     asked: RefCell<Vec<&'static str>>,
     faults: &'a Collector,
-}
-
-/// A value as read, or why not.
-type Converted<T> = Result<T, Refusal>;
-
-/// Why a value cannot stand for its key.
-struct Refusal {
-    /// `is a string`, `is out of range`
-    predicate: String,
-    label: String,
-    hint: Option<String>,
-    span: Option<Span>,
 }
 
 impl<'a> Section<'a> {
@@ -73,9 +36,19 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The collector, for faults that are not one key's.
+    /// Where faults go.
     pub(super) fn faults(&self) -> &'a Collector {
         self.faults
+    }
+
+    /// Adds a fault of what a key says.
+    pub(super) fn wrong(&self, key: &str, fault: Fault) {
+        self.faults.wrong(&self.join(key), fault);
+    }
+
+    /// Adds a fault of keys that do not go together.
+    pub(super) fn unfit(&self, fault: Fault) {
+        self.faults.unfit(fault);
     }
 
     /// Place of the header.
@@ -93,6 +66,11 @@ impl<'a> Section<'a> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Place of what is written as a key's value; a table's is its header.
+    pub(super) fn value_span(&self, key: &str) -> Option<Span> {
+        Some(self.table?.get(key)?.node.span.clone())
+    }
+
     /// Place of a written key.
     pub(super) fn key_span(&self, key: &str) -> Option<Span> {
         Some(self.table?.get(key)?.key.clone())
@@ -100,8 +78,7 @@ impl<'a> Section<'a> {
 
     /// Whether none of these keys has a fault, so that they can be compared.
     pub(super) fn sound(&self, keys: &[&str]) -> bool {
-        let faulty = self.faults.keys.borrow();
-        keys.iter().all(|key| !faulty.contains(&self.join(key)))
+        keys.iter().all(|key| self.faults.sound(&[&self.join(key)]))
     }
 
     fn join(&self, key: &str) -> String {
@@ -126,13 +103,15 @@ impl<'a> Section<'a> {
         self.table?.get(key)
     }
 
-    /// Reports a key that must be there and is not.
-    fn report_missing(&self, key: &'static str, what: &str) {
-        self.faults.keys.borrow_mut().insert(self.join(key));
-        if self.is_present() {
-            let fault = Fault::new(format!("missing key {}", self.name(key)), self.span.clone());
-            self.faults
-                .add_missing(fault.with_label(format!("needs `{key}`: {what}")));
+    /// Reports a key that must be there, where it is not.
+    fn require(&self, key: &str, what: &str) {
+        if self.is_present() && !self.has(key) {
+            let message = format!("missing key {}", self.name(key));
+            let fault = Fault::new(message, self.span.clone());
+            self.faults.missing(
+                &self.join(key),
+                fault.with_label(format!("needs `{key}`, {what}")),
+            );
         }
     }
 
@@ -149,14 +128,10 @@ impl<'a> Section<'a> {
                 span: Some(entry.node.span.clone()),
             }),
             Err(refusal) => {
-                self.faults.keys.borrow_mut().insert(self.join(key));
                 let span = refusal.span.unwrap_or_else(|| entry.node.span.clone());
                 let message = format!("{} {}", self.name(key), refusal.predicate);
-                self.faults.add(
-                    Fault::new(message, span)
-                        .with_label(refusal.label)
-                        .with_hint(refusal.hint),
-                );
+                let fault = Fault::new(message, span).with_label(refusal.label);
+                self.wrong(key, fault.with_hint(refusal.hint));
                 None
             }
         }
@@ -174,14 +149,9 @@ impl<'a> Section<'a> {
                 faults: self.faults,
             })
         } else {
-            self.faults.keys.borrow_mut().insert(self.join(key));
-            self.faults.add(
-                Fault::new(
-                    format!("`{}` is {}", self.join(key), entry.node.value.kind()),
-                    entry.node.span.clone(),
-                )
-                .with_label("expected a table"),
-            );
+            let message = format!("`{}` is {}", self.join(key), entry.node.value.kind());
+            let fault = Fault::new(message, entry.node.span.clone());
+            self.wrong(key, fault.with_label("expected a table"));
             None
         }
     }
@@ -198,10 +168,14 @@ impl<'a> Section<'a> {
     }
 
     /// A table that must be there.
-    pub(super) fn required_section(&self, key: &'static str) -> Section<'a> {
+    pub(super) fn required_section(&self, key: &'static str, what: &str) -> Section<'a> {
         if !self.has(key) {
-            let fault = Fault::new(format!("missing table `[{}]`", self.join(key)), self.span());
-            self.faults.add_missing(fault);
+            let path = self.join(key);
+            let fault = Fault::new(format!("missing table `[{path}]`"), self.span());
+            self.faults.missing(
+                &path,
+                fault.with_label(format!("the file needs `[{path}]`, {what}")),
+            );
         }
         self.section_or_empty(key)
     }
@@ -213,9 +187,7 @@ impl<'a> Section<'a> {
 
     /// A string that must be there. Stands for itself as an empty one after its fault.
     pub(super) fn required_string(&self, key: &'static str, what: &str) -> Located<String> {
-        if !self.has(key) {
-            self.report_missing(key, what);
-        }
+        self.require(key, what);
         self.string(key)
             .unwrap_or_else(|| Located::default_value(String::new()))
     }
@@ -241,16 +213,14 @@ impl<'a> Section<'a> {
         key: &'static str,
         what: &str,
     ) -> Located<Vec<Located<String>>> {
-        if !self.has(key) {
-            self.report_missing(key, what);
-        }
+        self.require(key, what);
         let list = self
             .strings(key)
             .unwrap_or_else(|| Located::default_value(Vec::new()));
         if list.is_empty() && list.span.is_some() {
             let message = format!("{} is an empty list", self.name(key));
-            self.faults
-                .add(Fault::new(message, list.span.clone()).with_label(format!("expected {what}")));
+            let fault = Fault::new(message, list.span.clone());
+            self.wrong(key, fault.with_label(format!("expected {what}")));
         }
         list
     }
@@ -314,18 +284,6 @@ impl<'a> Section<'a> {
             .unwrap_or_else(|| Located::default_value(default))
     }
 
-    /// One of several words that must be there; the first stands in after a fault.
-    pub(super) fn required_choice<T: Copy>(
-        &self,
-        key: &'static str,
-        choices: &[(&str, T)],
-    ) -> Located<T> {
-        if !self.has(key) {
-            self.report_missing(key, &alternatives(choices.iter().map(|choice| choice.0)));
-        }
-        self.choice_or(key, choices, choices[0].1)
-    }
-
     /// One of several words, or a table.
     pub(super) fn choice_or_section<T: Copy>(
         &self,
@@ -352,9 +310,7 @@ impl<'a> Section<'a> {
         range: impl RangeBounds<i64>,
         what: &str,
     ) -> Located<Vec<T>> {
-        if !self.has(key) {
-            self.report_missing(key, what);
-        }
+        self.require(key, what);
         self.read(key, |node| {
             items(node, what)?
                 .iter()
@@ -370,16 +326,16 @@ impl<'a> Section<'a> {
     }
 
     /// Reports every key that was not asked for.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(&self) {
         self.finish_as("key");
     }
 
     /// Reports every key that was not asked for, by another word for what it is.
-    pub(super) fn finish_as(self, kind: &str) {
+    pub(super) fn finish_as(&self, kind: &str) {
         let Some(table) = self.table else {
             return;
         };
-        let asked = self.asked.into_inner();
+        let asked = self.asked.take();
         for (key, entry) in table {
             if asked.contains(&key.as_str()) {
                 continue;
@@ -395,11 +351,10 @@ impl<'a> Section<'a> {
                 .map(|key| format!("`{key}`"))
                 .collect::<Vec<_>>()
                 .join(", ");
-            self.faults.add(
-                Fault::new(message, entry.key.clone())
-                    .with_note(format!("allowed: {allowed}"))
-                    .with_hint(did_you_mean(key, &asked)),
-            );
+            let fault = Fault::new(message, entry.key.clone());
+            let fault = fault.with_note(format!("allowed: {allowed}"));
+            self.faults
+                .wrong(&self.join(key), fault.with_hint(did_you_mean(key, &asked)));
         }
     }
 }
@@ -408,130 +363,4 @@ impl<'a> Section<'a> {
 pub(super) enum WordOrSection<'a, T> {
     Word(Located<T>),
     Section(Section<'a>),
-}
-
-fn refuse_type<T>(node: &Node, expected: &str) -> Converted<T> {
-    Err(Refusal {
-        predicate: format!("is {}", node.value.kind()),
-        label: format!("expected {expected}"),
-        hint: None,
-        span: Some(node.span.clone()),
-    })
-}
-
-fn string(node: &Node) -> Converted<String> {
-    match &node.value {
-        Value::String(text) if text.is_empty() => Err(Refusal {
-            predicate: "is empty".to_owned(),
-            label: "expected some text".to_owned(),
-            hint: None,
-            span: Some(node.span.clone()),
-        }),
-        Value::String(text) => Ok(text.clone()),
-        _ => refuse_type(node, "a string"),
-    }
-}
-
-fn items<'n>(node: &'n Node, what: &str) -> Converted<&'n [Node]> {
-    match &node.value {
-        Value::Array(items) => Ok(items),
-        _ => refuse_type(node, what),
-    }
-}
-
-fn integer<T: TryFrom<i64>>(node: &Node, range: &impl RangeBounds<i64>) -> Converted<T> {
-    let expected = || format!("a whole number {}", describe_range(range));
-    let out_of_range = || Refusal {
-        predicate: "is out of range".to_owned(),
-        label: format!("expected {}", expected()),
-        hint: None,
-        span: None,
-    };
-    match node.value {
-        Value::Integer(number) if range.contains(&number) => {
-            T::try_from(number).map_err(|_| out_of_range())
-        }
-        Value::Integer(_) | Value::TooLarge => Err(out_of_range()),
-        _ => refuse_type(node, &expected()),
-    }
-}
-
-fn float(node: &Node, range: &impl RangeBounds<f64>) -> Converted<f64> {
-    let expected = || format!("a number {}", describe_range(range));
-    let number = match node.value {
-        // Exact up to 2^53; no key takes a number near it.
-        Value::Integer(number) => number as f64,
-        Value::Float(number) => number,
-        Value::TooLarge => f64::INFINITY,
-        _ => return refuse_type(node, &expected()),
-    };
-    if number.is_finite() && range.contains(&number) {
-        Ok(number)
-    } else {
-        Err(Refusal {
-            predicate: "is out of range".to_owned(),
-            label: format!("expected {}", expected()),
-            hint: None,
-            span: None,
-        })
-    }
-}
-
-fn choice<T: Copy>(node: &Node, choices: &[(&str, T)]) -> Converted<T> {
-    let expected = alternatives(choices.iter().map(|choice| choice.0));
-    let Value::String(word) = &node.value else {
-        return refuse_type(node, &expected);
-    };
-    let found = choices.iter().find(|(name, _)| name == word);
-    found.map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|choice| choice.0).collect();
-        Refusal {
-            predicate: format!("cannot be `{word}`"),
-            label: format!("expected {expected}"),
-            hint: did_you_mean(word, &names),
-            span: None,
-        }
-    })
-}
-
-/// `` `a`, `b` or `c` ``
-pub(super) fn alternatives<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
-    let ticked: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
-    match ticked.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-        Some((last, _)) => last.clone(),
-        None => String::new(),
-    }
-}
-
-/// The likeliest of several names, as a hint.
-pub(super) fn did_you_mean(word: &str, names: &[&str]) -> Option<String> {
-    let lower = word.to_lowercase();
-    names
-        .iter()
-        .map(|name| (strsim::jaro_winkler(&lower, name), name))
-        .filter(|(similarity, _)| *similarity > 0.8)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, name)| format!("did you mean `{name}`?"))
-}
-
-/// `from 1 to 10`, `more than 0 and at most 1`, `at least 0`
-fn describe_range<T: Display>(range: &impl RangeBounds<T>) -> String {
-    match (range.start_bound(), range.end_bound()) {
-        (Bound::Included(low), Bound::Included(high)) => format!("from {low} to {high}"),
-        (low, high) => {
-            let low = match low {
-                Bound::Included(low) => Some(format!("at least {low}")),
-                Bound::Excluded(low) => Some(format!("more than {low}")),
-                Bound::Unbounded => None,
-            };
-            let high = match high {
-                Bound::Included(high) => Some(format!("at most {high}")),
-                Bound::Excluded(high) => Some(format!("less than {high}")),
-                Bound::Unbounded => None,
-            };
-            let limits: Vec<String> = low.into_iter().chain(high).collect();
-            limits.join(" and ")
-        }
-    }
 }

@@ -92,6 +92,8 @@ pub struct Train {
     pub optimizer: Optimizer,
     /// Learning rate as a function of the step.
     pub schedule: Schedule,
+    /// Hand on the best model on dev; else the last.
+    pub keep_best: bool,
     /// Steps between two scorings of dev beside the one at each epoch's end; 0: only there.
     pub eval_interval: u64,
     /// Steps between two rows of `metrics.csv`.

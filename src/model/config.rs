@@ -1,8 +1,21 @@
 //! `config.json` of a BERT.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::error::{ModelError, ticked};
+
+/// What `hidden_act` may say.
+pub const HIDDEN_ACTS: [&str; 4] = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"];
+
+/// Longer lists of layers or larger axes are taken for a damaged file: names and shapes are
+/// made from these numbers before a tensor is looked at.
+const MAX_LAYERS: usize = 1024;
+const MAX_SIZE: usize = i32::MAX as usize;
 
 /// Shape of a BERT, under the keys of Hugging Face's `config.json`. Keys that tinyrun has no
 /// use for are accepted and dropped, as Huawei's own files carry five of them.
@@ -44,6 +57,228 @@ pub struct BertConfig {
     /// Label names by class, as a fine-tuned model carries them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub id2label: BTreeMap<String, String>,
+    /// `relu` where the classifier reads `relu(pooled)`; absent for the plain head, which is
+    /// the one that `transformers` computes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tinyrun_head: Option<String>,
+}
+
+impl BertConfig {
+    /// Reads and checks `config.json` of a model folder.
+    ///
+    /// # Errors
+    /// The file is missing or no JSON, a key without which the shape is not known is missing,
+    /// or a value is one that no BERT, or none that is supported, has.
+    pub fn read(folder: &Path) -> Result<Self, ModelError> {
+        let path = folder.join("config.json");
+        let text = fs::read_to_string(&path).map_err(|source| ModelError::read(&path, source))?;
+        let located = |error: &serde_json::Error| ModelError::Json {
+            path: path.clone(),
+            line: error.line(),
+            column: error.column(),
+            message: message_of(error),
+        };
+        let value: Value = serde_json::from_str(&text).map_err(|error| located(&error))?;
+        let Value::Object(object) = value else {
+            return Err(ModelError::Json {
+                path: path.clone(),
+                line: 1,
+                column: 1,
+                message: "expected a JSON object".to_owned(),
+            });
+        };
+        check_kind(&path, &object)?;
+        let keys: Vec<&'static str> = REQUIRED
+            .into_iter()
+            .filter(|key| !object.contains_key(*key))
+            .collect();
+        if !keys.is_empty() {
+            return Err(ModelError::MissingKeys { path, keys });
+        }
+        let config: Self = serde_json::from_str(&text).map_err(|error| located(&error))?;
+        config.check(&path)?;
+        Ok(config)
+    }
+
+    /// Checks the values; `path` is named in the error.
+    ///
+    /// # Errors
+    /// The first value, in the order of the fields, that no supported BERT has.
+    pub fn check(&self, path: &Path) -> Result<(), ModelError> {
+        let fault = |key: &'static str, value: String, expected: String| {
+            Err(ModelError::Value {
+                path: path.to_owned(),
+                key,
+                value,
+                expected,
+            })
+        };
+        for (key, size, largest) in [
+            ("vocab_size", self.vocab_size, MAX_SIZE),
+            ("hidden_size", self.hidden_size, MAX_SIZE),
+            ("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS),
+            ("num_attention_heads", self.num_attention_heads, MAX_SIZE),
+            ("intermediate_size", self.intermediate_size, MAX_SIZE),
+            (
+                "max_position_embeddings",
+                self.max_position_embeddings,
+                MAX_SIZE,
+            ),
+            ("type_vocab_size", self.type_vocab_size, MAX_SIZE),
+        ] {
+            if size == 0 || size > largest {
+                return fault(key, size.to_string(), format!("1 to {largest}"));
+            }
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return fault(
+                "hidden_size",
+                self.hidden_size.to_string(),
+                format!(
+                    "a multiple of `num_attention_heads`, which is {}",
+                    self.num_attention_heads
+                ),
+            );
+        }
+        if !HIDDEN_ACTS.contains(&self.hidden_act.as_str()) {
+            let value = format!("`{}`", self.hidden_act);
+            return fault(
+                "hidden_act",
+                value,
+                format!("one of {}", ticked(&HIDDEN_ACTS)),
+            );
+        }
+        for (key, share) in [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            (
+                "attention_probs_dropout_prob",
+                self.attention_probs_dropout_prob,
+            ),
+        ] {
+            if !(0.0..1.0).contains(&share) {
+                return fault(key, share.to_string(), "at least 0 and below 1".to_owned());
+            }
+        }
+        if self.initializer_range < 0.0 {
+            return fault(
+                "initializer_range",
+                self.initializer_range.to_string(),
+                "at least 0".to_owned(),
+            );
+        }
+        if self.layer_norm_eps <= 0.0 {
+            return fault(
+                "layer_norm_eps",
+                self.layer_norm_eps.to_string(),
+                "above 0".to_owned(),
+            );
+        }
+        if self.pad_token_id >= self.vocab_size {
+            return fault(
+                "pad_token_id",
+                self.pad_token_id.to_string(),
+                format!("below `vocab_size`, which is {}", self.vocab_size),
+            );
+        }
+        match self.tinyrun_head.as_deref() {
+            None | Some("plain" | "relu") => Ok(()),
+            Some(head) => fault(
+                "tinyrun_head",
+                format!("`{head}`"),
+                "one of `plain` and `relu`".to_owned(),
+            ),
+        }
+    }
+
+    /// Width of one attention head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// Label names in class order; empty where the file names none, or not each from 0 upwards.
+    pub fn labels(&self) -> Vec<String> {
+        let names: Option<Vec<String>> = (0..self.id2label.len())
+            .map(|class| self.id2label.get(&class.to_string()).cloned())
+            .collect();
+        names.unwrap_or_default()
+    }
+
+    /// Content of a `config.json` that `transformers` opens, for a model of the class
+    /// `architecture` (`BertForSequenceClassification`, `BertModel`) and, where it
+    /// classifies, with these labels in class order.
+    pub fn to_json(&self, architecture: &str, labels: &[String]) -> Value {
+        let mut object = Map::new();
+        object.insert("architectures".to_owned(), json!([architecture]));
+        object.insert("model_type".to_owned(), json!("bert"));
+        if let Ok(Value::Object(own)) = serde_json::to_value(self) {
+            object.extend(own.into_iter().filter(|(key, _)| key != "id2label"));
+        }
+        object.insert("position_embedding_type".to_owned(), json!("absolute"));
+        object.insert("torch_dtype".to_owned(), json!("float32"));
+        if !labels.is_empty() {
+            let id2label: Map<String, Value> = labels
+                .iter()
+                .enumerate()
+                .map(|(class, name)| (class.to_string(), json!(name)))
+                .collect();
+            let label2id: Map<String, Value> = labels
+                .iter()
+                .enumerate()
+                .map(|(class, name)| (name.clone(), json!(class)))
+                .collect();
+            object.insert("id2label".to_owned(), Value::Object(id2label));
+            object.insert("label2id".to_owned(), Value::Object(label2id));
+            object.insert(
+                "problem_type".to_owned(),
+                json!("single_label_classification"),
+            );
+        }
+        Value::Object(object)
+    }
+}
+
+/// Keys that have no default.
+const REQUIRED: [&str; 6] = [
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+];
+
+/// Refuses models that share BERT's keys but not its computation.
+fn check_kind(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError> {
+    for (key, only) in [
+        ("model_type", "bert"),
+        ("position_embedding_type", "absolute"),
+    ] {
+        match object.get(key) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(found)) if found == only => {}
+            Some(found) => {
+                let value = found
+                    .as_str()
+                    .map_or_else(|| found.to_string(), |name| format!("`{name}`"));
+                return Err(ModelError::Value {
+                    path: path.to_owned(),
+                    key,
+                    value,
+                    expected: format!("`{only}`"),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The message of a JSON error without the position that `Display` appends to it.
+fn message_of(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
 }
 
 fn default_hidden_act() -> String {
@@ -60,4 +295,138 @@ fn default_initializer_range() -> f64 {
 }
 fn default_layer_norm_eps() -> f64 {
     1e-12
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const WHOLE: &str = r#"{
+  "vocab_size": 64, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
+  "intermediate_size": 40, "max_position_embeddings": 32
+}"#;
+
+    fn read(text: &str) -> Result<BertConfig, ModelError> {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        BertConfig::read(folder.path())
+    }
+
+    /// The error of a whole file in which one key has another value, or is there in addition.
+    fn error_of(key: &str, value: Value) -> String {
+        let mut object: Map<String, Value> = serde_json::from_str(WHOLE).unwrap();
+        object.insert(key.to_owned(), value);
+        read(&Value::Object(object).to_string())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn defaults_are_those_of_bert() {
+        let config = read(WHOLE).unwrap();
+        assert_eq!(config.hidden_act, "gelu");
+        assert_eq!((config.type_vocab_size, config.head_size()), (2, 6));
+        assert_eq!(config.layer_norm_eps.to_bits(), 1e-12_f64.to_bits());
+        assert!(config.labels().is_empty());
+    }
+
+    #[test]
+    fn bad_json_is_named_by_line_and_column() {
+        let error = read("{\n  \"vocab_size\": 64,\n}").unwrap_err().to_string();
+        assert!(
+            error.contains("config.json:3:1`: trailing comma"),
+            "{error}"
+        );
+        let error = read(&WHOLE.replace("24", "\"24\""))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("config.json:2:") && error.contains("invalid type: string"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_and_missing_keys_are_named() {
+        let folder = TempDir::new().unwrap();
+        let error = BertConfig::read(folder.path()).unwrap_err();
+        assert!(
+            error.to_string().ends_with("config.json` does not exist"),
+            "{error}"
+        );
+        let error = read(r#"{"vocab_size": 64, "hidden_size": 24, "intermediate_size": 40, "max_position_embeddings": 32}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("lacks `num_hidden_layers` and `num_attention_heads`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn values_that_no_supported_bert_has_are_named_with_what_is_allowed() {
+        for (key, value, expected) in [
+            ("vocab_size", json!(0), "`vocab_size`"),
+            (
+                "num_hidden_layers",
+                json!(1_000_000_000),
+                "expected 1 to 1024",
+            ),
+            (
+                "num_attention_heads",
+                json!(5),
+                "expected a multiple of `num_attention_heads`, which is 5",
+            ),
+            (
+                "hidden_act",
+                json!("swish"),
+                "is `swish`, expected one of `gelu`",
+            ),
+            (
+                "model_type",
+                json!("roberta"),
+                "is `roberta`, expected `bert`",
+            ),
+            (
+                "position_embedding_type",
+                json!("relative_key"),
+                "expected `absolute`",
+            ),
+            ("hidden_dropout_prob", json!(1.0), "at least 0 and below 1"),
+            ("layer_norm_eps", json!(0.0), "above 0"),
+            ("pad_token_id", json!(64), "below `vocab_size`, which is 64"),
+            ("tinyrun_head", json!("tanh"), "one of `plain` and `relu`"),
+        ] {
+            let error = error_of(key, value);
+            assert!(error.contains(expected), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn labels_are_in_class_order_beyond_ten() {
+        let mut config = read(WHOLE).unwrap();
+        config.id2label = (0..12)
+            .map(|class| (class.to_string(), format!("label {class}")))
+            .collect();
+        assert_eq!(config.labels()[10], "label 10");
+        assert_eq!(config.labels()[2], "label 2");
+        config.id2label.remove("3");
+        assert!(config.labels().is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut config = read(WHOLE).unwrap();
+        config.tinyrun_head = Some("relu".to_owned());
+        let labels = ["negative".to_owned(), "positive".to_owned()];
+        let written = config.to_json("BertForSequenceClassification", &labels);
+        assert_eq!(written["label2id"], json!({"negative": 0, "positive": 1}));
+        assert_eq!(written["tinyrun_head"], "relu");
+        let again = read(&written.to_string()).unwrap();
+        assert_eq!(again.labels(), labels);
+        config.id2label = again.id2label.clone();
+        assert_eq!(again, config);
+    }
 }

@@ -4,3 +4,16 @@
 //! runs; the kernel turns the bytes into tensors.
 
 pub mod config;
+mod error;
+mod folder;
+mod load;
+pub mod names;
+mod pickle;
+mod pickle_machine;
+pub mod weights;
+
+pub use config::BertConfig;
+pub use error::ModelError;
+pub use folder::{TOKENIZER_FILES, write_model_folder, write_safetensors};
+pub use load::{LoadedModel, load_model};
+pub use weights::{Dtype, Tensor, Weights};

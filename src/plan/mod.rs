@@ -1,1 +1,14 @@
-//! (under construction)
+//! What will run, and why: the stage graph, its inputs, fingerprints, and for each stage
+//! whether its result is there. This room reads and decides; it writes nothing but the memo
+//! of digests.
+
+mod fingerprint;
+mod graph;
+mod inputs;
+mod reason;
+mod status;
+
+pub use graph::{Node, Take, graph};
+pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs};
+pub use reason::{ModelFrom, StaleReason, compare};
+pub use status::{Planned, Planner, Status};

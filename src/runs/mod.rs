@@ -1,1 +1,27 @@
-//! (under construction)
+//! The run directory: where results lie, how they are written and what is known of them.
+//!
+//! A finished stage is a folder with a [`Record`], found by the fingerprint of its [`Key`].
+//! This room is the only writer of records. Nothing here decides what is to run; that is
+//! `plan`'s.
+
+mod atomic;
+mod checkpoint;
+mod digest;
+mod error;
+mod key;
+mod layout;
+mod lock;
+mod memo;
+mod record;
+
+pub use atomic::{create_folder, link_to, publish, remove_folder, write_atomic};
+pub use checkpoint::{Checkpoint, newest_checkpoint, remove_scaffolding};
+pub use digest::{Digest, ParseDigestError};
+pub use error::Error;
+pub use key::{Fingerprint, Key, Upstream, Value};
+pub use layout::Layout;
+pub use lock::{Lock, Owner};
+pub use memo::{Digester, FileDigest};
+pub use record::{
+    Artifact, FORMAT, Machine, Prepared, RECORD, Record, Scored, Summary, list_artifacts,
+};

@@ -1,1 +1,22 @@
-//! (under construction)
+//! Doing the stages: from inputs to a job or a preparation, to artifacts, to a record.
+//!
+//! [`Pipeline::run`] goes through the graph and does what is not up to date. One file a
+//! stage kind says what its work is; `execute.rs` holds what is the same for all of them.
+
+mod error;
+mod evaluate;
+mod execute;
+mod interrupts;
+mod kernel;
+mod observer;
+mod pipeline;
+mod prep;
+mod train;
+
+pub use error::StageError;
+pub(crate) use evaluate::speed_up;
+pub use evaluate::write_results;
+pub use interrupts::Interrupts;
+pub use kernel::{Kernel, KernelError};
+pub use observer::{Notice, Observer};
+pub use pipeline::{Outcome, Pipeline, StageOutcome};

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tinyrun::experiment::Experiment;
+use tinyrun::report::diagnostic;
 
 #[test]
 fn every_experiment_that_we_ship_is_read_without_faults() {
@@ -21,4 +22,39 @@ fn every_experiment_that_we_ship_is_read_without_faults() {
     }
     read.sort();
     assert!(read.contains(&"reviews".to_owned()) && read.contains(&"sst2".to_owned()));
+}
+
+#[test]
+fn the_readme_documents_every_key() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let table = text
+        .split_once("<!-- keys:begin -->")
+        .and_then(|(_, rest)| rest.split_once("<!-- keys:end -->"));
+    if let Some((table, _)) = table {
+        let expected = tinyrun::experiment::keys::markdown_table();
+        assert_eq!(
+            table.trim(),
+            expected.trim(),
+            "put this between the markers:\n{expected}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_anywhere_is_read_or_refused_with_its_faults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/reviews.toml");
+    let text = fs::read_to_string(path).unwrap();
+    let mut refused = 0;
+    for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+        if let Err(faults) = Experiment::read("x.toml", "x", &text[..end], &[]) {
+            let drawn = diagnostic::render(&faults, false);
+            assert!(
+                drawn.starts_with("error: ") && drawn.contains("--> x.toml:"),
+                "{drawn}"
+            );
+            refused += 1;
+        }
+    }
+    assert!(refused > text.len() / 4);
 }

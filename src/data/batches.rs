@@ -1,0 +1,166 @@
+//! Which examples go into which batch, in what order.
+//!
+//! Every function is a pure function of its arguments: a resumed run finds its place in an
+//! epoch again by making the same plan.
+
+use super::order::{SplitMix64, shuffle};
+
+/// Batches sorted by length together. Wide enough that padding all but vanishes, narrow enough
+/// that a batch still mixes what was shuffled.
+const WINDOW: usize = 64;
+
+// Streams of one seed that must not be the same.
+const EPOCH_STREAM: u64 = 1;
+const LIMIT_STREAM: u64 = 2;
+
+/// Batches of an epoch as indices into `lengths` (in tokens), in training order.
+///
+/// All examples are shuffled, cut into windows of 64 batches, sorted by length within a window
+/// so that a batch needs little padding, cut into batches, and the batches shuffled. Every
+/// example occurs exactly once; one batch is smaller where `batch_size` does not divide.
+///
+/// # Panics
+/// Where `batch_size` is 0 or there are more than `u32::MAX` examples.
+pub fn plan_epoch(lengths: &[u32], batch_size: usize, seed: u64, epoch: u64) -> Vec<Vec<u32>> {
+    let mut random = SplitMix64::from_parts(&[seed, EPOCH_STREAM, epoch]);
+    let mut examples = indices(lengths.len());
+    shuffle(&mut examples, &mut random);
+    let mut batches: Vec<Vec<u32>> = Vec::with_capacity(examples.len().div_ceil(batch_size));
+    for window in examples.chunks_mut(batch_size.saturating_mul(WINDOW)) {
+        window.sort_by_key(|&example| lengths[example as usize]);
+        batches.extend(window.chunks(batch_size).map(<[u32]>::to_vec));
+    }
+    shuffle(&mut batches, &mut random);
+    batches
+}
+
+/// Batches for scoring: every example exactly once, shortest first, of equals the first first.
+///
+/// # Panics
+/// Where `batch_size` is 0 or there are more than `u32::MAX` examples.
+pub fn plan_in_order(lengths: &[u32], batch_size: usize) -> Vec<Vec<u32>> {
+    let mut examples = indices(lengths.len());
+    examples.sort_by_key(|&example| lengths[example as usize]);
+    examples.chunks(batch_size).map(<[u32]>::to_vec).collect()
+}
+
+/// `limit` of the indices `0..n`, each subset equally likely, in ascending order; all of them
+/// where `limit` is no less than `n`. A smaller limit with the same seed is not a subset.
+///
+/// # Panics
+/// Where `n` is more than `u32::MAX`.
+pub fn choose_limit(n: usize, limit: u64, seed: u64) -> Vec<u32> {
+    let mut chosen = indices(n);
+    let Some(limit) = usize::try_from(limit).ok().filter(|&limit| limit < n) else {
+        return chosen;
+    };
+    let mut random = SplitMix64::from_parts(&[seed, LIMIT_STREAM]);
+    shuffle(&mut chosen, &mut random);
+    chosen.truncate(limit);
+    chosen.sort_unstable();
+    chosen
+}
+
+fn indices(n: usize) -> Vec<u32> {
+    let n = u32::try_from(n).expect("more examples than `u32::MAX` in one plan");
+    (0..n).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths 3 to 62 in no order.
+    fn lengths(n: u32) -> Vec<u32> {
+        (0..n).map(|i| 3 + (i * 37) % 60).collect()
+    }
+
+    fn sorted(batches: &[Vec<u32>]) -> Vec<u32> {
+        let mut all: Vec<u32> = batches.iter().flatten().copied().collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn the_plan_never_changes() {
+        assert_eq!(
+            plan_epoch(&lengths(10), 4, 42, 0),
+            [vec![4, 9, 1, 6], vec![3, 8], vec![0, 5, 2, 7]]
+        );
+        assert_eq!(
+            plan_epoch(&lengths(10), 4, 42, 1),
+            [vec![3, 8], vec![0, 5, 2, 7], vec![4, 9, 1, 6]]
+        );
+        assert_eq!(choose_limit(10, 4, 42), [1, 5, 6, 7]);
+        // One number over a plan of many windows.
+        let digest = plan_epoch(&lengths(5000), 32, 1, 3)
+            .iter()
+            .flatten()
+            .fold(0_u64, |digest, &example| {
+                (digest ^ u64::from(example)).wrapping_mul(0x0100_0000_01B3)
+            });
+        assert_eq!(digest, 0x7F98_B68C_E39A_EB5E);
+    }
+
+    #[test]
+    fn every_example_occurs_once_an_epoch() {
+        for n in [0, 1, 31, 32, 33, 2048, 2049, 5000] {
+            let plan = plan_epoch(&lengths(n), 32, 9, 2);
+            assert_eq!(sorted(&plan), indices(n as usize));
+            assert_eq!(plan.len(), (n as usize).div_ceil(32));
+            let small = plan.iter().filter(|batch| batch.len() < 32).count();
+            assert_eq!(small, usize::from(n % 32 != 0), "{n} examples");
+        }
+    }
+
+    #[test]
+    fn seed_and_epoch_change_the_order() {
+        let lengths = lengths(500);
+        let plan = plan_epoch(&lengths, 8, 1, 1);
+        assert_ne!(plan, plan_epoch(&lengths, 8, 2, 1));
+        assert_ne!(plan, plan_epoch(&lengths, 8, 1, 2));
+        assert_eq!(plan, plan_epoch(&lengths, 8, 1, 1));
+    }
+
+    #[test]
+    fn a_batch_holds_examples_of_like_length() {
+        let lengths = lengths(4096);
+        let padded = |plan: &[Vec<u32>]| -> u64 {
+            plan.iter()
+                .map(|batch| {
+                    let longest = batch.iter().map(|&i| lengths[i as usize]).max();
+                    u64::from(longest.unwrap_or(0)) * batch.len() as u64
+                })
+                .sum()
+        };
+        let real: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
+        let plan = plan_epoch(&lengths, 32, 3, 0);
+        assert!(
+            padded(&plan) * 100 < real * 103,
+            "{} of {real}",
+            padded(&plan)
+        );
+        // Short batches do not come before long ones.
+        let firsts: Vec<u32> = plan
+            .iter()
+            .map(|batch| lengths[batch[0] as usize])
+            .collect();
+        assert!(!firsts.is_sorted());
+    }
+
+    #[test]
+    fn scoring_goes_from_short_to_long() {
+        let plan = plan_in_order(&[5, 3, 5, 4, 3], 2);
+        assert_eq!(plan, [vec![1, 4], vec![3, 0], vec![2]]);
+    }
+
+    #[test]
+    fn a_limit_chooses_a_subset_by_the_seed() {
+        let chosen = choose_limit(1000, 100, 5);
+        assert_eq!(chosen.len(), 100);
+        assert!(chosen.is_sorted_by(|a, b| a < b));
+        assert_ne!(chosen, choose_limit(1000, 100, 6));
+        assert_eq!(choose_limit(3, 3, 5), [0, 1, 2]);
+        assert_eq!(choose_limit(3, u64::MAX, 5), [0, 1, 2]);
+    }
+}

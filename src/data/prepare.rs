@@ -1,0 +1,13 @@
+//! Data preparation: tables or raw text in, token stores and a report out.
+//!
+//! Everything streams in chunks of bounded size, so memory stays flat whatever the data's size.
+//! While a chunk is cut into word pieces on all threads the next one is read; examples are
+//! written in the order of the data, so the same data gives the same bytes.
+
+mod corpus;
+mod pump;
+mod task;
+
+pub use corpus::{CorpusSettings, prepare_corpus};
+pub use pump::Watch;
+pub use task::{Dev, TaskSettings, prepare_task};

@@ -1,0 +1,225 @@
+//! Raw text to one token store.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::pump::{Watch, pump, shown, sizes};
+use crate::data::corpus::{CorpusReader, LongLines, cut_line};
+use crate::data::encode::{SINGLE_SPECIALS, encode_single};
+use crate::data::error::DataError;
+use crate::data::report::{FileReport, PrepReport, SplitReport};
+use crate::data::store::{StoreMeta, StoreWriter};
+use crate::data::tokenizer::Tokenizer;
+
+/// What [`prepare_corpus`] works on.
+#[derive(Debug, Clone)]
+pub struct CorpusSettings {
+    /// Text files, one paragraph a line, in the order to be read.
+    pub files: Vec<PathBuf>,
+    /// Folder of the tokenizer.
+    pub tokenizer: PathBuf,
+    /// Longest example in tokens, special tokens included.
+    pub max_seq_length: usize,
+    /// What happens to longer lines.
+    pub long_lines: LongLines,
+}
+
+/// Writes the token store `train/` and `report.json` into `output`: one example a line that is
+/// not blank, or several where a long line is split.
+///
+/// # Errors
+/// Where a file does not read or is not UTF-8, no line has text, the tokenizer does not load,
+/// the disk is full, or it was stopped. The output is then not a store.
+pub fn prepare_corpus(
+    settings: &CorpusSettings,
+    output: &Path,
+    watch: Watch,
+) -> Result<PrepReport, DataError> {
+    let begin = Instant::now();
+    let least = SINGLE_SPECIALS + 1;
+    if settings.max_seq_length < least {
+        return Err(DataError::MaxSeqLength {
+            found: settings.max_seq_length,
+            least,
+        });
+    }
+    let tokenizer = Tokenizer::load(&settings.tokenizer)?;
+    let special = tokenizer.special();
+    let bytes_total = sizes(&settings.files)?.iter().sum();
+    let meta = StoreMeta::new(
+        settings.max_seq_length,
+        tokenizer.vocab_size(),
+        special.pad,
+        Vec::new(),
+    );
+    let mut writer = StoreWriter::create(&output.join("train"), meta)?;
+    let mut split = SplitReport::new("train", &[]);
+    let room = settings.max_seq_length - SINGLE_SPECIALS;
+    let reader = pump(
+        CorpusReader::new(&settings.files),
+        &tokenizer,
+        |reader: &mut CorpusReader| {
+            let line = reader.next_line()?;
+            Ok(line.map(|line| (line.to_owned(), line.len())))
+        },
+        |reader| reader.counts().iter().map(|counts| counts.bytes).sum(),
+        |session, line| {
+            let mut pieces = Vec::new();
+            session.encode(&line, &mut pieces)?;
+            Ok(pieces)
+        },
+        |pieces: Vec<u32>| {
+            // A line of characters that the tokenizer drops, such as soft hyphens.
+            split.blank += u64::from(pieces.is_empty());
+            if pieces.len() > room {
+                match settings.long_lines {
+                    LongLines::Split => split.split += 1,
+                    LongLines::Truncate => split.truncated += 1,
+                }
+            }
+            for pieces in cut_line(&pieces, room, settings.long_lines) {
+                let encoded = encode_single(pieces, special, settings.max_seq_length);
+                split.unknown += pieces.iter().filter(|&&id| id == special.unk).count() as u64;
+                writer.push(&encoded.input_ids, encoded.text_b_start, None)?;
+            }
+            Ok(())
+        },
+        |bytes_done| {
+            (watch.progress)(bytes_done, bytes_total);
+            watch.check()
+        },
+    )?;
+    let mut files = Vec::with_capacity(settings.files.len());
+    for (path, counts) in settings.files.iter().zip(reader.counts()) {
+        split.rows_in += counts.lines;
+        split.blank += counts.blank;
+        files.push(FileReport {
+            path: path.clone(),
+            rows: counts.lines,
+            bytes: counts.bytes,
+        });
+    }
+    if split.rows_in == split.blank {
+        return Err(DataError::NoRows {
+            paths: shown(&settings.files),
+            what: "line that is not blank",
+        });
+    }
+    let meta = writer.finish()?;
+    split.rows_out = meta.examples;
+    split.tokens = meta.tokens;
+    split.complete(SINGLE_SPECIALS);
+    let report = PrepReport {
+        bytes_read: files.iter().map(|file| file.bytes).sum(),
+        files,
+        splits: vec![split],
+        train_texts_in_dev: 0,
+        seconds: begin.elapsed().as_secs_f64(),
+    };
+    report.write(output)?;
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::fs;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::data::store::TokenStore;
+    use crate::data::tokenizer::tests::folder;
+
+    static GO: AtomicBool = AtomicBool::new(false);
+    static STOP: AtomicBool = AtomicBool::new(true);
+
+    fn prepare(
+        content: &str,
+        long_lines: LongLines,
+        stop: &AtomicBool,
+    ) -> (tempfile::TempDir, Result<PrepReport, DataError>) {
+        let folder = folder();
+        let file = folder.path().join("text.txt");
+        fs::write(&file, content).unwrap();
+        let settings = CorpusSettings {
+            files: vec![file],
+            tokenizer: folder.path().to_owned(),
+            max_seq_length: 4,
+            long_lines,
+        };
+        let seen = RefCell::new(Vec::new());
+        let watch = Watch {
+            progress: &|done, total| seen.borrow_mut().push((done, total)),
+            stop,
+        };
+        let report = prepare_corpus(&settings, &folder.path().join("out"), watch);
+        if report.is_ok() {
+            let size = content.len() as u64;
+            assert_eq!(seen.borrow().last(), Some(&(size, size)));
+        }
+        (folder, report)
+    }
+
+    fn examples(folder: &tempfile::TempDir) -> Vec<Vec<u32>> {
+        let store = TokenStore::open(&folder.path().join("out/train")).unwrap();
+        (0..store.len())
+            .map(|i| store.input_ids(i).to_vec())
+            .collect()
+    }
+
+    #[test]
+    fn a_long_line_becomes_several_examples_or_is_cut() {
+        let text = "a good film not bad\n\n\u{ad}\nwhat\n";
+        let (folder, report) = prepare(text, LongLines::Split, &GO);
+        let report = report.unwrap();
+        let expected = [
+            vec![2, 5, 6, 3],
+            vec![2, 7, 15, 3],
+            vec![2, 8, 3],
+            vec![2, 1, 3],
+        ];
+        assert_eq!(examples(&folder), expected);
+        let split = &report.splits[0];
+        assert_eq!((split.rows_in, split.rows_out, split.blank), (4, 4, 2));
+        assert_eq!((split.split, split.truncated, split.tokens), (1, 0, 14));
+        assert_eq!((split.unknown, split.unknown_share), (1, 1.0 / 6.0));
+        let text = fs::read(folder.path().join("out/report.json")).unwrap();
+        assert_eq!(serde_json::from_slice::<PrepReport>(&text).unwrap(), report);
+
+        let (folder, report) = prepare("a good film not bad\nwhat", LongLines::Truncate, &GO);
+        assert_eq!(examples(&folder), [vec![2, 5, 6, 3], vec![2, 1, 3]]);
+        let split = &report.unwrap().splits[0];
+        assert_eq!((split.split, split.truncated), (0, 1));
+        assert!((split.truncated_share - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn many_chunks_are_written_in_order() {
+        let lines: String = (0..9000)
+            .map(|i| ["a", "good", "film", "bad", "not"][i % 5].to_owned() + "\n")
+            .collect();
+        let (folder, _) = prepare(&lines, LongLines::Split, &GO);
+        let found: Vec<u32> = examples(&folder).iter().map(|ids| ids[1]).collect();
+        let expected: Vec<u32> = (0..9000).map(|i| [5, 6, 7, 8, 15][i % 5]).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_corpus_of_blank_lines_is_an_error() {
+        for content in ["", "\n \n\u{ad}\n"] {
+            let (folder, report) = prepare(content, LongLines::Split, &GO);
+            let error = report.unwrap_err().to_string();
+            assert!(
+                error.ends_with("text.txt` has no line that is not blank"),
+                "{error}"
+            );
+            assert!(TokenStore::open(&folder.path().join("out/train")).is_err());
+        }
+    }
+
+    #[test]
+    fn the_stop_flag_ends_it() {
+        let (_folder, report) = prepare("a\n", LongLines::Split, &STOP);
+        assert!(matches!(report, Err(DataError::Interrupted)));
+    }
+}

@@ -1,0 +1,114 @@
+//! Read, encode in parallel, write in order.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use crate::data::error::DataError;
+use crate::data::tokenizer::{Session, Tokenizer};
+
+/// Items of a chunk at most.
+const CHUNK_ITEMS: usize = 4096;
+/// Bytes of text of a chunk, about.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Items that a thread takes at once.
+const BATCH: usize = 64;
+
+/// Who looks on, and who may stop it.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Called after each chunk with the bytes read so far and the bytes of all files.
+    pub progress: &'a dyn Fn(u64, u64),
+    /// Once it is true, preparation ends with [`DataError::Interrupted`].
+    pub stop: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    pub(super) fn check(&self) -> Result<(), DataError> {
+        if self.stop.load(Ordering::Relaxed) {
+            Err(DataError::Interrupted)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Items that were read together, and how far the reader then was.
+struct Chunk<T> {
+    items: Vec<T>,
+    bytes_done: u64,
+}
+
+/// Moves items from `read` through `encode` to `write` until `read` has no more.
+///
+/// `read` returns an item with its bytes of text; `bytes_done` asks the same source how far it is.
+/// `encode` runs on all threads; `write` gets its results in the order of the items.
+pub(super) fn pump<S: Send, T: Send + Sync, E: Send>(
+    mut source: S,
+    tokenizer: &Tokenizer,
+    read: impl Fn(&mut S) -> Result<Option<(T, usize)>, DataError> + Sync,
+    bytes_done: impl Fn(&S) -> u64 + Sync,
+    encode: impl Fn(&mut Session, T) -> Result<E, tokenizers::Error> + Sync,
+    mut write: impl FnMut(E) -> Result<(), DataError>,
+    mut after_chunk: impl FnMut(u64) -> Result<(), DataError>,
+) -> Result<S, DataError> {
+    let next_chunk = |source: &mut S| -> Result<Chunk<T>, DataError> {
+        let (mut items, mut size) = (Vec::new(), 0);
+        while items.len() < CHUNK_ITEMS && size < CHUNK_BYTES {
+            let Some((item, bytes)) = read(source)? else {
+                break;
+            };
+            items.push(item);
+            size += bytes;
+        }
+        Ok(Chunk {
+            items,
+            bytes_done: bytes_done(source),
+        })
+    };
+    let encode_chunk = |items: Vec<T>| -> Result<Vec<E>, tokenizers::Error> {
+        items
+            .into_par_iter()
+            .with_min_len(BATCH)
+            .map_init(
+                || tokenizer.session(),
+                |session, item| encode(session, item),
+            )
+            .collect()
+    };
+    let mut chunk = next_chunk(&mut source)?;
+    while !chunk.items.is_empty() {
+        let done = chunk.bytes_done;
+        let (encoded, next) = rayon::join(|| encode_chunk(chunk.items), || next_chunk(&mut source));
+        for item in encoded.map_err(|source| DataError::Encode { source })? {
+            write(item)?;
+        }
+        after_chunk(done)?;
+        chunk = next?;
+    }
+    Ok(source)
+}
+
+/// Sizes of files, in bytes.
+pub(super) fn sizes(paths: &[PathBuf]) -> Result<Vec<u64>, DataError> {
+    paths
+        .iter()
+        .map(|path| match fs::metadata(path) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(source) => Err(DataError::Io {
+                path: path.clone(),
+                source,
+            }),
+        })
+        .collect()
+}
+
+/// Paths as they are shown.
+pub(super) fn shown(paths: &[PathBuf]) -> Vec<String> {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
+}

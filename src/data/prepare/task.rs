@@ -1,0 +1,575 @@
+//! Labelled tables to two token stores.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::pump::{Watch, pump, shown, sizes};
+use crate::data::encode::{Encoded, PAIR_SPECIALS, SINGLE_SPECIALS, encode_pair, encode_single};
+use crate::data::error::{DataError, Place};
+use crate::data::labels::{LabelRule, LabelSet, MAX_LABELS};
+use crate::data::report::{FileReport, PrepReport, SplitReport};
+use crate::data::split::{is_dev, text_hash};
+use crate::data::store::{StoreMeta, StoreWriter};
+use crate::data::table::{TableLayout, TableReader, TableRow};
+use crate::data::tokenizer::{Session, SpecialTokens, Tokenizer};
+
+/// Where the dev examples come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Dev {
+    /// A table of its own, with the columns of the training tables.
+    Table(PathBuf),
+    /// This share of the training tables, 0 to 1, by hash of the text.
+    Fraction(f64),
+}
+
+/// What [`prepare_task`] works on.
+#[derive(Debug, Clone)]
+pub struct TaskSettings {
+    /// Training tables, in the order to be read.
+    pub train: Vec<PathBuf>,
+    /// Dev examples.
+    pub dev: Dev,
+    /// Columns of all tables.
+    pub layout: TableLayout,
+    /// Classes.
+    pub labels: LabelRule,
+    /// Folder of the tokenizer.
+    pub tokenizer: PathBuf,
+    /// Longest example in tokens, special tokens included.
+    pub max_seq_length: usize,
+}
+
+/// Writes the token stores `train/` and `dev/` and `report.json` into `output`.
+///
+/// # Errors
+/// Where a table is at fault (see [`DataError`]), a side has no rows, the tokenizer does not
+/// load, the disk is full, or it was stopped. The output then lacks a whole store.
+pub fn prepare_task(
+    settings: &TaskSettings,
+    output: &Path,
+    watch: Watch,
+) -> Result<PrepReport, DataError> {
+    let begin = Instant::now();
+    let specials = if settings.layout.pair.is_some() {
+        PAIR_SPECIALS
+    } else {
+        SINGLE_SPECIALS
+    };
+    // One token a text.
+    let least = 2 * specials - 1;
+    if settings.max_seq_length < least {
+        return Err(DataError::MaxSeqLength {
+            found: settings.max_seq_length,
+            least,
+        });
+    }
+    let tokenizer = Tokenizer::load(&settings.tokenizer)?;
+    let labels = match &settings.labels {
+        LabelRule::Given(labels) => labels.clone(),
+        LabelRule::Found => find_labels(settings, &watch)?,
+    };
+    let dev_table = match &settings.dev {
+        Dev::Table(path) => std::slice::from_ref(path),
+        Dev::Fraction(_) => &[],
+    };
+    let paths = [dev_table, &settings.train].concat();
+    let bytes_total = sizes(&paths)?.iter().sum();
+    let mut preparation = Preparation {
+        settings,
+        train: Side::create("train", output, settings, &tokenizer, &labels)?,
+        dev: Side::create("dev", output, settings, &tokenizer, &labels)?,
+        tokenizer,
+        labels,
+        dev_hashes: HashSet::new(),
+        train_texts_in_dev: 0,
+        files: Vec::new(),
+        bytes_total,
+        watch,
+    };
+    // Dev first: its texts are looked for among the training rows.
+    for path in dev_table {
+        preparation.read_table(path, |_| true)?;
+    }
+    for path in &settings.train {
+        preparation.read_table(path, |hash| match settings.dev {
+            Dev::Table(_) => false,
+            Dev::Fraction(fraction) => is_dev(hash, fraction),
+        })?;
+    }
+    let report = preparation.finish(dev_table, specials, begin)?;
+    report.write(output)?;
+    Ok(report)
+}
+
+/// Reads the training tables once for their labels.
+fn find_labels(settings: &TaskSettings, watch: &Watch) -> Result<LabelSet, DataError> {
+    let mut found = BTreeSet::new();
+    let first = || settings.train.first().cloned().unwrap_or_default();
+    for path in &settings.train {
+        let mut table = TableReader::open(path, &settings.layout)?;
+        let mut rows = 0_u64;
+        while let Some(row) = table.next_row()? {
+            rows += 1;
+            if rows.is_multiple_of(4096) {
+                watch.check()?;
+            }
+            if row.is_blank() || found.contains(&row.label) {
+                continue;
+            }
+            found.insert(row.label);
+            if found.len() > MAX_LABELS {
+                return Err(DataError::LabelsMany {
+                    path: first(),
+                    column: settings.layout.label.clone(),
+                    limit: MAX_LABELS,
+                });
+            }
+        }
+        if rows == 0 {
+            return Err(no_rows(path));
+        }
+    }
+    match found.len() {
+        0 => Err(no_text(&settings.train)),
+        1 => Err(DataError::LabelSingle {
+            path: first(),
+            label: found.pop_first().unwrap_or_default(),
+        }),
+        _ => Ok(LabelSet::sorted(found)),
+    }
+}
+
+/// One store being written, and what was counted of it.
+struct Side {
+    writer: StoreWriter,
+    report: SplitReport,
+}
+
+impl Side {
+    fn create(
+        name: &str,
+        output: &Path,
+        settings: &TaskSettings,
+        tokenizer: &Tokenizer,
+        labels: &LabelSet,
+    ) -> Result<Self, DataError> {
+        let meta = StoreMeta::new(
+            settings.max_seq_length,
+            tokenizer.vocab_size(),
+            tokenizer.special().pad,
+            labels.names().to_vec(),
+        );
+        Ok(Self {
+            writer: StoreWriter::create(&output.join(name), meta)?,
+            report: SplitReport::new(name, labels.names()),
+        })
+    }
+
+    fn finish(self, specials: usize) -> Result<SplitReport, DataError> {
+        let Self { writer, mut report } = self;
+        let meta = writer.finish()?;
+        report.rows_out = meta.examples;
+        report.tokens = meta.tokens;
+        report.complete(specials);
+        Ok(report)
+    }
+}
+
+/// A row after its text is cut into word pieces.
+struct EncodedRow {
+    /// `None` where the row is blank.
+    example: Option<Encoded>,
+    unknown: u64,
+    class: usize,
+    hash: u64,
+    dev: bool,
+}
+
+struct Preparation<'a> {
+    settings: &'a TaskSettings,
+    tokenizer: Tokenizer,
+    labels: LabelSet,
+    train: Side,
+    dev: Side,
+    /// Of a dev table; 8 bytes a row and not its text.
+    dev_hashes: HashSet<u64>,
+    train_texts_in_dev: u64,
+    files: Vec<FileReport>,
+    bytes_total: u64,
+    watch: Watch<'a>,
+}
+
+impl Preparation<'_> {
+    /// Writes the rows of a table to the side that `is_dev` says of their hash.
+    fn read_table(
+        &mut self,
+        path: &Path,
+        is_dev: impl Fn(u64) -> bool + Sync,
+    ) -> Result<(), DataError> {
+        let Self {
+            settings,
+            tokenizer,
+            labels,
+            train,
+            dev,
+            dev_hashes,
+            train_texts_in_dev,
+            files,
+            bytes_total,
+            watch,
+        } = self;
+        let bytes_before: u64 = files.iter().map(|file| file.bytes).sum();
+        let size = sizes(&[path.to_owned()])?[0];
+        let mut rows = 0;
+        let special = tokenizer.special();
+        pump(
+            TableReader::open(path, &settings.layout)?,
+            tokenizer,
+            |table: &mut TableReader| {
+                let Some(row) = table.next_row()? else {
+                    return Ok(None);
+                };
+                let class = class_of(&row, path, labels)?;
+                let bytes = row.text.len() + row.pair.as_ref().map_or(0, String::len);
+                Ok(Some(((row, class), bytes)))
+            },
+            TableReader::bytes_read,
+            |session, (row, class)| {
+                let hash = text_hash(&row.text, row.pair.as_deref());
+                let (example, unknown) = encode(session, &row, special, settings.max_seq_length)?;
+                Ok(EncodedRow {
+                    example,
+                    unknown,
+                    class,
+                    hash,
+                    dev: is_dev(hash),
+                })
+            },
+            |row: EncodedRow| {
+                rows += 1;
+                let side = if row.dev { &mut *dev } else { &mut *train };
+                side.report.rows_in += 1;
+                let Some(example) = row.example else {
+                    side.report.blank += 1;
+                    return Ok(());
+                };
+                match settings.dev {
+                    Dev::Table(_) if row.dev => {
+                        dev_hashes.insert(row.hash);
+                    }
+                    Dev::Table(_) => {
+                        *train_texts_in_dev += u64::from(dev_hashes.contains(&row.hash));
+                    }
+                    // A text is on one side only.
+                    Dev::Fraction(_) => {}
+                }
+                side.report.truncated += u64::from(example.truncated);
+                side.report.unknown += row.unknown;
+                side.report.labels[row.class].examples += 1;
+                let label = Some(row.class as f32);
+                side.writer
+                    .push(&example.input_ids, example.text_b_start, label)?;
+                Ok(())
+            },
+            |bytes_done| {
+                (watch.progress)(bytes_before + bytes_done.min(size), *bytes_total);
+                watch.check()
+            },
+        )?;
+        if rows == 0 {
+            return Err(no_rows(path));
+        }
+        files.push(FileReport {
+            path: path.to_owned(),
+            rows,
+            bytes: size,
+        });
+        Ok(())
+    }
+
+    fn finish(
+        self,
+        dev_table: &[PathBuf],
+        specials: usize,
+        begin: Instant,
+    ) -> Result<PrepReport, DataError> {
+        let sides = [
+            (&self.train, &self.settings.train[..]),
+            (&self.dev, dev_table),
+        ];
+        let examples = |side: &Side| side.report.rows_in - side.report.blank;
+        for (index, (side, tables)) in sides.into_iter().enumerate() {
+            if examples(side) > 0 {
+                continue;
+            }
+            return Err(match self.settings.dev {
+                Dev::Fraction(fraction) if sides.iter().any(|(side, _)| examples(side) > 0) => {
+                    DataError::SplitEmpty {
+                        fraction,
+                        side: ["train", "dev"][index],
+                    }
+                }
+                _ => no_text(tables),
+            });
+        }
+        let train = self.train.finish(specials)?;
+        let dev = self.dev.finish(specials)?;
+        Ok(PrepReport {
+            bytes_read: self.files.iter().map(|file| file.bytes).sum(),
+            files: self.files,
+            splits: vec![train, dev],
+            train_texts_in_dev: self.train_texts_in_dev,
+            seconds: begin.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+fn no_rows(table: &Path) -> DataError {
+    DataError::NoRows {
+        paths: shown(&[table.to_owned()]),
+        what: "rows below the header",
+    }
+}
+
+fn no_text(tables: &[PathBuf]) -> DataError {
+    DataError::NoRows {
+        paths: shown(tables),
+        what: "row with a text",
+    }
+}
+
+fn class_of(row: &TableRow, path: &Path, labels: &LabelSet) -> Result<usize, DataError> {
+    labels
+        .class(&row.label)
+        .ok_or_else(|| DataError::LabelUnknown {
+            place: Place::new(path, row.line),
+            label: row.label.clone(),
+            allowed: labels.spellings().to_vec(),
+        })
+}
+
+/// The example of a row, `None` where it is blank, and its number of unknown tokens.
+fn encode(
+    session: &mut Session,
+    row: &TableRow,
+    special: SpecialTokens,
+    max_seq_length: usize,
+) -> Result<(Option<Encoded>, u64), tokenizers::Error> {
+    if row.is_blank() {
+        return Ok((None, 0));
+    }
+    let mut pieces = Vec::new();
+    session.encode(&row.text, &mut pieces)?;
+    let example = if let Some(pair) = &row.pair {
+        let length = pieces.len();
+        session.encode(pair, &mut pieces)?;
+        let (a, b) = pieces.split_at(length);
+        encode_pair(a, b, special, max_seq_length)
+    } else {
+        encode_single(&pieces, special, max_seq_length)
+    };
+    let unknown = example.input_ids.iter().filter(|&&id| id == special.unk);
+    let unknown = unknown.count() as u64;
+    Ok((Some(example), unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::AtomicBool;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::data::report::LabelCount;
+    use crate::data::store::TokenStore;
+    use crate::data::table::TableFormat;
+    use crate::data::tokenizer::tests::folder;
+
+    static GO: AtomicBool = AtomicBool::new(false);
+
+    fn settings(folder: &TempDir, train: &str, dev: Option<&str>) -> TaskSettings {
+        let write = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            path
+        };
+        TaskSettings {
+            train: vec![write("train.tsv", train)],
+            dev: dev.map_or(Dev::Fraction(0.3), |dev| Dev::Table(write("dev.tsv", dev))),
+            layout: TableLayout {
+                format: TableFormat::Auto,
+                text: "sentence".to_owned(),
+                pair: None,
+                label: "label".to_owned(),
+            },
+            labels: LabelRule::Found,
+            tokenizer: folder.path().to_owned(),
+            max_seq_length: 5,
+        }
+    }
+
+    fn prepare(settings: &TaskSettings, folder: &TempDir) -> Result<PrepReport, DataError> {
+        let watch = Watch {
+            progress: &|done, total| assert!(done <= total),
+            stop: &GO,
+        };
+        prepare_task(settings, &folder.path().join("out"), watch)
+    }
+
+    fn fault(train: &str, dev: &str) -> DataError {
+        let folder = folder();
+        prepare(&settings(&folder, train, Some(dev)), &folder).unwrap_err()
+    }
+
+    fn open(folder: &TempDir, side: &str) -> TokenStore {
+        TokenStore::open(&folder.path().join("out").join(side)).unwrap()
+    }
+
+    const TRAIN: &str =
+        "sentence\tlabel\na good film\t1\nnot a good film\t0\n \t1\nbad .\t0\nwhat\t1\n";
+    const DEV: &str = "sentence\tlabel\nbad . \t1\ngood\t0\n";
+
+    #[test]
+    fn tables_become_two_stores_and_a_report() {
+        let folder = folder();
+        let mut settings = settings(&folder, TRAIN, Some(DEV));
+        settings.labels = LabelRule::Given(LabelSet::sst2());
+        let report = prepare(&settings, &folder).unwrap();
+        let train = open(&folder, "train");
+        assert_eq!(train.len(), 4);
+        assert_eq!(train.input_ids(0), [2, 5, 6, 7, 3]);
+        assert_eq!(train.input_ids(1), [2, 15, 5, 6, 3]);
+        assert_eq!(train.label(1), Some(0.0));
+        assert_eq!(train.text_b_start(1), 5);
+        assert_eq!(train.meta().labels, ["negative", "positive"]);
+        assert_eq!(open(&folder, "dev").len(), 2);
+
+        let split = &report.splits[0];
+        assert_eq!((split.rows_in, split.rows_out, split.blank), (5, 4, 1));
+        assert_eq!((split.truncated, split.unknown, split.tokens), (1, 1, 17));
+        assert!((split.truncated_share - 0.25).abs() < 1e-12);
+        assert!((split.unknown_share - 1.0 / 9.0).abs() < 1e-12);
+        let counts = ["negative", "positive"].map(|name| LabelCount {
+            name: name.to_owned(),
+            examples: 2,
+        });
+        assert_eq!(split.labels, counts);
+        assert_eq!(report.train_texts_in_dev, 1);
+        assert_eq!(report.bytes_read, (TRAIN.len() + DEV.len()) as u64);
+        let text = fs::read(folder.path().join("out/report.json")).unwrap();
+        assert_eq!(serde_json::from_slice::<PrepReport>(&text).unwrap(), report);
+    }
+
+    #[test]
+    fn a_pair_has_both_its_texts() {
+        let folder = folder();
+        let table = "a\tb\tlabel\ngood\tbad\tx\nfilm\t\ty\n";
+        let mut settings = settings(&folder, table, Some(table));
+        settings.layout.text = "a".to_owned();
+        settings.layout.pair = Some("b".to_owned());
+        prepare(&settings, &folder).unwrap();
+        let train = open(&folder, "train");
+        assert_eq!(train.input_ids(0), [2, 6, 3, 8, 3]);
+        assert_eq!(train.input_ids(1), [2, 7, 3, 3]);
+        assert_eq!([0, 1].map(|i| train.text_b_start(i)), [3, 3]);
+        assert_eq!(train.meta().labels, ["x", "y"]);
+        settings.max_seq_length = 4;
+        let error = prepare(&settings, &folder).unwrap_err();
+        assert!(matches!(error, DataError::MaxSeqLength { least: 5, .. }));
+    }
+
+    #[test]
+    fn a_fraction_keeps_duplicates_on_one_side() {
+        let folder = folder();
+        let table: String = (0..400)
+            .map(|i| format!("{}\t{}\n", "good ".repeat(i % 97), i % 2))
+            .collect();
+        let mut settings = settings(&folder, &format!("sentence\tlabel\n{table}"), None);
+        settings.max_seq_length = 128;
+        let report = prepare(&settings, &folder).unwrap();
+        let texts = |side: &str| -> BTreeSet<usize> {
+            let store = open(&folder, side);
+            (0..store.len()).map(|i| store.length(i)).collect()
+        };
+        assert!(texts("train").is_disjoint(&texts("dev")));
+        assert_eq!(texts("train").len() + texts("dev").len(), 96);
+        let [train, dev] = &report.splits[..] else {
+            panic!("two splits");
+        };
+        assert_eq!(train.rows_in + dev.rows_in, 400);
+        // 0.3 of the texts; standard deviation 4.5 of 96.
+        assert!((15..43).contains(&texts("dev").len()));
+    }
+
+    #[test]
+    fn the_same_data_gives_the_same_bytes() {
+        let bytes = || {
+            let folder = folder();
+            prepare(&settings(&folder, TRAIN, Some(DEV)), &folder).unwrap();
+            [
+                "train/tokens.bin",
+                "train/rows.bin",
+                "train/store.json",
+                "dev/rows.bin",
+            ]
+            .map(|name| fs::read(folder.path().join("out").join(name)).unwrap())
+        };
+        assert_eq!(bytes(), bytes());
+    }
+
+    #[test]
+    fn an_unknown_label_is_named_with_its_line_and_the_known_ones() {
+        let error = fault(TRAIN, "sentence\tlabel\ngood\t1\ngood\t2\n");
+        let text = error.to_string();
+        assert!(
+            text.ends_with("dev.tsv:3` has the unknown label `2`; known are `0`, `1`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_column_of_one_label_or_of_a_thousand_is_no_label() {
+        let error = fault("sentence\tlabel\na\tx\nb\tx\n", DEV);
+        assert!(matches!(&error, DataError::LabelSingle { label, .. } if label == "x"));
+        assert!(error.hint().is_some());
+        let rows: String = (0..=MAX_LABELS).map(|i| format!("a\t{i}.5\n")).collect();
+        let error = fault(&format!("sentence\tlabel\n{rows}"), DEV);
+        assert!(matches!(error, DataError::LabelsMany { .. }), "{error}");
+        assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn a_table_without_rows_is_an_error() {
+        let error = fault(TRAIN, "sentence\tlabel\n").to_string();
+        assert!(
+            error.ends_with("dev.tsv` has no rows below the header"),
+            "{error}"
+        );
+        let error = fault(TRAIN, "sentence\tlabel\n \t1\n").to_string();
+        assert!(
+            error.ends_with("dev.tsv` has no row with a text"),
+            "{error}"
+        );
+        let error = fault("sentence\tlabel\n", DEV).to_string();
+        assert!(
+            error.ends_with("train.tsv` has no rows below the header"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_fraction_that_leaves_a_side_empty_is_an_error() {
+        let folder = folder();
+        let mut settings = settings(&folder, TRAIN, None);
+        for (fraction, expected) in [(0.0, "dev"), (1.0, "train")] {
+            settings.dev = Dev::Fraction(fraction);
+            let error = prepare(&settings, &folder).unwrap_err();
+            assert!(
+                matches!(error, DataError::SplitEmpty { side, .. } if side == expected),
+                "{error}"
+            );
+        }
+    }
+}

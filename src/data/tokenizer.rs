@@ -1,0 +1,432 @@
+//! The tokenizer of a Hugging Face folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+use serde_json::Value;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::{AddedToken, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
+
+use super::error::DataError;
+use super::word_cache::WordCache;
+
+const TOKENIZER: &str = "tokenizer.json";
+const VOCAB: &str = "vocab.txt";
+const CONFIG: &str = "tokenizer_config.json";
+
+/// Words remembered by all threads together, for some 15 MB.
+const CACHED_WORDS: usize = 1 << 17;
+
+/// Texts that a thread takes at once.
+const BATCH: usize = 64;
+
+/// Ids of the special tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// `[CLS]`, before the first text.
+    pub cls: u32,
+    /// `[SEP]`, after each text.
+    pub sep: u32,
+    /// `[PAD]`, which fills up a batch.
+    pub pad: u32,
+    /// `[UNK]`, a word that the vocabulary cannot spell.
+    pub unk: u32,
+}
+
+/// Text to word-piece ids, as the model of a folder was trained on.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    special: SpecialTokens,
+    vocab_size: usize,
+    /// `None` where words may not be cut one by one. A thread takes a cache out, or begins one,
+    /// and puts it back.
+    caches: Option<Mutex<Vec<WordCache>>>,
+}
+
+impl Tokenizer {
+    /// Loads `tokenizer.json`, or where there is none `vocab.txt` as BERT's word pieces, with
+    /// `do_lower_case` and the names of special tokens from `tokenizer_config.json`. Padding and
+    /// truncation stored in the file are ignored.
+    ///
+    /// # Errors
+    /// Where neither file is there, one does not read, or a special token is not in the vocabulary.
+    pub fn load(folder: &Path) -> Result<Self, DataError> {
+        let config = read_config(&folder.join(CONFIG))?;
+        let (path, mut inner) = if folder.join(TOKENIZER).exists() {
+            let path = folder.join(TOKENIZER);
+            let inner = tokenizers::Tokenizer::from_bytes(read(&path)?)
+                .map_err(|source| not_a_tokenizer(&path, source))?;
+            (path, inner)
+        } else if folder.join(VOCAB).exists() {
+            let path = folder.join(VOCAB);
+            let inner = from_vocab(&read(&path)?, &config)
+                .map_err(|source| not_a_tokenizer(&path, source))?;
+            (path, inner)
+        } else {
+            return Err(DataError::TokenizerMissing {
+                folder: folder.to_owned(),
+            });
+        };
+        inner
+            .with_padding(None)
+            .with_truncation(None)
+            .map_err(|source| not_a_tokenizer(&path, source))?
+            .with_post_processor(None::<PostProcessorWrapper>);
+        let id = |key: &str| {
+            let token = special_name(&config, key);
+            inner
+                .token_to_id(&token)
+                .ok_or_else(|| DataError::TokenMissing {
+                    path: path.clone(),
+                    token,
+                })
+        };
+        let special = SpecialTokens {
+            cls: id("cls_token")?,
+            sep: id("sep_token")?,
+            pad: id("pad_token")?,
+            unk: id("unk_token")?,
+        };
+        // Not the number of tokens: a vocabulary may leave ids out.
+        let last = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        Ok(Self {
+            special,
+            vocab_size: last as usize + 1,
+            caches: words_are_independent(&inner).then(Mutex::default),
+            inner,
+        })
+    }
+
+    /// The files that [`Self::load`] reads in this folder: what a result depends on.
+    pub fn files(folder: &Path) -> Vec<PathBuf> {
+        let vocabulary = if folder.join(TOKENIZER).exists() {
+            TOKENIZER
+        } else {
+            VOCAB
+        };
+        [vocabulary, CONFIG]
+            .into_iter()
+            .map(|name| folder.join(name))
+            .filter(|path| path.exists())
+            .collect()
+    }
+
+    /// Ids of the special tokens.
+    pub fn special(&self) -> SpecialTokens {
+        self.special
+    }
+
+    /// Every id is below it.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// Word-piece ids of a text, without `[CLS]` and `[SEP]`.
+    ///
+    /// # Errors
+    /// Where the tokenizer's own model fails.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
+        let mut ids = Vec::new();
+        self.session().encode(text, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// [`Self::encode`] of many texts on all threads, in their order.
+    ///
+    /// # Errors
+    /// Where the tokenizer's own model fails.
+    pub fn encode_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+    ) -> Result<Vec<Vec<u32>>, tokenizers::Error> {
+        let batches: Vec<Vec<Vec<u32>>> = texts
+            .par_chunks(BATCH)
+            .map(|texts| {
+                let mut session = self.session();
+                texts
+                    .iter()
+                    .map(|text| {
+                        let mut ids = Vec::new();
+                        session.encode(text.as_ref(), &mut ids).map(|()| ids)
+                    })
+                    .collect()
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(batches.into_iter().flatten().collect())
+    }
+
+    /// A thread's use of the tokenizer, with a cache of its own.
+    pub(super) fn session(&self) -> Session<'_> {
+        let cache = self.caches.as_ref().map(|caches| {
+            let free = caches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            free.unwrap_or_else(|| WordCache::new(CACHED_WORDS / rayon::current_num_threads()))
+        });
+        Session {
+            tokenizer: self,
+            cache,
+        }
+    }
+}
+
+/// See [`Tokenizer::session`].
+pub(super) struct Session<'a> {
+    tokenizer: &'a Tokenizer,
+    cache: Option<WordCache>,
+}
+
+impl Session<'_> {
+    /// Appends the word-piece ids of `text` to `ids`.
+    pub(super) fn encode(
+        &mut self,
+        text: &str,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), tokenizers::Error> {
+        let inner = &self.tokenizer.inner;
+        let Some(cache) = &mut self.cache else {
+            ids.extend_from_slice(inner.encode_fast(text, false)?.get_ids());
+            return Ok(());
+        };
+        for word in text.split(' ') {
+            if let Some(pieces) = cache.get(word) {
+                ids.extend_from_slice(pieces);
+            } else {
+                let encoding = inner.encode_fast(word, false)?;
+                cache.insert(word, encoding.get_ids());
+                ids.extend_from_slice(encoding.get_ids());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if let (Some(caches), Some(cache)) = (&self.tokenizer.caches, self.cache.take()) {
+            caches
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(cache);
+        }
+    }
+}
+
+/// Whether a text's pieces are those of its words between spaces, one after the other. It holds
+/// for BERT's own normalizer, which looks at one character at a time (canonical order of marks
+/// does not reach over a space), and pre-tokenizer, which cuts at spaces; unless an added token
+/// has a space in it.
+fn words_are_independent(inner: &tokenizers::Tokenizer) -> bool {
+    matches!(
+        inner.get_normalizer(),
+        Some(NormalizerWrapper::BertNormalizer(_))
+    ) && matches!(
+        inner.get_pre_tokenizer(),
+        Some(PreTokenizerWrapper::BertPreTokenizer(_))
+    ) && inner
+        .get_added_tokens_decoder()
+        .values()
+        .all(|token| !token.content.contains(char::is_whitespace))
+}
+
+/// BERT's tokenizer over a list of word pieces, one a line.
+fn from_vocab(vocab: &[u8], config: &Value) -> Result<tokenizers::Tokenizer, tokenizers::Error> {
+    let flag = |key: &str| config.get(key).and_then(Value::as_bool);
+    let unk = special_name(config, "unk_token");
+    let model = WordPiece::builder()
+        .vocab(WordPiece::read_bytes(vocab)?)
+        .unk_token(unk)
+        .build()?;
+    let mut inner = tokenizers::Tokenizer::new(model);
+    inner
+        .with_normalizer(Some(BertNormalizer::new(
+            true,
+            flag("tokenize_chinese_chars").unwrap_or(true),
+            flag("strip_accents"),
+            flag("do_lower_case").unwrap_or(true),
+        )))
+        .with_pre_tokenizer(Some(BertPreTokenizer));
+    // Only those in the vocabulary: others would get new ids, past the model's embeddings.
+    let special: Vec<AddedToken> = [
+        "pad_token",
+        "unk_token",
+        "cls_token",
+        "sep_token",
+        "mask_token",
+    ]
+    .into_iter()
+    .map(|key| special_name(config, key))
+    .filter(|token| inner.token_to_id(token).is_some())
+    .map(|token| AddedToken::from(token, true))
+    .collect();
+    inner.add_special_tokens(&special);
+    Ok(inner)
+}
+
+/// Name of a special token: as in the configuration, which has it as a string or an object, or
+/// BERT's own.
+fn special_name(config: &Value, key: &str) -> String {
+    let value = config.get(key);
+    value
+        .and_then(|value| value.get("content").or(Some(value)))
+        .and_then(Value::as_str)
+        .map_or_else(
+            || format!("[{}]", key.trim_end_matches("_token").to_uppercase()),
+            str::to_owned,
+        )
+}
+
+fn read_config(path: &Path) -> Result<Value, DataError> {
+    if !path.exists() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&read(path)?).map_err(|source| not_a_tokenizer(path, source.into()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    fs::read(path).map_err(|source: io::Error| DataError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn not_a_tokenizer(path: &Path, source: tokenizers::Error) -> DataError {
+    DataError::Tokenizer {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::data::order::SplitMix64;
+
+    /// A folder with a `vocab.txt`: ids are the places in this list.
+    pub(in crate::data) const PIECES: [&str; 16] = [
+        "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "good", "film", "bad", "##s", "##ly",
+        ".", ",", "e", "##e", "not",
+    ];
+
+    pub(in crate::data) fn folder() -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(VOCAB), PIECES.join("\n")).unwrap();
+        folder
+    }
+
+    pub(in crate::data) fn tokenizer() -> Tokenizer {
+        Tokenizer::load(folder().path()).unwrap()
+    }
+
+    #[test]
+    fn a_vocabulary_is_read_as_berts_word_pieces() {
+        let tokenizer = tokenizer();
+        assert_eq!(
+            tokenizer.special(),
+            SpecialTokens {
+                cls: 2,
+                sep: 3,
+                pad: 0,
+                unk: 1
+            }
+        );
+        assert_eq!(tokenizer.vocab_size(), 16);
+        assert_eq!(
+            tokenizer.encode("A good FILMS, goodly [SEP]Éx").unwrap(),
+            [5, 6, 7, 9, 12, 6, 10, 3, 1]
+        );
+        assert_eq!(tokenizer.encode(" \t ").unwrap(), [0_u32; 0]);
+    }
+
+    #[test]
+    fn case_is_kept_where_the_configuration_says_so() {
+        let folder = folder();
+        let config = r#"{"do_lower_case": false, "cls_token": {"content": "[MASK]"}}"#;
+        fs::write(folder.path().join(CONFIG), config).unwrap();
+        let tokenizer = Tokenizer::load(folder.path()).unwrap();
+        assert_eq!(tokenizer.encode("Good good").unwrap(), [1, 6]);
+        assert_eq!(tokenizer.special().cls, 4);
+        assert_eq!(Tokenizer::files(folder.path()).len(), 2);
+    }
+
+    #[test]
+    fn padding_and_truncation_of_the_file_are_ignored() {
+        let folder = folder();
+        let mut inner = Tokenizer::load(folder.path()).unwrap().inner;
+        inner
+            .with_padding(Some(tokenizers::PaddingParams {
+                strategy: tokenizers::PaddingStrategy::Fixed(9),
+                ..Default::default()
+            }))
+            .with_truncation(Some(tokenizers::TruncationParams {
+                max_length: 2,
+                ..Default::default()
+            }))
+            .unwrap();
+        inner.save(folder.path().join(TOKENIZER), false).unwrap();
+        fs::remove_file(folder.path().join(VOCAB)).unwrap();
+        let tokenizer = Tokenizer::load(folder.path()).unwrap();
+        assert_eq!(tokenizer.encode("a good film").unwrap(), [5, 6, 7]);
+    }
+
+    #[test]
+    fn a_missing_special_token_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(VOCAB), "[PAD]\n[UNK]\n[CLS]\na").unwrap();
+        let error = Tokenizer::load(folder.path()).unwrap_err();
+        assert!(
+            matches!(&error, DataError::TokenMissing { token, .. } if token == "[SEP]"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_folder_without_tokenizer_and_a_broken_one_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Tokenizer::load(folder.path()).unwrap_err();
+        assert!(matches!(error, DataError::TokenizerMissing { .. }));
+        fs::write(folder.path().join(TOKENIZER), "{\"model\": 1").unwrap();
+        let error = Tokenizer::load(folder.path()).unwrap_err();
+        assert!(matches!(error, DataError::Tokenizer { .. }));
+    }
+
+    #[test]
+    fn a_batch_gives_what_each_text_gives() {
+        let tokenizer = tokenizer();
+        let texts: Vec<String> = (0..200).map(|i| "good films ".repeat(i % 7)).collect();
+        let batch = tokenizer.encode_batch(&texts).unwrap();
+        for (text, ids) in texts.iter().zip(batch) {
+            assert_eq!(ids, tokenizer.encode(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn remembered_words_give_the_ids_of_the_whole_text() {
+        // What could reach over a space: marks, joiners, controls, other spaces, wide characters,
+        // letters with a special lower case, and special tokens.
+        let parts = [
+            " ", "  ", "a", "good", "films", "ly", ".", ",", "\u{301}", "e", "\u{323}", "É", "Σ",
+            "İ", "\u{200b}", "\u{200d}", "\u{a0}", "\t", "\u{3000}", "中", "[SEP]", "[", "SEP]",
+            "\u{0}", "\u{fffd}", "한", "😀", "ﬁ", "'",
+        ];
+        let tokenizer = tokenizer();
+        let mut random = SplitMix64::new(3);
+        for _ in 0..2000 {
+            let text: String = (0..random.below(12))
+                .map(|_| parts[usize::try_from(random.below(parts.len() as u64)).unwrap()])
+                .collect();
+            let whole = tokenizer.inner.encode_fast(text.as_str(), false).unwrap();
+            assert_eq!(
+                tokenizer.encode(&text).unwrap(),
+                whole.get_ids(),
+                "{text:?}"
+            );
+        }
+    }
+}

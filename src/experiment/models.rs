@@ -1,0 +1,386 @@
+//! Checks that take the models' `config.json`: whoever has read them calls these, still
+//! before anything runs.
+
+use super::check::{lengths, map_length_faults};
+use super::fault::Fault;
+use super::schema::{Experiment, LayerMapRule};
+use super::span::Located;
+use crate::job::LayerMap;
+use crate::model::config::BertConfig;
+
+/// What the experiment's models come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Models {
+    /// Layers that the intermediate losses compare; `None` without a stage that has them.
+    pub layer_map: Option<LayerMap>,
+    /// Shape of the student. Label names are not in it yet.
+    pub student: BertConfig,
+}
+
+/// Checks the experiment against the teacher of `[teacher]` and, where it is given, the
+/// model of `[student]`.
+///
+/// # Errors
+///
+/// Every fault found, at the key that could be changed to mend it.
+pub fn check_models(
+    experiment: &Experiment,
+    teacher: &BertConfig,
+    student_model: Option<&BertConfig>,
+) -> Result<Models, Vec<Fault>> {
+    let stages = &experiment.stages;
+    let intermediate = stages.general_distill.is_some() || stages.td_phase1.is_some();
+    let distils = intermediate || stages.td_phase2.is_some();
+    let student = student_model
+        .cloned()
+        .unwrap_or_else(|| from_shape(experiment, teacher));
+    let mut faults = Vec::new();
+    check_config("teacher", teacher, &experiment.teacher.model, &mut faults);
+    check_lengths(experiment, "teacher", teacher, &mut faults);
+    if let (Some(config), Some(model)) = (student_model, &experiment.student.model) {
+        check_config("student", config, model, &mut faults);
+        if distils {
+            check_lengths(experiment, "student", config, &mut faults);
+            check_vocabulary(config, teacher, model, &mut faults);
+        }
+    }
+    let mut layer_map = None;
+    if intermediate {
+        check_heads(experiment, &student, teacher, &mut faults);
+        let layers = (teacher.num_hidden_layers, student.num_hidden_layers);
+        match resolve_layer_map(experiment, layers.0, layers.1) {
+            Ok(map) => layer_map = Some(map),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() {
+        Ok(Models { layer_map, student })
+    } else {
+        Err(faults)
+    }
+}
+
+/// Shape of `[student]`, with vocabulary, segments and padding id of the teacher.
+fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
+    let shape = &experiment.student.shape;
+    BertConfig {
+        vocab_size: teacher.vocab_size,
+        hidden_size: *shape.hidden_size,
+        num_hidden_layers: *shape.num_hidden_layers,
+        num_attention_heads: *shape.num_attention_heads,
+        intermediate_size: *shape.intermediate_size,
+        hidden_act: shape.hidden_act.clone(),
+        hidden_dropout_prob: shape.hidden_dropout_prob,
+        attention_probs_dropout_prob: shape.attention_probs_dropout_prob,
+        max_position_embeddings: *shape.max_position_embeddings,
+        type_vocab_size: teacher.type_vocab_size,
+        initializer_range: shape.initializer_range,
+        layer_norm_eps: shape.layer_norm_eps,
+        pad_token_id: teacher.pad_token_id,
+        id2label: std::collections::BTreeMap::new(),
+        tinyrun_head: None,
+    }
+}
+
+fn check_config(role: &str, config: &BertConfig, model: &Located<String>, faults: &mut Vec<Fault>) {
+    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
+    if heads == 0 || !hidden.is_multiple_of(heads) {
+        let message = format!(
+            "the {role}'s `config.json` contradicts itself: hidden size {hidden} is no multiple of {heads} heads"
+        );
+        faults.push(Fault::new(message, model.span.clone()));
+    }
+    if config.num_hidden_layers == 0 {
+        let message = format!("the {role}'s `config.json` says that it has no layers");
+        faults.push(Fault::new(message, model.span.clone()));
+    }
+}
+
+fn check_lengths(
+    experiment: &Experiment,
+    role: &str,
+    config: &BertConfig,
+    faults: &mut Vec<Fault>,
+) {
+    let positions = config.max_position_embeddings;
+    for (place, length) in lengths(experiment) {
+        if length.value > positions {
+            let message = format!(
+                "`max-seq-length` {} in `[{place}]` is more than the {positions} positions of the {role}",
+                length.value
+            );
+            let span = length.span.clone();
+            let span = span.or_else(|| experiment.teacher.model.span.clone());
+            faults.push(Fault::new(message, span).with_hint(format!("use at most {positions}")));
+        }
+    }
+}
+
+fn check_vocabulary(
+    student: &BertConfig,
+    teacher: &BertConfig,
+    model: &Located<String>,
+    faults: &mut Vec<Fault>,
+) {
+    if student.vocab_size != teacher.vocab_size {
+        let message = format!(
+            "the student has a vocabulary of {} tokens and the teacher one of {}",
+            student.vocab_size, teacher.vocab_size
+        );
+        let fault = Fault::new(message, model.span.clone());
+        faults.push(fault.with_label("both must read the same tokens"));
+    }
+}
+
+fn check_heads(
+    experiment: &Experiment,
+    student: &BertConfig,
+    teacher: &BertConfig,
+    faults: &mut Vec<Fault>,
+) {
+    let (own, wanted) = (student.num_attention_heads, teacher.num_attention_heads);
+    if own == wanted {
+        return;
+    }
+    let message = format!("the student has {own} attention heads and the teacher {wanted}");
+    let key = &experiment.student;
+    let heads = key.shape.num_attention_heads.span.clone();
+    let model = key.model.as_ref().and_then(|model| model.span.clone());
+    let hint = match &key.model {
+        Some(_) => format!("give a model with {wanted} heads"),
+        None => format!("set `num-attention-heads = {wanted}` in `[student]`"),
+    };
+    let span = heads
+        .or(model)
+        .or_else(|| experiment.teacher.model.span.clone());
+    faults.push(
+        Fault::new(message, span)
+            .with_label("attention is compared head by head")
+            .with_hint(hint),
+    );
+}
+
+/// Teacher layers for a student of `student` layers under a teacher of `teacher` layers.
+///
+/// Source: Jiao et al. 2020 (arXiv 1909.10351), section 3 (uniform) and 4.4 (top, bottom).
+///
+/// # Errors
+///
+/// Faults at `layer-map`: a uniform map that does not come out even, lists of the wrong
+/// length, layers that the teacher does not have.
+pub fn resolve_layer_map(
+    experiment: &Experiment,
+    teacher: usize,
+    student: usize,
+) -> Result<LayerMap, Vec<Fault>> {
+    let rule = &experiment.student.layer_map;
+    let place = || {
+        let shape = &experiment.student.shape;
+        let span = rule.span.clone();
+        span.or_else(|| shape.num_hidden_layers.span.clone())
+            .or_else(|| experiment.student.model.as_ref()?.span.clone())
+            .or_else(|| experiment.teacher.model.span.clone())
+    };
+    let deeper = |word: &str| {
+        let message =
+            format!("`{word}` takes {student} of the teacher's layers, and it has {teacher}");
+        vec![Fault::new(message, place())]
+    };
+    match &rule.value {
+        LayerMapRule::Uniform if student == 0 || !teacher.is_multiple_of(student) => {
+            let message = format!(
+                "a `uniform` layer map needs a multiple of the student's {student} layers, and the teacher has {teacher}"
+            );
+            Err(vec![
+                Fault::new(message, place()).with_hint(spread_hint(teacher, student)),
+            ])
+        }
+        LayerMapRule::Uniform => Ok(spread(teacher, student)),
+        LayerMapRule::Top if student > teacher => Err(deeper("top")),
+        LayerMapRule::Top => Ok(LayerMap {
+            attention: (teacher - student..teacher).collect(),
+            // Hidden state 0, the embeddings, always learns from the embeddings.
+            hidden: std::iter::once(0)
+                .chain(teacher - student + 1..=teacher)
+                .collect(),
+        }),
+        LayerMapRule::Bottom if student > teacher => Err(deeper("bottom")),
+        LayerMapRule::Bottom => Ok(LayerMap {
+            attention: (0..student).collect(),
+            hidden: (0..=student).collect(),
+        }),
+        LayerMapRule::Explicit(map) => {
+            let mut faults = map_length_faults(map, student, rule.span.as_ref());
+            let lists = [
+                (
+                    "attention",
+                    &map.attention,
+                    teacher.checked_sub(1),
+                    "layers",
+                ),
+                ("hidden", &map.hidden, Some(teacher), "hidden states"),
+            ];
+            for (list, entries, last, what) in lists {
+                for entry in entries.iter().filter(|entry| Some(**entry) > last) {
+                    let message = format!(
+                        "`{list}` in `layer-map` names {entry}, which the teacher does not have"
+                    );
+                    let last = last.unwrap_or(0);
+                    faults.push(
+                        Fault::new(message, rule.span.clone())
+                            .with_label(format!("its {what} are 0 to {last}")),
+                    );
+                }
+            }
+            if faults.is_empty() {
+                Ok(map.clone())
+            } else {
+                Err(faults)
+            }
+        }
+    }
+}
+
+/// Layers at equal distances, rounded down: the uniform map where it comes out even.
+fn spread(teacher: usize, student: usize) -> LayerMap {
+    LayerMap {
+        attention: (1..=student)
+            .map(|i| (i * teacher / student).saturating_sub(1))
+            .collect(),
+        hidden: (0..=student).map(|i| i * teacher / student).collect(),
+    }
+}
+
+fn spread_hint(teacher: usize, student: usize) -> Option<String> {
+    if student == 0 || student > teacher {
+        return None;
+    }
+    let map = spread(teacher, student);
+    Some(format!(
+        "give the layers, such as `layer-map = {{ attention = {:?}, hidden = {:?} }}`",
+        map.attention, map.hidden
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{pipeline, read, read_with};
+    use super::*;
+
+    fn config(layers: usize, heads: usize) -> BertConfig {
+        let text = format!(
+            r#"{{ "vocab_size": 100, "hidden_size": 384, "num_hidden_layers": {layers},
+                 "num_attention_heads": {heads}, "intermediate_size": 1536,
+                 "max_position_embeddings": 512 }}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn map(rule: &str, teacher: usize, student: usize) -> Result<LayerMap, Vec<Fault>> {
+        let set = format!("student.layer-map={rule}");
+        let layers = format!("student.num-hidden-layers={student}");
+        let experiment = read_with(&pipeline(), &[&set, &layers]).unwrap();
+        resolve_layer_map(&experiment, teacher, student)
+    }
+
+    #[test]
+    fn uniform_maps_are_those_of_the_paper() {
+        let four = map("uniform", 12, 4).unwrap();
+        assert_eq!(four.attention, [2, 5, 8, 11]);
+        assert_eq!(four.hidden, [0, 3, 6, 9, 12]);
+        let six = map("uniform", 12, 6).unwrap();
+        assert_eq!(six.attention, [1, 3, 5, 7, 9, 11]);
+        assert_eq!(six.hidden, [0, 2, 4, 6, 8, 10, 12]);
+    }
+
+    #[test]
+    fn top_and_bottom_keep_the_embeddings() {
+        let top = map("top", 12, 4).unwrap();
+        assert_eq!(top.attention, [8, 9, 10, 11]);
+        assert_eq!(top.hidden, [0, 9, 10, 11, 12]);
+        let bottom = map("bottom", 12, 4).unwrap();
+        assert_eq!(bottom.attention, [0, 1, 2, 3]);
+        assert_eq!(bottom.hidden, [0, 1, 2, 3, 4]);
+        assert!(map("top", 3, 4).is_err() && map("bottom", 3, 4).is_err());
+    }
+
+    #[test]
+    fn a_uniform_map_that_is_uneven_is_refused_with_one_to_write_instead() {
+        let faults = map("uniform", 6, 4).unwrap_err();
+        assert_eq!(
+            faults[0].hint.as_deref(),
+            Some(
+                "give the layers, such as \
+                 `layer-map = { attention = [0, 2, 3, 5], hidden = [0, 1, 3, 4, 6] }`"
+            )
+        );
+    }
+
+    #[test]
+    fn layers_that_the_teacher_does_not_have_are_named() {
+        let rule = "{ attention = [5, 6], hidden = [0, 6, 7] }";
+        let faults = map(rule, 6, 2).unwrap_err();
+        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "`attention` in `layer-map` names 6, which the teacher does not have",
+                "`hidden` in `layer-map` names 7, which the teacher does not have",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_student_takes_vocabulary_and_padding_from_the_teacher() {
+        let mut teacher = config(12, 12);
+        teacher.pad_token_id = 3;
+        let models = check_models(&read(&pipeline()), &teacher, None).unwrap();
+        assert_eq!(models.student.vocab_size, 100);
+        assert_eq!(models.student.pad_token_id, 3);
+        assert_eq!(models.student.hidden_size, 312);
+        assert_eq!(models.layer_map.unwrap().attention, [2, 5, 8, 11]);
+    }
+
+    #[test]
+    fn models_that_cannot_match_are_refused_together() {
+        let mut teacher = config(6, 8);
+        teacher.max_position_embeddings = 100;
+        let faults = check_models(&read(&pipeline()), &teacher, None).unwrap_err();
+        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "`max-seq-length` 128 in `[task]` is more than the 100 positions of the teacher",
+                "`max-seq-length` 128 in `[stages.general-distill]` is more than the 100 positions of the teacher",
+                "the student has 12 attention heads and the teacher 8",
+                "a `uniform` layer map needs a multiple of the student's 4 layers, and the teacher has 6",
+            ]
+        );
+        assert!(faults.iter().all(|fault| fault.span.is_some()));
+    }
+
+    #[test]
+    fn a_given_student_is_checked_by_its_own_config() {
+        let experiment = read_with(&pipeline(), &["student.model=models/small"]).unwrap();
+        let mut small = config(5, 12);
+        small.vocab_size = 99;
+        let faults = check_models(&experiment, &config(12, 12), Some(&small)).unwrap_err();
+        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "the student has a vocabulary of 99 tokens and the teacher one of 100",
+                "a `uniform` layer map needs a multiple of the student's 5 layers, and the teacher has 12",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_uneven_map_is_no_fault_where_no_layer_is_compared() {
+        let text = pipeline().replace("[stages.td-phase1]", "");
+        let text = text.replace("[stages.general-distill]\ncorpus = [\"corpus/*.txt\"]", "");
+        let experiment = read_with(&text, &["stages.td-phase2.student=models/small"]).unwrap();
+        let models = check_models(&experiment, &config(6, 8), None).unwrap();
+        assert_eq!(models.layer_map, None);
+    }
+}

@@ -1,0 +1,47 @@
+//! Texts for this room's tests.
+
+use super::{Experiment, Faults};
+
+/// The least that is an experiment.
+pub(super) const MINIMAL: &str = r#"
+[task]
+name = "custom"
+train = "train.tsv"
+dev = "dev.tsv"
+
+[teacher]
+model = "models/teacher"
+"#;
+
+/// Every stage, with nothing said that need not be.
+pub(super) fn pipeline() -> String {
+    format!(
+        r#"{MINIMAL}
+[stages.finetune]
+[stages.general-distill]
+corpus = ["corpus/*.txt"]
+[stages.td-phase1]
+[stages.td-phase2]
+[stages.eval]
+"#
+    )
+}
+
+/// Reads the text with overrides.
+pub(super) fn read_with(text: &str, overrides: &[&str]) -> Result<Experiment, Faults> {
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+    Experiment::read("x.toml", "x", text, &overrides).map(|(experiment, _)| experiment)
+}
+
+/// Reads a text that has no fault.
+pub(super) fn read(text: &str) -> Experiment {
+    read_with(text, &[]).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// The faults of the text with overrides, one a line: `x.toml:1:2: message`.
+pub(super) fn faults(text: &str, overrides: &[&str]) -> Vec<String> {
+    match read_with(text, overrides) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.to_string().lines().map(str::to_owned).collect(),
+    }
+}

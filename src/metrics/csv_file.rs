@@ -1,0 +1,380 @@
+//! `metrics.csv` of a training stage.
+//!
+//! The file is cut back before a run goes on from a checkpoint: rows written after the
+//! checkpoint was taken would otherwise appear twice.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Why a metrics file could not be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsFileError {
+    /// The disk said no.
+    #[error("could not write metrics to `{}`: {source}", path.display())]
+    Io {
+        /// The metrics file.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The file to go on with was written with other columns.
+    #[error("`{}` has the columns `{found}` and not `{expected}`", path.display())]
+    Columns {
+        /// The metrics file.
+        path: PathBuf,
+        /// Header of the file.
+        found: String,
+        /// Header of this run.
+        expected: String,
+    },
+    /// A line before the checkpoint is not a row.
+    #[error("line {line} of `{}` is not a row of metrics", path.display())]
+    Damaged {
+        /// The metrics file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+    },
+    /// A row with too few or too many values.
+    #[error("a row of {found} values for {expected} columns of metrics")]
+    Width {
+        /// Values given.
+        found: usize,
+        /// Columns of the file, `step` left out.
+        expected: usize,
+    },
+}
+
+impl MetricsFileError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Columns { path, .. } | Self::Damaged { path, .. } => Some(format!(
+                "move `{}` away: the run then starts a new one at its checkpoint",
+                path.display()
+            )),
+            Self::Io { .. } | Self::Width { .. } => None,
+        }
+    }
+}
+
+/// A CSV file with the column `step` and one column a metric, appended to as a run goes on.
+#[derive(Debug)]
+pub struct MetricsFile {
+    path: PathBuf,
+    writer: csv::Writer<File>,
+    columns: usize,
+}
+
+impl MetricsFile {
+    /// Opens the metrics of a run, with the columns `step` and then `columns`.
+    ///
+    /// `resume_step` is the step of the checkpoint that the run goes on from: rows after it, and
+    /// a last line that was torn off, are cut away and the run appends to the rest. `None` starts
+    /// the file anew, as does a file that is not there.
+    ///
+    /// # Errors
+    /// Where the file cannot be written, has other columns, or holds a line before the
+    /// checkpoint that is no row.
+    pub fn create_or_resume(
+        path: &Path,
+        columns: &[String],
+        resume_step: Option<u64>,
+    ) -> Result<Self, MetricsFileError> {
+        let io = |source| MetricsFileError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(resume_step.is_none())
+            .open(path)
+            .map_err(io)?;
+        let header = header(columns);
+        let keep = match resume_step {
+            Some(step) => bytes_until(&file, path, &header, step)?,
+            None => 0,
+        };
+        file.set_len(keep).map_err(io)?;
+        file.seek(SeekFrom::End(0)).map_err(io)?;
+        let mut metrics = Self {
+            path: path.to_owned(),
+            writer: csv::Writer::from_writer(file),
+            columns: columns.len(),
+        };
+        if keep == 0 {
+            metrics.write(std::iter::once("step").chain(columns.iter().map(String::as_str)))?;
+        }
+        metrics.sync()?;
+        Ok(metrics)
+    }
+
+    /// Appends a row. A value that was not measured at this step is `None` and stays empty.
+    /// Numbers are written so that reading them gives the same bits.
+    ///
+    /// # Errors
+    /// Where the file cannot be written, or there is not one value a column.
+    pub fn append(&mut self, step: u64, values: &[Option<f64>]) -> Result<(), MetricsFileError> {
+        if values.len() != self.columns {
+            return Err(MetricsFileError::Width {
+                found: values.len(),
+                expected: self.columns,
+            });
+        }
+        // Debug form of a float: shortest digits that read back the same, `5e-5` rather than 0.00005.
+        let values = values
+            .iter()
+            .map(|value| value.map_or_else(String::new, |value| format!("{value:?}")));
+        self.write(std::iter::once(step.to_string()).chain(values))
+    }
+
+    /// Hands everything appended to the disk. Called before a checkpoint is completed, so that
+    /// its rows are never younger than it.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn sync(&mut self) -> Result<(), MetricsFileError> {
+        self.writer
+            .flush()
+            .and_then(|()| self.writer.get_ref().sync_data())
+            .map_err(|source| self.io(source))
+    }
+
+    /// Makes everything appended visible to readers of the file, without waiting for the disk.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn flush(&mut self) -> Result<(), MetricsFileError> {
+        self.writer.flush().map_err(|source| self.io(source))
+    }
+
+    fn write<I, T>(&mut self, fields: I) -> Result<(), MetricsFileError>
+    where
+        I: Iterator<Item = T>,
+        T: AsRef<[u8]>,
+    {
+        self.writer
+            .write_record(fields)
+            .map_err(|error| self.io(error.into()))
+    }
+
+    fn io(&self, source: io::Error) -> MetricsFileError {
+        MetricsFileError::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// First line of the file, without its line end.
+fn header(columns: &[String]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let fields = std::iter::once("step").chain(columns.iter().map(String::as_str));
+    let written = writer
+        .write_record(fields)
+        .map_err(io::Error::from)
+        .and_then(|()| {
+            writer
+                .into_inner()
+                .map_err(|error| io::Error::other(error.to_string()))
+        });
+    // A vector in memory takes whatever it is given.
+    let line = written.unwrap_or_default();
+    String::from_utf8_lossy(&line).trim_end().to_owned()
+}
+
+/// Length of the head of the file that holds the header and the rows up to `step`.
+fn bytes_until(file: &File, path: &Path, header: &str, step: u64) -> Result<u64, MetricsFileError> {
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    let (mut offset, mut keep, mut number) = (0_u64, 0_u64, 0_u64);
+    let mut damaged = None;
+    loop {
+        line.clear();
+        let read = reader
+            .read_until(b'\n', &mut line)
+            .map_err(|source| MetricsFileError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+        // Without its line end the last line may lack digits too.
+        if line.pop() != Some(b'\n') {
+            return Ok(keep);
+        }
+        offset += read as u64;
+        number += 1;
+        if number == 1 {
+            if line != header.as_bytes() {
+                return Err(MetricsFileError::Columns {
+                    path: path.to_owned(),
+                    found: String::from_utf8_lossy(&line).into_owned(),
+                    expected: header.to_owned(),
+                });
+            }
+            keep = offset;
+            continue;
+        }
+        match row_step(&line) {
+            Some(row) if row > step => return Ok(keep),
+            Some(_) => {
+                // Garbage at the end is what a power cut leaves; garbage with rows after it is
+                // not, and cutting there would lose them.
+                if let Some(line) = damaged {
+                    return Err(MetricsFileError::Damaged {
+                        path: path.to_owned(),
+                        line,
+                    });
+                }
+                keep = offset;
+            }
+            None => damaged = damaged.or(Some(number)),
+        }
+    }
+}
+
+/// Step of a row; `None` where the line is no row.
+fn row_step(line: &[u8]) -> Option<u64> {
+    let field = line.split(|&byte| byte == b',').next()?;
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn columns() -> Vec<String> {
+        vec!["loss".to_owned(), "dev_accuracy".to_owned()]
+    }
+
+    fn run(path: &Path, from: Option<u64>, steps: impl IntoIterator<Item = u64>) {
+        let mut file = MetricsFile::create_or_resume(path, &columns(), from).unwrap();
+        for step in steps {
+            let score = step.is_multiple_of(2).then_some(0.1 * step as f64);
+            file.append(step, &[Some(1.0 / step as f64), score])
+                .unwrap();
+        }
+        file.sync().unwrap();
+    }
+
+    #[test]
+    fn a_resumed_run_leaves_the_rows_of_an_unbroken_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, resumed) = (folder.path().join("a.csv"), folder.path().join("b.csv"));
+        run(&whole, None, 1..=9);
+        run(&resumed, None, 1..=6);
+        run(&resumed, Some(4), 5..=7);
+        run(&resumed, Some(7), 8..=8);
+        run(&resumed, Some(0), 1..=5);
+        run(&resumed, Some(5), 6..=9);
+        assert_eq!(
+            fs::read_to_string(&resumed).unwrap(),
+            fs::read_to_string(&whole).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_file_torn_anywhere_after_the_checkpoint_is_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        run(&path, None, 1..=6);
+        let whole = fs::read(&path).unwrap();
+        run(&path, None, 1..=3);
+        let until_checkpoint = fs::metadata(&path).unwrap().len();
+        for length in usize::try_from(until_checkpoint).unwrap()..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            run(&path, Some(3), 4..=6);
+            assert_eq!(fs::read(&path).unwrap(), whole, "torn at byte {length}");
+        }
+    }
+
+    #[test]
+    fn zeros_that_a_power_cut_left_at_the_end_are_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        run(&path, None, 1..=3);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, [&whole[..], b"\0\0\0\n\0\0"].concat()).unwrap();
+        run(&path, Some(3), []);
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn garbage_before_the_checkpoint_is_an_error_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let text = "step,loss,dev_accuracy\n1,0.5,\nwhat\n2,0.4,\n";
+        fs::write(&path, text).unwrap();
+        let error = MetricsFile::create_or_resume(&path, &columns(), Some(2)).unwrap_err();
+        assert!(matches!(error, MetricsFileError::Damaged { line: 3, .. }));
+        assert!(error.hint().is_some());
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn other_columns_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        run(&path, None, 1..=3);
+        let error =
+            MetricsFile::create_or_resume(&path, &["loss".to_owned()], Some(2)).unwrap_err();
+        assert!(matches!(error, MetricsFileError::Columns { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_run_without_checkpoint_starts_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        run(&path, None, 1..=3);
+        run(&path, None, 1..=1);
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "step,loss,dev_accuracy\n1,1.0,\n"
+        );
+    }
+
+    #[test]
+    fn a_missing_or_torn_header_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        run(&path, Some(5), 6..=6);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, "step,lo").unwrap();
+        run(&path, Some(5), 6..=6);
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn numbers_read_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let numbers = [5e-5, 0.1 + 0.2, f64::MIN_POSITIVE, 1e300, -0.0, f64::NAN];
+        let columns: Vec<String> = (0..numbers.len()).map(|i| format!("c{i}")).collect();
+        let mut file = MetricsFile::create_or_resume(&path, &columns, None).unwrap();
+        file.append(1, &numbers.map(Some)).unwrap();
+        file.sync().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let row = text.lines().nth(1).unwrap();
+        assert!(row.starts_with("1,5e-5,"), "{row}");
+        for (field, number) in row.split(',').skip(1).zip(numbers) {
+            let read: f64 = field.parse().unwrap();
+            assert_eq!(read.to_bits(), number.to_bits(), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_row_of_another_width_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let mut file = MetricsFile::create_or_resume(&path, &columns(), None).unwrap();
+        let error = file.append(1, &[None]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a row of 1 values for 2 columns of metrics"
+        );
+    }
+}

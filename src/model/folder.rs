@@ -1,0 +1,242 @@
+//! Writing a model folder that `transformers` opens.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
+use serde_json::{Map, Value, json};
+use tempfile::NamedTempFile;
+
+use super::error::ModelError;
+
+/// Files that a folder's tokenizer consists of; which of them are there differs.
+pub const TOKENIZER_FILES: [&str; 4] = [
+    "tokenizer.json",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
+
+/// Writes tensors of 32-bit floats to a safetensors file, in place of the one that may be
+/// there: to a temporary file first, synced, then renamed.
+///
+/// `tensors` gives name, shape and row-major little-endian bytes. They are written in order of
+/// their names and the header in a fixed order, so equal tensors make equal files. `metadata`
+/// is the header's `__metadata__`; `format` = `pt` is added, which `transformers` asks for.
+///
+/// # Errors
+/// The disk refuses, or a tensor's bytes do not fit its shape.
+pub fn write_safetensors<N, B>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (N, Vec<usize>, B)>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), ModelError>
+where
+    N: Into<String>,
+    B: AsRef<[u8]>,
+{
+    let failed = |source| ModelError::write(path, source);
+    let tensors: BTreeMap<String, (Vec<usize>, B)> = tensors
+        .into_iter()
+        .map(|(name, shape, bytes)| (name.into(), (shape, bytes)))
+        .collect();
+    let header = header(&tensors, metadata).map_err(failed)?;
+    write_atomic(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        tensors
+            .values()
+            .try_for_each(|(_, bytes)| file.write_all(bytes.as_ref()))
+    })
+}
+
+/// The header, padded to a multiple of 8 bytes. Written here and not by the crate's
+/// serializer, which passes `__metadata__` through a hash map: equal tensors would not make
+/// equal files, and artifacts are compared by digest.
+fn header<B: AsRef<[u8]>>(
+    tensors: &BTreeMap<String, (Vec<usize>, B)>,
+    metadata: &BTreeMap<String, String>,
+) -> io::Result<Vec<u8>> {
+    let mut all = metadata.clone();
+    all.insert("format".to_owned(), "pt".to_owned());
+    let mut object = Map::new();
+    object.insert("__metadata__".to_owned(), json!(all));
+    let mut start = 0;
+    for (name, (shape, bytes)) in tensors {
+        let length = bytes.as_ref().len();
+        if shape.iter().product::<usize>() * size_of::<f32>() != length {
+            let message = format!("tensor `{name}` of shape {shape:?} has {length} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let data_offsets = (start, start + length);
+        start += length;
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: shape.clone(),
+            data_offsets,
+        };
+        object.insert(name.clone(), serde_json::to_value(info)?);
+    }
+    let mut header = serde_json::to_vec(&object)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(header)
+}
+
+/// Writes a model folder: `config.json`, `model.safetensors`, and the tokenizer's files that
+/// exist in `tokenizer_from`. The weights come last: a folder that has them is whole.
+///
+/// # Errors
+/// The disk refuses, or a tensor's bytes do not fit its shape.
+pub fn write_model_folder<N, B>(
+    folder: &Path,
+    config: &Value,
+    tensors: impl IntoIterator<Item = (N, Vec<usize>, B)>,
+    tokenizer_from: &Path,
+) -> Result<(), ModelError>
+where
+    N: Into<String>,
+    B: AsRef<[u8]>,
+{
+    fs::create_dir_all(folder).map_err(|source| ModelError::write(folder, source))?;
+    for name in TOKENIZER_FILES {
+        let from = tokenizer_from.join(name);
+        let to = folder.join(name);
+        // A resumed run writes over its own folder, where both are the same file.
+        if from == to || !from.exists() {
+            continue;
+        }
+        let content = fs::read(&from).map_err(|source| ModelError::read(&from, source))?;
+        write_atomic(&to, |file| file.write_all(&content))?;
+    }
+    let path = folder.join("config.json");
+    let mut text = serde_json::to_string_pretty(config)
+        .map_err(|error| ModelError::write(&path, error.into()))?;
+    text.push('\n');
+    write_atomic(&path, |file| file.write_all(text.as_bytes()))?;
+    write_safetensors(&folder.join("model.safetensors"), tensors, &BTreeMap::new())
+}
+
+/// Writes beside `path`, syncs and renames, so that no reader and no power cut ever meets
+/// half a file.
+fn write_atomic(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> Result<(), ModelError> {
+    let attempt = || -> io::Result<()> {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let temporary = NamedTempFile::new_in(folder)?;
+        let mut file = BufWriter::with_capacity(1 << 20, temporary.as_file());
+        write(&mut file)?;
+        file.flush()?;
+        drop(file);
+        // A temporary file is the user's alone; an artifact is read by whom the user lets.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            temporary
+                .as_file()
+                .set_permissions(fs::Permissions::from_mode(0o644))?;
+        }
+        temporary.as_file().sync_all()?;
+        temporary.persist(path)?;
+        #[cfg(unix)]
+        File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    attempt().map_err(|source| ModelError::write(path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::model::{BertConfig, Weights, load_model};
+
+    fn bytes_of(numbers: &[f32]) -> Vec<u8> {
+        numbers
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect()
+    }
+
+    #[test]
+    fn equal_tensors_make_equal_files_in_any_order() {
+        let folder = TempDir::new().unwrap();
+        let metadata: BTreeMap<String, String> = (0..8)
+            .map(|key| (format!("key{key}"), key.to_string()))
+            .collect();
+        let mut tensors = vec![
+            ("b", vec![2, 1], bytes_of(&[1.0, 2.0])),
+            ("a", vec![], bytes_of(&[3.0])),
+            ("c", vec![0], Vec::new()),
+        ];
+        let (first, second) = (folder.path().join("1"), folder.path().join("2"));
+        write_safetensors(&first, tensors.clone(), &metadata).unwrap();
+        tensors.reverse();
+        write_safetensors(&second, tensors, &metadata).unwrap();
+        let written = fs::read(&first).unwrap();
+        assert_eq!(written, fs::read(&second).unwrap());
+
+        // The crate's own reader is the judge of the format.
+        let (length, header) = safetensors::SafeTensors::read_metadata(&written).unwrap();
+        assert_eq!(length % 8, 0);
+        assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
+        let weights = Weights::open_file(&first).unwrap();
+        assert_eq!(weights.to_f32("b").unwrap(), [1.0, 2.0]);
+        assert_eq!(weights.shape("a"), Some(&[][..]));
+    }
+
+    #[test]
+    fn bytes_that_do_not_fit_the_shape_leave_the_old_file() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(&path, "old").unwrap();
+        let error =
+            write_safetensors(&path, [("a", vec![2], vec![0; 4])], &BTreeMap::new()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("tensor `a` of shape [2] has 4 bytes"),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_written_folder_loads_with_its_tokenizer() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bert-student");
+        let model = load_model(&source).unwrap();
+        let folder = TempDir::new().unwrap();
+        let target = folder.path().join("deep/model");
+        let config = model
+            .config
+            .to_json("BertForSequenceClassification", &model.config.labels());
+        let write = |tokenizer_from: &Path| {
+            let tensors = model.weights.names().map(|name| {
+                let tensor = model.weights.tensor(name).unwrap();
+                (name, tensor.shape, tensor.bytes)
+            });
+            write_model_folder(&target, &config, tensors, tokenizer_from)
+        };
+        write(&source).unwrap();
+        // Again over itself, as a resumed run does.
+        write(&target).unwrap();
+        let again = load_model(&target).unwrap();
+        assert_eq!(again.config, BertConfig::read(&source).unwrap());
+        assert_eq!(again.weights.shapes(), model.weights.shapes());
+        for name in TOKENIZER_FILES {
+            assert_eq!(
+                fs::read(target.join(name)).unwrap(),
+                fs::read(source.join(name)).unwrap()
+            );
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! A model folder, opened and checked as a whole.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::config::BertConfig;
+use super::error::ModelError;
+use super::names::{MatchReport, canonical, expected_classifier, expected_encoder, match_weights};
+use super::weights::Weights;
+
+/// A BERT whose `config.json` and weights agree. No tensor has been read yet.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its shape.
+    pub config: BertConfig,
+    /// Its tensors under the names of [`expected_classifier`], and those of a student's
+    /// projections; all of the expected ones hold floats.
+    pub weights: Weights,
+    /// Whether the pooler is among them.
+    pub has_pooler: bool,
+    /// Classes of the classifier; `None` where there is none.
+    pub num_labels: Option<usize>,
+    /// Stems of the student's projections in the folder: `fit_dense`, `fit_denses.0`.
+    pub projections: Vec<String>,
+}
+
+/// Opens a model folder and checks its weights against its `config.json`, by name and shape.
+///
+/// A pre-trained model without classifier or pooler passes; see
+/// [`LoadedModel::require_classifier`].
+///
+/// # Errors
+/// A file is missing or damaged, or the two contradict each other: then every missing,
+/// unexpected and misshapen tensor is in the one error.
+pub fn load_model(folder: &Path) -> Result<LoadedModel, ModelError> {
+    let config = BertConfig::read(folder)?;
+    let weights = Weights::open(folder)?;
+
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut ambiguous = Vec::new();
+    for found in weights.names() {
+        let Some(name) = canonical(found) else {
+            continue;
+        };
+        if names.insert(name.clone(), found.to_owned()).is_some() {
+            ambiguous.push(name);
+        }
+    }
+    let weights = weights.renamed(&names);
+
+    // The number of labels that a config.json without names of labels leaves open is the
+    // classifier's own.
+    let rows = weights
+        .shape("classifier.weight")
+        .and_then(|shape| shape.first().copied());
+    let num_labels = match config.id2label.len() {
+        0 => rows,
+        labels => rows.map(|_| labels),
+    };
+    let (expected, optional): (_, &[&str]) = match num_labels {
+        Some(num_labels) => (expected_classifier(&config, num_labels), &[]),
+        None => (expected_encoder(&config), &["bert.pooler"]),
+    };
+    let mut report = match_weights(&weights.shapes(), &expected, optional);
+    report.ambiguous = ambiguous;
+    report.not_floats = expected
+        .keys()
+        .filter_map(|name| Some((name, weights.dtype(name)?)))
+        .filter(|(_, dtype)| !dtype.is_float())
+        .map(|(name, dtype)| (name.clone(), dtype.to_string()))
+        .collect();
+    if !report.is_match() {
+        return Err(ModelError::Mismatch {
+            folder: folder.to_owned(),
+            report: Box::new(report),
+        });
+    }
+    Ok(LoadedModel {
+        folder: folder.to_owned(),
+        config,
+        weights,
+        has_pooler: report.absent.is_empty(),
+        num_labels,
+        projections: report.projections,
+    })
+}
+
+impl LoadedModel {
+    /// Whether there is a classifier.
+    pub fn has_classifier(&self) -> bool {
+        self.num_labels.is_some()
+    }
+
+    /// Classes of the classifier, for work that needs one.
+    ///
+    /// # Errors
+    /// The model has no classifier.
+    pub fn require_classifier(&self) -> Result<usize, ModelError> {
+        self.num_labels.ok_or_else(|| ModelError::Mismatch {
+            folder: self.folder.clone(),
+            report: Box::new(MatchReport {
+                missing: vec!["classifier.bias".to_owned(), "classifier.weight".to_owned()],
+                ..MatchReport::default()
+            }),
+        })
+    }
+
+    /// Parameters of encoder and classifier, projections left out.
+    pub fn num_parameters(&self) -> usize {
+        self.weights
+            .shapes()
+            .iter()
+            .filter(|(name, _)| !name.starts_with("fit_dense"))
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::model::write_safetensors;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures")
+            .join(name)
+    }
+
+    /// The teacher of the fixtures with other values in its `config.json`, and with those of
+    /// its tensors that `keep` keeps.
+    fn changed(values: &[(&str, Value)], keep: impl Fn(&str) -> bool) -> TempDir {
+        let folder = TempDir::new().unwrap();
+        let text = fs::read_to_string(fixture("bert-tiny/config.json")).unwrap();
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        for (key, value) in values {
+            config[*key] = value.clone();
+        }
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        let weights = Weights::open(&fixture("bert-tiny")).unwrap();
+        let tensors = weights.names().filter(|name| keep(name)).map(|name| {
+            let tensor = weights.tensor(name).unwrap();
+            (name, tensor.shape, tensor.bytes)
+        });
+        write_safetensors(
+            &folder.path().join("model.safetensors"),
+            tensors,
+            &BTreeMap::new(),
+        )
+        .unwrap();
+        folder
+    }
+
+    fn report(folder: &TempDir) -> MatchReport {
+        match load_model(folder.path()) {
+            Err(ModelError::Mismatch { report, .. }) => *report,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn both_forms_of_the_same_model_load_alike() {
+        let new = load_model(&fixture("bert-tiny")).unwrap();
+        let old = load_model(&fixture("bert-tiny-bin")).unwrap();
+        assert_eq!(new.weights.shapes(), old.weights.shapes());
+        for model in [new, old] {
+            assert!(model.has_pooler);
+            assert_eq!(model.num_labels, Some(3));
+            assert_eq!(model.config.labels(), ["negative", "neutral", "positive"]);
+        }
+    }
+
+    #[test]
+    fn a_students_projection_is_reported_and_not_counted() {
+        let student = load_model(&fixture("bert-student")).unwrap();
+        assert_eq!(student.projections, ["fit_dense"]);
+        assert_eq!(
+            student.weights.shape("fit_dense.weight"),
+            Some(&[24, 20][..])
+        );
+        let expected: usize = expected_classifier(&student.config, 3)
+            .values()
+            .map(|shape| shape.iter().product::<usize>())
+            .sum();
+        assert_eq!(student.num_parameters(), expected);
+    }
+
+    #[test]
+    fn a_pre_trained_model_without_pooler_and_classifier_loads() {
+        let folder = changed(&[("id2label", json!({}))], |name| {
+            !name.starts_with("classifier") && !name.contains("pooler")
+        });
+        let model = load_model(folder.path()).unwrap();
+        assert!(!model.has_pooler && !model.has_classifier());
+        let error = model.require_classifier().unwrap_err().to_string();
+        assert!(error.contains("`classifier.weight`"), "{error}");
+    }
+
+    #[test]
+    fn a_classifier_without_its_pooler_lacks_it() {
+        let folder = changed(&[], |name| !name.contains("pooler"));
+        assert_eq!(
+            report(&folder).missing,
+            ["bert.pooler.dense.bias", "bert.pooler.dense.weight"]
+        );
+    }
+
+    #[test]
+    fn a_config_that_contradicts_the_weights_is_answered_with_every_tensor() {
+        let folder = changed(
+            &[("num_hidden_layers", json!(4)), ("vocab_size", json!(65))],
+            |_| true,
+        );
+        let found = report(&folder);
+        assert_eq!(found.missing.len(), 16);
+        assert_eq!(found.misshapen.len(), 1);
+        assert_eq!(
+            found.misshapen[0].name,
+            "bert.embeddings.word_embeddings.weight"
+        );
+        assert_eq!(found.misshapen[0].expected, [65, 24]);
+
+        let folder = changed(&[("num_hidden_layers", json!(2))], |_| true);
+        assert_eq!(report(&folder).unexpected.len(), 16);
+
+        let folder = changed(&[("id2label", json!({"0": "no", "1": "yes"}))], |_| true);
+        assert_eq!(report(&folder).misshapen.len(), 2);
+    }
+
+    #[test]
+    fn a_tensor_under_two_spellings_is_ambiguous() {
+        let folder = changed(&[], |_| true);
+        let weights = Weights::open(folder.path()).unwrap();
+        let twice: Vec<_> = ["classifier.bias", "module.classifier.bias"]
+            .into_iter()
+            .map(|name| {
+                (
+                    name,
+                    vec![3],
+                    weights.tensor("classifier.bias").unwrap().bytes,
+                )
+            })
+            .chain(
+                weights
+                    .names()
+                    .filter(|name| *name != "classifier.bias")
+                    .map(|name| {
+                        let tensor = weights.tensor(name).unwrap();
+                        (name, tensor.shape, tensor.bytes)
+                    }),
+            )
+            .collect();
+        write_safetensors(
+            &folder.path().join("model.safetensors"),
+            twice,
+            &BTreeMap::new(),
+        )
+        .unwrap();
+        assert_eq!(report(&folder).ambiguous, ["classifier.bias"]);
+    }
+}

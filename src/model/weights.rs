@@ -1,0 +1,537 @@
+//! Tensors of a model folder by name, read from the file's memory map on demand.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use memmap2::Mmap;
+use safetensors::tensor::Metadata;
+
+use super::error::ModelError;
+use super::pickle;
+
+/// Type of a tensor's numbers, little-endian all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtype {
+    /// 64-bit floats.
+    F64,
+    /// 32-bit floats.
+    F32,
+    /// IEEE half floats.
+    F16,
+    /// Upper halves of 32-bit floats.
+    Bf16,
+    /// 64-bit integers.
+    I64,
+    /// Anything else: such a tensor is listed, and an error only where it is needed.
+    Other {
+        /// Name of the type in the file.
+        name: &'static str,
+    },
+}
+
+impl Dtype {
+    /// Bytes of one number; `None` for types that are not read.
+    pub fn size(self) -> Option<usize> {
+        match self {
+            Self::F64 | Self::I64 => Some(8),
+            Self::F32 => Some(4),
+            Self::F16 | Self::Bf16 => Some(2),
+            Self::Other { .. } => None,
+        }
+    }
+
+    /// Whether [`Tensor::to_f32`] reads it.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F64 => "f64",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::I64 => "i64",
+            Self::Other { name } => name,
+        })
+    }
+}
+
+/// One tensor, row-major.
+#[derive(Debug, Clone)]
+pub struct Tensor<'w> {
+    /// Type of its numbers.
+    pub dtype: Dtype,
+    /// Length of each axis; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// `product(shape) * dtype.size()` bytes, borrowed from the file's map unless they had to be rearranged.
+    pub bytes: Cow<'w, [u8]>,
+}
+
+impl Tensor<'_> {
+    /// The numbers as 32-bit floats; `None` where they are not floats.
+    pub fn to_f32(&self) -> Option<Vec<f32>> {
+        // Chunks rather than a cast: nothing in a file of weights promises alignment.
+        fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+            bytes
+                .as_chunks::<N>()
+                .0
+                .iter()
+                .map(|chunk| read(*chunk))
+                .collect()
+        }
+        let bytes = self.bytes.as_ref();
+        match self.dtype {
+            Dtype::F32 => Some(each(bytes, f32::from_le_bytes)),
+            Dtype::F16 => Some(each(bytes, |b| half::f16::from_le_bytes(b).to_f32())),
+            Dtype::Bf16 => Some(each(bytes, |b| half::bf16::from_le_bytes(b).to_f32())),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "rounding is what is asked for"
+            )]
+            Dtype::F64 => Some(each(bytes, |b| f64::from_le_bytes(b) as f32)),
+            Dtype::I64 | Dtype::Other { .. } => None,
+        }
+    }
+}
+
+/// Where a tensor lies in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    /// First byte in the file. The loader has checked that the whole tensor is inside.
+    pub(super) start: usize,
+    /// Steps of each axis, in numbers; `None` for row-major.
+    pub(super) strides: Option<Vec<usize>>,
+    /// Part of the file with a checksum that the tensor lies in; verified before the tensor is handed out.
+    pub(super) checked: Option<Checked>,
+}
+
+/// A stretch of the file and the CRC-32 that it should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) start: usize,
+    pub(super) len: usize,
+    pub(super) crc32: u32,
+}
+
+/// The tensors of one file of weights. Opening reads names, types and shapes only.
+#[derive(Debug)]
+pub struct Weights {
+    path: PathBuf,
+    map: Mmap,
+    entries: BTreeMap<String, Entry>,
+    /// Stretches whose checksum was right, by their start: tensors may share a storage.
+    verified: Mutex<BTreeSet<usize>>,
+}
+
+impl Weights {
+    /// Opens `model.safetensors` of a model folder, or else its `pytorch_model.bin`.
+    ///
+    /// # Errors
+    /// Neither is there, or the one that is cannot be read or is damaged.
+    pub fn open(folder: &Path) -> Result<Self, ModelError> {
+        for name in ["model.safetensors", "pytorch_model.bin"] {
+            let path = folder.join(name);
+            if path.exists() {
+                return Self::open_file(&path);
+            }
+        }
+        for index in [
+            "model.safetensors.index.json",
+            "pytorch_model.bin.index.json",
+        ] {
+            if folder.join(index).exists() {
+                return Err(ModelError::Sharded {
+                    folder: folder.to_owned(),
+                    index,
+                });
+            }
+        }
+        Err(ModelError::NoWeights {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Opens one file: a `PyTorch` archive where the name ends in `.bin`, `.pt` or `.pth`,
+    /// else safetensors.
+    ///
+    /// # Errors
+    /// As [`Weights::open`].
+    pub fn open_file(path: &Path) -> Result<Self, ModelError> {
+        let file = File::open(path).map_err(|source| ModelError::read(path, source))?;
+        let length = file
+            .metadata()
+            .map_err(|source| ModelError::read(path, source))?
+            .len();
+        if length == 0 {
+            return Err(ModelError::damaged(path, "it is empty"));
+        }
+        #[expect(
+            unsafe_code,
+            reason = "a map is the one way to read weights without a copy; files of a running stage are not written to"
+        )]
+        let map = unsafe { Mmap::map(&file) }.map_err(|source| ModelError::read(path, source))?;
+        let is_pickle = path
+            .extension()
+            .is_some_and(|ending| ["bin", "pt", "pth"].iter().any(|known| ending == *known));
+        let entries = if is_pickle {
+            pickle::read_entries(path, &map)?
+        } else {
+            safetensors_entries(path, &map)?
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            map,
+            entries,
+            verified: Mutex::default(),
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// Shape of a tensor, without reading it.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|entry| entry.shape.as_slice())
+    }
+
+    /// Type of a tensor's numbers, without reading it.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.entries.get(name).map(|entry| entry.dtype)
+    }
+
+    /// Every name with its shape, without reading a tensor.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        self.entries
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry.shape.clone()))
+            .collect()
+    }
+
+    /// One tensor.
+    ///
+    /// # Errors
+    /// There is none of this name, its type is not known, or its bytes do not have the
+    /// checksum that the file says they have.
+    pub fn tensor(&self, name: &str) -> Result<Tensor<'_>, ModelError> {
+        let entry = self.entries.get(name).ok_or_else(|| ModelError::NoTensor {
+            path: self.path.clone(),
+            name: name.to_owned(),
+        })?;
+        let size = entry
+            .dtype
+            .size()
+            .ok_or_else(|| self.not_floats(name, entry.dtype))?;
+        if let Some(checked) = entry.checked {
+            self.verify(name, checked)?;
+        }
+        let count: usize = entry.shape.iter().product();
+        let bytes = match &entry.strides {
+            None => Cow::Borrowed(self.stretch(entry.start, count * size)?),
+            Some(strides) => {
+                let mut bytes = Vec::with_capacity(count * size);
+                for number in strided(&entry.shape, strides) {
+                    bytes.extend_from_slice(self.stretch(entry.start + number * size, size)?);
+                }
+                Cow::Owned(bytes)
+            }
+        };
+        Ok(Tensor {
+            dtype: entry.dtype,
+            shape: entry.shape.clone(),
+            bytes,
+        })
+    }
+
+    /// One tensor's numbers as 32-bit floats, row-major.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`], or the tensor does not hold floats.
+    pub fn to_f32(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        let tensor = self.tensor(name)?;
+        tensor
+            .to_f32()
+            .ok_or_else(|| self.not_floats(name, tensor.dtype))
+    }
+
+    /// The same tensors under other names: `names` maps each new name to the old one. Tensors
+    /// that it does not mention are left out.
+    #[must_use]
+    pub fn renamed(mut self, names: &BTreeMap<String, String>) -> Self {
+        self.entries = names
+            .iter()
+            .filter_map(|(new, old)| Some((new.clone(), self.entries.get(old)?.clone())))
+            .collect();
+        self
+    }
+
+    fn verify(&self, name: &str, checked: Checked) -> Result<(), ModelError> {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.contains(&checked.start) {
+            return Ok(());
+        }
+        if crc32fast::hash(self.stretch(checked.start, checked.len)?) != checked.crc32 {
+            let reason = format!("the checksum of tensor `{name}` does not match");
+            return Err(ModelError::damaged(&self.path, reason));
+        }
+        verified.insert(checked.start);
+        Ok(())
+    }
+
+    fn stretch(&self, start: usize, len: usize) -> Result<&[u8], ModelError> {
+        start
+            .checked_add(len)
+            .and_then(|end| self.map.get(start..end))
+            .ok_or_else(|| ModelError::damaged(&self.path, "a tensor reaches beyond its end"))
+    }
+
+    fn not_floats(&self, name: &str, dtype: Dtype) -> ModelError {
+        ModelError::NotFloats {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            dtype: dtype.to_string(),
+        }
+    }
+}
+
+/// Offsets of a strided tensor's numbers in row-major order.
+fn strided(shape: &[usize], strides: &[usize]) -> impl Iterator<Item = usize> {
+    let count: usize = shape.iter().product();
+    (0..count).map(move |mut index| {
+        let mut offset = 0;
+        for (length, stride) in shape.iter().zip(strides).rev() {
+            offset += index % length * stride;
+            index /= length;
+        }
+        offset
+    })
+}
+
+/// Reads the header. The crate checks that the tensors follow each other without gap or
+/// overlap; the sum with the header's length is made here, checked, since a header may lie.
+fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry>, ModelError> {
+    let damaged = |reason: String| ModelError::damaged(path, reason);
+    let Some((length, rest)) = map.split_first_chunk::<8>() else {
+        return Err(damaged("it is too short for a header".to_owned()));
+    };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let Some((header, data)) = rest.split_at_checked(length) else {
+        return Err(damaged(format!(
+            "its header should be {length} bytes long, but the file ends after {}",
+            rest.len()
+        )));
+    };
+    let metadata: Metadata = serde_json::from_slice(header)
+        .map_err(|error| damaged(format!("its header is unreadable: {error}")))?;
+    let tensors: BTreeMap<_, _> = metadata.tensors().into_iter().collect();
+    let end = tensors
+        .values()
+        .map(|info| info.data_offsets.1)
+        .max()
+        .unwrap_or(0);
+    if end != data.len() {
+        return Err(damaged(format!(
+            "its header describes {end} bytes of tensors, but {} follow",
+            data.len()
+        )));
+    }
+    let entries = tensors.into_iter().map(|(name, info)| {
+        let entry = Entry {
+            dtype: dtype(info.dtype),
+            shape: info.shape.clone(),
+            start: 8 + length + info.data_offsets.0,
+            strides: None,
+            checked: None,
+        };
+        (name, entry)
+    });
+    Ok(entries.collect())
+}
+
+fn dtype(dtype: safetensors::Dtype) -> Dtype {
+    use safetensors::Dtype as Stored;
+    match dtype {
+        Stored::F64 => Dtype::F64,
+        Stored::F32 => Dtype::F32,
+        Stored::F16 => Dtype::F16,
+        Stored::BF16 => Dtype::Bf16,
+        Stored::I64 => Dtype::I64,
+        Stored::BOOL => Dtype::Other { name: "bool" },
+        Stored::U8 => Dtype::Other { name: "u8" },
+        Stored::I8 => Dtype::Other { name: "i8" },
+        Stored::I32 => Dtype::Other { name: "i32" },
+        _ => Dtype::Other {
+            name: "a type that is not supported",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::model::names::canonical;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures")
+            .join(name)
+    }
+
+    /// A safetensors file of a header as given and `data` zero bytes.
+    fn file_of(header: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        bytes
+    }
+
+    fn open_bytes(bytes: &[u8]) -> Result<Weights, ModelError> {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+        Weights::open(folder.path())
+    }
+
+    fn damage(bytes: &[u8]) -> String {
+        match open_bytes(bytes) {
+            Err(ModelError::Damaged { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_pickle_and_a_safetensors_file_of_one_model_hold_the_same_numbers() {
+        let new = Weights::open(&fixture("bert-tiny")).unwrap();
+        let old = Weights::open(&fixture("bert-tiny-bin")).unwrap();
+        let mut compared = 0;
+        for name in old.names() {
+            let Some(known) = canonical(name) else {
+                assert_eq!(old.dtype(name), Some(Dtype::I64));
+                continue;
+            };
+            assert_eq!(old.shape(name), new.shape(&known), "{name}");
+            assert_eq!(
+                old.to_f32(name).unwrap(),
+                new.to_f32(&known).unwrap(),
+                "{name}"
+            );
+            compared += 1;
+        }
+        assert_eq!(compared, new.names().count());
+    }
+
+    #[test]
+    fn a_truncated_file_is_an_error_at_every_length() {
+        let whole = fs::read(fixture("bert-tiny/model.safetensors")).unwrap();
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("model.safetensors");
+        for length in (0..64).chain((64..whole.len()).step_by(4001)) {
+            fs::write(&path, &whole[..length]).unwrap();
+            let error = Weights::open(folder.path()).unwrap_err();
+            assert!(
+                matches!(error, ModelError::Damaged { .. }),
+                "{length}: {error}"
+            );
+            assert!(error.to_string().contains(path.to_str().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_header_that_lies_is_an_error() {
+        let tensor = |shape: &str, offsets: &str| {
+            format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
+        };
+        assert!(open_bytes(&file_of(&tensor("[2]", "[0,8]"), 8)).is_ok());
+        for (shape, offsets, data) in [
+            ("[2]", "[0,8]", 7),
+            ("[2]", "[0,8]", 9),
+            ("[3]", "[0,8]", 8),
+            ("[2]", "[4,12]", 12),
+            ("[2]", "[8,0]", 8),
+            ("[4294967296,4294967296,4294967296]", "[0,8]", 8),
+            ("[4611686018427387903]", "[0,18446744073709551612]", 8),
+            ("[18446744073709551616]", "[0,8]", 8),
+            ("[-2]", "[0,8]", 8),
+        ] {
+            damage(&file_of(&tensor(shape, offsets), data));
+        }
+        let mut endless = file_of("{}", 0);
+        endless[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(
+            damage(&endless).contains("its header should be"),
+            "{}",
+            damage(&endless)
+        );
+        assert!(damage(&file_of("{\"a\":", 8)).contains("header is unreadable"));
+        assert!(damage(&file_of("\u{0}", 8)).contains("header is unreadable"));
+    }
+
+    #[test]
+    fn every_float_type_is_read_as_f32() {
+        let floats = |dtype, bytes: Vec<u8>| {
+            Tensor {
+                dtype,
+                shape: vec![2],
+                bytes: bytes.into(),
+            }
+            .to_f32()
+        };
+        let expected = Some(vec![1.5, -0.25]);
+        let bits = |numbers: [u16; 2]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        assert_eq!(floats(Dtype::F16, bits([0x3e00, 0xb400])), expected);
+        assert_eq!(floats(Dtype::Bf16, bits([0x3fc0, 0xbe80])), expected);
+        let doubles = [1.5_f64, -0.25]
+            .iter()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
+        assert_eq!(floats(Dtype::F64, doubles), expected);
+        assert_eq!(floats(Dtype::I64, vec![0; 16]), None);
+    }
+
+    #[test]
+    fn integers_where_floats_are_needed_are_named() {
+        let header = r#"{"steps":{"dtype":"I32","shape":[2],"data_offsets":[0,8]}}"#;
+        let weights = open_bytes(&file_of(header, 8)).unwrap();
+        let error = weights.to_f32("steps").unwrap_err().to_string();
+        assert!(
+            error.contains("`steps`") && error.contains("i32"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn weights_split_into_several_files_are_refused_with_a_way_out() {
+        let folder = TempDir::new().unwrap();
+        assert!(matches!(
+            Weights::open(folder.path()),
+            Err(ModelError::NoWeights { .. })
+        ));
+        fs::write(folder.path().join("model.safetensors.index.json"), "{}").unwrap();
+        let error = Weights::open(folder.path()).unwrap_err();
+        assert!(matches!(error, ModelError::Sharded { .. }));
+        assert!(error.hint().unwrap().contains("max_shard_size"));
+    }
+}

@@ -1,0 +1,474 @@
+//! What counts: the settings and inputs that a stage's result depends on.
+//!
+//! | value | counts? |
+//! |---|---|
+//! | stage kind and its semantics version | yes |
+//! | every key that changes the result, after defaults; the layer map as resolved | yes |
+//! | seed, for stages that draw from it; precision as written, for stages that compute | yes |
+//! | input files: names relative to their root, and the digest of their bytes | yes |
+//! | artifacts of earlier stages that are read: the digest of their bytes | yes |
+//! | device, threads | no: recorded |
+//! | `log-interval`, `checkpoint-interval`, `checkpoint-seconds` | no |
+//! | the experiment's name, absolute paths, times, tinyrun's own version | no |
+//! | defaults spelled out, the order of keys, spellings such as `1e-4` and `0.0001` | no |
+//!
+//! Every struct of the schema is taken apart without `..`: a new key does not compile
+//! until someone has decided here whether it counts.
+
+use std::collections::BTreeMap;
+
+use super::graph::Node;
+use crate::experiment::{
+    DataPrep, Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, LongLines, Models, Origin,
+    StageName, Stages, Student, StudentShape, TableFormat, Task, TaskName, TdPhase1, TdPhase2,
+    Teacher, Training,
+};
+use crate::job::{
+    HeadKind, LayerMap, Optimizer, OptimizerKind, Reduction, Schedule, ScheduleKind,
+    SoftLossReduction,
+};
+use crate::runs::Value;
+
+/// Version of what a stage kind does. Bump it when the same settings and inputs come to
+/// mean another result, and say why:
+///
+/// * 1: the first.
+pub(super) fn semantics(stage: StageName) -> u32 {
+    match stage {
+        StageName::DataPrep
+        | StageName::CorpusPrep
+        | StageName::Finetune
+        | StageName::GeneralDistill
+        | StageName::TdPhase1
+        | StageName::TdPhase2
+        | StageName::Eval => 1,
+    }
+}
+
+/// Settings that count for a stage, under their keys in the experiment file: those of the
+/// stage's own table by name, the others with their table.
+pub(super) fn settings(
+    experiment: &Experiment,
+    node: &Node,
+    models: &Models,
+) -> BTreeMap<String, Value> {
+    let Experiment {
+        name: _,
+        seed,
+        device: _,
+        precision,
+        threads: _,
+        task,
+        teacher,
+        student,
+        stages,
+    } = experiment;
+    let Stages {
+        data_prep,
+        finetune,
+        general_distill,
+        td_phase1,
+        td_phase2,
+        eval,
+    } = stages;
+    let Teacher {
+        model: _, // its files are inputs
+        head: teacher_head,
+    } = teacher;
+    let mut found = Settings(BTreeMap::new());
+    let computes = |found: &mut Settings| found.put("precision", precision.to_string().as_str());
+    let draws = |found: &mut Settings| found.put("seed", *seed);
+    match node.stage {
+        StageName::DataPrep => {
+            let DataPrep {} = data_prep;
+            found.task(task);
+        }
+        StageName::CorpusPrep => {
+            if let Some(GeneralDistill {
+                training: _, // of the training stage
+                distill: _,
+                corpus: _, // its files are inputs
+                max_seq_length,
+                long_lines,
+                student: _,
+                teacher: _,
+            }) = general_distill
+            {
+                found.put("max-seq-length", **max_seq_length);
+                let long_lines = match long_lines {
+                    LongLines::Split => "split",
+                    LongLines::Truncate => "truncate",
+                };
+                found.put("long-lines", long_lines);
+            }
+        }
+        StageName::Finetune => {
+            if let Some(Finetune {
+                training,
+                eval_interval,
+                keep,
+            }) = finetune
+            {
+                computes(&mut found);
+                draws(&mut found);
+                found.training(training);
+                found.selection(*eval_interval, *keep);
+                found.put("teacher.head", head(*teacher_head));
+            }
+        }
+        StageName::GeneralDistill => {
+            if let Some(GeneralDistill {
+                training,
+                distill,
+                corpus: _, // in the artifact of corpus-prep, with the next two
+                max_seq_length: _,
+                long_lines: _,
+                student: _, // an input, upstream, or `found.student`
+                teacher: _, // an input or upstream
+            }) = general_distill
+            {
+                computes(&mut found);
+                draws(&mut found);
+                found.training(training);
+                found.distill(distill, models.layer_map.as_ref());
+                found.student(student, experiment, node);
+            }
+        }
+        StageName::TdPhase1 => {
+            if let Some(TdPhase1 {
+                training,
+                distill,
+                student: _,
+                teacher: _,
+            }) = td_phase1
+            {
+                computes(&mut found);
+                draws(&mut found);
+                found.training(training);
+                found.distill(distill, models.layer_map.as_ref());
+                found.student(student, experiment, node);
+            }
+        }
+        StageName::TdPhase2 => {
+            if let Some(TdPhase2 {
+                training,
+                temperature,
+                reduction,
+                hard_label_weight,
+                eval_interval,
+                keep,
+                student: _,
+                teacher: _,
+            }) = td_phase2
+            {
+                computes(&mut found);
+                draws(&mut found);
+                found.training(training);
+                found.put("temperature", *temperature);
+                let reduction = match reduction {
+                    SoftLossReduction::BatchAndClasses => "batch-and-classes",
+                    SoftLossReduction::Batch => "batch",
+                };
+                found.put("reduction", reduction);
+                found.put("hard-label-weight", *hard_label_weight);
+                found.selection(*eval_interval, *keep);
+                found.student(student, experiment, node);
+                found.put("teacher.head", head(*teacher_head));
+            }
+        }
+        StageName::Eval => {
+            if let Some(Eval {
+                batch_size,
+                student: _,
+                teacher: _,
+            }) = eval
+            {
+                computes(&mut found);
+                found.put("batch-size", **batch_size);
+                found.put("teacher.head", head(*teacher_head));
+                if experiment.student_of(StageName::Eval).is_some() {
+                    found.put("student.head", head(student.head));
+                }
+            }
+        }
+    }
+    found.0
+}
+
+struct Settings(BTreeMap<String, Value>);
+
+impl Settings {
+    fn put(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.to_owned(), value.into());
+    }
+
+    fn task(&mut self, task: &Task) {
+        let Task {
+            name,
+            train: _, // its files are inputs
+            dev: _,
+            dev_fraction,
+            format,
+            text,
+            pair,
+            label,
+            labels,
+            max_seq_length,
+        } = task;
+        let name = match **name {
+            TaskName::Sst2 => "sst-2",
+            TaskName::Custom => "custom",
+        };
+        self.put("task.name", name);
+        if let Some(fraction) = dev_fraction {
+            self.put("task.dev-fraction", **fraction);
+        }
+        let format = match format {
+            TableFormat::Auto => "auto",
+            TableFormat::Tsv => "tsv",
+            TableFormat::Csv => "csv",
+        };
+        self.put("task.format", format);
+        self.put("task.text", text.as_str());
+        if let Some(pair) = pair {
+            self.put("task.pair", pair.as_str());
+        }
+        self.put("task.label", label.as_str());
+        if let Some(labels) = labels {
+            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+            self.put("task.labels", labels.as_slice());
+        }
+        self.put("task.max-seq-length", **max_seq_length);
+    }
+
+    fn training(&mut self, training: &Training) {
+        let Training {
+            epochs,
+            batch_size,
+            gradient_accumulation_steps,
+            schedule,
+            optimizer,
+            train_limit,
+            log_interval: _, // how often something is written changes no weight
+            checkpoint_interval: _,
+            checkpoint_seconds: _,
+        } = training;
+        self.put("epochs", **epochs);
+        self.put("batch-size", **batch_size);
+        self.put("gradient-accumulation-steps", **gradient_accumulation_steps);
+        let Schedule {
+            kind,
+            learning_rate,
+            warmup_proportion,
+        } = schedule;
+        let kind = match kind {
+            ScheduleKind::Constant => "constant",
+            ScheduleKind::Linear => "linear",
+        };
+        self.put("schedule", kind);
+        self.put("learning-rate", *learning_rate);
+        self.put("warmup-proportion", *warmup_proportion);
+        let Optimizer {
+            kind,
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            max_grad_norm,
+        } = optimizer;
+        let kind = match kind {
+            OptimizerKind::BertAdam => "bert-adam",
+            OptimizerKind::AdamW => "adamw",
+        };
+        self.put("optimizer", kind);
+        self.put("adam-beta1", *beta1);
+        self.put("adam-beta2", *beta2);
+        self.put("adam-epsilon", *epsilon);
+        self.put("weight-decay", *weight_decay);
+        self.put("max-grad-norm", *max_grad_norm);
+        if let Some(limit) = train_limit {
+            self.put("train-limit", *limit);
+        }
+    }
+
+    fn selection(&mut self, eval_interval: u64, keep: Keep) {
+        self.put("eval-interval", eval_interval);
+        let keep = match keep {
+            Keep::Best => "best",
+            Keep::Last => "last",
+        };
+        self.put("keep", keep);
+    }
+
+    fn distill(&mut self, distill: &Distill, layer_map: Option<&LayerMap>) {
+        let Distill {
+            attention_weight,
+            hidden_weight,
+            reduction,
+        } = distill;
+        self.put("attention-weight", *attention_weight);
+        self.put("hidden-weight", *hidden_weight);
+        let reduction = match reduction {
+            Reduction::Tokens => "tokens",
+            Reduction::Block => "block",
+        };
+        self.put("reduction", reduction);
+        if let Some(LayerMap { attention, hidden }) = layer_map {
+            self.put("student.layer-map.attention", attention.as_slice());
+            self.put("student.layer-map.hidden", hidden.as_slice());
+        }
+    }
+
+    /// The student of a training stage: its shape only where this stage gives it random
+    /// weights, since a folder or an artifact says its own.
+    fn student(&mut self, student: &Student, experiment: &Experiment, node: &Node) {
+        let Student {
+            model: _, // an input
+            shape,
+            head: student_head,
+            layer_map: _, // resolved in `distill`
+        } = student;
+        self.put("student.head", head(*student_head));
+        let origin = experiment.student_of(node.stage);
+        if origin.is_none_or(|origin| origin.value != Origin::Random) {
+            return;
+        }
+        let StudentShape {
+            num_hidden_layers,
+            hidden_size,
+            intermediate_size,
+            num_attention_heads,
+            hidden_act,
+            hidden_dropout_prob,
+            attention_probs_dropout_prob,
+            max_position_embeddings,
+            initializer_range,
+            layer_norm_eps,
+        } = shape;
+        self.put("student.num-hidden-layers", **num_hidden_layers);
+        self.put("student.hidden-size", **hidden_size);
+        self.put("student.intermediate-size", **intermediate_size);
+        self.put("student.num-attention-heads", **num_attention_heads);
+        self.put("student.hidden-act", hidden_act.as_str());
+        self.put("student.hidden-dropout-prob", *hidden_dropout_prob);
+        self.put(
+            "student.attention-probs-dropout-prob",
+            *attention_probs_dropout_prob,
+        );
+        self.put("student.max-position-embeddings", **max_position_embeddings);
+        self.put("student.initializer-range", *initializer_range);
+        self.put("student.layer-norm-eps", *layer_norm_eps);
+    }
+}
+
+fn head(head: HeadKind) -> &'static str {
+    match head {
+        HeadKind::Plain => "plain",
+        HeadKind::Relu => "relu",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::graph::graph;
+    use super::*;
+    use crate::experiment::check_models;
+    use crate::model::BertConfig;
+
+    const FILE: &str = r#"
+        [task]
+        name = "custom"
+        train = "train.tsv"
+        dev = "dev.tsv"
+        text = "text"
+        label = "label"
+        [teacher]
+        model = "teacher"
+        [stages.finetune]
+        [stages.general-distill]
+        corpus = ["*.txt"]
+        [stages.td-phase1]
+        [stages.td-phase2]
+        [stages.eval]
+    "#;
+
+    fn of(stage: StageName, overrides: &[&str]) -> BTreeMap<String, Value> {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        let (experiment, _) = Experiment::read("x.toml", "x", FILE, &overrides).expect("no faults");
+        let teacher: BertConfig = serde_json::from_str(
+            r#"{"vocab_size": 100, "hidden_size": 24, "num_hidden_layers": 4,
+                "num_attention_heads": 12, "intermediate_size": 48,
+                "max_position_embeddings": 512}"#,
+        )
+        .expect("a config");
+        let models = check_models(&experiment, &teacher, None).expect("no faults");
+        let nodes = graph(&experiment);
+        let node = nodes.iter().find(|node| node.stage == stage);
+        settings(&experiment, node.expect("in the graph"), &models)
+    }
+
+    fn changes(stage: StageName, overrides: &[&str]) -> bool {
+        of(stage, overrides) != of(stage, &[])
+    }
+
+    #[test]
+    fn a_key_counts_for_its_own_stage_only() {
+        let key = "stages.td-phase1.epochs=7";
+        for stage in StageName::ALL {
+            assert_eq!(
+                changes(stage, &[key]),
+                stage == StageName::TdPhase1,
+                "{stage}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_changes_no_result_does_not_count() {
+        let keys = [
+            "name=\"other\"",
+            "device=\"cpu\"",
+            "threads=1",
+            "stages.td-phase1.log-interval=7",
+            "stages.td-phase1.checkpoint-interval=7",
+            "stages.td-phase1.checkpoint-seconds=7",
+        ];
+        for stage in StageName::ALL {
+            assert!(!changes(stage, &keys), "{stage}");
+        }
+    }
+
+    #[test]
+    fn the_seed_counts_where_it_is_drawn_from_and_precision_where_is_computed() {
+        use StageName::{CorpusPrep, DataPrep, Eval};
+        for stage in StageName::ALL {
+            let draws = !matches!(stage, DataPrep | CorpusPrep | Eval);
+            assert_eq!(changes(stage, &["seed=7"]), draws, "{stage}");
+            let computes = !matches!(stage, DataPrep | CorpusPrep);
+            assert_eq!(changes(stage, &["precision=\"fp32\""]), computes, "{stage}");
+        }
+    }
+
+    #[test]
+    fn a_students_shape_counts_where_it_is_made() {
+        for stage in StageName::ALL {
+            let made = stage == StageName::GeneralDistill;
+            let key = ["student.intermediate-size=600"];
+            assert_eq!(changes(stage, &key), made, "{stage}");
+        }
+    }
+
+    #[test]
+    fn a_layer_map_counts_as_what_it_comes_to() {
+        let same = "student.layer-map={attention=[0,1,2,3],hidden=[0,1,2,3,4]}";
+        let other = "student.layer-map={attention=[0,1,2,2],hidden=[0,1,2,3,4]}";
+        assert!(!changes(StageName::TdPhase1, &[same]));
+        assert!(changes(StageName::TdPhase1, &[other]));
+        assert!(!changes(StageName::TdPhase2, &[other]));
+    }
+
+    #[test]
+    fn spelling_a_default_out_changes_nothing() {
+        assert!(!changes(StageName::DataPrep, &["task.format=\"auto\""]));
+    }
+}

@@ -1,0 +1,225 @@
+//! Whether a stage's result is there, and if not, why.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::fingerprint::{semantics, settings};
+use super::graph::Node;
+use super::inputs::Inputs;
+use super::reason::{StaleReason, compare};
+use crate::experiment::{Experiment, StageName};
+use crate::runs::{
+    Checkpoint, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream,
+    newest_checkpoint,
+};
+
+/// Where a stage stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// Its result is stored and whole.
+    Fresh(Box<Record>),
+    /// It was interrupted and goes on.
+    Resumable(Checkpoint),
+    /// It has to be run.
+    Stale(Vec<StaleReason>),
+    /// Stages before it have to be run; what they leave decides.
+    Waits {
+        /// Those stages.
+        on: Vec<StageName>,
+        /// Reasons that are known already: with any, it will run whatever they leave.
+        reasons: Vec<StaleReason>,
+    },
+}
+
+/// A stage and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// Its name.
+    pub stage: StageName,
+    /// Where it stands.
+    pub status: Status,
+    /// What its result depends on; `None` while a stage before it has to run.
+    pub key: Option<Key>,
+}
+
+impl Planned {
+    /// The fingerprint, once all that it depends on is known.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.key.as_ref().map(Key::fingerprint)
+    }
+}
+
+/// Decides for one stage after the other.
+#[derive(Debug)]
+pub struct Planner<'a> {
+    /// What the user wrote.
+    pub experiment: &'a Experiment,
+    /// The files it names.
+    pub inputs: &'a Inputs,
+    /// Where results lie.
+    pub layout: &'a Layout,
+    /// Stages that are run although fresh.
+    pub forced: &'a BTreeSet<StageName>,
+    /// Digests of files.
+    pub digester: &'a mut Digester,
+}
+
+impl Planner<'_> {
+    /// Where a stage stands, given the records of those before it that are done.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn plan(
+        &mut self,
+        node: &Node,
+        done: &BTreeMap<StageName, Record>,
+    ) -> Result<Planned, Error> {
+        let stage = node.stage;
+        let mut upstream = BTreeMap::new();
+        let mut unknown = BTreeSet::new();
+        for take in &node.takes {
+            let digest = done
+                .get(&take.from)
+                .and_then(|record| record.artifact(take.artifact));
+            match digest {
+                Some(digest) => {
+                    let artifact = take.name();
+                    upstream.insert(take.role.to_owned(), Upstream { artifact, digest });
+                }
+                None => {
+                    unknown.insert(take.role.to_owned());
+                }
+            }
+        }
+        let key = Key {
+            kind: stage.as_str().to_owned(),
+            semantics: semantics(stage),
+            settings: settings(self.experiment, node, &self.inputs.models),
+            inputs: self.digest_inputs(node)?,
+            upstream,
+        };
+        let on: Vec<StageName> = node
+            .after()
+            .into_iter()
+            .filter(|stage| !done.contains_key(stage))
+            .collect();
+        let forced = self.forced.contains(&stage);
+        if !on.is_empty() {
+            let mut reasons = self.compare_with_last(&key, &unknown);
+            if forced {
+                reasons.insert(0, StaleReason::Forced);
+            }
+            let status = Status::Waits { on, reasons };
+            return Ok(Planned {
+                stage,
+                status,
+                key: None,
+            });
+        }
+        let status = self.status(&key, forced);
+        Ok(Planned {
+            stage,
+            status,
+            key: Some(key),
+        })
+    }
+
+    /// Digests of the files that a stage reads, by role and name.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn digest_inputs(
+        &mut self,
+        node: &Node,
+    ) -> Result<BTreeMap<String, crate::runs::Digest>, Error> {
+        let files = self.inputs.of(node);
+        let paths: Vec<&PathBuf> = files.values().collect();
+        let digests = self.digester.digest(&paths);
+        files
+            .iter()
+            .zip(digests)
+            .map(|((name, path), found)| {
+                let found = found.map_err(Error::read(path))?;
+                Ok((name.clone(), found.digest))
+            })
+            .collect()
+    }
+
+    fn status(&mut self, key: &Key, forced: bool) -> Status {
+        let fingerprint = key.fingerprint();
+        let stored = self.stored(&key.kind, &fingerprint);
+        let mut reasons = match stored {
+            Some(Ok(record)) if !forced => return Status::Fresh(record),
+            Some(Ok(_)) => vec![StaleReason::Forced],
+            Some(Err(reasons)) => reasons,
+            None => self.compare_with_last(key, &BTreeSet::new()),
+        };
+        let work = self.layout.work(&key.kind, &fingerprint);
+        if let Some(checkpoint) = newest_checkpoint(&work, &fingerprint) {
+            return Status::Resumable(checkpoint);
+        }
+        if forced && !reasons.contains(&StaleReason::Forced) {
+            reasons.insert(0, StaleReason::Forced);
+        }
+        Status::Stale(reasons)
+    }
+
+    /// The stored result of a fingerprint, or what is wrong with it; `None` if there is none.
+    pub fn stored(
+        &mut self,
+        kind: &str,
+        fingerprint: &Fingerprint,
+    ) -> Option<Result<Box<Record>, Vec<StaleReason>>> {
+        let folder = self.layout.store(kind, fingerprint);
+        let record = Record::read(&folder).filter(|record| record.fingerprint == *fingerprint);
+        let Some(record) = record else {
+            let is_left = folder.is_dir();
+            let file = RECORD.to_owned();
+            let damaged = folder.join(RECORD).exists();
+            return is_left.then(|| {
+                Err(vec![if damaged {
+                    StaleReason::ArtifactDamaged { file }
+                } else {
+                    StaleReason::ArtifactMissing { file }
+                }])
+            });
+        };
+        let paths: Vec<PathBuf> = record
+            .artifacts
+            .keys()
+            .map(|name| folder.join(name))
+            .collect();
+        let found = self.digester.digest(&paths);
+        let reasons: Vec<StaleReason> = record
+            .artifacts
+            .iter()
+            .zip(found)
+            .filter_map(|((name, artifact), found)| {
+                let file = name.clone();
+                match found {
+                    Ok(found) if found.digest == artifact.sha256 => None,
+                    Ok(_) => Some(StaleReason::ArtifactDamaged { file }),
+                    Err(_) => Some(StaleReason::ArtifactMissing { file }),
+                }
+            })
+            .collect();
+        Some(if reasons.is_empty() {
+            Ok(Box::new(record))
+        } else {
+            Err(reasons)
+        })
+    }
+
+    /// What is different from the result that this experiment used last.
+    fn compare_with_last(&self, key: &Key, unknown: &BTreeSet<String>) -> Vec<StaleReason> {
+        let link = self.layout.link(&self.experiment.name, &key.kind);
+        match Record::read(&link) {
+            Some(last) => compare(&last.key, key, unknown),
+            // A link that leads nowhere: the result was removed by hand.
+            None if link.is_symlink() => vec![StaleReason::ArtifactMissing {
+                file: RECORD.to_owned(),
+            }],
+            None => vec![StaleReason::NeverRun],
+        }
+    }
+}

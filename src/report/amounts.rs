@@ -1,0 +1,72 @@
+//! Numbers as a person reads them.
+
+use std::time::Duration;
+
+/// A number with its thousands set apart: `22,713,216`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of things: `1 stage`, `2 stages`.
+pub(crate) fn plural(number: usize, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{ending}")
+}
+
+/// A time with two units at most: `0.4s`, `42s`, `3m12s`, `2h05m`.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 9.95 {
+        return format!("{seconds:.1}s");
+    }
+    let seconds = (time + Duration::from_millis(500)).as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A size in decimal units: `57.4 MB`.
+pub(crate) fn bytes(size: u64) -> String {
+    let size = size as f64;
+    match size {
+        ..1e3 => format!("{size} B"),
+        ..1e6 => format!("{:.1} kB", size / 1e3),
+        ..1e9 => format!("{:.1} MB", size / 1e6),
+        _ => format!("{:.2} GB", size / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let shown = [0, 999, 1000, 22_713_216].map(count);
+        assert_eq!(shown, ["0", "999", "1,000", "22,713,216"]);
+    }
+
+    #[test]
+    fn times_have_two_units_at_most() {
+        let shown = [0.04, 0.44, 9.94, 9.96, 59.7, 192.0, 7512.0]
+            .map(|seconds| duration(Duration::from_secs_f64(seconds)));
+        let expected = ["0.0s", "0.4s", "9.9s", "10s", "1m00s", "3m12s", "2h05m"];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn sizes_are_decimal() {
+        let shown = [0, 999, 57_400_992, 3_200_000_000].map(bytes);
+        assert_eq!(shown, ["0 B", "999 B", "57.4 MB", "3.20 GB"]);
+    }
+}

@@ -1,0 +1,394 @@
+//! Bars on a terminal, plain lines elsewhere, both on stderr.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Style;
+use super::amounts::{bytes, count, duration};
+use super::plan::why;
+use super::summary::scored_line;
+use crate::experiment::StageName;
+use crate::job::{Event, Progress};
+use crate::runs::{Prepared, Record};
+use crate::stage::{Notice, Observer};
+
+/// Off a terminal, the shortest time between two lines about progress.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// What happens.
+    Normal,
+    /// Also where and on what.
+    Verbose,
+}
+
+/// Shows what happens as it happens.
+#[derive(Debug)]
+pub struct Console {
+    verbosity: Verbosity,
+    style: Style,
+    terminal: bool,
+    explain: bool,
+    running: Option<Running>,
+}
+
+/// The stage in progress.
+#[derive(Debug)]
+struct Running {
+    bar: Option<ProgressBar>,
+    /// Since the kernel began to compute, after it read its inputs.
+    since: Instant,
+    first_step: u64,
+    total_steps: u64,
+    last_line: Instant,
+}
+
+impl Console {
+    /// For this process's stderr.
+    pub fn new(verbosity: Verbosity, explain: bool) -> Self {
+        let stderr = io::stderr();
+        let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        Self {
+            verbosity,
+            style: Style::of(&stderr),
+            terminal: stderr.is_terminal() && !dumb,
+            explain,
+            running: None,
+        }
+    }
+
+    /// Writes lines above the bar, if there is one.
+    fn say(&self, from: Verbosity, text: &str) {
+        if self.verbosity < from {
+            return;
+        }
+        // A closed stderr is no reason to stop training.
+        let write = || {
+            let _ = writeln!(io::stderr(), "{text}");
+        };
+        match self
+            .running
+            .as_ref()
+            .and_then(|running| running.bar.as_ref())
+        {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn line(&self, stage: StageName, text: &str) {
+        self.say(Verbosity::Normal, &format!("{stage:16}{text}"));
+    }
+
+    fn detail(&self, stage: StageName, text: &str) {
+        let line = format!("{stage:16}{}", self.style.faint(text));
+        self.say(Verbosity::Verbose, &line);
+    }
+
+    fn begin(&mut self, stage: StageName) {
+        let now = Instant::now();
+        let bar = (self.terminal && self.verbosity > Verbosity::Quiet).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(spinner());
+            bar.set_prefix(format!("{stage:15}"));
+            bar.set_message("starts");
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        self.running = Some(Running {
+            bar,
+            since: now,
+            first_step: 0,
+            total_steps: 0,
+            last_line: now,
+        });
+    }
+
+    fn end(&mut self) {
+        if let Some(bar) = self.running.take().and_then(|running| running.bar) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn event(&mut self, stage: StageName, event: &Event) {
+        match event {
+            Event::Started {
+                device,
+                precision,
+                threads,
+                libtorch,
+                total_steps,
+                step,
+                parameters,
+            } => {
+                if let Some(running) = &mut self.running {
+                    running.since = Instant::now();
+                    running.first_step = *step;
+                    running.total_steps = *total_steps;
+                    if let Some(bar) = &running.bar {
+                        bar.set_length(*total_steps);
+                        bar.set_position(*step);
+                        bar.set_style(steps());
+                        bar.set_message("");
+                    }
+                }
+                let mut text =
+                    format!("on {device} in {precision}, {threads} threads, libtorch {libtorch}");
+                if *parameters > 0 {
+                    let _ = write!(text, ", {} parameters", count(*parameters));
+                }
+                self.detail(stage, &text);
+            }
+            Event::Step(progress) => self.progress(stage, progress),
+            Event::Evaluated { step, scores, best } => {
+                let scores: Vec<String> = scores
+                    .iter()
+                    .map(|(metric, value)| format!("{metric} {value:.4}"))
+                    .collect();
+                let best = if *best { ", the best so far" } else { "" };
+                let text = format!("step {step}: {} on dev{best}", scores.join(", "));
+                self.line(stage, &text);
+            }
+            Event::Checkpoint { step } => {
+                self.detail(stage, &format!("checkpoint at step {step}"));
+            }
+            Event::Warning { message } => {
+                let word = self.style.warning("warning");
+                self.line(stage, &format!("{word}: {message}"));
+            }
+            // Told by the stage's last line, or by the failure.
+            Event::Scored { .. }
+            | Event::Done { .. }
+            | Event::Interrupted { .. }
+            | Event::Failed(_) => {}
+        }
+    }
+
+    fn progress(&mut self, stage: StageName, progress: &Progress) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let message = message(stage, progress, running);
+        if let Some(bar) = &running.bar {
+            bar.set_position(progress.step);
+            bar.set_message(message);
+        } else if running.last_line.elapsed() >= LINE_INTERVAL {
+            running.last_line = Instant::now();
+            let total = running.total_steps;
+            let comma = if message.is_empty() { "" } else { ", " };
+            let text = format!("step {} of {total}{comma}{message}", progress.step);
+            self.line(stage, &text);
+        }
+    }
+
+    fn preparing(&mut self, stage: StageName, done: u64, total: u64) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if let Some(bar) = &running.bar {
+            if bar.length() != Some(total) {
+                bar.set_length(total);
+                bar.set_style(amounts());
+                bar.set_message("");
+            }
+            bar.set_position(done);
+        } else if running.last_line.elapsed() >= LINE_INTERVAL {
+            running.last_line = Instant::now();
+            self.line(stage, &format!("{} of {}", bytes(done), bytes(total)));
+        }
+    }
+
+    fn finished(&mut self, stage: StageName, record: &Record) {
+        let time = duration(Duration::from_secs_f64(record.seconds.max(0.0)));
+        let summary = &record.summary;
+        let mut parts: Vec<String> = Vec::new();
+        parts.extend(summary.prepared.as_ref().map(prepared));
+        if stage != StageName::Eval {
+            parts.extend(summary.steps.map(|steps| format!("{} steps", count(steps))));
+        }
+        let scores = summary.scores.iter();
+        parts.extend(scores.map(|(metric, value)| format!("{metric} {value:.4} on dev")));
+        let colon = if parts.is_empty() { "" } else { ": " };
+        let done = self.style.good("done");
+        let text = format!("{done} in {time}{colon}{}", parts.join(", "));
+        self.line(stage, &text);
+        for model in &summary.scored {
+            self.detail(stage, &scored_line(&summary.scored, model));
+        }
+        if let Some(machine) = record
+            .machine
+            .as_ref()
+            .filter(|found| found.peak_memory > 0)
+        {
+            let text = format!("the kernel took {} of memory", bytes(machine.peak_memory));
+            self.detail(stage, &text);
+        }
+    }
+}
+
+impl Observer for Console {
+    fn notice(&mut self, notice: &Notice<'_>) {
+        match *notice {
+            Notice::Fresh { stage } => {
+                self.end();
+                self.line(stage, &self.style.faint("up to date"));
+            }
+            Notice::Waiting { stage, owner } => {
+                let whom = owner.map_or_else(
+                    || "another run".to_owned(),
+                    |owner| format!("process {} (`{}`)", owner.pid, owner.command),
+                );
+                self.line(stage, &format!("waits for {whom}, which works on it"));
+            }
+            Notice::Started {
+                stage,
+                reasons,
+                resumed,
+                fingerprint,
+            } => {
+                if let Some(checkpoint) = resumed {
+                    let (step, of) = (checkpoint.step, checkpoint.total_steps);
+                    self.line(stage, &format!("goes on from step {step} of {of}"));
+                } else if self.explain {
+                    for reason in reasons {
+                        self.line(stage, &reason.to_string());
+                    }
+                } else if let Some(why) = why(reasons) {
+                    self.line(stage, &why);
+                }
+                self.detail(stage, &format!("fingerprint {fingerprint}"));
+                self.begin(stage);
+            }
+            Notice::Preparing { stage, done, total } => self.preparing(stage, done, total),
+            Notice::Kernel { stage, event } => self.event(stage, event),
+            Notice::Stopping { stage } => {
+                let text = "stops after this step and keeps a checkpoint; once more quits at once";
+                self.line(stage, text);
+            }
+            Notice::Finished { stage, record } => {
+                self.end();
+                self.finished(stage, record);
+            }
+        }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// How much came out of a preparation, and what a user should look at.
+fn prepared(counts: &Prepared) -> String {
+    let mut parts = Vec::new();
+    for (name, examples) in &counts.examples {
+        // A corpus has one store, whose name says nothing.
+        let name = match counts.examples.len() {
+            1 => String::new(),
+            _ => format!("{name} "),
+        };
+        parts.push(format!("{name}{} examples", count(*examples)));
+    }
+    parts.push(format!("{} tokens", count(counts.tokens)));
+    let examples: u64 = counts.examples.iter().map(|(_, examples)| examples).sum();
+    let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
+    if counts.truncated > 0 {
+        let share = percent(counts.truncated, examples);
+        parts.push(format!("{share:.1} % truncated"));
+    }
+    if counts.unknown > 0 {
+        let share = percent(counts.unknown, counts.tokens);
+        parts.push(format!("{share:.2} % unknown tokens"));
+    }
+    if counts.blank > 0 {
+        parts.push(format!("{} blank left out", count(counts.blank)));
+    }
+    if counts.train_texts_in_dev > 0 {
+        let rows = count(counts.train_texts_in_dev);
+        parts.push(format!("{rows} training texts also in dev"));
+    }
+    parts.join(", ")
+}
+
+/// Loss, rate and time left.
+fn message(stage: StageName, progress: &Progress, running: &Running) -> String {
+    let mut parts = Vec::new();
+    if stage != StageName::Eval {
+        parts.push(format!("loss {:.4}", progress.loss));
+        parts.push(if stage == StageName::GeneralDistill {
+            format!("{:.0} tokens/s", progress.tokens_per_second)
+        } else {
+            format!("{:.0} examples/s", progress.examples_per_second)
+        });
+    }
+    let done = progress.step.saturating_sub(running.first_step);
+    let left = running.total_steps.saturating_sub(progress.step);
+    if done > 0 {
+        let seconds = running.since.elapsed().as_secs_f64() * left as f64 / done as f64;
+        let time = duration(Duration::from_secs_f64(seconds));
+        parts.push(format!("{time} left"));
+    }
+    parts.join(", ")
+}
+
+fn spinner() -> ProgressStyle {
+    template("{prefix} {spinner} {wide_msg}")
+}
+
+fn steps() -> ProgressStyle {
+    template("{prefix} [{bar:24}] {pos}/{len} {wide_msg}")
+}
+
+fn amounts() -> ProgressStyle {
+    template("{prefix} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {wide_msg}")
+}
+
+fn template(text: &str) -> ProgressStyle {
+    ProgressStyle::with_template(text)
+        .expect("a template that was tried")
+        .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_one() {
+        spinner();
+        steps();
+        amounts();
+    }
+
+    #[test]
+    fn a_message_has_loss_rate_and_time_left() {
+        let running = Running {
+            bar: None,
+            since: Instant::now() - Duration::from_secs(10),
+            first_step: 100,
+            total_steps: 400,
+            last_line: Instant::now(),
+        };
+        let progress = Progress {
+            step: 200,
+            epoch: 0.5,
+            learning_rate: 1e-4,
+            loss: 0.43219,
+            examples_per_second: 312.4,
+            tokens_per_second: 4210.0,
+        };
+        assert_eq!(
+            message(StageName::TdPhase1, &progress, &running),
+            "loss 0.4322, 312 examples/s, 20s left"
+        );
+        assert_eq!(message(StageName::Eval, &progress, &running), "20s left");
+    }
+}

@@ -1,0 +1,39 @@
+//! Errors as a person reads them.
+
+use std::fmt::Write as _;
+
+use super::Style;
+use crate::stage::StageError;
+
+/// `error: ...` and, where there is one, `hint: ...`.
+pub fn plain_error(message: &str, hint: Option<&str>, style: Style) -> String {
+    let mut text = format!("{}: {message}\n", style.error("error"));
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "{}: {hint}", style.strong("hint"));
+    }
+    text
+}
+
+/// A run that ended early: why, the end of the kernel's log where it may tell more, what to do.
+pub fn failure(error: &StageError, style: Style) -> String {
+    let mut text = if matches!(error, StageError::Interrupted { .. }) {
+        format!("tinyrun: {error}\n")
+    } else {
+        format!("{}: {error}\n", style.error("error"))
+    };
+    for line in error.log_lines() {
+        let _ = writeln!(text, "{} {line}", style.faint("  |"));
+    }
+    if let Some(log) = error.log() {
+        let _ = writeln!(
+            text,
+            "{}: its log is `{}`",
+            style.strong("note"),
+            log.display()
+        );
+    }
+    if let Some(hint) = error.hint() {
+        let _ = writeln!(text, "{}: {hint}", style.strong("hint"));
+    }
+    text
+}

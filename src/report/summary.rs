@@ -1,0 +1,96 @@
+//! The last lines of a run: what was done, how good it is, where it is.
+
+use std::fmt::Write as _;
+
+use super::Style;
+use super::amounts::{bytes, count, duration, plural};
+use crate::experiment::{Experiment, StageName};
+use crate::runs::{Layout, Scored};
+use crate::stage::{Outcome, StageOutcome, speed_up};
+
+/// The closing summary.
+pub fn summary(
+    outcome: &Outcome,
+    experiment: &Experiment,
+    layout: &Layout,
+    style: Style,
+) -> String {
+    let mut text = String::new();
+    let ran = outcome.stages.iter().filter(|stage| stage.ran).count();
+    let fresh = outcome.stages.len() - ran;
+    let headline = if ran == 0 {
+        format!("nothing to do, {} up to date", plural(fresh, "stage"))
+    } else {
+        let time = duration(outcome.elapsed);
+        let skipped = match fresh {
+            0 => String::new(),
+            fresh => format!(", {fresh} up to date"),
+        };
+        format!("{} run in {time}{skipped}", plural(ran, "stage"))
+    };
+    let _ = writeln!(text, "{}", style.strong(format!("tinyrun: {headline}")));
+    let find = |name| outcome.stages.iter().find(|found| found.stage == name);
+    if let Some(eval) = find(StageName::Eval) {
+        let models = &eval.record.summary.scored;
+        for model in models {
+            let _ = writeln!(text, "  {}", scored_line(models, model));
+        }
+        let results = layout.results(&experiment.name);
+        let _ = writeln!(text, "  {:9}{}", "results", results.display());
+    }
+    if let Some((what, stage)) = product(outcome) {
+        let model = layout
+            .link(&experiment.name, stage.stage.as_str())
+            .join("model");
+        let _ = writeln!(text, "  {what:9}{}", model.display());
+    } else if find(StageName::Eval).is_none() {
+        let folder = layout.experiment(&experiment.name);
+        let _ = writeln!(
+            text,
+            "  {:9}{}",
+            "results",
+            format_args!("{}/", folder.display())
+        );
+    }
+    text
+}
+
+/// One scored model: accuracy with its counts, size, and how it compares with the first.
+pub(super) fn scored_line(models: &[Scored], model: &Scored) -> String {
+    let mut line = format!("{:9}", model.model);
+    for (metric, value) in &model.scores {
+        let _ = write!(line, "{metric} {value:.4}");
+        if metric == "accuracy" {
+            let _ = write!(line, " ({}/{})", model.correct, model.total);
+        }
+        line.push_str("  ");
+    }
+    let _ = write!(
+        line,
+        "{} parameters  {}",
+        count(model.parameters),
+        bytes(model.size_bytes)
+    );
+    if let Some(first) = models.first().filter(|first| first.model != model.model) {
+        let smaller = first.size_bytes as f64 / model.size_bytes.max(1) as f64;
+        let _ = write!(line, "  {smaller:.1}x smaller");
+    }
+    if let Some(faster) = speed_up(models, model) {
+        let _ = write!(line, ", {faster:.1}x faster");
+    }
+    line
+}
+
+/// The most finished model of the run.
+fn product(outcome: &Outcome) -> Option<(&'static str, &StageOutcome)> {
+    let wanted = [
+        ("student", StageName::TdPhase2),
+        ("student", StageName::TdPhase1),
+        ("student", StageName::GeneralDistill),
+        ("teacher", StageName::Finetune),
+    ];
+    wanted.into_iter().find_map(|(what, name)| {
+        let stage = outcome.stages.iter().find(|stage| stage.stage == name)?;
+        Some((what, stage))
+    })
+}

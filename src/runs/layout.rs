@@ -1,0 +1,87 @@
+//! Where everything lies below the root.
+//!
+//! ```text
+//! runs/store/<kind>/<fingerprint>/     a finished stage
+//! runs/work/<kind>-<fingerprint>/      one in progress, its lock beside it
+//! runs/<experiment>/<stage>            link to the stored stage
+//! runs/<experiment>/results.csv        what eval found
+//! runs/<experiment>/experiment.toml    the file as resolved, with every default
+//! runs/digests.json                    digests of files seen before
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use super::Fingerprint;
+
+/// The root that an experiment's paths are relative to, and `runs/` below it.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Names in `runs/` that no experiment may have.
+    pub const RESERVED: [&str; 2] = ["store", "work"];
+
+    /// The layout below a root; an empty path is the current folder.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// What paths in the experiment file are relative to.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `runs/`
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// Folder of a finished stage.
+    pub fn store(&self, kind: &str, fingerprint: &Fingerprint) -> PathBuf {
+        self.runs()
+            .join("store")
+            .join(kind)
+            .join(fingerprint.as_str())
+    }
+
+    /// Folder of a stage in progress.
+    pub fn work(&self, kind: &str, fingerprint: &Fingerprint) -> PathBuf {
+        self.runs()
+            .join("work")
+            .join(format!("{kind}-{fingerprint}"))
+    }
+
+    /// Lock of a stage in progress. Beside its folder, since the folder is renamed.
+    pub fn lock(&self, kind: &str, fingerprint: &Fingerprint) -> PathBuf {
+        self.runs()
+            .join("work")
+            .join(format!("{kind}-{fingerprint}.lock"))
+    }
+
+    /// Folder of an experiment.
+    pub fn experiment(&self, name: &str) -> PathBuf {
+        self.runs().join(name)
+    }
+
+    /// An experiment's link to the stored result of a stage.
+    pub fn link(&self, name: &str, stage: &str) -> PathBuf {
+        self.experiment(name).join(stage)
+    }
+
+    /// What eval found.
+    pub fn results(&self, name: &str) -> PathBuf {
+        self.experiment(name).join("results.csv")
+    }
+
+    /// The experiment file as resolved.
+    pub fn resolved(&self, name: &str) -> PathBuf {
+        self.experiment(name).join("experiment.toml")
+    }
+
+    /// Digests of files seen before.
+    pub fn digests(&self) -> PathBuf {
+        self.runs().join("digests.json")
+    }
+}

@@ -1,0 +1,356 @@
+//! Digests of files, remembered so that an unchanged gigabyte is not read again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::{Error, write_atomic};
+
+/// Digest and length of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileDigest {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// Computes digests, in parallel, and remembers them by path, size, modification time and
+/// inode. The memo saves reading and decides nothing: what is up to date is decided by the
+/// digests, and a memo that is lost or damaged costs time only.
+#[derive(Debug)]
+pub struct Digester {
+    file: PathBuf,
+    root: PathBuf,
+    entries: BTreeMap<String, Entry>,
+    changed: bool,
+    files_read: u64,
+}
+
+/// What a file looked like when it was read, and what it held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    size: u64,
+    /// Nanoseconds since 1970.
+    mtime: i128,
+    inode: u64,
+    digest: Digest,
+}
+
+/// Bumped when an entry comes to mean something else; a memo of another version is dropped.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    files: BTreeMap<String, Entry>,
+}
+
+/// A file that was written this short a time ago could be written again without its
+/// modification time changing, the clock of the file system being coarse; it is not
+/// remembered. Linux ticks every 1 to 10 ms.
+const SETTLED: Duration = Duration::from_millis(20);
+
+/// The same for file systems that keep whole seconds.
+const SETTLED_COARSE: Duration = Duration::from_secs(2);
+
+impl Digester {
+    /// With the memo stored in `file`; paths below `root` are remembered relative to it, so
+    /// that a root can be moved.
+    pub fn open(file: PathBuf, root: PathBuf) -> Self {
+        let entries = read(&file).unwrap_or_default();
+        Self {
+            file,
+            root,
+            entries,
+            changed: false,
+            files_read: 0,
+        }
+    }
+
+    /// Files that had to be read so far.
+    pub fn files_read(&self) -> u64 {
+        self.files_read
+    }
+
+    /// Digests of files, in the order given, or for each what the system answered.
+    pub fn digest<P: AsRef<Path>>(&mut self, paths: &[P]) -> Vec<io::Result<FileDigest>> {
+        let mut results: Vec<Option<io::Result<FileDigest>>> = Vec::with_capacity(paths.len());
+        let mut unknown = Vec::new();
+        for (index, path) in paths.iter().enumerate() {
+            let path = path.as_ref();
+            results.push(match Look::at(path) {
+                Err(error) => Some(Err(error)),
+                Ok(look) => match self.entries.get(&self.name(path)) {
+                    Some(entry) if look.matches(entry) => Some(Ok(FileDigest {
+                        digest: entry.digest,
+                        size: entry.size,
+                    })),
+                    _ => {
+                        unknown.push((index, look));
+                        None
+                    }
+                },
+            });
+        }
+        self.files_read += unknown.len() as u64;
+        let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
+        let read = |&(index, look): &(usize, Look)| (index, hash(paths[index], look));
+        // The thread pool starts with its first use: not for nothing, nor for one file.
+        let hashed: Vec<_> = if unknown.len() > 1 {
+            unknown.par_iter().map(read).collect()
+        } else {
+            unknown.iter().map(read).collect()
+        };
+        for (index, result) in hashed {
+            if let Ok((entry, true)) = &result {
+                self.entries.insert(self.name(paths[index]), entry.clone());
+                self.changed = true;
+            }
+            results[index] = Some(result.map(|(entry, _)| FileDigest {
+                digest: entry.digest,
+                size: entry.size,
+            }));
+        }
+        results.into_iter().flatten().collect()
+    }
+
+    /// Says that a folder was renamed: what was known of its files stays known.
+    pub fn relocate(&mut self, from: &Path, to: &Path) {
+        let (from, to) = (self.name(from) + "/", self.name(to) + "/");
+        self.entries.retain(|name, _| !name.starts_with(&to));
+        let moved: Vec<String> = self
+            .entries
+            .range(from.clone()..)
+            .map(|(name, _)| name.clone())
+            .take_while(|name| name.starts_with(&from))
+            .collect();
+        for name in moved {
+            if let Some(entry) = self.entries.remove(&name) {
+                self.entries
+                    .insert(format!("{to}{}", &name[from.len()..]), entry);
+            }
+        }
+        self.changed = true;
+    }
+
+    /// Stores the memo if there is anything new in it. Files that are gone are forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Write`] if it cannot be written; the next run then reads those files again.
+    pub fn save(&mut self) -> Result<(), Error> {
+        if !self.changed {
+            return Ok(());
+        }
+        // Another run may have stored what it learnt since we opened it.
+        let mut files = read(&self.file).unwrap_or_default();
+        files.append(&mut self.entries.clone());
+        files.retain(|name, _| self.root.join(name).exists());
+        self.entries.clone_from(&files);
+        let stored = Stored {
+            version: VERSION,
+            files,
+        };
+        let text = serde_json::to_vec(&stored)
+            .map_err(io::Error::from)
+            .map_err(Error::write(&self.file))?;
+        write_atomic(&self.file, &text)?;
+        self.changed = false;
+        Ok(())
+    }
+
+    fn name(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        // A lossy name could stand for two files, but they differ in their inodes.
+        path.to_string_lossy().into_owned()
+    }
+}
+
+fn read(file: &Path) -> Option<BTreeMap<String, Entry>> {
+    let stored: Stored = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    (stored.version == VERSION).then_some(stored.files)
+}
+
+/// What a file looks like from outside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Look {
+    size: u64,
+    mtime: i128,
+    inode: u64,
+}
+
+impl Look {
+    fn at(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            size: metadata.size(),
+            mtime: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+            inode: metadata.ino(),
+        })
+    }
+
+    fn matches(self, entry: &Entry) -> bool {
+        self.size == entry.size && self.mtime == entry.mtime && self.inode == entry.inode
+    }
+
+    /// Whether a later write is sure to change the modification time.
+    fn is_settled(self, now: SystemTime) -> bool {
+        let wait = if self.mtime % 1_000_000_000 == 0 {
+            SETTLED_COARSE
+        } else {
+            SETTLED
+        };
+        let now = now
+            .checked_sub(wait)
+            .and_then(|now| now.duration_since(SystemTime::UNIX_EPOCH).ok());
+        now.and_then(|now| i128::try_from(now.as_nanos()).ok())
+            .is_some_and(|now| self.mtime < now)
+    }
+}
+
+/// Reads a file. The flag says whether the digest may be remembered: not if the file was
+/// written to meanwhile or only just before.
+fn hash(path: &Path, before: Look) -> io::Result<(Entry, bool)> {
+    let now = SystemTime::now();
+    let (digest, size) = Digest::of_file(path)?;
+    let quiet = Look::at(path)? == before && size == before.size;
+    let entry = Entry {
+        size,
+        mtime: before.mtime,
+        inode: before.inode,
+        digest,
+    };
+    Ok((entry, quiet && before.is_settled(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place {
+        folder: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().expect("temp folder"),
+            }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        /// Written long enough ago to be remembered.
+        fn write(&self, name: &str, text: &str, seconds: u64) -> PathBuf {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().expect("has one")).expect("created");
+            fs::write(&path, text).expect("written");
+            let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, 5);
+            fs::File::options()
+                .append(true)
+                .open(&path)
+                .and_then(|file| file.set_modified(time))
+                .expect("set");
+            path
+        }
+
+        fn open(&self) -> Digester {
+            Digester::open(self.path("digests.json"), self.folder.path().to_owned())
+        }
+    }
+
+    fn one(digester: &mut Digester, path: &Path) -> Digest {
+        let mut results = digester.digest(&[path]);
+        results.remove(0).expect("digested").digest
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again() {
+        let place = Place::new();
+        let paths = [place.write("a", "one", 100), place.write("b", "two", 100)];
+        let mut first = place.open();
+        let digests: Vec<_> = first.digest(&paths).into_iter().flatten().collect();
+        assert_eq!(first.files_read(), 2);
+        first.save().expect("saved");
+        let mut second = place.open();
+        let again: Vec<_> = second.digest(&paths).into_iter().flatten().collect();
+        assert_eq!((again, second.files_read()), (digests, 0));
+    }
+
+    #[test]
+    fn another_time_size_or_inode_is_read_again() {
+        let place = Place::new();
+        let path = place.write("a", "one", 100);
+        let mut digester = place.open();
+        let first = one(&mut digester, &path);
+        place.write("a", "two", 101);
+        assert_ne!(one(&mut digester, &path), first);
+        let other = place.write("other", "six", 101);
+        fs::rename(other, &path).expect("renamed");
+        assert_eq!(one(&mut digester, &path), Digest::of_bytes(b"six"));
+        assert_eq!(digester.files_read(), 3);
+    }
+
+    #[test]
+    fn a_file_written_just_now_is_not_remembered() {
+        let place = Place::new();
+        let path = place.path("a");
+        fs::write(&path, "one").expect("written");
+        let mut digester = place.open();
+        let future = SystemTime::now() + Duration::from_secs(60);
+        fs::File::options()
+            .append(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(future))
+            .expect("set");
+        one(&mut digester, &path);
+        one(&mut digester, &path);
+        assert_eq!(digester.files_read(), 2);
+    }
+
+    #[test]
+    fn what_is_known_of_a_folder_moves_with_it() {
+        let place = Place::new();
+        let (from, to) = (place.path("work/x"), place.path("store/x"));
+        let path = place.write("work/x/model/a", "one", 100);
+        place.write("work/xy", "another", 100);
+        let mut digester = place.open();
+        one(&mut digester, &path);
+        fs::create_dir_all(place.path("store")).expect("created");
+        fs::rename(&from, &to).expect("renamed");
+        digester.relocate(&from, &to);
+        assert_eq!(
+            one(&mut digester, &to.join("model/a")),
+            Digest::of_bytes(b"one")
+        );
+        assert_eq!(digester.files_read(), 1);
+    }
+
+    #[test]
+    fn a_damaged_memo_costs_reading_and_nothing_else() {
+        let place = Place::new();
+        let path = place.write("a", "one", 100);
+        fs::write(place.path("digests.json"), "{\"version\":1,\"fi").expect("written");
+        let mut digester = place.open();
+        assert_eq!(one(&mut digester, &path), Digest::of_bytes(b"one"));
+        digester.save().expect("saved");
+        assert_eq!(place.open().entries.len(), 1);
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_and_the_others_are_digested() {
+        let place = Place::new();
+        let path = place.write("a", "one", 100);
+        let results = place.open().digest(&[place.path("none"), path]);
+        assert!(results[0].is_err() && results[1].is_ok());
+    }
+}

@@ -1,0 +1,295 @@
+//! How a finished stage came to be, and what it left.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Error, Fingerprint, Key, write_atomic};
+
+/// Name of the record in a stage's folder. It is written last: a folder without one is no result.
+pub const RECORD: &str = "record.json";
+
+/// Name of the kernel's log in a stage's folder.
+const LOG: &str = "log.txt";
+
+/// Version of the record's format. A record of another version is not trusted.
+pub const FORMAT: u32 = 1;
+
+/// What is known of a finished stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`FORMAT`] of the tinyrun that wrote it.
+    pub format: u32,
+    /// [`Key::fingerprint`] of `key`.
+    pub fingerprint: Fingerprint,
+    /// All that the result depends on.
+    pub key: Key,
+    /// Every file of the result by its name in the folder, but for the record and the log.
+    pub artifacts: BTreeMap<String, Artifact>,
+    /// When the stage, or the last part of an interrupted one, began.
+    pub started: DateTime<Utc>,
+    /// When it ended.
+    pub finished: DateTime<Utc>,
+    /// Between the two.
+    pub seconds: f64,
+    /// Step that the last part went on from, where there was more than one part.
+    pub resumed_from: Option<u64>,
+    /// tinyrun's version.
+    pub tinyrun: String,
+    /// What the kernel ran on; `None` for a stage without a kernel.
+    pub machine: Option<Machine>,
+    /// What came out, for summaries.
+    pub summary: Summary,
+}
+
+/// One file of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// What the kernel ran on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Device, such as `cpu`.
+    pub device: String,
+    /// Number format of matrix products.
+    pub precision: String,
+    /// Threads.
+    pub threads: usize,
+    /// libtorch's version.
+    pub libtorch: String,
+    /// Peak resident memory of the kernel in bytes.
+    pub peak_memory: u64,
+}
+
+/// What came out of a stage, in numbers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// What a preparation counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Prepared>,
+    /// Optimizer steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Parameters of the trained model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
+    /// Best scores on dev during training.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<String, f64>,
+    /// Models that were scored, in the order of the evaluation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scored: Vec<Scored>,
+}
+
+/// What a preparation counted, over all its stores. The whole is in its `report.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Stores and their examples.
+    pub examples: Vec<(String, u64)>,
+    /// Tokens, special tokens included.
+    pub tokens: u64,
+    /// Examples that were cut off.
+    pub truncated: u64,
+    /// Word pieces that are not in the vocabulary.
+    pub unknown: u64,
+    /// Rows or lines left out for having no text.
+    pub blank: u64,
+    /// Training rows whose text is also the text of a dev row.
+    pub train_texts_in_dev: u64,
+}
+
+/// A scored model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// `teacher` or `student`.
+    pub model: String,
+    /// Metric name to value.
+    pub scores: BTreeMap<String, f64>,
+    /// Right answers.
+    pub correct: u64,
+    /// Examples scored.
+    pub total: u64,
+    /// Parameters.
+    pub parameters: u64,
+    /// Bytes of its weights file.
+    pub size_bytes: u64,
+    /// Examples a second of the forward pass.
+    pub examples_per_second: f64,
+}
+
+impl Record {
+    /// Reads the record in a stage's folder: `None` where there is none, or none that this
+    /// tinyrun understands and that is whole.
+    pub fn read(folder: &Path) -> Option<Self> {
+        let record: Self = serde_json::from_slice(&fs::read(folder.join(RECORD)).ok()?).ok()?;
+        let is_whole = record.format == FORMAT && record.key.fingerprint() == record.fingerprint;
+        is_whole.then_some(record)
+    }
+
+    /// Writes the record into a stage's folder, as the last thing written there.
+    ///
+    /// # Errors
+    /// [`Error::Write`] with the path.
+    pub fn write(&self, folder: &Path) -> Result<(), Error> {
+        let path = folder.join(RECORD);
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(io::Error::from)
+            .map_err(Error::write(&path))?;
+        text.push(b'\n');
+        write_atomic(&path, &text)
+    }
+
+    /// Digest of one artifact: of a file, or of a folder with all below it. `None` if the
+    /// stage left nothing of that name.
+    pub fn artifact(&self, name: &str) -> Option<Digest> {
+        if let Some(file) = self.artifacts.get(name) {
+            return Some(file.sha256);
+        }
+        let prefix = format!("{name}/");
+        let mut files = self
+            .artifacts
+            .range(prefix.clone()..)
+            .take_while(|(path, _)| path.starts_with(&prefix))
+            .map(|(path, file)| (&path[prefix.len()..], file.sha256))
+            .peekable();
+        files.peek()?;
+        Some(Digest::of_folder(files))
+    }
+}
+
+/// Names of all files in a stage's folder and below, sorted, but for the record and the log.
+///
+/// # Errors
+/// [`Error::Read`] if a folder cannot be listed, or if a name is not UTF-8.
+pub fn list_artifacts(folder: &Path) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    list(folder, "", &mut names)?;
+    names.retain(|name| name != RECORD && name != LOG);
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn list(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(Error::read(folder))? {
+        let entry = entry.map_err(Error::read(folder))?;
+        let name = entry.file_name();
+        let name = name.to_str().ok_or_else(|| {
+            Error::read(&entry.path())(io::Error::other("its name is not valid UTF-8"))
+        })?;
+        let name = format!("{prefix}{name}");
+        let kind = entry.file_type().map_err(Error::read(&entry.path()))?;
+        if kind.is_dir() {
+            list(&entry.path(), &format!("{name}/"), names)?;
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let key = Key {
+            kind: "td-phase1".to_owned(),
+            semantics: 1,
+            settings: BTreeMap::from([("learning-rate".to_owned(), 0.1_f64.into())]),
+            inputs: BTreeMap::new(),
+            upstream: BTreeMap::new(),
+        };
+        let file = |text: &str| Artifact {
+            sha256: Digest::of_bytes(text.as_bytes()),
+            size: text.len() as u64,
+        };
+        Record {
+            format: FORMAT,
+            fingerprint: key.fingerprint(),
+            key,
+            artifacts: BTreeMap::from([
+                ("metrics.csv".to_owned(), file("step")),
+                ("model/config.json".to_owned(), file("{}")),
+                ("model/model.safetensors".to_owned(), file("weights")),
+                ("model-card.md".to_owned(), file("words")),
+            ]),
+            started: DateTime::UNIX_EPOCH,
+            finished: DateTime::UNIX_EPOCH,
+            seconds: 0.0,
+            resumed_from: None,
+            tinyrun: "0.1.0".to_owned(),
+            machine: None,
+            summary: Summary::default(),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        assert_eq!(Record::read(folder.path()), None);
+        record().write(folder.path()).expect("written");
+        assert_eq!(Record::read(folder.path()), Some(record()));
+        let text = fs::read_to_string(folder.path().join(RECORD)).expect("read");
+        assert!(
+            text.contains("\"started\": \"1970-01-01T00:00:00Z\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_record_of_another_format_or_with_another_key_is_no_record() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        let mut later = record();
+        later.format += 1;
+        later.write(folder.path()).expect("written");
+        assert_eq!(Record::read(folder.path()), None);
+        let mut edited = record();
+        edited.key.semantics = 7;
+        edited.write(folder.path()).expect("written");
+        assert_eq!(Record::read(folder.path()), None);
+    }
+
+    #[test]
+    fn a_folders_artifact_is_the_digest_of_what_lies_below_it() {
+        let record = record();
+        let expected = Digest::of_folder([
+            ("config.json", Digest::of_bytes(b"{}")),
+            ("model.safetensors", Digest::of_bytes(b"weights")),
+        ]);
+        assert_eq!(record.artifact("model"), Some(expected));
+        assert_eq!(
+            record.artifact("metrics.csv"),
+            Some(Digest::of_bytes(b"step"))
+        );
+        assert_eq!(record.artifact("last"), None);
+    }
+
+    #[test]
+    fn artifacts_are_listed_with_their_folders_and_without_record_and_log() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        fs::create_dir_all(folder.path().join("model/deep")).expect("created");
+        for name in [
+            "record.json",
+            "log.txt",
+            "b",
+            "model/deep/x",
+            "model/log.txt",
+        ] {
+            fs::write(folder.path().join(name), "").expect("written");
+        }
+        assert_eq!(
+            list_artifacts(folder.path()).expect("listed"),
+            ["b", "model/deep/x", "model/log.txt"]
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! Why stages were not done.
+
+use std::path::PathBuf;
+
+use super::KernelError;
+use crate::data::StoreError;
+use crate::experiment::StageName;
+use crate::model::ModelError;
+use crate::runs::{Checkpoint, Error};
+
+/// Why a run ended before its last stage.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] Error),
+    /// The kernel failed.
+    #[error("`{stage}` failed: {source}")]
+    Kernel {
+        /// The stage.
+        stage: StageName,
+        /// What the kernel says or what is known of its end.
+        source: KernelError,
+        /// Its log.
+        log: PathBuf,
+        /// Where the next run goes on from.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// A preparation failed.
+    #[error("`{stage}` failed: {message}")]
+    Prep {
+        /// The stage.
+        stage: StageName,
+        /// What is wrong, and where in the data.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// A model that a stage is to start from cannot be read.
+    #[error("`{stage}` failed: {source}")]
+    Model {
+        /// The stage.
+        stage: StageName,
+        /// What is wrong.
+        source: ModelError,
+    },
+    /// A token store that a stage is to read cannot be opened.
+    #[error("`{stage}` failed: {source}")]
+    Store {
+        /// The stage.
+        stage: StageName,
+        /// What is wrong.
+        source: StoreError,
+    },
+    /// The stage ended well and did not leave what it owes.
+    #[error("`{stage}` ended without leaving `{file}`")]
+    Incomplete {
+        /// The stage.
+        stage: StageName,
+        /// The artifact.
+        file: String,
+    },
+    /// Inputs changed while the stage ran: its result belongs to neither.
+    #[error("`{stage}` is not recorded: {} changed while it ran", names(files))]
+    InputsChanged {
+        /// The stage.
+        stage: StageName,
+        /// The files by role and name.
+        files: Vec<String>,
+    },
+    /// The user asked to stop.
+    #[error("interrupted{}", place(*stage, *step))]
+    Interrupted {
+        /// The stage that was running.
+        stage: Option<StageName>,
+        /// Step of the checkpoint that the next run goes on from.
+        step: Option<u64>,
+    },
+}
+
+impl StageError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Disk(error) => error.hint(),
+            Self::Kernel {
+                source, checkpoint, ..
+            } => kernel_hint(source, *checkpoint),
+            Self::Prep { hint, .. } => hint.clone(),
+            Self::Model { source, .. } => source.hint(),
+            Self::Store { source, .. } => source.hint(),
+            Self::Incomplete { .. } => {
+                Some("runner and kernel may be of two builds: build both again".to_owned())
+            }
+            Self::InputsChanged { .. } => {
+                Some("run the same command again when they are still".to_owned())
+            }
+            Self::Interrupted {
+                step: Some(step), ..
+            } if *step > 0 => Some(go_on(*step)),
+            Self::Interrupted { .. } => {
+                Some("run the same command again: finished stages are kept".to_owned())
+            }
+        }
+    }
+
+    /// The last lines of the kernel's log, where they may tell more.
+    pub fn log_lines(&self) -> &[String] {
+        match self {
+            Self::Kernel {
+                source: KernelError::Died { log, .. },
+                ..
+            } => log,
+            _ => &[],
+        }
+    }
+
+    /// The kernel's log, where there is one.
+    pub fn log(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Kernel { log, .. } if log.metadata().is_ok_and(|file| file.len() > 0) => {
+                Some(log)
+            }
+            _ => None,
+        }
+    }
+
+    /// The program's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted { .. } => 130,
+            _ => 1,
+        }
+    }
+}
+
+fn go_on(step: u64) -> String {
+    format!("run the same command again: it goes on from step {step}")
+}
+
+fn kernel_hint(source: &KernelError, checkpoint: Option<Checkpoint>) -> Option<String> {
+    let resume = || match checkpoint {
+        Some(checkpoint) => go_on(checkpoint.step),
+        None => "run the same command again: it starts this stage anew".to_owned(),
+    };
+    match source {
+        KernelError::Missing { .. } => Some(
+            "build it with `cargo build --release`, or set TINYRUN_KERNEL to its path".to_owned(),
+        ),
+        KernelError::Start { .. } => None,
+        KernelError::Failed { failure } => Some(failure.hint.clone().unwrap_or_else(resume)),
+        KernelError::Died { killed: true, .. } => Some(format!(
+            "if memory ran out, set a smaller `batch-size` or a larger `gradient-accumulation-steps`; otherwise {}",
+            resume()
+        )),
+        KernelError::Died { .. } => Some(resume()),
+        KernelError::Disk(error) => error.hint(),
+    }
+}
+
+fn place(stage: Option<StageName>, step: Option<u64>) -> String {
+    match (stage, step) {
+        (Some(stage), Some(step)) if step > 0 => format!(" in `{stage}` at step {step}"),
+        (Some(stage), _) => format!(" in `{stage}`"),
+        (None, _) => String::new(),
+    }
+}
+
+fn names(files: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = files
+        .iter()
+        .take(SHOWN)
+        .map(|file| format!("`{file}`"))
+        .collect();
+    match files.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

@@ -1,0 +1,396 @@
+//! Doing one stage that is not fresh, whatever its kind: lock, work, check, record, publish.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chrono::{SubsecRound, Utc};
+
+use super::{
+    Interrupts, Kernel, KernelError, Notice, Observer, StageError, evaluate, kernel, prep, train,
+};
+use crate::experiment::{Experiment, StageName};
+use crate::job::{self, Event, Job};
+use crate::plan::{Inputs, Node, Planned, Planner, Status};
+use crate::runs::{
+    Artifact, Error, FORMAT, Fingerprint, Key, Layout, Lock, Machine, Record, Scored, Summary,
+    create_folder, list_artifacts, newest_checkpoint, publish, remove_folder, remove_scaffolding,
+};
+
+/// How often a taken lock is tried again.
+const LOCK_TICK: Duration = Duration::from_millis(100);
+
+/// Where a stage works, and what it takes from where.
+pub(super) struct Place<'a> {
+    pub(super) experiment: &'a Experiment,
+    pub(super) inputs: &'a Inputs,
+    pub(super) layout: &'a Layout,
+    pub(super) node: &'a Node,
+    /// Records of the stages before it.
+    pub(super) done: &'a BTreeMap<StageName, Record>,
+    /// The stage's work folder.
+    pub(super) work: &'a Path,
+}
+
+impl Place<'_> {
+    pub(super) fn stage(&self) -> StageName {
+        self.node.stage
+    }
+
+    /// Path of an upstream artifact.
+    ///
+    /// # Panics
+    /// For a role that the graph does not give the stage.
+    pub(super) fn artifact(&self, role: &str) -> PathBuf {
+        self.upstream(role)
+            .expect("the graph gives each stage the data that it reads")
+    }
+
+    fn upstream(&self, role: &str) -> Option<PathBuf> {
+        let take = self.node.take(role)?;
+        let record = self.done.get(&take.from)?;
+        let folder = self.layout.store(take.from.as_str(), &record.fingerprint);
+        Some(folder.join(take.artifact))
+    }
+
+    /// Folder of a model, from a stage or the user; `None` for random weights.
+    pub(super) fn model(&self, role: &str) -> Option<PathBuf> {
+        self.upstream(role).or_else(|| {
+            let folder = self.inputs.folders.get(self.node.folder(role)?)?;
+            Some(folder.path.clone())
+        })
+    }
+}
+
+/// What doing a stage needs beside the plan.
+pub(super) struct Hands<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) interrupts: &'a Interrupts,
+    pub(super) observer: &'a mut dyn Observer,
+}
+
+/// What came of a stage's work, before it is recorded.
+#[derive(Default)]
+struct Yield {
+    summary: Summary,
+    machine: Option<Machine>,
+    resumed_from: Option<u64>,
+}
+
+/// Does a stage and stores its result. Another process may do it first: then the result is
+/// that one's. The flag says whether this process did it.
+pub(super) fn execute(
+    node: &Node,
+    plan: &Planned,
+    key: &Key,
+    done: &BTreeMap<StageName, Record>,
+    planner: &mut Planner<'_>,
+    hands: &mut Hands<'_>,
+) -> Result<(Record, bool), StageError> {
+    let stage = node.stage;
+    let (layout, experiment, inputs) = (planner.layout, planner.experiment, planner.inputs);
+    let fingerprint = key.fingerprint();
+    let kind = stage.as_str();
+    let work = layout.work(kind, &fingerprint);
+    let store = layout.store(kind, &fingerprint);
+    create_folder(&layout.runs().join("work"))?;
+    let _lock = lock(stage, &layout.lock(kind, &fingerprint), hands)?;
+    let forced = planner.forced.contains(&stage);
+    // Whoever held the lock, or finished between our plan and the lock, may have done it.
+    if !forced && let Some(Ok(record)) = planner.stored(kind, &fingerprint) {
+        hands.observer.notice(&Notice::Fresh { stage });
+        return Ok((*record, false));
+    }
+    if let Some(record) = adopt(planner, &work, &store, &fingerprint)? {
+        hands.observer.notice(&Notice::Fresh { stage });
+        return Ok((record, false));
+    }
+    let (reasons, resumed): (&[_], _) = match &plan.status {
+        Status::Stale(reasons) => (reasons, None),
+        Status::Resumable(checkpoint) => (&[], Some(*checkpoint)),
+        Status::Fresh(_) | Status::Waits { .. } => (&[], None),
+    };
+    hands.observer.notice(&Notice::Started {
+        stage,
+        reasons,
+        resumed,
+        fingerprint: fingerprint.as_str(),
+    });
+    let place = Place {
+        experiment,
+        inputs,
+        layout,
+        node,
+        done,
+        work: &work,
+    };
+    let started = Utc::now().trunc_subsecs(3);
+    let clock = Instant::now();
+    let outcome = do_work(&place, &fingerprint, hands)?;
+    owes_nothing(&place)?;
+    // A preparation that read a table while it was being written, a teacher that was
+    // replaced: such a result belongs to no inputs at all.
+    let files = changed_inputs(planner, node, key)?;
+    if !files.is_empty() {
+        remove_folder(&work)?;
+        return Err(StageError::InputsChanged { stage, files });
+    }
+    remove_scaffolding(&work)?;
+    let record = Record {
+        format: FORMAT,
+        fingerprint,
+        key: key.clone(),
+        artifacts: digest_artifacts(planner, &work)?,
+        started,
+        finished: Utc::now().trunc_subsecs(3),
+        seconds: (clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        resumed_from: outcome.resumed_from,
+        tinyrun: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: outcome.machine,
+        summary: outcome.summary,
+    };
+    record.write(&work)?;
+    publish(&work, &store)?;
+    planner.digester.relocate(&work, &store);
+    hands.observer.notice(&Notice::Finished {
+        stage,
+        record: &record,
+    });
+    Ok((record, true))
+}
+
+/// Waits for the lock, and says for whom.
+fn lock(stage: StageName, path: &Path, hands: &mut Hands<'_>) -> Result<Lock, StageError> {
+    let mut told = None;
+    loop {
+        match Lock::try_acquire(path)? {
+            Ok(lock) => return Ok(lock),
+            Err(owner) => {
+                if told.as_ref() != Some(&owner) {
+                    let owner = owner.as_ref();
+                    hands.observer.notice(&Notice::Waiting { stage, owner });
+                    told = Some(owner.cloned());
+                }
+                thread::sleep(LOCK_TICK);
+            }
+        }
+    }
+}
+
+/// A work folder that was recorded and never published: its process was cut off between
+/// the two. The result is whole, and only has to be moved.
+fn adopt(
+    planner: &mut Planner<'_>,
+    work: &Path,
+    store: &Path,
+    fingerprint: &Fingerprint,
+) -> Result<Option<Record>, StageError> {
+    let Some(record) = Record::read(work).filter(|record| record.fingerprint == *fingerprint)
+    else {
+        return Ok(None);
+    };
+    if digest_artifacts(planner, work)? != record.artifacts {
+        remove_folder(work)?;
+        return Ok(None);
+    }
+    publish(work, store)?;
+    planner.digester.relocate(work, store);
+    Ok(Some(record))
+}
+
+fn do_work(
+    place: &Place<'_>,
+    fingerprint: &Fingerprint,
+    hands: &mut Hands<'_>,
+) -> Result<Yield, StageError> {
+    let work = match place.stage() {
+        StageName::DataPrep | StageName::CorpusPrep => {
+            // Nothing to go on from: what an earlier try left is in the way.
+            remove_folder(place.work)?;
+            create_folder(place.work)?;
+            let summary = prep::prepare(place, hands.interrupts, hands.observer)?;
+            return Ok(Yield {
+                summary,
+                ..Yield::default()
+            });
+        }
+        StageName::Eval => evaluate::work(place),
+        _ => train::work(place)?,
+    };
+    create_folder(place.work)?;
+    let job = Job {
+        version: job::VERSION,
+        stage: place.stage().to_string(),
+        fingerprint: fingerprint.to_string(),
+        seed: place.experiment.seed,
+        device: place.experiment.device,
+        precision: place.experiment.precision,
+        threads: place.experiment.threads,
+        output: place.work.to_owned(),
+        work,
+    };
+    run_kernel(place, &job, fingerprint, hands)
+}
+
+fn run_kernel(
+    place: &Place<'_>,
+    job: &Job,
+    fingerprint: &Fingerprint,
+    hands: &mut Hands<'_>,
+) -> Result<Yield, StageError> {
+    let stage = place.stage();
+    let log = place.work.join("log.txt");
+    let mut outcome = Yield::default();
+    let observer = std::cell::RefCell::new(&mut *hands.observer);
+    let ended = hands.kernel.run(
+        job,
+        &log,
+        hands.interrupts,
+        |event| {
+            outcome.hear(event);
+            observer
+                .borrow_mut()
+                .notice(&Notice::Kernel { stage, event });
+        },
+        || observer.borrow_mut().notice(&Notice::Stopping { stage }),
+    );
+    let checkpoint = newest_checkpoint(place.work, fingerprint);
+    match ended {
+        Ok(kernel::Ended::Done) => Ok(outcome),
+        Ok(kernel::Ended::Interrupted(step)) => Err(StageError::Interrupted {
+            stage: Some(stage),
+            step: step.or(checkpoint.map(|checkpoint| checkpoint.step)),
+        }),
+        Err(KernelError::Disk(error)) => Err(error.into()),
+        Err(source) => Err(StageError::Kernel {
+            stage,
+            source,
+            log,
+            checkpoint,
+        }),
+    }
+}
+
+impl Yield {
+    /// Takes what the record keeps from an event.
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Started {
+                device,
+                precision,
+                threads,
+                libtorch,
+                total_steps: _,
+                step,
+                parameters,
+            } => {
+                self.machine = Some(Machine {
+                    device: device.clone(),
+                    precision: precision.clone(),
+                    threads: *threads,
+                    libtorch: libtorch.clone(),
+                    peak_memory: 0,
+                });
+                self.resumed_from = (*step > 0).then_some(*step);
+                self.summary.parameters = (*parameters > 0).then_some(*parameters);
+            }
+            Event::Evaluated { scores, best, .. } => {
+                if *best {
+                    self.summary.scores.clone_from(scores);
+                }
+            }
+            Event::Scored {
+                model,
+                scores,
+                correct,
+                total,
+                parameters,
+                size_bytes,
+                examples_per_second,
+            } => self.summary.scored.push(Scored {
+                model: model.clone(),
+                scores: scores.clone(),
+                correct: *correct,
+                total: *total,
+                parameters: *parameters,
+                size_bytes: *size_bytes,
+                examples_per_second: *examples_per_second,
+            }),
+            Event::Done { steps, peak_memory } => {
+                self.summary.steps = Some(*steps);
+                if let Some(machine) = &mut self.machine {
+                    machine.peak_memory = *peak_memory;
+                }
+            }
+            Event::Step(_)
+            | Event::Checkpoint { .. }
+            | Event::Warning { .. }
+            | Event::Interrupted { .. }
+            | Event::Failed(_) => {}
+        }
+    }
+}
+
+/// Every file that the stage owes is there.
+fn owes_nothing(place: &Place<'_>) -> Result<(), StageError> {
+    let stage = place.stage();
+    let promised = match stage {
+        StageName::DataPrep | StageName::CorpusPrep => prep::promised(stage),
+        StageName::Eval => evaluate::promised(place),
+        _ => train::promised(place),
+    };
+    match promised
+        .into_iter()
+        .find(|file| !place.work.join(file).is_file())
+    {
+        Some(file) => Err(StageError::Incomplete {
+            stage,
+            file: file.to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Inputs that are not what they were when the stage was planned.
+fn changed_inputs(
+    planner: &mut Planner<'_>,
+    node: &Node,
+    key: &Key,
+) -> Result<Vec<String>, StageError> {
+    let now = match planner.digest_inputs(node) {
+        Ok(now) => now,
+        // One is gone: that is a change too.
+        Err(Error::Read { path, .. }) => {
+            let files = planner.inputs.of(node);
+            let gone = files.into_iter().find(|(_, found)| *found == path);
+            return Ok(gone.into_iter().map(|(name, _)| name).collect());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let changed = now
+        .iter()
+        .filter(|(name, digest)| key.inputs.get(*name) != Some(digest));
+    Ok(changed.map(|(name, _)| name.clone()).collect())
+}
+
+fn digest_artifacts(
+    planner: &mut Planner<'_>,
+    work: &Path,
+) -> Result<BTreeMap<String, Artifact>, StageError> {
+    let names = list_artifacts(work)?;
+    let paths: Vec<PathBuf> = names.iter().map(|name| work.join(name)).collect();
+    let digests = planner.digester.digest(&paths);
+    let mut artifacts = BTreeMap::new();
+    for ((name, path), found) in names.into_iter().zip(&paths).zip(digests) {
+        let found = found.map_err(Error::read(path))?;
+        artifacts.insert(
+            name,
+            Artifact {
+                sha256: found.digest,
+                size: found.size,
+            },
+        );
+    }
+    Ok(artifacts)
+}

@@ -1,0 +1,79 @@
+//! Ctrl-C and SIGTERM.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Exit code of an interrupted run.
+const INTERRUPTED: i32 = 130;
+
+/// Counts requests to stop. While nobody holds them, one ends the program on the spot:
+/// planning leaves nothing behind that could be taken for whole. While a stage runs they
+/// are held, so that a kernel can write its checkpoint first.
+#[derive(Debug, Default)]
+pub struct Interrupts {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    count: AtomicUsize,
+    asked: AtomicBool,
+    held: AtomicBool,
+}
+
+/// Holds interrupts until it is dropped.
+#[derive(Debug)]
+pub struct Held<'a> {
+    interrupts: &'a Interrupts,
+}
+
+impl Interrupts {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// The system refuses the signal handlers or the thread.
+    pub fn listen() -> io::Result<Self> {
+        let interrupts = Self::default();
+        let shared = Arc::clone(&interrupts.shared);
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        thread::Builder::new()
+            .name("interrupts".to_owned())
+            .spawn(move || {
+                for _ in signals.forever() {
+                    shared.asked.store(true, Ordering::SeqCst);
+                    shared.count.fetch_add(1, Ordering::SeqCst);
+                    if !shared.held.load(Ordering::SeqCst) {
+                        std::process::exit(INTERRUPTED);
+                    }
+                }
+            })?;
+        Ok(interrupts)
+    }
+
+    /// Requests so far.
+    pub fn count(&self) -> usize {
+        self.shared.count.load(Ordering::SeqCst)
+    }
+
+    /// Whether there was one.
+    pub fn asked(&self) -> &AtomicBool {
+        &self.shared.asked
+    }
+
+    /// Holds them: whoever calls this asks for [`Self::count`] or [`Self::asked`].
+    pub fn hold(&self) -> Held<'_> {
+        self.shared.held.store(true, Ordering::SeqCst);
+        Held { interrupts: self }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.interrupts.shared.held.store(false, Ordering::SeqCst);
+    }
+}

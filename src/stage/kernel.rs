@@ -1,0 +1,295 @@
+//! The training kernel as a child process: a job in, events out.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Interrupts;
+use crate::job::{EXIT_INTERRUPTED, Event, Failure, Job};
+use crate::runs::Error;
+
+/// How often is looked whether the user wants to stop.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Lines of the log that a failure shows.
+const LOG_LINES: usize = 12;
+
+/// The longest end of a log that is looked at for them.
+const LOG_TAIL: u64 = 16 * 1024;
+
+/// The kernel program.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    program: PathBuf,
+}
+
+/// How a kernel ended that was not at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All is on disk.
+    Done,
+    /// It stopped because it was asked to; `None` if it was quit without a checkpoint.
+    Interrupted(Option<u64>),
+}
+
+/// A kernel that did not do its job.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// There is no such program.
+    #[error("the training kernel `{}` does not exist", program.display())]
+    Missing {
+        /// Where it was looked for.
+        program: PathBuf,
+    },
+    /// It cannot be started.
+    #[error("cannot start the training kernel `{}`: {source}", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It said what is wrong.
+    #[error("{}", failure.message)]
+    Failed {
+        /// Its words.
+        failure: Failure,
+    },
+    /// It ended without a word.
+    #[error("the training kernel {how}")]
+    Died {
+        /// What the system says of its end.
+        how: String,
+        /// Whether by SIGKILL, which is how a system short of memory ends a process.
+        killed: bool,
+        /// The last lines of its log.
+        log: Vec<String>,
+    },
+    /// The log cannot be written, or the like.
+    #[error(transparent)]
+    Disk(#[from] Error),
+}
+
+impl Kernel {
+    /// The program: what `TINYRUN_KERNEL` names, else `tinyrun-kernel` beside this one.
+    pub fn find() -> Self {
+        let program = std::env::var_os("TINYRUN_KERNEL").map_or_else(
+            || {
+                let own = std::env::current_exe().unwrap_or_default();
+                own.with_file_name("tinyrun-kernel")
+            },
+            PathBuf::from,
+        );
+        Self { program }
+    }
+
+    /// Does a job. `log` is appended to; `listen` hears every event as it comes, and `stopping`
+    /// is called when the user's wish to stop was passed on.
+    ///
+    /// The kernel gets its own process group, so that the terminal's Ctrl-C reaches the
+    /// runner only; its stdin stays open as long as it works, and closes with the runner.
+    pub(super) fn run(
+        &self,
+        job: &Job,
+        log: &Path,
+        interrupts: &Interrupts,
+        mut listen: impl FnMut(&Event),
+        stopping: impl FnMut(),
+    ) -> Result<Ended, KernelError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .map_err(Error::write(log))?;
+        let log_start = file.metadata().map_err(Error::read(log))?.len();
+        let babble = file.try_clone().map_err(Error::write(log))?;
+        let held = interrupts.hold();
+        let mut child = Guard(
+            Command::new(&self.program)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(file)
+                .process_group(0)
+                .spawn()
+                .map_err(|source| self.cannot_start(source))?,
+        );
+        // A kernel that dies before it has read its job breaks the pipe; that it died is
+        // the better message, and comes below.
+        let stdin = child.0.stdin.take().map(|mut stdin| {
+            let _ = serde_json::to_writer(&mut stdin, job);
+            let _ = stdin.write_all(b"\n");
+            let _ = stdin.flush();
+            stdin
+        });
+        let events = match child.0.stdout.take() {
+            Some(stdout) => hear(stdout, babble),
+            None => mpsc::channel().1,
+        };
+        let mut failure = None;
+        let mut ended = None;
+        let mut quit = false;
+        let mut supervise = |event: Event| {
+            listen(&event);
+            match event {
+                Event::Done { .. } => ended = Some(Ended::Done),
+                Event::Interrupted { step } => ended = Some(Ended::Interrupted(Some(step))),
+                Event::Failed(words) => failure = Some(words),
+                _ => {}
+            }
+        };
+        follow(
+            &events,
+            &child.0,
+            interrupts,
+            &mut supervise,
+            stopping,
+            &mut quit,
+        );
+        let status = child.0.wait().map_err(|source| self.cannot_start(source))?;
+        drop(stdin);
+        drop(held);
+        if let Some(failure) = failure {
+            return Err(KernelError::Failed { failure });
+        }
+        match (ended, status.code()) {
+            (Some(Ended::Done), Some(0)) => Ok(Ended::Done),
+            (Some(ended @ Ended::Interrupted(_)), _) => Ok(ended),
+            _ if quit => Ok(Ended::Interrupted(None)),
+            (_, Some(code)) if code == i32::from(EXIT_INTERRUPTED) => Ok(Ended::Interrupted(None)),
+            _ => Err(KernelError::Died {
+                how: describe(status),
+                killed: status.signal() == Some(Signal::KILL.as_raw()),
+                log: last_lines(log, log_start),
+            }),
+        }
+    }
+
+    fn cannot_start(&self, source: io::Error) -> KernelError {
+        let program = self.program.clone();
+        if source.kind() == io::ErrorKind::NotFound {
+            KernelError::Missing { program }
+        } else {
+            KernelError::Start { program, source }
+        }
+    }
+}
+
+/// Passes events on until the kernel closes its stdout, and the user's wishes to the kernel.
+fn follow(
+    events: &Receiver<Event>,
+    child: &Child,
+    interrupts: &Interrupts,
+    supervise: &mut impl FnMut(Event),
+    mut stopping: impl FnMut(),
+    quit: &mut bool,
+) {
+    let mut passed_on = 0;
+    loop {
+        match events.recv_timeout(TICK) {
+            Ok(event) => supervise(event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let count = interrupts.count();
+        if count > passed_on {
+            let signal = if count == 1 {
+                Signal::TERM
+            } else {
+                Signal::KILL
+            };
+            // It may just have ended by itself.
+            let _ = kill_process(Pid::from_child(child), signal);
+            if passed_on == 0 {
+                stopping();
+            }
+            passed_on = count;
+            *quit = count > 1;
+        }
+    }
+}
+
+/// Reads events on a thread. Lines that are none, such as what a library prints, go to
+/// the log.
+fn hear(stdout: impl Read + Send + 'static, mut babble: File) -> Receiver<Event> {
+    let (sender, events) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let Ok(line) = line else { return };
+            match serde_json::from_slice(&line) {
+                Ok(event) => {
+                    if sender.send(event).is_err() {
+                        return;
+                    }
+                }
+                Err(_) => {
+                    let _ = babble.write_all(&[line.as_slice(), b"\n"].concat());
+                }
+            }
+        }
+    });
+    events
+}
+
+/// Ends the kernel if the runner gives up on it.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => "ended before it was done".to_owned(),
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(number)) => match signal_name(number) {
+            Some(name) => format!("was ended by signal {number} ({name})"),
+            None => format!("was ended by signal {number}"),
+        },
+        (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
+
+fn signal_name(number: i32) -> Option<&'static str> {
+    use signal_hook::consts as signals;
+    Some(match number {
+        signals::SIGABRT => "SIGABRT",
+        signals::SIGBUS => "SIGBUS",
+        signals::SIGFPE => "SIGFPE",
+        signals::SIGHUP => "SIGHUP",
+        signals::SIGILL => "SIGILL",
+        signals::SIGINT => "SIGINT",
+        signals::SIGKILL => "SIGKILL",
+        signals::SIGSEGV => "SIGSEGV",
+        signals::SIGTERM => "SIGTERM",
+        _ => return None,
+    })
+}
+
+/// The last lines of what was written to a log since `start`.
+fn last_lines(log: &Path, start: u64) -> Vec<String> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(log)?;
+        let end = file.metadata()?.len();
+        file.seek(SeekFrom::Start(start.max(end.saturating_sub(LOG_TAIL))))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(LOG_LINES);
+    lines[from..].iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,69 @@
+//! What is told while stages are done.
+
+use crate::experiment::StageName;
+use crate::job::Event;
+use crate::plan::StaleReason;
+use crate::runs::{Checkpoint, Owner, Record};
+
+/// Something that happened. In this order for a stage: `Fresh`, or any number of `Waiting`,
+/// then `Started`, `Preparing` and `Kernel` as they come, then `Finished` unless it failed.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// A stage's result is there already.
+    Fresh {
+        /// The stage.
+        stage: StageName,
+    },
+    /// Another process works on the same stage.
+    Waiting {
+        /// The stage.
+        stage: StageName,
+        /// That process, if it has said who it is.
+        owner: Option<&'a Owner>,
+    },
+    /// A stage begins.
+    Started {
+        /// The stage.
+        stage: StageName,
+        /// Why it is not fresh.
+        reasons: &'a [StaleReason],
+        /// Where it goes on from.
+        resumed: Option<Checkpoint>,
+        /// Its fingerprint.
+        fingerprint: &'a str,
+    },
+    /// A preparation goes on.
+    Preparing {
+        /// The stage.
+        stage: StageName,
+        /// Bytes read so far.
+        done: u64,
+        /// Bytes to read.
+        total: u64,
+    },
+    /// The kernel said something.
+    Kernel {
+        /// The stage.
+        stage: StageName,
+        /// What it said.
+        event: &'a Event,
+    },
+    /// Asked to stop: waiting for the kernel's checkpoint.
+    Stopping {
+        /// The stage.
+        stage: StageName,
+    },
+    /// A stage's result is stored.
+    Finished {
+        /// The stage.
+        stage: StageName,
+        /// How it came to be.
+        record: &'a Record,
+    },
+}
+
+/// Whoever shows what happens.
+pub trait Observer {
+    /// Called from the thread that runs the stages.
+    fn notice(&mut self, notice: &Notice<'_>);
+}

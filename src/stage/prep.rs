@@ -1,0 +1,134 @@
+//! The preparations, done in this process: tables and raw text to token stores.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use super::execute::Place;
+use super::{Interrupts, Notice, Observer, StageError};
+use crate::data::{
+    CorpusSettings, DataError, Dev, LabelRule, LabelSet, PrepReport, SplitReport, TableFormat,
+    TableLayout, TaskSettings, Watch, corpus, prepare_corpus, prepare_task,
+};
+use crate::experiment::{self, LongLines, StageName, Task, TaskName};
+use crate::plan::InputFile;
+use crate::runs::{Prepared, Summary};
+
+/// Does data-prep or corpus-prep into the stage's work folder.
+pub(super) fn prepare(
+    place: &Place<'_>,
+    interrupts: &Interrupts,
+    observer: &mut dyn Observer,
+) -> Result<Summary, StageError> {
+    let stage = place.stage();
+    let observer = RefCell::new(observer);
+    let progress = |done, total| {
+        observer
+            .borrow_mut()
+            .notice(&Notice::Preparing { stage, done, total });
+    };
+    let watch = Watch {
+        progress: &progress,
+        stop: interrupts.asked(),
+    };
+    let held = interrupts.hold();
+    let result = if stage == StageName::DataPrep {
+        prepare_task(&task_settings(place), place.work, watch)
+    } else {
+        prepare_corpus(&corpus_settings(place), place.work, watch)
+    };
+    drop(held);
+    let report = result.map_err(|error| match error {
+        DataError::Interrupted => StageError::Interrupted {
+            stage: Some(stage),
+            step: None,
+        },
+        error => StageError::Prep {
+            stage,
+            hint: error.hint(),
+            message: error.to_string(),
+        },
+    })?;
+    Ok(Summary {
+        prepared: Some(counts(&report)),
+        ..Summary::default()
+    })
+}
+
+/// Files that a preparation owes.
+pub(super) fn promised(stage: StageName) -> Vec<&'static str> {
+    let mut files = vec!["report.json", "train/store.json"];
+    if stage == StageName::DataPrep {
+        files.push("dev/store.json");
+    }
+    files
+}
+
+fn paths(files: &[InputFile]) -> Vec<PathBuf> {
+    files.iter().map(|file| file.path.clone()).collect()
+}
+
+fn task_settings(place: &Place<'_>) -> TaskSettings {
+    let task = &place.experiment.task;
+    let dev = match (place.inputs.dev.first(), &task.dev_fraction) {
+        (Some(file), _) => Dev::Table(file.path.clone()),
+        (None, fraction) => Dev::Fraction(fraction.as_ref().map_or(0.0, |share| **share)),
+    };
+    TaskSettings {
+        train: paths(&place.inputs.train),
+        dev,
+        layout: TableLayout {
+            format: match task.format {
+                experiment::TableFormat::Auto => TableFormat::Auto,
+                experiment::TableFormat::Tsv => TableFormat::Tsv,
+                experiment::TableFormat::Csv => TableFormat::Csv,
+            },
+            text: task.text.value.clone(),
+            pair: task.pair.as_ref().map(|column| column.value.clone()),
+            label: task.label.value.clone(),
+        },
+        labels: labels(task),
+        tokenizer: place.model("tokenizer").unwrap_or_default(),
+        max_seq_length: *task.max_seq_length,
+    }
+}
+
+fn labels(task: &Task) -> LabelRule {
+    let names = task.labels.as_ref().map(|labels| labels.value.clone());
+    match (*task.name, names) {
+        (TaskName::Sst2, None) => LabelRule::Given(LabelSet::sst2()),
+        (TaskName::Sst2, Some(names)) => LabelRule::Given(LabelSet::sst2().renamed(names)),
+        (TaskName::Custom, Some(names)) => LabelRule::Given(LabelSet::named(names)),
+        (TaskName::Custom, None) => LabelRule::Found,
+    }
+}
+
+fn corpus_settings(place: &Place<'_>) -> CorpusSettings {
+    let stage = place.experiment.stages.general_distill.as_ref();
+    let stage = stage.expect("the graph holds stages that are in the experiment");
+    CorpusSettings {
+        files: paths(&place.inputs.corpus),
+        tokenizer: place.model("tokenizer").unwrap_or_default(),
+        max_seq_length: *stage.max_seq_length,
+        long_lines: match stage.long_lines {
+            LongLines::Split => corpus::LongLines::Split,
+            LongLines::Truncate => corpus::LongLines::Truncate,
+        },
+    }
+}
+
+/// What the record keeps of the report.
+fn counts(report: &PrepReport) -> Prepared {
+    let total = |of: fn(&SplitReport) -> u64| report.splits.iter().map(of).sum();
+    Prepared {
+        examples: report
+            .splits
+            .iter()
+            .map(|split| (split.name.clone(), split.rows_out))
+            .collect(),
+        tokens: total(|split| split.tokens),
+        truncated: total(|split| split.truncated),
+        unknown: total(|split| split.unknown),
+        blank: total(|split| split.blank),
+        train_texts_in_dev: report.train_texts_in_dev,
+    }
+}
