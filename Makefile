@@ -49,6 +49,8 @@ check: libtorch ## formatting, lints as errors, forbidden words
 	@scripts/forbidden_words
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets --quiet -- --deny warnings
+	@# The runner and the library must build on a machine without libtorch.
+	@cargo check --locked --all-targets --quiet --no-default-features
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench
