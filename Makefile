@@ -16,7 +16,7 @@ REVIEWS := data/reviews/reviews.tsv data/reviews/unlabelled.txt
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '$(if $(wildcard bench/run),,/^bench:/ { next }) /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@for name in $(EXPERIMENTS); do \
 	  printf '  make %-10s run experiments/%s.toml (ARGS="..." goes to tinyrun)\n' $$name $$name; done
 
@@ -49,6 +49,8 @@ check: libtorch ## formatting, lints as errors, forbidden words
 	@scripts/forbidden_words
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets --quiet -- --deny warnings
+	@# The runner and the library must build on a machine without libtorch.
+	@cargo check --locked --all-targets --quiet --no-default-features
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench

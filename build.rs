@@ -28,8 +28,8 @@ fn main() {
     optimizer_step(libtorch.as_deref());
 }
 
-/// The folder libtorch's files are in, links followed: libtorch_cpu.so looks for its own
-/// libraries relative to the folder it is loaded from.
+/// The folder libtorch's files are in, links followed: `libtorch_cpu.so` looks for its
+/// own libraries relative to the folder it is loaded from.
 fn real_folder(lib: &Path) -> PathBuf {
     lib.join("libtorch_cpu.so")
         .canonicalize()

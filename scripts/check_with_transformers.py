@@ -66,9 +66,9 @@ def main():
         sys.exit(f"error: this Python has no `{error.name}`\nhint: `pip install torch transformers`")
     tokenizer = AutoTokenizer.from_pretrained(args.folder)
     model, loading = AutoModelForSequenceClassification.from_pretrained(
-        args.folder, dtype=torch.float32, output_loading_info=True
+        args.folder, output_loading_info=True
     )
-    model.eval()
+    model.float().eval()
     # A tensor transformers had to invent would make every number below meaningless.
     for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         names = sorted(str(name) for name in loading[kind])

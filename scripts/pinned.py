@@ -133,6 +133,8 @@ def staging(name: str):
 
 def replace(ready: Path, target: Path) -> None:
     """Moves a finished file or folder to its place, over an outdated one."""
+    # The name must not reach the disk before the bytes: it says that they are all there.
+    os.sync()
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink():
         target.unlink()

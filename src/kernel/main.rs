@@ -1,2 +1,138 @@
-//! The training kernel (under construction).
-fn main() {}
+//! The training kernel: one stage on one device. It reads a job from stdin, sends events
+//! to stdout, and knows neither the experiment file nor the run directory.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "libtorch counts in i64, everything outside in usize; shapes fit both"
+)]
+
+mod batch;
+mod bert;
+mod checkpoint;
+mod device;
+mod error;
+mod evaluate;
+mod fused;
+mod losses;
+mod objective;
+mod optimizer;
+mod parameters;
+mod reporter;
+mod schedule;
+mod score;
+mod seed;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod trainee;
+mod training;
+
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use tinyrun::job::{self, Event, Failure, Job, Work};
+
+use crate::device::Compute;
+use crate::error::KernelError;
+use crate::reporter::Reporter;
+use crate::stop::Stop;
+use crate::training::Ended;
+
+/// Version of the libtorch that tch is bound to.
+pub(crate) const LIBTORCH_VERSION: &str = "2.11.0";
+
+fn main() -> ExitCode {
+    let reporter = Reporter;
+    let stop = Stop::on_signals();
+    // A panic below is a bug or an error of libtorch: the user gets its sentence, the log its trace.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&reporter, &stop)));
+    match outcome {
+        Ok(Ok(Ended::Done { steps })) => {
+            reporter.send(&Event::Done {
+                steps,
+                peak_memory: peak_memory(),
+            });
+            ExitCode::SUCCESS
+        }
+        Ok(Ok(Ended::Interrupted { step })) => {
+            reporter.send(&Event::Interrupted { step });
+            ExitCode::from(job::EXIT_INTERRUPTED)
+        }
+        Ok(Err(error)) => {
+            reporter.send(&Event::Failed(error.failure()));
+            ExitCode::FAILURE
+        }
+        Err(panic) => {
+            reporter.send(&Event::Failed(panic_failure(panic.as_ref())));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(reporter: &Reporter, stop: &Stop) -> Result<Ended, KernelError> {
+    // Deserialized up to the closing brace: stdin stays open behind it as the runner's lifeline.
+    let mut reader = serde_json::Deserializer::from_reader(std::io::stdin());
+    let job = Job::deserialize(&mut reader).map_err(KernelError::Job)?;
+    drop(reader);
+    if job.version != job::VERSION {
+        return Err(KernelError::Version {
+            runner: job.version,
+            kernel: job::VERSION,
+        });
+    }
+    stop::die_with_the_runner();
+    let _lock = output_lock(&job)?;
+    let compute = Compute::resolve(job.device, job.precision, job.threads)?;
+    match &job.work {
+        Work::Train(train) => training::train(&job, train, compute, reporter, stop),
+        Work::Evaluate(work) => evaluate::evaluate(&job, work, compute, reporter, stop),
+    }
+}
+
+/// Keeps a second kernel out of the folder: one whose runner was killed may live for a moment
+/// beside the next run's.
+fn output_lock(job: &Job) -> Result<std::fs::File, KernelError> {
+    let path = job.output.join("kernel.lock");
+    let file = std::fs::File::create(&path).map_err(error::io("open", &path))?;
+    for _ in 0..100 {
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    Err(KernelError::Busy {
+        path: job.output.clone(),
+    })
+}
+
+/// What a panic means for the user.
+fn panic_failure(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown");
+    // libtorch appends its C++ stack; the first line is the message.
+    let first = text.lines().next().unwrap_or_default();
+    let memory = text.contains("not enough memory") || text.contains("out of memory");
+    Failure {
+        message: format!("the kernel gave up: {first}"),
+        hint: memory.then(|| {
+            "set a smaller `batch-size`, or a larger `gradient-accumulation-steps`".to_owned()
+        }),
+    }
+}
+
+/// Largest resident size of this process so far in bytes; 0 where the system does not tell.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .split_whitespace()
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
+    kib.unwrap_or(0) * 1024
+}

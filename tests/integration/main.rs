@@ -2,8 +2,10 @@
 //! its numbers are the business of the kernel's own tests.
 
 mod experiments;
+mod fetch;
 mod freshness;
 mod harness;
 mod lifecycle;
+mod make;
 mod output;
 mod programs;

@@ -1,0 +1,106 @@
+//! Token rows to tensors.
+
+use tch::{Device, Kind, Tensor};
+use tinyrun::data::store::TokenStore;
+
+/// What the mask adds to the score of a padding key (semantics.md A2).
+const MASKED: f64 = -10_000.0;
+
+/// A padded block of token rows, `B` rows of at most `L` tokens.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// `[B, L]` int64.
+    pub(crate) input_ids: Tensor,
+    /// `[B, L]` int64: 0 for the first segment and padding, 1 for the second.
+    pub(crate) token_type_ids: Tensor,
+    /// `[B, 1, 1, L]` fp32: 0 for real tokens, -10000 for padding. `None` where nothing is padded.
+    pub(crate) key_mask: Option<Tensor>,
+    /// `[B, L]` fp32: 1 for real tokens, 0 for padding. `None` where nothing is padded.
+    pub(crate) token_mask: Option<Tensor>,
+    /// `[B]` class indices, where every row has one.
+    pub(crate) labels: Option<Tensor>,
+    /// Rows.
+    pub(crate) examples: u64,
+    /// Real tokens.
+    pub(crate) tokens: u64,
+    /// Sum over rows of the squared length.
+    pub(crate) squared_lengths: u64,
+}
+
+impl Batch {
+    /// The rows `indices` of `store`, padded to the longest of them.
+    pub(crate) fn new(store: &TokenStore, indices: &[u32], device: Device) -> Self {
+        let rows: Vec<Row> = indices
+            .iter()
+            .map(|&index| {
+                let index = index as usize;
+                Row {
+                    ids: store.input_ids(index),
+                    text_b_start: store.text_b_start(index),
+                    label: store.label(index),
+                }
+            })
+            .collect();
+        Self::from_rows(&rows, store.meta().pad_token_id, device)
+    }
+
+    /// Pads `rows` to the longest of them.
+    pub(crate) fn from_rows(rows: &[Row<'_>], pad_token_id: u32, device: Device) -> Self {
+        let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let cells = rows.len() * longest;
+        let mut input_ids = vec![i64::from(pad_token_id); cells];
+        let mut token_types = vec![0_i64; cells];
+        let mut real = vec![0_f32; cells];
+        let (mut tokens, mut squared_lengths) = (0, 0);
+        for (index, row) in rows.iter().enumerate() {
+            let from = index * longest;
+            for (position, &id) in row.ids.iter().enumerate() {
+                input_ids[from + position] = i64::from(id);
+                token_types[from + position] = i64::from(position >= row.text_b_start);
+                real[from + position] = 1.0;
+            }
+            let length = row.ids.len() as u64;
+            tokens += length;
+            squared_lengths += length * length;
+        }
+        let size = [rows.len() as i64, longest as i64];
+        let block = |values: &[i64]| Tensor::from_slice(values).view(size).to_device(device);
+        let padded = tokens < cells as u64;
+        let token_mask = padded.then(|| Tensor::from_slice(&real).view(size).to_device(device));
+        Self {
+            input_ids: block(&input_ids),
+            token_type_ids: block(&token_types),
+            key_mask: token_mask
+                .as_ref()
+                .map(|real| ((1.0_f64 - real) * MASKED).view([size[0], 1, 1, size[1]])),
+            token_mask,
+            labels: labels(rows).map(|labels| labels.to_device(device)),
+            examples: rows.len() as u64,
+            tokens,
+            squared_lengths,
+        }
+    }
+}
+
+/// One row of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    /// Token ids, `[CLS]` and `[SEP]` included.
+    pub(crate) ids: &'a [u32],
+    /// Position at which the second segment begins; the length where there is none.
+    pub(crate) text_b_start: usize,
+    /// Class index.
+    pub(crate) label: Option<f32>,
+}
+
+fn labels(rows: &[Row<'_>]) -> Option<Tensor> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a class index, checked when it was stored"
+    )]
+    let labels: Option<Vec<i64>> = rows
+        .iter()
+        .map(|row| row.label.map(|label| label as i64))
+        .collect();
+    labels.map(|labels| Tensor::from_slice(&labels).to_kind(Kind::Int64))
+}

@@ -1,0 +1,57 @@
+//! Word, position and segment embeddings.
+
+use tch::{Kind, Tensor};
+use tinyrun::model::config::BertConfig;
+
+use super::linear::{LayerNorm, cast};
+use crate::batch::Batch;
+use crate::parameters::Parameters;
+
+/// Sum of the three embeddings, normalised.
+#[derive(Debug)]
+pub(crate) struct Embeddings {
+    words: Tensor,
+    positions: Tensor,
+    token_types: Tensor,
+    norm: LayerNorm,
+    /// Its row gets no gradient, as in Hugging Face's model.
+    pad_token_id: i64,
+    dropout: f64,
+}
+
+impl Embeddings {
+    /// The parameters below `bert.embeddings`.
+    pub(crate) fn new(parameters: &Parameters, config: &BertConfig) -> Self {
+        let get = |name: &str| parameters.get(&format!("bert.embeddings.{name}.weight"));
+        Self {
+            words: get("word_embeddings"),
+            positions: get("position_embeddings"),
+            token_types: get("token_type_embeddings"),
+            norm: LayerNorm::new(
+                parameters,
+                "bert.embeddings.LayerNorm",
+                config.layer_norm_eps,
+            ),
+            pad_token_id: config.pad_token_id as i64,
+            dropout: config.hidden_dropout_prob,
+        }
+    }
+
+    /// Hidden state 0, `[B, L, d]` in `kind`: after layer norm and dropout (semantics.md A3).
+    pub(crate) fn forward_t(&self, batch: &Batch, kind: Kind, train: bool) -> Tensor {
+        let length = batch.input_ids.size()[1];
+        // The sum is taken in the format of the tables: rounding three addends to bf16 before
+        // adding them would cost a bit for nothing.
+        let sum = Tensor::embedding(
+            &self.words,
+            &batch.input_ids,
+            self.pad_token_id,
+            false,
+            false,
+        ) + Tensor::embedding(&self.token_types, &batch.token_type_ids, -1, false, false)
+            + self.positions.narrow(0, 0, length);
+        self.norm
+            .forward(&cast(&sum, kind))
+            .dropout(self.dropout, train)
+    }
+}

@@ -1,0 +1,76 @@
+//! One encoder layer.
+
+use tch::Tensor;
+use tinyrun::model::config::BertConfig;
+
+use super::attention::Attention;
+use super::linear::{LayerNorm, Linear};
+use crate::batch::Batch;
+use crate::parameters::Parameters;
+
+/// Non-linearity of the feed-forward part.
+#[derive(Debug, Clone, Copy)]
+enum Activation {
+    /// `x Φ(x)` by the error function.
+    Gelu,
+    /// The tanh approximation.
+    GeluTanh,
+    Relu,
+}
+
+impl Activation {
+    /// By Hugging Face's name; the configuration was checked when it was read.
+    fn named(name: &str) -> Self {
+        match name {
+            "gelu_new" | "gelu_pytorch_tanh" => Self::GeluTanh,
+            "relu" => Self::Relu,
+            _ => Self::Gelu,
+        }
+    }
+
+    fn apply(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Gelu => x.gelu("none"),
+            Self::GeluTanh => x.gelu("tanh"),
+            Self::Relu => x.relu(),
+        }
+    }
+}
+
+/// Self-attention and feed-forward, each with residual and norm.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    attention: Attention,
+    intermediate: Linear,
+    output: Linear,
+    norm: LayerNorm,
+    activation: Activation,
+    dropout: f64,
+}
+
+impl Layer {
+    /// The parameters of encoder layer `index`.
+    pub(crate) fn new(parameters: &Parameters, index: usize, config: &BertConfig) -> Self {
+        let name = format!("bert.encoder.layer.{index}");
+        Self {
+            attention: Attention::new(parameters, &format!("{name}.attention"), config),
+            intermediate: Linear::new(parameters, &format!("{name}.intermediate.dense")),
+            output: Linear::new(parameters, &format!("{name}.output.dense")),
+            norm: LayerNorm::new(
+                parameters,
+                &format!("{name}.output.LayerNorm"),
+                config.layer_norm_eps,
+            ),
+            activation: Activation::named(&config.hidden_act),
+            dropout: config.hidden_dropout_prob,
+        }
+    }
+
+    /// `x` `[B, L, d]` to the next hidden state `[B, L, d]` and the attention scores `[B, h, L, L]`.
+    pub(crate) fn forward_t(&self, x: &Tensor, batch: &Batch, train: bool) -> (Tensor, Tensor) {
+        let (attended, scores) = self.attention.forward_t(x, batch, train);
+        let inner = self.activation.apply(&self.intermediate.forward(&attended));
+        let output = self.output.forward(&inner).dropout(self.dropout, train);
+        (self.norm.forward(&(output + &attended)), scores)
+    }
+}

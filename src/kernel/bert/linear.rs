@@ -1,0 +1,64 @@
+//! Dense layers and layer norms that compute in the model's number format.
+
+use tch::{Kind, Tensor};
+
+use crate::parameters::Parameters;
+
+/// `y = x Wᵀ + b`, with `W` `[out, in]`.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// The layer whose parameters are `{name}.weight` and `{name}.bias`.
+    pub(crate) fn new(parameters: &Parameters, name: &str) -> Self {
+        Self {
+            weight: parameters.get(&format!("{name}.weight")),
+            bias: parameters.get(&format!("{name}.bias")),
+        }
+    }
+
+    /// `x` `[.., in]` to `[.., out]`, computed in the format of `x`. A master weight of
+    /// another format is cast here, so that its gradient arrives in fp32.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let kind = x.kind();
+        x.linear(&cast(&self.weight, kind), Some(cast(&self.bias, kind)))
+    }
+}
+
+/// Layer normalisation over the last dimension.
+#[derive(Debug)]
+pub(crate) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// The norm whose parameters are `{name}.weight` and `{name}.bias`.
+    pub(crate) fn new(parameters: &Parameters, name: &str, eps: f64) -> Self {
+        Self {
+            weight: parameters.get(&format!("{name}.weight")),
+            bias: parameters.get(&format!("{name}.bias")),
+            eps,
+        }
+    }
+
+    /// `x` `[.., d]`, same shape out. Mean and variance are accumulated in fp32 by libtorch.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let kind = x.kind();
+        let (weight, bias) = (cast(&self.weight, kind), cast(&self.bias, kind));
+        x.layer_norm(weight.size(), Some(&weight), Some(&bias), self.eps, true)
+    }
+}
+
+/// `tensor` in `kind`; itself where it is so already.
+pub(crate) fn cast(tensor: &Tensor, kind: Kind) -> Tensor {
+    if tensor.kind() == kind {
+        tensor.shallow_clone()
+    } else {
+        tensor.to_kind(kind)
+    }
+}

@@ -1,0 +1,109 @@
+//! The encoder as a whole, and the head on it.
+
+use tch::{Kind, Tensor};
+use tinyrun::job::HeadKind;
+use tinyrun::model::config::BertConfig;
+
+use super::embeddings::Embeddings;
+use super::layer::Layer;
+use super::linear::Linear;
+use crate::batch::Batch;
+use crate::parameters::Parameters;
+
+/// Which inner tensors of a forward pass are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The last hidden state only.
+    Last,
+    /// Every hidden state and every attention score.
+    Everything,
+}
+
+/// Inner tensors of a forward pass.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// `[B, L, d]` each; index 0 is the embedding output. Layers + 1 of them, or the last alone.
+    pub(crate) hidden_states: Vec<Tensor>,
+    /// `[B, h, L, L]` each, before softmax, mask added; one a layer, or none.
+    pub(crate) attention_scores: Vec<Tensor>,
+}
+
+impl Output {
+    /// `[B, L, d]`
+    pub(crate) fn last(&self) -> &Tensor {
+        self.hidden_states
+            .last()
+            .expect("a forward pass has a last hidden state")
+    }
+}
+
+/// Embeddings and encoder layers.
+#[derive(Debug)]
+pub(crate) struct Bert {
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+    kind: Kind,
+}
+
+impl Bert {
+    /// The parameters below `bert.`, computing in `kind`.
+    pub(crate) fn new(parameters: &Parameters, config: &BertConfig, kind: Kind) -> Self {
+        Self {
+            embeddings: Embeddings::new(parameters, config),
+            layers: (0..config.num_hidden_layers)
+                .map(|index| Layer::new(parameters, index, config))
+                .collect(),
+            kind,
+        }
+    }
+
+    /// Runs the encoder. Dropout is active where `train`.
+    pub(crate) fn forward_t(&self, batch: &Batch, wanted: Wanted, train: bool) -> Output {
+        let mut hidden = self.embeddings.forward_t(batch, self.kind, train);
+        let mut output = Output {
+            hidden_states: Vec::new(),
+            attention_scores: Vec::new(),
+        };
+        for layer in &self.layers {
+            let (next, scores) = layer.forward_t(&hidden, batch, train);
+            if wanted == Wanted::Everything {
+                output.hidden_states.push(hidden);
+                output.attention_scores.push(scores);
+            }
+            hidden = next;
+        }
+        output.hidden_states.push(hidden);
+        output
+    }
+}
+
+/// Pooler and classifier.
+#[derive(Debug)]
+pub(crate) struct Classifier {
+    pooler: Linear,
+    classifier: Linear,
+    head: HeadKind,
+    dropout: f64,
+}
+
+impl Classifier {
+    /// The parameters `bert.pooler.dense` and `classifier`.
+    pub(crate) fn new(parameters: &Parameters, config: &BertConfig, head: HeadKind) -> Self {
+        Self {
+            pooler: Linear::new(parameters, "bert.pooler.dense"),
+            classifier: Linear::new(parameters, "classifier"),
+            head,
+            dropout: config.hidden_dropout_prob,
+        }
+    }
+
+    /// Last hidden state `[B, L, d]` to logits `[B, classes]` in fp32.
+    pub(crate) fn forward_t(&self, last: &Tensor, train: bool) -> Tensor {
+        let pooled = self.pooler.forward(&last.select(1, 0)).tanh();
+        let read = match self.head {
+            HeadKind::Plain => pooled.dropout(self.dropout, train),
+            HeadKind::Relu => pooled.relu(),
+        };
+        self.classifier.forward(&read).to_kind(Kind::Float)
+    }
+}

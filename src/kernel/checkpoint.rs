@@ -1,0 +1,335 @@
+//! Where a training run stands, on disk.
+//!
+//! A checkpoint is `checkpoint-<step>.safetensors` (parameters and both moments) and
+//! `checkpoint-<step>.json`, which is written last, by rename, and holds the digest of the
+//! other: a tensor file without its document, or with another digest, is not a checkpoint.
+//! The two newest are kept.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Kind, Tensor, no_grad};
+
+use crate::error::{KernelError, io};
+
+/// Version of the checkpoint format.
+const VERSION: u32 = 1;
+/// Complete checkpoints left on disk.
+const KEPT: usize = 2;
+
+/// Everything about a run but its tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// [`VERSION`]
+    pub(crate) version: u32,
+    /// Fingerprint of the stage.
+    pub(crate) fingerprint: String,
+    /// Optimizer steps done.
+    pub(crate) step: u64,
+    /// Optimizer steps of the stage.
+    pub(crate) total_steps: u64,
+    /// Best scoring of dev so far.
+    pub(crate) best: Option<Best>,
+    /// What has been gathered for the next row of `metrics.csv`.
+    pub(crate) window: Window,
+    /// SHA-256 of the tensor file.
+    pub(crate) sha256: String,
+}
+
+/// The best scoring of dev.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best {
+    /// Step after which it was scored.
+    pub(crate) step: u64,
+    /// Its score.
+    pub(crate) score: f64,
+}
+
+/// Sums since the last row of `metrics.csv`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Window {
+    /// Optimizer steps.
+    pub(crate) steps: u64,
+    /// Rows.
+    pub(crate) examples: u64,
+    /// Real tokens.
+    pub(crate) tokens: u64,
+    /// Seconds of training, without scoring and checkpoints.
+    pub(crate) seconds: f64,
+    /// Sums of the total loss and of its parts.
+    pub(crate) losses: Vec<f64>,
+}
+
+impl State {
+    /// The state before the first step.
+    pub(crate) fn new(fingerprint: &str, total_steps: u64) -> Self {
+        Self {
+            version: VERSION,
+            fingerprint: fingerprint.to_owned(),
+            step: 0,
+            total_steps,
+            best: None,
+            window: Window::default(),
+            sha256: String::new(),
+        }
+    }
+}
+
+/// The checkpoints of one output folder.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Writes a checkpoint, then removes all but the newest two.
+    ///
+    /// # Errors
+    /// Whatever the disk says; an incomplete checkpoint is never taken for one.
+    pub(crate) fn save(
+        &self,
+        state: &State,
+        tensors: &[(String, &Tensor)],
+    ) -> Result<(), KernelError> {
+        let sha256 = write_tensors(&self.tensor_path(state.step), tensors)?;
+        let document = State {
+            sha256,
+            ..state.clone()
+        };
+        let json = serde_json::to_vec_pretty(&document).expect("a state is plain data");
+        write_and_rename(&self.document_path(state.step), &json)?;
+        for step in self.steps()?.into_iter().rev().skip(KEPT) {
+            // The document first: without it the tensors are nothing.
+            remove(&self.document_path(step))?;
+            remove(&self.tensor_path(step))?;
+        }
+        let kept: Vec<Option<u64>> = self
+            .steps()?
+            .into_iter()
+            .filter_map(|step| self.document(step).ok())
+            .map(|state| state.best.map(|best| best.step))
+            .collect();
+        for step in numbered(&self.folder, "best-", ".safetensors")? {
+            if !kept.contains(&Some(step))
+                && state.best.as_ref().is_none_or(|best| best.step != step)
+            {
+                remove(&self.best_path(step))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint that is whole, and warnings about those that are not.
+    ///
+    /// # Errors
+    /// A whole checkpoint of another run, or a disk that cannot be read.
+    pub(crate) fn newest(
+        &self,
+        fingerprint: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<(State, BTreeMap<String, Tensor>)>, KernelError> {
+        for step in self.steps()?.into_iter().rev() {
+            let state = match self.document(step) {
+                Ok(state) => state,
+                Err(reason) => {
+                    warnings.push(format!("checkpoint of step {step} is skipped: {reason}"));
+                    continue;
+                }
+            };
+            if state.fingerprint != fingerprint {
+                return Err(KernelError::ForeignCheckpoint {
+                    path: self.document_path(step),
+                });
+            }
+            match read_tensors(&self.tensor_path(step), Some(&state.sha256)) {
+                Ok(tensors) => return Ok(Some((state, tensors))),
+                Err(reason) => {
+                    warnings.push(format!("checkpoint of step {step} is skipped: {reason}"));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Step of the newest checkpoint, whole or not.
+    pub(crate) fn newest_step(&self) -> Option<u64> {
+        self.steps().ok()?.pop()
+    }
+
+    /// Keeps the parameters of the best model so far, under the step it was scored after.
+    /// The file of the best before it stays until no checkpoint names it.
+    pub(crate) fn save_best(
+        &self,
+        step: u64,
+        tensors: &[(String, &Tensor)],
+    ) -> Result<(), KernelError> {
+        write_tensors(&self.best_path(step), tensors).map(|_| ())
+    }
+
+    /// The parameters kept by [`Self::save_best`].
+    pub(crate) fn best(&self, step: u64) -> Result<BTreeMap<String, Tensor>, KernelError> {
+        let path = self.best_path(step);
+        read_tensors(&path, None).map_err(|reason| KernelError::Io {
+            what: "read",
+            source: std::io::Error::new(std::io::ErrorKind::InvalidData, reason),
+            path,
+        })
+    }
+
+    /// Removes every checkpoint and best model: the stage is done.
+    pub(crate) fn clear(&self) -> Result<(), KernelError> {
+        for step in self.steps()? {
+            remove(&self.document_path(step))?;
+        }
+        for (prefix, path) in [
+            (
+                "checkpoint-",
+                Self::tensor_path as fn(&Self, u64) -> PathBuf,
+            ),
+            ("best-", Self::best_path),
+        ] {
+            for step in numbered(&self.folder, prefix, ".safetensors")? {
+                remove(&path(self, step))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps that have a document, ascending.
+    fn steps(&self) -> Result<Vec<u64>, KernelError> {
+        numbered(&self.folder, "checkpoint-", ".json")
+    }
+
+    fn document(&self, step: u64) -> Result<State, String> {
+        let text = fs::read(self.document_path(step)).map_err(|error| error.to_string())?;
+        let state: State = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        if state.version != VERSION {
+            return Err(format!(
+                "its format is version {}, not {VERSION}",
+                state.version
+            ));
+        }
+        Ok(state)
+    }
+
+    fn tensor_path(&self, step: u64) -> PathBuf {
+        self.folder
+            .join(format!("checkpoint-{step:08}.safetensors"))
+    }
+
+    fn document_path(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("checkpoint-{step:08}.json"))
+    }
+
+    fn best_path(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("best-{step:08}.safetensors"))
+    }
+}
+
+/// Numbers `N` of the files `<prefix>N<suffix>` in `folder`, ascending.
+fn numbered(folder: &Path, prefix: &str, suffix: &str) -> Result<Vec<u64>, KernelError> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io("read", folder))? {
+        let name = entry.map_err(io("read", folder))?.file_name();
+        let number: Option<u64> = name.to_str().and_then(|name| {
+            name.strip_prefix(prefix)?
+                .strip_suffix(suffix)?
+                .parse()
+                .ok()
+        });
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn remove(path: &Path) -> Result<(), KernelError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(io("remove", path)),
+    }
+}
+
+/// Writes fp32 tensors as safetensors by way of a temporary name; returns the file's SHA-256.
+fn write_tensors(path: &Path, tensors: &[(String, &Tensor)]) -> Result<String, KernelError> {
+    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let shape = tensor.size().iter().map(|&n| n as usize).collect();
+            (name.clone(), shape, tensor_bytes(tensor))
+        })
+        .collect();
+    let views = bytes.iter().map(|(name, shape, bytes)| {
+        let view =
+            TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shape and bytes agree");
+        (name.as_str(), view)
+    });
+    let file = safetensors::serialize(views, None).expect("names are distinct");
+    write_and_rename(path, &file)?;
+    Ok(digest(&file))
+}
+
+/// Reads what [`write_tensors`] wrote.
+fn read_tensors(path: &Path, sha256: Option<&str>) -> Result<BTreeMap<String, Tensor>, String> {
+    let file = fs::read(path).map_err(|error| error.to_string())?;
+    if sha256.is_some_and(|expected| digest(&file) != expected) {
+        return Err(format!("`{}` is damaged", path.display()));
+    }
+    let tensors = SafeTensors::deserialize(&file).map_err(|error| error.to_string())?;
+    Ok(tensors
+        .iter()
+        .map(|(name, view)| {
+            let size: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+            (
+                name.to_owned(),
+                Tensor::from_data_size(view.data(), &size, Kind::Float),
+            )
+        })
+        .collect())
+}
+
+/// The numbers of an fp32 tensor on any device, little-endian.
+pub(crate) fn tensor_bytes(tensor: &Tensor) -> Vec<u8> {
+    no_grad(|| {
+        let tensor = tensor
+            .detach()
+            .to_device(tch::Device::Cpu)
+            .to_kind(Kind::Float)
+            .contiguous();
+        let mut bytes = vec![0; tensor.numel() * 4];
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        bytes
+    })
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Writes a file so that its name appears only when all of it is on disk.
+fn write_and_rename(path: &Path, bytes: &[u8]) -> Result<(), KernelError> {
+    let temporary = path.with_extension("partial");
+    let written = File::create(&temporary).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()
+    });
+    written.map_err(io("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(io("write", path))?;
+    let folder = path.parent().expect("a file lies in a folder");
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(io("write", folder))
+}

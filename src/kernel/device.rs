@@ -1,0 +1,79 @@
+//! Where and in what to compute.
+
+use tch::{Cuda, Device, Kind};
+use tinyrun::job;
+
+use crate::error::KernelError;
+
+/// A resolved device and number format.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Compute {
+    /// Where.
+    pub(crate) device: Device,
+    /// Format of matrix products and activations.
+    pub(crate) kind: Kind,
+}
+
+impl Compute {
+    /// Resolves the automatic choices against this machine and sets libtorch's threads.
+    ///
+    /// # Errors
+    /// A CUDA device that libtorch does not see.
+    pub(crate) fn resolve(
+        device: job::Device,
+        precision: job::Precision,
+        threads: Option<usize>,
+    ) -> Result<Self, KernelError> {
+        let device = match device {
+            job::Device::Auto => Device::cuda_if_available(),
+            job::Device::Cpu => Device::Cpu,
+            job::Device::Cuda(index) => {
+                let count = Cuda::device_count();
+                if index as i64 >= count {
+                    return Err(KernelError::NoCuda { index, count });
+                }
+                Device::Cuda(index)
+            }
+        };
+        let kind = match precision {
+            job::Precision::Fp32 => Kind::Float,
+            job::Precision::Bf16 => Kind::BFloat16,
+            job::Precision::Auto if device != Device::Cpu || computes_in_bf16() => Kind::BFloat16,
+            job::Precision::Auto => Kind::Float,
+        };
+        if let Some(threads) = threads {
+            tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        }
+        Ok(Self { device, kind })
+    }
+
+    /// `cpu` or `cuda:0`
+    pub(crate) fn device_name(&self) -> String {
+        match self.device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        }
+    }
+
+    /// `fp32` or `bf16`
+    pub(crate) fn precision_name(&self) -> &'static str {
+        if self.kind == Kind::BFloat16 {
+            "bf16"
+        } else {
+            "fp32"
+        }
+    }
+}
+
+/// Whether the processor multiplies bf16 matrices natively. Without it libtorch emulates
+/// them, at a tenth of the speed of fp32.
+fn computes_in_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}

@@ -1,0 +1,122 @@
+//! Why a stage failed.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+use tinyrun::job::Failure;
+
+/// A failed stage. Every variant is one sentence that the user reads.
+#[derive(Debug, Error)]
+pub(crate) enum KernelError {
+    #[error("the job cannot be read: {0}")]
+    Job(#[source] serde_json::Error),
+    #[error("the runner speaks version {runner} of the job format, this kernel version {kernel}")]
+    Version { runner: u32, kernel: u32 },
+    #[error("there is no CUDA device {index}: libtorch sees {count}")]
+    NoCuda { index: usize, count: i64 },
+    #[error("{context}: {source}")]
+    Model {
+        context: String,
+        #[source]
+        source: tinyrun::model::ModelError,
+    },
+    #[error("the tokenized data cannot be read: {0}")]
+    Store(#[from] tinyrun::data::StoreError),
+    #[error("the metrics cannot be written: {0}")]
+    Metrics(#[from] tinyrun::metrics::MetricsFileError),
+    #[error("cannot {what} `{path}`: {source}")]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the data was tokenized for a vocabulary of {data}, `{model}` has {vocabulary} tokens")]
+    Vocabulary {
+        data: usize,
+        model: PathBuf,
+        vocabulary: usize,
+    },
+    #[error("the longest row has {longest} tokens, the model has {positions} positions")]
+    TooLong { longest: usize, positions: usize },
+    #[error("`{store}` holds no rows")]
+    NoRows { store: PathBuf },
+    #[error("`{store}` has rows without a label")]
+    NoLabels { store: PathBuf },
+    #[error("`{model}` tells {found} classes apart, the data has {expected}")]
+    Classes {
+        model: PathBuf,
+        found: usize,
+        expected: usize,
+    },
+    #[error("the classes of `{model}` are {found}, those of the data {expected}, in this order")]
+    LabelOrder {
+        model: PathBuf,
+        found: String,
+        expected: String,
+    },
+    #[error("`{model}` has no classifier: it was not fine-tuned")]
+    NoClassifier { model: PathBuf },
+    #[error("the loss is {value} at step {step}")]
+    NotFinite {
+        step: u64,
+        value: f64,
+        checkpoint: Option<u64>,
+    },
+    #[error("checkpoint `{path}` belongs to another run")]
+    ForeignCheckpoint { path: PathBuf },
+    #[error("the checkpoint lacks the tensor `{name}` in its shape")]
+    CheckpointLacks { name: String },
+    #[error("another kernel still writes to `{path}`")]
+    Busy { path: PathBuf },
+}
+
+impl KernelError {
+    /// What the user is told.
+    pub(crate) fn failure(&self) -> Failure {
+        Failure {
+            message: self.to_string(),
+            hint: self.hint(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Version { .. } => {
+                Some("build both programs together: `cargo build --release`".to_owned())
+            }
+            Self::NoCuda { .. } => Some("set `device = \"cpu\"` or `\"auto\"`".to_owned()),
+            Self::Model { source, .. } => source.hint(),
+            Self::Store(source) => source.hint(),
+            Self::Metrics(source) => source.hint(),
+            Self::TooLong { positions, .. } => {
+                Some(format!("set `max-seq-length` to {positions} or less"))
+            }
+            Self::NoClassifier { .. } => {
+                Some("add `[stages.finetune]`, or give a teacher that is fine-tuned".to_owned())
+            }
+            Self::LabelOrder { .. } => {
+                Some("give `labels` in `[task]` in the model's order".to_owned())
+            }
+            Self::NotFinite { checkpoint, .. } => {
+                let kept = match checkpoint {
+                    Some(step) => format!("the checkpoint of step {step} is kept"),
+                    None => "no checkpoint had been written".to_owned(),
+                };
+                Some(format!(
+                    "{kept}; lower `learning-rate`, or look at the rows of this step"
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `map_err(io("read", path))`
+pub(crate) fn io(
+    what: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(std::io::Error) -> KernelError {
+    let path = path.into();
+    move |source| KernelError::Io { what, path, source }
+}

@@ -1,0 +1,120 @@
+//! The eval stage: teacher and student on the same rows.
+
+use tinyrun::data::store::TokenStore;
+use tinyrun::job::{Evaluate, Event, Job, Progress};
+
+use crate::device::Compute;
+use crate::error::{KernelError, io};
+use crate::reporter::Reporter;
+use crate::score::{Prediction, predict, scores};
+use crate::stop::Stop;
+use crate::trainee::load_for_scoring;
+use crate::training::Ended;
+
+/// Batches run before the clock starts: the first ones pay for memory and code.
+const WARM_UP: usize = 3;
+
+/// Scores each model and writes its predictions.
+///
+/// # Errors
+/// Unreadable models or data, a model whose classes are not the data's.
+pub(crate) fn evaluate(
+    job: &Job,
+    work: &Evaluate,
+    compute: Compute,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<Ended, KernelError> {
+    let data = TokenStore::open(&work.data)?;
+    if data.is_empty() {
+        return Err(KernelError::NoRows {
+            store: work.data.clone(),
+        });
+    }
+    let batch_size = work.batch_size as usize;
+    let batches = data.len().div_ceil(batch_size) as u64;
+    let total_steps = batches * work.models.len() as u64;
+    reporter.send(&Event::Started {
+        device: compute.device_name(),
+        precision: compute.precision_name().to_owned(),
+        threads: tch::get_num_threads() as usize,
+        libtorch: crate::LIBTORCH_VERSION.to_owned(),
+        total_steps,
+        step: 0,
+        parameters: 0,
+    });
+    let mut step = 0;
+    for model in &work.models {
+        let loaded = load_for_scoring(&model.folder, model.head, &data, compute)?;
+        let run = |stop: &mut dyn FnMut() -> bool| {
+            predict(
+                &loaded.bert,
+                &loaded.classifier,
+                &data,
+                batch_size,
+                compute.device,
+                stop,
+            )
+        };
+        let mut warm = 0;
+        run(&mut || {
+            warm += 1;
+            warm > WARM_UP
+        });
+        let predicted = run(&mut || {
+            step += 1;
+            reporter.send(&Event::Step(Progress {
+                step,
+                epoch: 0.0,
+                learning_rate: 0.0,
+                loss: 0.0,
+                examples_per_second: 0.0,
+                tokens_per_second: 0.0,
+            }));
+            stop.asked()
+        });
+        let Some(predicted) = predicted else {
+            return Ok(Ended::Interrupted { step: 0 });
+        };
+        write_predictions(job, &model.name, &predicted.predictions, &data)?;
+        let scores = scores(&predicted.predictions, data.meta().labels.len());
+        reporter.send(&Event::Scored {
+            model: model.name.clone(),
+            scores: scores.named(),
+            correct: scores.correct,
+            total: scores.total,
+            parameters: loaded.parameters,
+            size_bytes: loaded.size_bytes,
+            examples_per_second: scores.total as f64 / predicted.seconds,
+        });
+    }
+    Ok(Ended::Done { steps: total_steps })
+}
+
+/// `predictions-<model>.csv`: index, label, predicted, then a logit a class.
+fn write_predictions(
+    job: &Job,
+    model: &str,
+    predictions: &[Prediction],
+    data: &TokenStore,
+) -> Result<(), KernelError> {
+    let path = job.output.join(format!("predictions-{model}.csv"));
+    let labels = &data.meta().labels;
+    let write = || -> Result<(), csv::Error> {
+        let mut file = csv::Writer::from_path(&path)?;
+        let fixed = ["index", "label", "predicted"].map(str::to_owned);
+        let logits = (0..labels.len()).map(|class| format!("logit_{class}"));
+        file.write_record(fixed.into_iter().chain(logits))?;
+        for (index, prediction) in predictions.iter().enumerate() {
+            let names = [prediction.label, prediction.predicted].map(|class| labels[class].clone());
+            let logits = prediction.logits.iter().map(f32::to_string);
+            file.write_record(
+                std::iter::once(index.to_string())
+                    .chain(names)
+                    .chain(logits),
+            )?;
+        }
+        Ok(file.flush()?)
+    };
+    write().map_err(|error| io("write", &path)(error.into()))
+}

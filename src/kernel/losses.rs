@@ -1,0 +1,88 @@
+//! The distillation losses, each a free function with its formula. All compute in fp32
+//! whatever the format of their inputs. Sources: semantics.md A2 to A4.
+
+use tch::{Kind, Reduction as Mean, Tensor};
+use tinyrun::job::{Reduction, SoftLossReduction};
+
+use crate::batch::Batch;
+
+/// Scores at or below this are masked entries (the mask adds -10000); the published codes
+/// set them to 0 on both sides.
+const MASKED_SCORE: f64 = -100.0;
+
+/// Attention loss of one layer: mean squared difference of the attention scores
+/// `student`, `teacher` `[B, h, L, L]` (before softmax, mask added).
+///
+/// * `Tokens`: `Σ_b Σ_heads Σ_{q,k real} (s - t)² / (h Σ_b len_b²)`.
+/// * `Block`: scores ≤ -100 count as 0, then the mean over `B h L L`.
+pub(crate) fn attention_loss(
+    student: &Tensor,
+    teacher: &Tensor,
+    batch: &Batch,
+    reduction: Reduction,
+) -> Tensor {
+    let (student, teacher) = (student.to_kind(Kind::Float), teacher.to_kind(Kind::Float));
+    match reduction {
+        Reduction::Tokens => {
+            let heads = student.size()[1] as f64;
+            let mut difference = student - teacher;
+            if let Some(real) = &batch.token_mask {
+                difference =
+                    difference * real.unsqueeze(1).unsqueeze(-1) * real.unsqueeze(1).unsqueeze(1);
+            }
+            difference.square().sum(Kind::Float) / (heads * batch.squared_lengths as f64)
+        }
+        Reduction::Block => {
+            let zeroed = |scores: &Tensor| scores.masked_fill(&scores.le(MASKED_SCORE), 0.0);
+            zeroed(&student).mse_loss(&zeroed(&teacher), Mean::Mean)
+        }
+    }
+}
+
+/// Hidden-state loss of one state: mean squared difference of the projected `student` and
+/// the `teacher`, `[B, L, d]`.
+///
+/// * `Tokens`: `Σ_{real tokens} |s - t|² / (d · real tokens)`.
+/// * `Block`: the mean over `B L d`.
+pub(crate) fn hidden_loss(
+    student: &Tensor,
+    teacher: &Tensor,
+    batch: &Batch,
+    reduction: Reduction,
+) -> Tensor {
+    let (student, teacher) = (student.to_kind(Kind::Float), teacher.to_kind(Kind::Float));
+    match (reduction, &batch.token_mask) {
+        (Reduction::Tokens, Some(real)) => {
+            let width = student.size()[2] as f64;
+            ((student - teacher) * real.unsqueeze(-1))
+                .square()
+                .sum(Kind::Float)
+                / (width * batch.tokens as f64)
+        }
+        _ => student.mse_loss(&teacher, Mean::Mean),
+    }
+}
+
+/// Soft cross-entropy `-softmax(t/τ) · log_softmax(s/τ)` of logits `[B, classes]`, without a
+/// factor τ². `BatchAndClasses` divides by the classes too, as the published codes do.
+pub(crate) fn soft_cross_entropy(
+    student: &Tensor,
+    teacher: &Tensor,
+    temperature: f64,
+    reduction: SoftLossReduction,
+) -> Tensor {
+    let target = (teacher / temperature).softmax(-1, Kind::Float);
+    let log_probs = (student / temperature).log_softmax(-1, Kind::Float);
+    let product = -(target * log_probs);
+    match reduction {
+        SoftLossReduction::BatchAndClasses => product.mean(Kind::Float),
+        SoftLossReduction::Batch => product
+            .sum_dim_intlist(&[-1i64][..], false, Kind::Float)
+            .mean(Kind::Float),
+    }
+}
+
+/// Cross-entropy of logits `[B, classes]` against class indices `[B]`, mean over the batch.
+pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    logits.cross_entropy_for_logits(labels)
+}

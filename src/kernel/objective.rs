@@ -1,0 +1,206 @@
+//! What a stage trains on: a batch to its losses. One loop serves every stage; this is all
+//! that differs.
+
+use tch::{Tensor, no_grad};
+use tinyrun::job;
+
+use crate::batch::Batch;
+use crate::bert::{Bert, Classifier, Linear, Output, Wanted};
+use crate::losses::{attention_loss, cross_entropy, hidden_loss, soft_cross_entropy};
+
+/// The model being trained.
+#[derive(Debug)]
+pub(crate) struct Student {
+    pub(crate) bert: Bert,
+    /// Where the objective trains a head.
+    pub(crate) classifier: Option<Classifier>,
+    /// Projection to the teacher's width, where the objective compares hidden states.
+    pub(crate) fit_dense: Option<Linear>,
+}
+
+/// The frozen model that is learned from.
+#[derive(Debug)]
+pub(crate) struct Teacher {
+    pub(crate) bert: Bert,
+    pub(crate) classifier: Option<Classifier>,
+}
+
+/// Losses of one batch.
+#[derive(Debug)]
+pub(crate) struct Losses {
+    /// What is differentiated, a scalar.
+    pub(crate) total: Tensor,
+    /// The scalars named by [`part_names`], detached.
+    pub(crate) parts: Vec<Tensor>,
+}
+
+/// Names of the parts of a loss, the columns of `metrics.csv`: sums first, then per layer.
+pub(crate) fn part_names(objective: &job::Objective) -> Vec<String> {
+    match objective {
+        job::Objective::Labels => vec!["label_loss".to_owned()],
+        job::Objective::Intermediate { layer_map, .. } => {
+            let mut names = vec!["attention_loss".to_owned(), "hidden_loss".to_owned()];
+            names.extend((0..layer_map.attention.len()).map(|i| format!("attention_loss_{i}")));
+            names.extend((0..layer_map.hidden.len()).map(|i| format!("hidden_loss_{i}")));
+            names
+        }
+        job::Objective::Prediction {
+            hard_label_weight, ..
+        } => {
+            let mut names = vec!["prediction_loss".to_owned()];
+            if *hard_label_weight > 0.0 {
+                names.push("label_loss".to_owned());
+            }
+            names
+        }
+    }
+}
+
+/// Losses of `batch`. Dropout is active in the student, never in the teacher.
+pub(crate) fn losses(
+    objective: &job::Objective,
+    student: &Student,
+    teacher: Option<&Teacher>,
+    batch: &Batch,
+) -> Losses {
+    match objective {
+        job::Objective::Labels => {
+            let loss = cross_entropy(&student.logits(batch, true), batch.expect_labels());
+            Losses {
+                parts: vec![loss.detach()],
+                total: loss,
+            }
+        }
+        job::Objective::Intermediate {
+            layer_map,
+            attention_weight,
+            hidden_weight,
+            reduction,
+        } => {
+            let teacher = teacher.expect("distillation has a teacher");
+            let target = no_grad(|| teacher.bert.forward_t(batch, Wanted::Everything, false));
+            let output = student.bert.forward_t(batch, Wanted::Everything, true);
+            let attention: Vec<Tensor> = pairs(
+                &output.attention_scores,
+                &layer_map.attention,
+                &target.attention_scores,
+            )
+            .map(|(s, t)| attention_loss(s, t, batch, *reduction))
+            .collect();
+            let projected: Vec<Tensor> = student.project(&output);
+            let hidden: Vec<Tensor> = pairs(&projected, &layer_map.hidden, &target.hidden_states)
+                .map(|(s, t)| hidden_loss(s, t, batch, *reduction))
+                .collect();
+            let (attention_sum, hidden_sum) = (sum(&attention), sum(&hidden));
+            // A factor of 0 takes the term out of the graph: 0 times an overflow is not a number.
+            let mut terms = Vec::new();
+            if *attention_weight != 0.0 {
+                terms.push(&attention_sum * *attention_weight);
+            }
+            if *hidden_weight != 0.0 {
+                terms.push(&hidden_sum * *hidden_weight);
+            }
+            let parts = [attention_sum, hidden_sum]
+                .iter()
+                .chain(&attention)
+                .chain(&hidden)
+                .map(Tensor::detach)
+                .collect();
+            Losses {
+                total: sum(&terms),
+                parts,
+            }
+        }
+        job::Objective::Prediction {
+            temperature,
+            reduction,
+            hard_label_weight,
+        } => {
+            let teacher = teacher.expect("distillation has a teacher");
+            let target = no_grad(|| teacher.logits(batch));
+            let logits = student.logits(batch, true);
+            let soft = soft_cross_entropy(&logits, &target, *temperature, *reduction);
+            if *hard_label_weight > 0.0 {
+                let hard = cross_entropy(&logits, batch.expect_labels());
+                let parts = vec![soft.detach(), hard.detach()];
+                Losses {
+                    total: soft + hard * *hard_label_weight,
+                    parts,
+                }
+            } else {
+                Losses {
+                    parts: vec![soft.detach()],
+                    total: soft,
+                }
+            }
+        }
+    }
+}
+
+impl Student {
+    /// `[B, classes]`
+    pub(crate) fn logits(&self, batch: &Batch, train: bool) -> Tensor {
+        let classifier = self
+            .classifier
+            .as_ref()
+            .expect("this objective trains a head");
+        let output = self.bert.forward_t(batch, Wanted::Last, train);
+        classifier.forward_t(output.last(), train)
+    }
+
+    /// Every hidden state in the teacher's width, `[B, L, d]`.
+    fn project(&self, output: &Output) -> Vec<Tensor> {
+        let fit_dense = self
+            .fit_dense
+            .as_ref()
+            .expect("this objective compares hidden states");
+        output
+            .hidden_states
+            .iter()
+            .map(|hidden| fit_dense.forward(hidden))
+            .collect()
+    }
+}
+
+impl Teacher {
+    /// `[B, classes]`
+    fn logits(&self, batch: &Batch) -> Tensor {
+        let classifier = self
+            .classifier
+            .as_ref()
+            .expect("a fine-tuned teacher has a head");
+        let output = self.bert.forward_t(batch, Wanted::Last, false);
+        classifier.forward_t(output.last(), false)
+    }
+}
+
+impl Batch {
+    /// Class indices `[B]`; the store was checked to have one in every row.
+    fn expect_labels(&self) -> &Tensor {
+        self.labels.as_ref().expect("this objective needs labels")
+    }
+}
+
+/// Student tensor `i` with the teacher's `map[i]`.
+fn pairs<'a>(
+    student: &'a [Tensor],
+    map: &'a [usize],
+    teacher: &'a [Tensor],
+) -> impl Iterator<Item = (&'a Tensor, &'a Tensor)> {
+    assert_eq!(
+        student.len(),
+        map.len(),
+        "the layer map has an entry a student layer"
+    );
+    student
+        .iter()
+        .zip(map)
+        .map(|(s, &index)| (s, &teacher[index]))
+}
+
+/// Sum of scalars.
+fn sum(terms: &[Tensor]) -> Tensor {
+    let (first, rest) = terms.split_first().expect("a loss has a term");
+    rest.iter()
+        .fold(first.shallow_clone(), |sum, term| sum + term)
+}

@@ -1,0 +1,177 @@
+//! BertAdam and AdamW, one pass over each tensor, with clipping per tensor.
+//!
+//! Sources: semantics.md A7; Loshchilov and Hutter, arXiv 1711.05101. tch's own optimizers
+//! neither save their state nor know the rule without bias correction.
+
+use tch::{Device, Kind, Tensor, no_grad};
+use tinyrun::job::{Optimizer as Settings, OptimizerKind};
+
+use crate::fused;
+use crate::parameters::{Parameters, decays};
+
+/// Added to a gradient's norm before dividing by it, as torch's `clip_grad_norm_` does.
+const CLIP_EPSILON: f64 = 1e-6;
+
+/// The state of one tensor.
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    parameter: Tensor,
+    first_moment: Tensor,
+    second_moment: Tensor,
+    decays: bool,
+}
+
+/// An optimizer over a model's parameters.
+#[derive(Debug)]
+pub(crate) struct Optimizer {
+    settings: Settings,
+    slots: Vec<Slot>,
+}
+
+impl Optimizer {
+    /// Zero moments for every parameter.
+    pub(crate) fn new(settings: Settings, parameters: &Parameters) -> Self {
+        let slots = parameters
+            .iter()
+            .map(|(name, parameter)| Slot {
+                name: name.to_owned(),
+                parameter: parameter.shallow_clone(),
+                first_moment: parameter.detach().zeros_like(),
+                second_moment: parameter.detach().zeros_like(),
+                decays: decays(name),
+            })
+            .collect();
+        Self { settings, slots }
+    }
+
+    /// The parameters in the order in which [`Self::step`] takes their gradients.
+    pub(crate) fn parameters(&self) -> Vec<Tensor> {
+        self.slots
+            .iter()
+            .map(|slot| slot.parameter.shallow_clone())
+            .collect()
+    }
+
+    /// One update at `learning_rate`. `gradients[i]` belongs to parameter `i`; an undefined
+    /// gradient leaves its parameter, decay included, as it is. `update` counts updates from 0.
+    pub(crate) fn step(&mut self, gradients: &[Tensor], learning_rate: f64, update: u64) {
+        assert_eq!(
+            gradients.len(),
+            self.slots.len(),
+            "one gradient a parameter"
+        );
+        no_grad(|| {
+            for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
+                if gradient.defined() {
+                    slot.step(
+                        &self.settings,
+                        &gradient.contiguous(),
+                        learning_rate,
+                        update,
+                    );
+                }
+            }
+        });
+    }
+
+    /// Every moment under the name of its parameter, for a checkpoint.
+    pub(crate) fn state(&self) -> Vec<(String, &Tensor)> {
+        self.slots
+            .iter()
+            .flat_map(|slot| {
+                [
+                    (format!("first_moment.{}", slot.name), &slot.first_moment),
+                    (format!("second_moment.{}", slot.name), &slot.second_moment),
+                ]
+            })
+            .collect()
+    }
+}
+
+impl Slot {
+    fn step(&mut self, settings: &Settings, gradient: &Tensor, learning_rate: f64, update: u64) {
+        let clip = if settings.max_grad_norm > 0.0 {
+            let norm = gradient_norm(gradient);
+            (settings.max_grad_norm / (norm + CLIP_EPSILON)).min(1.0)
+        } else {
+            1.0
+        };
+        let decay = if self.decays {
+            settings.weight_decay
+        } else {
+            0.0
+        };
+        let rule = Rule {
+            clip,
+            learning_rate,
+            beta1: settings.beta1,
+            beta2: settings.beta2,
+            epsilon: settings.epsilon,
+            decay,
+            bias_correction: match settings.kind {
+                OptimizerKind::BertAdam => None,
+                OptimizerKind::AdamW => {
+                    let power = i32::try_from(update + 1).unwrap_or(i32::MAX);
+                    Some((
+                        1.0 - settings.beta1.powi(power),
+                        1.0 - settings.beta2.powi(power),
+                    ))
+                }
+            },
+        };
+        if self.parameter.device() == Device::Cpu {
+            fused::adam(
+                &mut self.parameter,
+                gradient,
+                &mut self.first_moment,
+                &mut self.second_moment,
+                &rule,
+            );
+        } else {
+            self.composed(gradient, &rule);
+        }
+    }
+
+    /// The same update in tensor operations, for devices that the fused one does not reach.
+    fn composed(&mut self, gradient: &Tensor, rule: &Rule) {
+        let gradient = gradient * rule.clip;
+        let mut first = self.first_moment.shallow_clone();
+        let mut second = self.second_moment.shallow_clone();
+        let _ = first
+            .g_mul_scalar_(rule.beta1)
+            .g_add_(&(&gradient * (1.0 - rule.beta1)));
+        let _ = second
+            .g_mul_scalar_(rule.beta2)
+            .g_add_(&(gradient.square() * (1.0 - rule.beta2)));
+        let (correction1, correction2) = rule.bias_correction.unwrap_or((1.0, 1.0));
+        let update = (&first / correction1) / ((&second / correction2).sqrt() + rule.epsilon)
+            + self.parameter.detach() * rule.decay;
+        let _ = self.parameter.g_sub_(&(update * rule.learning_rate));
+    }
+}
+
+/// Constants of one update of one tensor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    /// Factor of the gradient.
+    pub(crate) clip: f64,
+    pub(crate) learning_rate: f64,
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
+    pub(crate) epsilon: f64,
+    /// 0 for a tensor that does not decay.
+    pub(crate) decay: f64,
+    /// `1 - beta1^t` and `1 - beta2^t`, for a rule that corrects its bias.
+    pub(crate) bias_correction: Option<(f64, f64)>,
+}
+
+/// L2 norm of one gradient.
+fn gradient_norm(gradient: &Tensor) -> f64 {
+    if gradient.device() == Device::Cpu {
+        fused::squared_sum(gradient).sqrt()
+    } else {
+        // A sync a tensor: acceptable until the device has a path of its own.
+        gradient.square().sum(Kind::Double).sqrt().double_value(&[])
+    }
+}

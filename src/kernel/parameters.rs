@@ -1,0 +1,108 @@
+//! Named tensors of a model, in the order of their names.
+
+use std::collections::BTreeMap;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::seed::Seed;
+
+/// A model's tensors by their Hugging Face names. Ordered, because an optimizer, a digest
+/// or a file that follows a hash map's order differs from run to run.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters {
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Parameters {
+    /// Wraps tensors.
+    pub(crate) fn new(tensors: BTreeMap<String, Tensor>) -> Self {
+        Self { tensors }
+    }
+
+    /// The tensor of this name, sharing its storage.
+    ///
+    /// # Panics
+    /// Where there is none: a model's parameters were matched against its configuration
+    /// before the model is built.
+    pub(crate) fn get(&self, name: &str) -> Tensor {
+        match self.tensors.get(name) {
+            Some(tensor) => tensor.shallow_clone(),
+            None => panic!("the model has no parameter `{name}`"),
+        }
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Adds a tensor.
+    pub(crate) fn insert(&mut self, name: &str, tensor: Tensor) {
+        self.tensors.insert(name.to_owned(), tensor);
+    }
+
+    /// Name and tensor, in the order of the names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Numbers held.
+    pub(crate) fn count(&self) -> u64 {
+        self.tensors
+            .values()
+            .map(|tensor| tensor.numel() as u64)
+            .sum()
+    }
+
+    /// Moves everything to `device` as trainable fp32 leaves.
+    pub(crate) fn trainable(self, device: Device) -> Self {
+        self.map(|tensor| {
+            tensor
+                .to_device(device)
+                .to_kind(Kind::Float)
+                .set_requires_grad(true)
+        })
+    }
+
+    /// Moves everything to `device` in `kind`, frozen.
+    pub(crate) fn frozen(self, device: Device, kind: Kind) -> Self {
+        self.map(|tensor| {
+            tensor
+                .to_device(device)
+                .to_kind(kind)
+                .set_requires_grad(false)
+        })
+    }
+
+    fn map(self, change: impl Fn(Tensor) -> Tensor) -> Self {
+        let tensors = self
+            .tensors
+            .into_iter()
+            .map(|(name, tensor)| (name, change(tensor)))
+            .collect();
+        Self { tensors }
+    }
+}
+
+/// Fresh tensors of these names and shapes, as BERT is initialised: weights and embeddings
+/// from N(0, `std`), biases 0, layer norms 1 and 0. Each tensor has a seed of its own by its
+/// name, so that adding a head changes no other tensor.
+pub(crate) fn initial_tensor(name: &str, shape: &[usize], std: f64, seed: Seed) -> Tensor {
+    let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+    let options = (Kind::Float, Device::Cpu);
+    if name.ends_with("LayerNorm.weight") {
+        return Tensor::ones(size, options);
+    }
+    if name.ends_with(".bias") {
+        return Tensor::zeros(size, options);
+    }
+    tch::manual_seed(seed.of_name(name));
+    Tensor::zeros(size, options).normal_(0.0, std)
+}
+
+/// Whether weight decay applies: not to biases and layer norms (semantics.md A7).
+pub(crate) fn decays(name: &str) -> bool {
+    !name.ends_with(".bias") && !name.contains("LayerNorm")
+}

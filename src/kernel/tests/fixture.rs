@@ -1,0 +1,149 @@
+//! Reading the fixtures.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tch::{Device, Kind, Tensor};
+use tinyrun::job::{HeadKind, LayerMap, Objective, Reduction};
+use tinyrun::model::{LoadedModel, Weights, load_model};
+
+use crate::batch::{Batch, Row};
+use crate::bert::{Bert, Classifier, Linear};
+use crate::objective::{Student, Teacher};
+use crate::parameters::Parameters;
+
+/// A file of `fixtures/`.
+pub(super) fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name)
+}
+
+/// A safetensors file of `fixtures/`.
+pub(super) fn weights(name: &str) -> Weights {
+    Weights::open_file(&path(name)).expect("a fixture opens")
+}
+
+/// A JSON file of `fixtures/`.
+pub(super) fn json(name: &str) -> serde_json::Value {
+    let text = std::fs::read_to_string(path(name)).expect("a fixture opens");
+    serde_json::from_str(&text).expect("a fixture is JSON")
+}
+
+/// A tensor of floats.
+pub(super) fn tensor(weights: &Weights, name: &str) -> Tensor {
+    let size: Vec<i64> = weights
+        .shape(name)
+        .expect(name)
+        .iter()
+        .map(|&n| n as i64)
+        .collect();
+    Tensor::from_slice(&weights.to_f32(name).expect(name)).view(size.as_slice())
+}
+
+/// Every tensor of floats under `prefix`, without it.
+pub(super) fn tensors(weights: &Weights, prefix: &str) -> BTreeMap<String, Tensor> {
+    weights
+        .names()
+        .filter_map(|name| Some((name.strip_prefix(prefix)?.to_owned(), tensor(weights, name))))
+        .collect()
+}
+
+/// The batch `{prefix}input_ids` and so on, as rows without their padding.
+pub(super) fn batch(weights: &Weights, prefix: &str) -> Batch {
+    let integers = |name: &str| -> Vec<i64> {
+        let bytes = weights
+            .tensor(&format!("{prefix}{name}"))
+            .expect(name)
+            .bytes
+            .into_owned();
+        bytes
+            .chunks_exact(8)
+            .map(|eight| i64::from_le_bytes(eight.try_into().expect("8")))
+            .collect()
+    };
+    let shape = weights
+        .shape(&format!("{prefix}input_ids"))
+        .expect("a batch")
+        .to_vec();
+    let (ids, types, mask) = (
+        integers("input_ids"),
+        integers("token_type_ids"),
+        integers("attention_mask"),
+    );
+    let rows: Vec<(Vec<u32>, usize)> = (0..shape[0])
+        .map(|row| {
+            let real = (0..shape[1]).filter(|&at| mask[row * shape[1] + at] == 1);
+            let row_ids: Vec<u32> = real
+                .clone()
+                .map(|at| ids[row * shape[1] + at] as u32)
+                .collect();
+            let second = real.filter(|&at| types[row * shape[1] + at] == 1).count();
+            let first = row_ids.len() - second;
+            (row_ids, first)
+        })
+        .collect();
+    let rows: Vec<Row<'_>> = rows
+        .iter()
+        .map(|(ids, text_b_start)| Row {
+            ids,
+            text_b_start: *text_b_start,
+            label: None,
+        })
+        .collect();
+    Batch::from_rows(&rows, 0, Device::Cpu)
+}
+
+/// All tensors of a model folder of `fixtures/`.
+pub(super) fn model(folder: &str) -> (LoadedModel, Parameters) {
+    let model = load_model(&path(folder)).expect("a fixture model opens");
+    let parameters = tensors(&model.weights, "");
+    (model, Parameters::new(parameters))
+}
+
+/// The teacher in fp32.
+pub(super) fn teacher(folder: &str) -> (Teacher, usize) {
+    let (model, parameters) = model(folder);
+    let parameters = parameters.frozen(Device::Cpu, Kind::Float);
+    let teacher = Teacher {
+        bert: Bert::new(&parameters, &model.config, Kind::Float),
+        classifier: Some(Classifier::new(&parameters, &model.config, HeadKind::Plain)),
+    };
+    (teacher, model.config.num_hidden_layers)
+}
+
+/// The student with its projection, as trainable leaves.
+pub(super) fn student() -> (Student, Parameters) {
+    let (model, parameters) = model("bert-student");
+    let parameters = parameters.trainable(Device::Cpu);
+    let student = Student {
+        bert: Bert::new(&parameters, &model.config, Kind::Float),
+        classifier: Some(Classifier::new(&parameters, &model.config, HeadKind::Plain)),
+        fit_dense: Some(Linear::new(&parameters, "fit_dense")),
+    };
+    (student, parameters)
+}
+
+/// The intermediate objective of the fixtures.
+pub(super) fn intermediate(reduction: Reduction) -> Objective {
+    Objective::Intermediate {
+        layer_map: LayerMap {
+            attention: vec![0, 2],
+            hidden: vec![0, 1, 3],
+        },
+        attention_weight: 1.0,
+        hidden_weight: 1.0,
+        reduction,
+    }
+}
+
+/// Fails where `found` is further from `expected` than `relative` times its largest number.
+pub(super) fn assert_close(what: &str, found: &Tensor, expected: &Tensor, relative: f64) {
+    assert_eq!(found.size(), expected.size(), "shape of {what}");
+    let scale = expected.abs().max().double_value(&[]).max(1e-30);
+    let distance = (found - expected).abs().max().double_value(&[]);
+    assert!(
+        distance <= relative * scale,
+        "{what}: off by {distance:e} where the largest is {scale:e}"
+    );
+}

@@ -1,0 +1,129 @@
+//! Losses and their gradients against an independent PyTorch script.
+
+use tch::{Tensor, no_grad};
+use tinyrun::job::{Objective, Reduction, SoftLossReduction};
+
+use super::fixture::{assert_close, batch, intermediate, json, student, teacher, tensors, weights};
+use crate::losses::soft_cross_entropy;
+use crate::objective::{losses, part_names};
+
+const TOLERANCE: f64 = 1e-5;
+
+/// Losses by name and every gradient by name.
+fn check(objective: &Objective, gradients_of: &str, values: &[(&str, f64)]) {
+    let file = weights("losses.safetensors");
+    let batch = batch(&file, "");
+    let (student, parameters) = student();
+    let (teacher, _) = teacher("bert-tiny");
+    let found = losses(objective, &student, Some(&teacher), &batch);
+    let names = part_names(objective);
+    for (name, value) in values {
+        let place = names.iter().position(|n| n == name).expect(name);
+        let part = found.parts[place].double_value(&[]);
+        assert!(
+            (part - value).abs() <= TOLERANCE * value,
+            "{name}: {part} for {value}"
+        );
+    }
+    let (names, leaves): (Vec<&str>, Vec<&Tensor>) = parameters.iter().unzip();
+    let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);
+    let expected = tensors(&file, &format!("gradients.{gradients_of}."));
+    assert!(!expected.is_empty());
+    for (name, gradient) in names.iter().zip(&gradients) {
+        match expected.get(*name) {
+            Some(expected) => assert_close(name, gradient, expected, 2.0 * TOLERANCE),
+            None => assert!(
+                !gradient.defined(),
+                "`{name}` has a gradient, in PyTorch it has none"
+            ),
+        }
+    }
+}
+
+fn intermediate_values(reduction: &str) -> Vec<(String, f64)> {
+    let document = json("losses.json");
+    let found = &document["intermediate"][reduction];
+    let mut values = vec![];
+    for (key, stem) in [("attention", "attention_loss"), ("hidden", "hidden_loss")] {
+        let parts: Vec<f64> = found[key]
+            .as_array()
+            .expect(key)
+            .iter()
+            .map(|v| v.as_f64().expect("a loss"))
+            .collect();
+        values.push((stem.to_owned(), parts.iter().sum()));
+        values.extend(
+            parts
+                .iter()
+                .enumerate()
+                .map(|(i, &v)| (format!("{stem}_{i}"), v)),
+        );
+    }
+    values
+}
+
+#[test]
+fn intermediate_losses_over_real_tokens_and_their_gradients_are_pytorchs() {
+    let values = intermediate_values("tokens");
+    let values: Vec<(&str, f64)> = values
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    check(&intermediate(Reduction::Tokens), "tokens", &values);
+}
+
+#[test]
+fn intermediate_losses_over_the_padded_block_and_their_gradients_are_pytorchs() {
+    let values = intermediate_values("block");
+    let values: Vec<(&str, f64)> = values
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    check(&intermediate(Reduction::Block), "block", &values);
+}
+
+#[test]
+fn gradients_of_the_prediction_loss_are_pytorchs() {
+    let objective = Objective::Prediction {
+        temperature: 1.0,
+        reduction: SoftLossReduction::BatchAndClasses,
+        hard_label_weight: 0.0,
+    };
+    check(&objective, "prediction", &[]);
+}
+
+#[test]
+fn soft_cross_entropy_has_no_squared_temperature_and_divides_by_the_classes_when_told() {
+    let batch = batch(&weights("losses.safetensors"), "");
+    let (student, _) = student();
+    let (teacher, _) = teacher("bert-tiny");
+    let (student, teacher) = no_grad(|| {
+        let last = teacher
+            .bert
+            .forward_t(&batch, crate::bert::Wanted::Last, false);
+        let logits = teacher
+            .classifier
+            .as_ref()
+            .expect("a head")
+            .forward_t(last.last(), false);
+        (student.logits(&batch, false), logits)
+    });
+    let document = json("losses.json");
+    let cases = document["soft_cross_entropy"].as_array().expect("cases");
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let number = |key: &str| case[key].as_f64().expect("a number");
+        let (temperature, expected) = (number("temperature"), number("loss"));
+        let reduction = if case["reduction"] == "batch" {
+            SoftLossReduction::Batch
+        } else {
+            SoftLossReduction::BatchAndClasses
+        };
+        let found =
+            soft_cross_entropy(&student, &teacher, temperature, reduction).double_value(&[]);
+        assert!(
+            (found - expected).abs() <= TOLERANCE * expected,
+            "{case}: {found}"
+        );
+    }
+}

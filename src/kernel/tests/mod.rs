@@ -1,0 +1,9 @@
+//! Rules of the kernel, held against numbers that PyTorch and `transformers` computed
+//! (`fixtures/`, with the scripts that made them).
+
+mod fixture;
+mod forward;
+mod losses;
+mod optimizer;
+mod resume;
+mod twenty_steps;

@@ -1,0 +1,253 @@
+//! A run that was stopped and resumed ends in the bytes of one that was not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tinyrun::data::{StoreMeta, StoreWriter};
+use tinyrun::job::{
+    self, Device, HeadKind, Job, Objective, Optimizer, OptimizerKind, Precision, Reduction,
+    Schedule, ScheduleKind, Student, Train, Work,
+};
+use tinyrun::model::BertConfig;
+
+use super::fixture::{intermediate, path};
+use crate::device::Compute;
+use crate::error::KernelError;
+use crate::reporter::Reporter;
+use crate::stop::Stop;
+use crate::training::{Ended, train};
+
+/// 30 short rows of the fixtures' vocabulary.
+fn store(folder: &Path) {
+    let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let mut writer =
+        StoreWriter::create(folder, StoreMeta::new(12, 64, 0, labels)).expect("a store");
+    for row in 0_u32..30 {
+        let ids: Vec<u32> = (0..4 + row % 8)
+            .map(|at| 5 + (row * 7 + at * 3) % 59)
+            .collect();
+        writer
+            .push(&ids, ids.len(), Some((row % 3) as f32))
+            .expect("a row");
+    }
+    writer.finish().expect("a store");
+}
+
+/// Phase 1 with dropout, or fine-tuning with a dev set, in `folder`.
+fn job(folder: &Path, objective: Objective) -> Job {
+    fs::create_dir_all(folder.join("out")).expect("a folder");
+    if !folder.join("store").exists() {
+        store(&folder.join("store"));
+    }
+    let fine_tuning = objective == Objective::Labels;
+    let mut config = BertConfig::read(&path("bert-student")).expect("a configuration");
+    (
+        config.hidden_dropout_prob,
+        config.attention_probs_dropout_prob,
+    ) = (0.1, 0.1);
+    Job {
+        version: job::VERSION,
+        stage: "test".to_owned(),
+        fingerprint: "f".to_owned(),
+        seed: 7,
+        device: Device::Cpu,
+        precision: Precision::Fp32,
+        threads: None,
+        output: folder.join("out"),
+        work: Work::Train(Box::new(Train {
+            objective,
+            teacher: (!fine_tuning).then(|| path("bert-tiny")),
+            teacher_head: HeadKind::Plain,
+            student: Student {
+                config,
+                weights: Some(path("bert-student")),
+                tokenizer: path("bert-tiny"),
+                labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
+                head: HeadKind::Plain,
+            },
+            train: folder.join("store"),
+            dev: fine_tuning.then(|| folder.join("store")),
+            train_limit: Some(28),
+            epochs: 2,
+            batch_size: 4,
+            gradient_accumulation_steps: 2,
+            optimizer: Optimizer {
+                kind: OptimizerKind::AdamW,
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-6,
+                weight_decay: 0.01,
+                max_grad_norm: 1.0,
+            },
+            schedule: Schedule {
+                kind: ScheduleKind::Linear,
+                learning_rate: 5e-3,
+                warmup_proportion: 0.1,
+            },
+            keep_best: true,
+            eval_interval: 3,
+            log_interval: 3,
+            checkpoint_interval: 0,
+            checkpoint_seconds: 0,
+        })),
+    }
+}
+
+fn run(job: &Job, stop: &Stop) -> Result<Ended, KernelError> {
+    let Work::Train(work) = &job.work else {
+        panic!("a training job")
+    };
+    let compute = Compute::resolve(job.device, job.precision, job.threads)?;
+    train(job, work, compute, &Reporter, stop)
+}
+
+/// Everything that the stage left, by name; the columns of speed are cut from the metrics.
+fn left(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.display().to_string();
+                let mut bytes = fs::read(&path).expect("a file");
+                if name.ends_with(".csv") {
+                    bytes = without_speed(&String::from_utf8(bytes).expect("text")).into_bytes();
+                }
+                files.push((
+                    name.rsplit_once("out/").expect("in out").1.to_owned(),
+                    bytes,
+                ));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn without_speed(metrics: &str) -> String {
+    let speed: Vec<bool> = metrics
+        .lines()
+        .next()
+        .expect("a header")
+        .split(',')
+        .map(|name| name.ends_with("_per_second"))
+        .collect();
+    metrics
+        .lines()
+        .map(|line| {
+            let kept = line
+                .split(',')
+                .zip(&speed)
+                .filter(|(_, speed)| !**speed)
+                .map(|(cell, _)| cell);
+            kept.collect::<Vec<_>>().join(",") + "\n"
+        })
+        .collect()
+}
+
+fn stopped_after_every_step_equals_unbroken(objective: &Objective) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let unbroken = job(&folder.path().join("unbroken"), objective.clone());
+    assert_eq!(
+        run(&unbroken, &Stop::default()).expect("it trains"),
+        Ended::Done { steps: 8 }
+    );
+
+    let stopped = job(&folder.path().join("stopped"), objective.clone());
+    let ask = Stop::default();
+    ask.ask();
+    for step in 1..8 {
+        assert_eq!(
+            run(&stopped, &ask).expect("it trains"),
+            Ended::Interrupted { step }
+        );
+    }
+    assert_eq!(
+        run(&stopped, &ask).expect("it trains"),
+        Ended::Done { steps: 8 }
+    );
+
+    let (expected, found) = (left(&unbroken.output), left(&stopped.output));
+    let names = |files: &[(String, Vec<u8>)]| {
+        files
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&found), names(&expected));
+    assert!(names(&found).contains(&"model/model.safetensors".to_owned()));
+    for ((name, found), (_, expected)) in found.iter().zip(&expected) {
+        assert!(found == expected, "`{name}` differs");
+    }
+}
+
+#[test]
+fn phase_1_with_dropout_stopped_after_every_step_ends_in_the_same_bytes() {
+    stopped_after_every_step_equals_unbroken(&intermediate(Reduction::Tokens));
+}
+
+#[test]
+fn fine_tuning_with_a_best_model_stopped_after_every_step_ends_in_the_same_bytes() {
+    stopped_after_every_step_equals_unbroken(&Objective::Labels);
+}
+
+#[test]
+fn a_damaged_newest_checkpoint_falls_back_to_the_one_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let unbroken = job(
+        &folder.path().join("unbroken"),
+        intermediate(Reduction::Tokens),
+    );
+    run(&unbroken, &Stop::default()).expect("it trains");
+    let damaged = job(
+        &folder.path().join("damaged"),
+        intermediate(Reduction::Tokens),
+    );
+    let ask = Stop::default();
+    ask.ask();
+    for step in 1..4 {
+        assert_eq!(
+            run(&damaged, &ask).expect("it trains"),
+            Ended::Interrupted { step }
+        );
+    }
+    let newest = damaged.output.join("checkpoint-00000003.safetensors");
+    let mut bytes = fs::read(&newest).expect("a checkpoint");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&newest, bytes).expect("it is damaged");
+    assert_eq!(
+        run(&damaged, &ask).expect("it trains"),
+        Ended::Interrupted { step: 3 }
+    );
+    assert_eq!(
+        run(&damaged, &Stop::default()).expect("it trains"),
+        Ended::Done { steps: 8 }
+    );
+    assert!(left(&unbroken.output) == left(&damaged.output));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut job = job(folder.path(), Objective::Labels);
+    let ask = Stop::default();
+    ask.ask();
+    run(&job, &ask).expect("it trains");
+    let Work::Train(work) = &mut job.work else {
+        panic!("a training job")
+    };
+    work.schedule.learning_rate = f64::INFINITY;
+    let error = run(&job, &Stop::default()).expect_err("an infinite step");
+    let KernelError::NotFinite {
+        step, checkpoint, ..
+    } = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!((step, checkpoint), (3, Some(1)));
+    assert!(job.output.join("checkpoint-00000001.json").exists());
+}

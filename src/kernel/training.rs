@@ -1,0 +1,433 @@
+//! The training loop. One function serves fine-tuning and every distillation stage.
+
+use std::time::{Duration, Instant};
+
+use tch::{Tensor, no_grad};
+use tinyrun::data::batches::{choose_limit, plan_epoch};
+use tinyrun::data::store::TokenStore;
+use tinyrun::job::{Event, Job, Progress, Train};
+use tinyrun::metrics::csv_file::MetricsFile;
+
+use crate::batch::Batch;
+use crate::checkpoint::{Best, Checkpoints, State, Window};
+use crate::device::Compute;
+use crate::error::KernelError;
+use crate::objective::{Losses, losses, part_names};
+use crate::optimizer::Optimizer;
+use crate::reporter::Reporter;
+use crate::schedule::learning_rate;
+use crate::score::{Scores, score};
+use crate::seed::Seed;
+use crate::stop::Stop;
+use crate::trainee::Trainee;
+
+/// Time between two progress events, whatever the interval of `metrics.csv`.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// How a training run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// After all steps, artifacts written.
+    Done { steps: u64 },
+    /// On request, after a checkpoint of this step.
+    Interrupted { step: u64 },
+}
+
+/// Trains from the newest checkpoint, or from the start, to the end or until asked to stop.
+///
+/// # Errors
+/// Unreadable inputs, a loss that is not a number, a disk that refuses.
+pub(crate) fn train(
+    job: &Job,
+    train: &Train,
+    compute: Compute,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<Ended, KernelError> {
+    let seed = Seed(job.seed);
+    let data = Data::open(job, train)?;
+    let trainee = Trainee::load(train, &data.train, compute, seed)?;
+    let mut optimizer = Optimizer::new(train.optimizer.clone(), &trainee.parameters);
+    let parameters = optimizer.parameters();
+    let checkpoints = Checkpoints::new(&job.output);
+
+    let total_steps = data.steps_per_epoch * u64::from(train.epochs);
+    let mut state = State::new(&job.fingerprint, total_steps);
+    let mut warnings = trainee.warnings();
+    let newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
+    let resumed = newest.is_some();
+    if let Some((saved, tensors)) = newest {
+        restore(&trainee, &optimizer, &tensors)?;
+        state = saved;
+    }
+    let mut metrics = MetricsFile::create_or_resume(
+        &job.output.join("metrics.csv"),
+        &columns(train),
+        resumed.then_some(state.step),
+    )?;
+    reporter.send(&Event::Started {
+        device: compute.device_name(),
+        precision: compute.precision_name().to_owned(),
+        threads: tch::get_num_threads() as usize,
+        libtorch: crate::LIBTORCH_VERSION.to_owned(),
+        total_steps,
+        step: state.step,
+        parameters: trainee.model_parameters(),
+    });
+    for message in warnings {
+        reporter.send(&Event::Warning { message });
+    }
+
+    let mut saved_at = (state.step, Instant::now());
+    let mut told_at = Instant::now();
+    let mut plan = EpochPlan::default();
+    while state.step < total_steps {
+        // The micro-batches of this step
+        let clock = Instant::now();
+        let (epoch, index) = (
+            state.step / data.steps_per_epoch,
+            state.step % data.steps_per_epoch,
+        );
+        plan.turn_to(epoch, &data, train, job.seed);
+        let micro_batches = plan.step(index, train.gradient_accumulation_steps);
+        let rate = learning_rate(&train.schedule, state.step, total_steps);
+
+        // Forward and backward, the gradients averaged over the micro-batches
+        let mut gradients: Vec<Tensor> = Vec::new();
+        let mut sums = vec![0.0; state.window.losses.len().max(columns_of_losses(train))];
+        for (micro, rows) in micro_batches.iter().enumerate() {
+            let place = state.step * u64::from(train.gradient_accumulation_steps) + micro as u64;
+            tch::manual_seed(seed.of_micro_step(place));
+            let batch = Batch::new(&data.train, rows, compute.device);
+            let Losses { total, parts } = losses(
+                &train.objective,
+                &trainee.student,
+                trainee.teacher.as_ref(),
+                &batch,
+            );
+            let share = 1.0 / micro_batches.len() as f64;
+            accumulate(
+                &mut gradients,
+                Tensor::run_backward(&[&total * share], &parameters, false, false),
+            );
+            add(&mut sums, &total, &parts, share);
+            state.window.examples += batch.examples;
+            state.window.tokens += batch.tokens;
+        }
+
+        // A loss that is no number would poison every weight: stop before the update
+        if !sums.iter().all(|loss| loss.is_finite()) {
+            return Err(KernelError::NotFinite {
+                step: state.step + 1,
+                value: sums[0],
+                checkpoint: checkpoints.newest_step(),
+            });
+        }
+
+        // Update
+        optimizer.step(&gradients, rate, state.step);
+        drop(gradients);
+        state.step += 1;
+        state.window.add(&sums, clock.elapsed());
+
+        // Score dev at an epoch's end and at the interval; log
+        let epoch_ends = state.step.is_multiple_of(data.steps_per_epoch);
+        let scores = if data.dev.is_some() && (epoch_ends || due(state.step, train.eval_interval)) {
+            Some(evaluate(
+                &trainee,
+                &data,
+                train,
+                compute,
+                &mut state,
+                &checkpoints,
+                reporter,
+            )?)
+        } else {
+            None
+        };
+        let progress = state
+            .window
+            .progress(state.step, data.steps_per_epoch, rate);
+        if scores.is_some() || epoch_ends || due(state.step, train.log_interval) {
+            let row = row(
+                &progress,
+                &state.window,
+                scores.as_ref(),
+                data.dev.is_some(),
+            );
+            metrics.append(state.step, &row)?;
+            state.window = Window::default();
+        }
+        if told_at.elapsed() >= PROGRESS_EVERY || state.step == total_steps {
+            reporter.send(&Event::Step(progress));
+            told_at = Instant::now();
+        }
+
+        // Checkpoint, and stop when asked
+        let (saved_step, saved_time) = saved_at;
+        let time_is_up = train.checkpoint_seconds > 0
+            && saved_time.elapsed() >= Duration::from_secs(train.checkpoint_seconds);
+        let stopping = stop.asked();
+        if state.step > saved_step
+            && (stopping || time_is_up || due(state.step, train.checkpoint_interval))
+        {
+            metrics.sync()?;
+            checkpoints.save(&state, &tensors(&trainee, &optimizer))?;
+            saved_at = (state.step, Instant::now());
+            reporter.send(&Event::Checkpoint { step: state.step });
+        }
+        if stopping && state.step < total_steps {
+            return Ok(Ended::Interrupted { step: state.step });
+        }
+    }
+
+    metrics.sync()?;
+    trainee.write(train, &job.output, state.best.as_ref(), &checkpoints)?;
+    checkpoints.clear()?;
+    Ok(Ended::Done { steps: total_steps })
+}
+
+/// The token stores and what follows from their sizes.
+struct Data {
+    train: TokenStore,
+    dev: Option<TokenStore>,
+    /// Rows trained on, as indices of `train`.
+    rows: Vec<u32>,
+    /// Lengths of those rows in tokens.
+    lengths: Vec<u32>,
+    steps_per_epoch: u64,
+}
+
+impl Data {
+    fn open(job: &Job, train: &Train) -> Result<Self, KernelError> {
+        let store = TokenStore::open(&train.train)?;
+        let count = store.len() as u32;
+        if count == 0 {
+            return Err(KernelError::NoRows {
+                store: train.train.clone(),
+            });
+        }
+        let rows = match train.train_limit {
+            Some(limit) if limit < u64::from(count) => choose_limit(store.len(), limit, job.seed),
+            _ => (0..count).collect(),
+        };
+        let lengths: Vec<u32> = rows
+            .iter()
+            .map(|&row| store.length(row as usize) as u32)
+            .collect();
+        let micro_batches = (rows.len() as u64).div_ceil(u64::from(train.batch_size));
+        Ok(Self {
+            dev: train.dev.as_deref().map(TokenStore::open).transpose()?,
+            steps_per_epoch: micro_batches.div_ceil(u64::from(train.gradient_accumulation_steps)),
+            train: store,
+            rows,
+            lengths,
+        })
+    }
+}
+
+/// The micro-batches of one epoch.
+#[derive(Default)]
+struct EpochPlan {
+    epoch: Option<u64>,
+    batches: Vec<Vec<u32>>,
+}
+
+impl EpochPlan {
+    /// Makes the plan of `epoch`, a function of seed and epoch alone.
+    fn turn_to(&mut self, epoch: u64, data: &Data, train: &Train, seed: u64) {
+        if self.epoch == Some(epoch) {
+            return;
+        }
+        let mut batches = plan_epoch(&data.lengths, train.batch_size as usize, seed, epoch);
+        for batch in &mut batches {
+            for place in batch {
+                *place = data.rows[*place as usize];
+            }
+        }
+        *self = Self {
+            epoch: Some(epoch),
+            batches,
+        };
+    }
+
+    /// The micro-batches of optimizer step `index` of the epoch; fewer at its end.
+    fn step(&self, index: u64, accumulation: u32) -> &[Vec<u32>] {
+        let from = index as usize * accumulation as usize;
+        let to = (from + accumulation as usize).min(self.batches.len());
+        &self.batches[from..to]
+    }
+}
+
+/// Columns of `metrics.csv` after `step`.
+fn columns(train: &Train) -> Vec<String> {
+    let mut columns = vec![
+        "epoch".to_owned(),
+        "learning_rate".to_owned(),
+        "loss".to_owned(),
+    ];
+    columns.extend(part_names(&train.objective));
+    columns.extend([
+        "examples_per_second".to_owned(),
+        "tokens_per_second".to_owned(),
+    ]);
+    if train.dev.is_some() {
+        columns.extend(Scores::NAMES.map(|name| format!("dev_{name}")));
+    }
+    columns
+}
+
+fn columns_of_losses(train: &Train) -> usize {
+    1 + part_names(&train.objective).len()
+}
+
+/// One row of `metrics.csv`, in the order of [`columns`].
+fn row(
+    progress: &Progress,
+    window: &Window,
+    scores: Option<&Scores>,
+    has_dev: bool,
+) -> Vec<Option<f64>> {
+    let mut row = vec![Some(progress.epoch), Some(progress.learning_rate)];
+    row.extend(window.mean_losses().into_iter().map(Some));
+    row.extend([
+        Some(progress.examples_per_second),
+        Some(progress.tokens_per_second),
+    ]);
+    if has_dev {
+        row.extend(match scores {
+            Some(scores) => scores.values(),
+            None => [None; Scores::NAMES.len()],
+        });
+    }
+    row
+}
+
+impl Window {
+    fn add(&mut self, sums: &[f64], elapsed: Duration) {
+        self.losses.resize(sums.len(), 0.0);
+        for (total, loss) in self.losses.iter_mut().zip(sums) {
+            *total += loss;
+        }
+        self.steps += 1;
+        self.seconds += elapsed.as_secs_f64();
+    }
+
+    fn mean_losses(&self) -> Vec<f64> {
+        self.losses
+            .iter()
+            .map(|sum| sum / self.steps as f64)
+            .collect()
+    }
+
+    fn progress(&self, step: u64, steps_per_epoch: u64, learning_rate: f64) -> Progress {
+        Progress {
+            step,
+            epoch: step as f64 / steps_per_epoch as f64,
+            learning_rate,
+            loss: self.losses[0] / self.steps as f64,
+            examples_per_second: self.examples as f64 / self.seconds,
+            tokens_per_second: self.tokens as f64 / self.seconds,
+        }
+    }
+}
+
+/// Whether an interval of `every` steps (0: never) ends at `step`.
+fn due(step: u64, every: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
+
+/// Adds the gradients of a micro-batch.
+fn accumulate(sum: &mut Vec<Tensor>, gradients: Vec<Tensor>) {
+    if sum.is_empty() {
+        *sum = gradients;
+        return;
+    }
+    no_grad(|| {
+        for (sum, gradient) in sum.iter_mut().zip(gradients) {
+            if gradient.defined() {
+                *sum = if sum.defined() {
+                    &*sum + gradient
+                } else {
+                    gradient
+                };
+            }
+        }
+    });
+}
+
+/// Adds the losses of a micro-batch. Reading them waits for the device.
+fn add(sums: &mut [f64], total: &Tensor, parts: &[Tensor], share: f64) {
+    for (sum, loss) in sums.iter_mut().zip(std::iter::once(total).chain(parts)) {
+        *sum += loss.double_value(&[]) * share;
+    }
+}
+
+/// Scores dev and keeps the model if it is the best so far; of equals the earlier stays.
+fn evaluate(
+    trainee: &Trainee,
+    data: &Data,
+    train: &Train,
+    compute: Compute,
+    state: &mut State,
+    checkpoints: &Checkpoints,
+    reporter: &Reporter,
+) -> Result<Scores, KernelError> {
+    let dev = data.dev.as_ref().expect("called with a dev set");
+    let classifier = trainee
+        .student
+        .classifier
+        .as_ref()
+        .expect("a dev set is given with a head");
+    let (scores, _) = score(
+        &trainee.student.bert,
+        classifier,
+        dev,
+        train.batch_size as usize,
+        compute.device,
+    );
+    let accuracy = scores.accuracy();
+    let best = state.best.as_ref().is_none_or(|best| accuracy > best.score);
+    if best && train.keep_best {
+        checkpoints.save_best(state.step, &trainee.named_tensors())?;
+        state.best = Some(Best {
+            step: state.step,
+            score: accuracy,
+        });
+    }
+    reporter.send(&Event::Evaluated {
+        step: state.step,
+        scores: scores.named(),
+        best,
+    });
+    Ok(scores)
+}
+
+/// Everything a checkpoint holds, by name.
+fn tensors<'a>(trainee: &'a Trainee, optimizer: &'a Optimizer) -> Vec<(String, &'a Tensor)> {
+    let parameters = trainee
+        .parameters
+        .iter()
+        .map(|(name, tensor)| (format!("parameter.{name}"), tensor));
+    parameters.chain(optimizer.state()).collect()
+}
+
+/// Copies a checkpoint's tensors into the run's own.
+fn restore(
+    trainee: &Trainee,
+    optimizer: &Optimizer,
+    saved: &std::collections::BTreeMap<String, Tensor>,
+) -> Result<(), KernelError> {
+    no_grad(|| {
+        for (name, tensor) in tensors(trainee, optimizer) {
+            let found = saved
+                .get(&name)
+                .filter(|found| found.size() == tensor.size());
+            let Some(found) = found else {
+                return Err(KernelError::CheckpointLacks { name });
+            };
+            tensor.detach().copy_(found);
+        }
+        Ok(())
+    })
+}

