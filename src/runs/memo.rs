@@ -307,7 +307,7 @@ mod tests {
         let path = place.path("a");
         fs::write(&path, "one").expect("written");
         let mut digester = place.open();
-        let future = SystemTime::now() + Duration::from_secs(60);
+        let future = SystemTime::now() + Duration::from_mins(1);
         fs::File::options()
             .append(true)
             .open(&path)
