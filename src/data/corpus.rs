@@ -55,19 +55,18 @@ impl<'a> CorpusReader<'a> {
     /// Where a file does not read, or a line is not UTF-8 or longer than a megabyte.
     pub fn next_line(&mut self) -> Result<Option<&str>, DataError> {
         loop {
-            let reader = match &mut self.open {
-                Some(reader) => reader,
-                None => {
-                    let Some(path) = self.files.get(self.counts.len()) else {
-                        return Ok(None);
-                    };
-                    let file = File::open(path).map_err(|source| DataError::Io {
-                        path: path.clone(),
-                        source,
-                    })?;
-                    self.counts.push(LineCounts::default());
-                    self.open.insert(BufReader::with_capacity(1 << 16, file))
-                }
+            let reader = if let Some(reader) = &mut self.open {
+                reader
+            } else {
+                let Some(path) = self.files.get(self.counts.len()) else {
+                    return Ok(None);
+                };
+                let file = File::open(path).map_err(|source| DataError::Io {
+                    path: path.clone(),
+                    source,
+                })?;
+                self.counts.push(LineCounts::default());
+                self.open.insert(BufReader::with_capacity(1 << 16, file))
             };
             let path = &self.files[self.counts.len() - 1];
             let counts = self.counts.last_mut().expect("pushed where it was opened");

@@ -287,17 +287,19 @@ impl StoreWriter {
 /// Writes `value` as indented JSON and hands it to the disk. A file of this name appears whole
 /// or not at all.
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".")
-        .suffix(".tmp")
-        .tempfile_in(folder)?;
+    let unfinished = path.with_extension("json.tmp");
+    let mut file = BufWriter::new(File::create(&unfinished)?);
     serde_json::to_writer_pretty(&mut file, value)?;
     file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    let file = file.persist(path).map_err(|error| error.error)?;
-    drop(file);
-    // The name is in the folder, which has its own pages to be written.
+    file.into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()?;
+    fs::rename(&unfinished, path)?;
+    // The new name is in the folder, which is handed to the disk of its own.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 

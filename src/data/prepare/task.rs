@@ -220,7 +220,7 @@ impl Preparation<'_> {
             watch,
         } = self;
         let bytes_before: u64 = files.iter().map(|file| file.bytes).sum();
-        let size = sizes(&[path.to_owned()])?[0];
+        let file_bytes = sizes(&[path.to_owned()])?[0];
         let mut rows = 0;
         let special = tokenizer.special();
         pump(
@@ -273,7 +273,7 @@ impl Preparation<'_> {
                 Ok(())
             },
             |bytes_done| {
-                (watch.progress)(bytes_before + bytes_done.min(size), *bytes_total);
+                (watch.progress)(bytes_before + bytes_done.min(file_bytes), *bytes_total);
                 watch.check()
             },
         )?;
@@ -283,7 +283,7 @@ impl Preparation<'_> {
         files.push(FileReport {
             path: path.to_owned(),
             rows,
-            bytes: size,
+            bytes: file_bytes,
         });
         Ok(())
     }
@@ -483,10 +483,11 @@ mod tests {
     #[test]
     fn a_fraction_keeps_duplicates_on_one_side() {
         let folder = folder();
-        let table: String = (0..400)
-            .map(|i| format!("{}\t{}\n", "good ".repeat(i % 97), i % 2))
+        let table: Vec<String> = (0..400)
+            .map(|i| format!("{}\t{}", "good ".repeat(i % 97), i % 2))
             .collect();
-        let mut settings = settings(&folder, &format!("sentence\tlabel\n{table}"), None);
+        let table = format!("sentence\tlabel\n{}", table.join("\n"));
+        let mut settings = settings(&folder, &table, None);
         settings.max_seq_length = 128;
         let report = prepare(&settings, &folder).unwrap();
         let texts = |side: &str| -> BTreeSet<usize> {
@@ -534,8 +535,8 @@ mod tests {
         let error = fault("sentence\tlabel\na\tx\nb\tx\n", DEV);
         assert!(matches!(&error, DataError::LabelSingle { label, .. } if label == "x"));
         assert!(error.hint().is_some());
-        let rows: String = (0..=MAX_LABELS).map(|i| format!("a\t{i}.5\n")).collect();
-        let error = fault(&format!("sentence\tlabel\n{rows}"), DEV);
+        let rows: Vec<String> = (0..=MAX_LABELS).map(|i| format!("a\t{i}.5")).collect();
+        let error = fault(&format!("sentence\tlabel\n{}", rows.join("\n")), DEV);
         assert!(matches!(error, DataError::LabelsMany { .. }), "{error}");
         assert!(error.hint().is_some());
     }
