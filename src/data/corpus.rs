@@ -124,7 +124,7 @@ fn trimmed(line: &str, first: bool) -> (usize, usize) {
     (start, line.trim_end().len().max(start))
 }
 
-/// Word pieces of the examples that a line of `length` word pieces makes, of at most `room` each.
+/// The examples that a line's word pieces make, of at most `room` pieces each.
 ///
 /// # Panics
 /// Where `room` is 0.
