@@ -103,8 +103,8 @@ fn an_override_counts_like_an_edit() {
 #[test]
 fn two_experiments_share_what_they_have_in_common() {
     let test = Test::done();
-    let text = test.read("x.toml");
-    test.write("y.toml", &text.replace("epochs = 3", "epochs = 4"));
+    let content = test.read("x.toml");
+    test.write("y.toml", &content.replace("epochs = 3", "epochs = 4"));
     test.run(&["y.toml"])
         .succeeds()
         .ran(&["td-phase2", "eval"])
@@ -141,8 +141,9 @@ fn changed_added_and_removed_input_files_are_named() {
 #[test]
 fn a_touched_file_of_the_same_bytes_changes_nothing() {
     let test = Test::done();
-    let text = test.read("data/train.tsv");
-    test.remove("data/train.tsv").write("data/train.tsv", &text);
+    let content = test.read("data/train.tsv");
+    test.remove("data/train.tsv")
+        .write("data/train.tsv", &content);
     assert_eq!(stale(&test), []);
 }
 
@@ -214,10 +215,10 @@ fn what_changes_no_result_leaves_everything_fresh() {
         "epochs = 3",
         "epochs = 3\nlog-interval = 1\ncheckpoint-seconds = 5",
     );
-    let text = test.read("x.toml");
+    let content = test.read("x.toml");
     test.write(
         "x.toml",
-        &format!("device = \"cpu\"\nthreads = 1\n# a comment\n{text}"),
+        &format!("device = \"cpu\"\nthreads = 1\n# a comment\n{content}"),
     );
     assert_eq!(stale(&test), []);
 }
@@ -359,11 +360,11 @@ fn a_result_is_recorded_with_all_that_it_depends_on() {
         "model/vocab.txt",
     ];
     assert_eq!(files, expected);
-    let text = record.to_string();
+    let whole = record.to_string();
     let root = test.path("");
     assert!(
-        !text.contains(root.to_str().expect("UTF-8").trim_end_matches('/')),
-        "{text}"
+        !whole.contains(root.to_str().expect("UTF-8").trim_end_matches('/')),
+        "{whole}"
     );
     // Only what belongs to a result is stored: no checkpoints, no locks.
     assert!(!test.exists("runs/x/td-phase2/checkpoint-00000004.json"));

@@ -64,9 +64,9 @@ fn results_are_a_row_a_model_and_metric() {
 #[test]
 fn the_experiment_as_resolved_is_written_beside_its_results() {
     let test = Test::done();
-    let text = test.read("runs/x/experiment.toml");
-    assert!(text.contains("seed = 42\n"), "{text}");
-    test.write("y.toml", &text);
+    let content = test.read("runs/x/experiment.toml");
+    assert!(content.contains("seed = 42\n"), "{content}");
+    test.write("y.toml", &content);
     test.run(&["y.toml"]).succeeds().ran(&[]);
 }
 
@@ -147,6 +147,29 @@ fn all_faults_of_data_and_models_are_told_before_anything_runs() {
         assert!(ran.stderr.contains(told), "no `{told}` in:\n{}", ran.stderr);
     }
     assert!(!test.exists("runs"));
+}
+
+#[test]
+fn faults_of_the_text_and_of_the_disk_are_told_together() {
+    let test = Test::new();
+    test.remove("data/dev.tsv").remove("teacher").replace(
+        "x.toml",
+        "epochs = 3",
+        "epoch = 3\ntemperature = \"hot\"",
+    );
+    let ran = test.run(&["x.toml"]).ends_with(2);
+    let told: Vec<&str> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(told.len(), 4, "{}", ran.stderr);
+    for (line, words) in told
+        .iter()
+        .zip(["dev.tsv", "teacher", "epoch", "temperature"])
+    {
+        assert!(line.contains(words), "{line}");
+    }
 }
 
 #[test]
