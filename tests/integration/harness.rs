@@ -210,7 +210,17 @@ impl Test {
 
     /// Starts `tinyrun` in the root.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
-        Started(self.command(arguments).spawn().expect("started"))
+        self.start_with(arguments, |_| {})
+    }
+
+    pub(crate) fn start_with(
+        &self,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Started {
+        let mut command = self.command(arguments);
+        change(&mut command);
+        Started(command.spawn().expect("started"))
     }
 
     /// Waits until a file is there.
