@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use super::execute::Place;
+use super::place::Place;
 use super::train::scored;
 use crate::experiment::{Experiment, TaskName};
 use crate::job::{EvalModel, Evaluate, Work};

@@ -8,77 +8,27 @@ use std::time::{Duration, Instant};
 
 use chrono::{SubsecRound, Utc};
 
+use super::harvest::Harvest;
+use super::place::Place;
 use super::{
     Interrupts, Kernel, KernelError, Notice, Observer, StageError, evaluate, kernel, prep, train,
 };
-use crate::experiment::{Experiment, StageName};
-use crate::job::{self, Event, Job, Work};
-use crate::plan::{Inputs, Node, Planned, Planner, Status};
+use crate::experiment::StageName;
+use crate::job::{self, Job, Work};
+use crate::plan::{Node, Planned, Planner, Status};
 use crate::runs::{
-    Artifact, Error, FORMAT, Fingerprint, Key, Layout, Lock, Machine, Record, Scored, Summary,
-    create_folder, list_artifacts, newest_checkpoint, publish, remove_folder, remove_scaffolding,
+    Artifact, Error, FORMAT, Fingerprint, Key, Lock, Record, create_folder, list_artifacts,
+    newest_checkpoint, publish, remove_folder, remove_scaffolding,
 };
 
 /// How often a taken lock is tried again.
 const LOCK_TICK: Duration = Duration::from_millis(100);
-
-/// Where a stage works, and what it takes from where.
-pub(super) struct Place<'a> {
-    pub(super) experiment: &'a Experiment,
-    pub(super) inputs: &'a Inputs,
-    pub(super) layout: &'a Layout,
-    pub(super) node: &'a Node,
-    /// Records of the stages before it.
-    pub(super) done: &'a BTreeMap<StageName, Record>,
-    /// The stage's work folder.
-    pub(super) work: &'a Path,
-}
-
-impl Place<'_> {
-    pub(super) fn stage(&self) -> StageName {
-        self.node.stage
-    }
-
-    /// Path of an upstream artifact.
-    ///
-    /// # Panics
-    /// For a role that the graph does not give the stage.
-    pub(super) fn artifact(&self, role: &str) -> PathBuf {
-        self.upstream(role)
-            .expect("the graph gives each stage the data that it reads")
-    }
-
-    fn upstream(&self, role: &str) -> Option<PathBuf> {
-        let take = self.node.take(role)?;
-        let record = self.done.get(&take.from)?;
-        let folder = self.layout.store(take.from.as_str(), &record.fingerprint);
-        Some(folder.join(take.artifact))
-    }
-
-    /// Folder of a model, from a stage or the user; `None` for random weights.
-    pub(super) fn model(&self, role: &str) -> Option<PathBuf> {
-        self.upstream(role).or_else(|| {
-            let folder = self.inputs.folders.get(self.node.folder(role)?)?;
-            Some(folder.path.clone())
-        })
-    }
-}
 
 /// What doing a stage needs beside the plan.
 pub(super) struct Hands<'a> {
     pub(super) kernel: &'a Kernel,
     pub(super) interrupts: &'a Interrupts,
     pub(super) observer: &'a mut dyn Observer,
-}
-
-/// What came of a stage's work, before it is recorded.
-#[derive(Default)]
-struct Yield {
-    /// Whether the model handed on is the best on dev, and not the last.
-    keep_best: bool,
-    summary: Summary,
-    machine: Option<Machine>,
-    resumed_from: Option<u64>,
 }
 
 /// Does a stage and stores its result. Another process may do it first: then the result is
@@ -211,16 +161,16 @@ fn do_work(
     place: &Place<'_>,
     fingerprint: &Fingerprint,
     hands: &mut Hands<'_>,
-) -> Result<Yield, StageError> {
+) -> Result<Harvest, StageError> {
     let work = match place.stage() {
         StageName::DataPrep | StageName::CorpusPrep => {
             // Nothing to go on from: what an earlier try left is in the way.
             remove_folder(place.work)?;
             create_folder(place.work)?;
             let summary = prep::prepare(place, hands.interrupts, hands.observer)?;
-            return Ok(Yield {
+            return Ok(Harvest {
                 summary,
-                ..Yield::default()
+                ..Harvest::default()
             });
         }
         StageName::Eval => evaluate::work(place),
@@ -246,12 +196,12 @@ fn run_kernel(
     job: &Job,
     fingerprint: &Fingerprint,
     hands: &mut Hands<'_>,
-) -> Result<Yield, StageError> {
+) -> Result<Harvest, StageError> {
     let stage = place.stage();
     let log = place.work.join("log.txt");
-    let mut outcome = Yield {
+    let mut outcome = Harvest {
         keep_best: matches!(&job.work, Work::Train(train) if train.keep_best),
-        ..Yield::default()
+        ..Harvest::default()
     };
     let observer = std::cell::RefCell::new(&mut *hands.observer);
     let ended = hands.kernel.run(
@@ -280,66 +230,6 @@ fn run_kernel(
             log,
             checkpoint,
         }),
-    }
-}
-
-impl Yield {
-    /// Takes what the record keeps from an event.
-    fn hear(&mut self, event: &Event) {
-        match event {
-            Event::Started {
-                device,
-                precision,
-                threads,
-                libtorch,
-                total_steps: _,
-                step,
-                parameters,
-            } => {
-                self.machine = Some(Machine {
-                    device: device.clone(),
-                    precision: precision.clone(),
-                    threads: *threads,
-                    libtorch: libtorch.clone(),
-                    peak_memory: 0,
-                });
-                self.resumed_from = (*step > 0).then_some(*step);
-                self.summary.parameters = (*parameters > 0).then_some(*parameters);
-            }
-            Event::Evaluated { scores, best, .. } => {
-                if *best || !self.keep_best {
-                    self.summary.scores.clone_from(scores);
-                }
-            }
-            Event::Scored {
-                model,
-                scores,
-                correct,
-                total,
-                parameters,
-                size_bytes,
-                examples_per_second,
-            } => self.summary.scored.push(Scored {
-                model: model.clone(),
-                scores: scores.clone(),
-                correct: *correct,
-                total: *total,
-                parameters: *parameters,
-                size_bytes: *size_bytes,
-                examples_per_second: *examples_per_second,
-            }),
-            Event::Done { steps, peak_memory } => {
-                self.summary.steps = Some(*steps);
-                if let Some(machine) = &mut self.machine {
-                    machine.peak_memory = *peak_memory;
-                }
-            }
-            Event::Step(_)
-            | Event::Checkpoint { .. }
-            | Event::Warning { .. }
-            | Event::Interrupted { .. }
-            | Event::Failed(_) => {}
-        }
     }
 }
 

@@ -6,10 +6,12 @@
 mod error;
 mod evaluate;
 mod execute;
+mod harvest;
 mod interrupts;
 mod kernel;
 mod observer;
 mod pipeline;
+mod place;
 mod prep;
 mod train;
 

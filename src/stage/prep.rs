@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
-use super::execute::Place;
+use super::place::Place;
 use super::{Interrupts, Notice, Observer, StageError};
 use crate::data::{
     CorpusSettings, DataError, Dev, LabelRule, LabelSet, PrepReport, SplitReport, TableFormat,

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::StageError;
-use super::execute::Place;
+use super::place::Place;
 use crate::data::TokenStore;
 use crate::experiment::{Distill, Keep, StageName, Training};
 use crate::job::{HeadKind, LayerMap, Objective, Student, Train, Work};
