@@ -9,7 +9,7 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
 use crate::experiment::{Experiment, Faults, Sources, StageName, to_toml};
-use crate::plan::{Node, Planned, Planner, Status, find_inputs, graph};
+use crate::plan::{Node, Planned, Planner, Status, find_inputs, find_missing, graph};
 use crate::report::{
     Console, Style, Verbosity, diagnostic, failure, plain_error, render_plan, summary,
 };
@@ -137,8 +137,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (experiment, sources) = read(arguments)?;
     let layout = layout(arguments)?;
+    let (experiment, sources) = read(arguments, &layout)?;
     let nodes = graph(&experiment);
     let forced = forced(arguments, &nodes)?;
     let until = match &arguments.until {
@@ -184,7 +184,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(arguments: &Arguments) -> Result<(Experiment, Sources), Failure> {
+fn read(arguments: &Arguments, layout: &Layout) -> Result<(Experiment, Sources), Failure> {
     let file = &arguments.file;
     let usage = |message: String, hint: Option<String>| Failure::Usage { message, hint };
     let bytes = std::fs::read(file).map_err(|error| {
@@ -197,11 +197,12 @@ fn read(arguments: &Arguments) -> Result<(Experiment, Sources), Failure> {
         .map_err(|_| usage(format!("`{}` is not valid UTF-8", file.display()), None))?;
     let stem = file.file_stem().and_then(|stem| stem.to_str());
     let name = file.display().to_string();
-    Ok(Experiment::read(
+    Ok(Experiment::read_or_examine(
         &name,
         stem.unwrap_or("experiment"),
         &text,
         &arguments.set,
+        |experiment| find_missing(experiment, layout),
     )?)
 }
 

@@ -55,19 +55,18 @@ impl<'a> CorpusReader<'a> {
     /// Where a file does not read, or a line is not UTF-8 or longer than a megabyte.
     pub fn next_line(&mut self) -> Result<Option<&str>, DataError> {
         loop {
-            let reader = match &mut self.open {
-                Some(reader) => reader,
-                None => {
-                    let Some(path) = self.files.get(self.counts.len()) else {
-                        return Ok(None);
-                    };
-                    let file = File::open(path).map_err(|source| DataError::Io {
-                        path: path.clone(),
-                        source,
-                    })?;
-                    self.counts.push(LineCounts::default());
-                    self.open.insert(BufReader::with_capacity(1 << 16, file))
-                }
+            let reader = if let Some(reader) = &mut self.open {
+                reader
+            } else {
+                let Some(path) = self.files.get(self.counts.len()) else {
+                    return Ok(None);
+                };
+                let file = File::open(path).map_err(|source| DataError::Io {
+                    path: path.clone(),
+                    source,
+                })?;
+                self.counts.push(LineCounts::default());
+                self.open.insert(BufReader::with_capacity(1 << 16, file))
             };
             let path = &self.files[self.counts.len() - 1];
             let counts = self.counts.last_mut().expect("pushed where it was opened");
@@ -125,7 +124,7 @@ fn trimmed(line: &str, first: bool) -> (usize, usize) {
     (start, line.trim_end().len().max(start))
 }
 
-/// Word pieces of the examples that a line of `length` word pieces makes, of at most `room` each.
+/// The examples that a line's word pieces make, of at most `room` pieces each.
 ///
 /// # Panics
 /// Where `room` is 0.

@@ -1,5 +1,6 @@
 //! The tokenizer of a Hugging Face folder.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,9 +45,18 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: SpecialTokens,
     vocab_size: usize,
-    /// `None` where words may not be cut one by one. A thread takes a cache out, or begins one,
-    /// and puts it back.
-    caches: Option<Mutex<Vec<WordCache>>>,
+    /// `None` where a text may not be cut word by word.
+    words: Option<Words>,
+}
+
+/// How a text is cut word by word.
+#[derive(Debug)]
+struct Words {
+    /// A thread takes a cache out, or begins one, and puts it back.
+    caches: Mutex<Vec<WordCache>>,
+    /// First bytes of the added tokens, such as the `[` of `[SEP]`. A word without any of them
+    /// may also be cut at punctuation; `None` where one begins with a letter.
+    token_starts: Option<Vec<u8>>,
 }
 
 impl Tokenizer {
@@ -98,7 +108,7 @@ impl Tokenizer {
         Ok(Self {
             special,
             vocab_size: last as usize + 1,
-            caches: words_are_independent(&inner).then(Mutex::default),
+            words: words_of(&inner),
             inner,
         })
     }
@@ -163,8 +173,12 @@ impl Tokenizer {
 
     /// A thread's use of the tokenizer, with a cache of its own.
     pub(super) fn session(&self) -> Session<'_> {
-        let cache = self.caches.as_ref().map(|caches| {
-            let free = caches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let cache = self.words.as_ref().map(|words| {
+            let free = words
+                .caches
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
             free.unwrap_or_else(|| WordCache::new(CACHED_WORDS / rayon::current_num_threads()))
         });
         Session {
@@ -192,23 +206,58 @@ impl Session<'_> {
             ids.extend_from_slice(inner.encode_fast(text, false)?.get_ids());
             return Ok(());
         };
-        for word in text.split(' ') {
+        let starts = self.tokenizer.words.as_ref();
+        let starts = starts.and_then(|words| words.token_starts.as_deref());
+        for word in text.split(' ').filter(|word| !word.is_empty()) {
             if let Some(pieces) = cache.get(word) {
                 ids.extend_from_slice(pieces);
-            } else {
-                let encoding = inner.encode_fast(word, false)?;
-                cache.insert(word, encoding.get_ids());
-                ids.extend_from_slice(encoding.get_ids());
+                continue;
             }
+            let mut rest = word;
+            // `film,` is not worth a place beside `film`.
+            if word.is_ascii()
+                && let Some(starts) = starts
+                && !word.bytes().any(|byte| starts.contains(&byte))
+            {
+                while let Some(at) = rest.find(|c: char| c.is_ascii_punctuation()) {
+                    let (before, from) = rest.split_at(at);
+                    let (mark, after) = from.split_at(1);
+                    encode_word(before, inner, cache, ids)?;
+                    encode_word(mark, inner, cache, ids)?;
+                    rest = after;
+                }
+            }
+            encode_word(rest, inner, cache, ids)?;
         }
         Ok(())
     }
 }
 
+/// Appends the pieces of a word, from the cache where it is known, else by cutting it.
+fn encode_word(
+    word: &str,
+    inner: &tokenizers::Tokenizer,
+    cache: &mut WordCache,
+    ids: &mut Vec<u32>,
+) -> Result<(), tokenizers::Error> {
+    if word.is_empty() {
+        return Ok(());
+    }
+    if let Some(pieces) = cache.get(word) {
+        ids.extend_from_slice(pieces);
+        return Ok(());
+    }
+    let encoding = inner.encode_fast(word, false)?;
+    cache.insert(word, encoding.get_ids());
+    ids.extend_from_slice(encoding.get_ids());
+    Ok(())
+}
+
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        if let (Some(caches), Some(cache)) = (&self.tokenizer.caches, self.cache.take()) {
-            caches
+        if let (Some(words), Some(cache)) = (&self.tokenizer.words, self.cache.take()) {
+            words
+                .caches
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(cache);
@@ -216,21 +265,37 @@ impl Drop for Session<'_> {
     }
 }
 
-/// Whether a text's pieces are those of its words between spaces, one after the other. It holds
-/// for BERT's own normalizer, which looks at one character at a time (canonical order of marks
-/// does not reach over a space), and pre-tokenizer, which cuts at spaces; unless an added token
-/// has a space in it.
-fn words_are_independent(inner: &tokenizers::Tokenizer) -> bool {
-    matches!(
+/// How a text may be cut word by word, if its pieces are those of its words between spaces, one
+/// after the other. So it is with BERT's own normalizer, which looks at one character at a time
+/// (canonical order of marks does not reach over a space), and pre-tokenizer, which cuts at
+/// spaces and around punctuation; unless an added token has a space in it.
+fn words_of(inner: &tokenizers::Tokenizer) -> Option<Words> {
+    let berts_own = matches!(
         inner.get_normalizer(),
         Some(NormalizerWrapper::BertNormalizer(_))
     ) && matches!(
         inner.get_pre_tokenizer(),
         Some(PreTokenizerWrapper::BertPreTokenizer(_))
-    ) && inner
-        .get_added_tokens_decoder()
-        .values()
-        .all(|token| !token.content.contains(char::is_whitespace))
+    );
+    let added = inner.get_added_tokens_decoder();
+    let mut tokens = added.values().map(|token| token.content.as_str());
+    if !berts_own
+        || tokens
+            .clone()
+            .any(|token| token.contains(char::is_whitespace))
+    {
+        return None;
+    }
+    // Not letters: an added token may match in lower case.
+    let starts: Option<BTreeSet<u8>> = tokens.try_fold(BTreeSet::new(), |mut starts, token| {
+        let first = token.bytes().next().filter(u8::is_ascii_punctuation)?;
+        starts.insert(first);
+        Some(starts)
+    });
+    Some(Words {
+        caches: Mutex::default(),
+        token_starts: starts.map(|starts| starts.into_iter().collect()),
+    })
 }
 
 /// BERT's tokenizer over a list of word pieces, one a line.
@@ -413,11 +478,23 @@ pub(super) mod tests {
         let parts = [
             " ", "  ", "a", "good", "films", "ly", ".", ",", "\u{301}", "e", "\u{323}", "É", "Σ",
             "İ", "\u{200b}", "\u{200d}", "\u{a0}", "\t", "\u{3000}", "中", "[SEP]", "[", "SEP]",
-            "\u{0}", "\u{fffd}", "한", "😀", "ﬁ", "'",
+            "\u{0}", "\u{fffd}", "한", "😀", "ﬁ", "'", "-", "<", "\u{338}", "\u{7f}", "\u{1}",
+            "Not",
         ];
-        let tokenizer = tokenizer();
         let mut random = SplitMix64::new(3);
-        for _ in 0..2000 {
+        let plain = tokenizer();
+        // Added tokens that begin with a letter, and that are looked for in lower case.
+        let mut inner = plain.inner.clone();
+        inner.add_tokens(&[AddedToken::from("Ly.", false), AddedToken::from("-,", true)]);
+        let words = words_of(&inner);
+        assert!(words.as_ref().unwrap().token_starts.is_none());
+        let with_tokens = Tokenizer {
+            inner,
+            words,
+            ..tokenizer()
+        };
+        for round in 0..3000 {
+            let tokenizer = [&plain, &with_tokens][round % 2];
             let text: String = (0..random.below(12))
                 .map(|_| parts[usize::try_from(random.below(parts.len() as u64)).unwrap()])
                 .collect();
@@ -428,5 +505,16 @@ pub(super) mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_added_token_with_a_space_is_found_in_a_text() {
+        let folder = folder();
+        let mut inner = Tokenizer::load(folder.path()).unwrap().inner;
+        inner.add_tokens(&[AddedToken::from("good film", false)]);
+        inner.save(folder.path().join(TOKENIZER), false).unwrap();
+        let tokenizer = Tokenizer::load(folder.path()).unwrap();
+        assert_eq!(tokenizer.encode("a good film").unwrap(), [5, 16]);
+        assert_eq!(tokenizer.vocab_size(), 17);
     }
 }

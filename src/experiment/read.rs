@@ -25,6 +25,23 @@ impl Experiment {
         text: &str,
         overrides: &[String],
     ) -> Result<(Self, Sources), Faults> {
+        Self::read_or_examine(file, stem, text, overrides, |_| Vec::new())
+    }
+
+    /// As [`Experiment::read`]. Where the text has faults, `more` is asked for those that can
+    /// be seen elsewhere, such as files that are not there, so that all are told together.
+    /// Keys at fault hold their defaults then.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of the text and what `more` adds.
+    pub fn read_or_examine(
+        file: &str,
+        stem: &str,
+        text: &str,
+        overrides: &[String],
+        more: impl FnOnce(&Self) -> Vec<Fault>,
+    ) -> Result<(Self, Sources), Faults> {
         let sources = Sources::new(file, text, overrides);
         let (mut table, syntax) = node::parse(text);
         let mut faults = Vec::new();
@@ -39,6 +56,9 @@ impl Experiment {
         if syntax.is_empty() {
             faults.extend(written);
             faults.extend(unfit);
+            if !faults.is_empty() {
+                faults.extend(more(&experiment));
+            }
         } else {
             // What could be made out of a broken line, and what seems to be missing after it,
             // would be blamed on the wrong key.

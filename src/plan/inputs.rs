@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::graph::Node;
+use super::graph::{Node, graph};
 use crate::experiment::{
     Experiment, Fault, Located, Models, Origin, Span, StageName, check_models,
 };
@@ -140,6 +140,24 @@ pub fn find_inputs(
             Err(faults)
         }
     }
+}
+
+/// Files and folders that are not there, for an experiment that has other faults already.
+/// Only what the user wrote is looked for: the keys at fault hold defaults.
+pub fn find_missing(experiment: &Experiment, layout: &Layout) -> Vec<Fault> {
+    let mut finder = Finder {
+        layout,
+        faults: Vec::new(),
+    };
+    let tables = [Some(&experiment.task.train), experiment.task.dev.as_ref()];
+    let corpus = experiment.stages.general_distill.iter();
+    let corpus = corpus.flat_map(|stage| stage.corpus.iter());
+    for pattern in tables.into_iter().flatten().chain(corpus) {
+        finder.expand(pattern);
+    }
+    finder.folders(experiment, &graph(experiment));
+    finder.faults.retain(|fault| fault.span.is_some());
+    finder.faults
 }
 
 struct Finder<'a> {

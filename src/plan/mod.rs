@@ -9,6 +9,6 @@ mod reason;
 mod status;
 
 pub use graph::{Node, Take, graph};
-pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs};
+pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs, find_missing};
 pub use reason::{ModelFrom, StaleReason, compare};
 pub use status::{Planned, Planner, Status};

@@ -191,7 +191,14 @@ pub fn compare(old: &Key, new: &Key, unknown: &BTreeSet<String>) -> Vec<StaleRea
             ModelFrom::of(new, role)
         };
         let old_source = ModelFrom::of(old, role);
-        if std::mem::discriminant(&old_source) != std::mem::discriminant(&new_source) {
+        let digest = |key: &Key| key.upstream.get(role).map(|part| part.digest);
+        let is_moved = match (&old_source, &new_source) {
+            (ModelFrom::Stage(Some(before)), ModelFrom::Stage(Some(now))) => {
+                before != now && digest(old) != digest(new)
+            }
+            (before, now) => std::mem::discriminant(before) != std::mem::discriminant(now),
+        };
+        if is_moved {
             moved.insert(role);
             reasons.push(StaleReason::SourceChanged {
                 role: role.to_owned(),

@@ -372,7 +372,9 @@ mod tests {
     fn a_message_has_loss_rate_and_time_left() {
         let running = Running {
             bar: None,
-            since: Instant::now() - Duration::from_secs(10),
+            since: Instant::now()
+                .checked_sub(Duration::from_secs(10))
+                .expect("up that long"),
             first_step: 100,
             total_steps: 400,
             last_line: Instant::now(),

@@ -15,17 +15,36 @@ use super::Error;
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".tmp-")
-            // Readable by others like any file, where the umask allows it.
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
-        temporary.write_all(bytes)?;
+        let temporary = write_beside(path, bytes)?;
         temporary.as_file().sync_all()?;
         temporary.persist(path).map_err(|failed| failed.error)?;
         sync_folder(folder)
     };
     write().map_err(Error::write(path))
+}
+
+/// As [`write_atomic`], for a file that costs little when a power cut takes it: readers see
+/// the old or the new one, but nobody waits for the disk.
+///
+/// # Errors
+/// [`Error::Write`] with the path.
+pub(super) fn write_cache(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || -> io::Result<()> {
+        let temporary = write_beside(path, bytes)?;
+        temporary.persist(path).map_err(|failed| failed.error)?;
+        Ok(())
+    };
+    write().map_err(Error::write(path))
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".tmp-")
+        // Readable by others like any file, where the umask allows it.
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+    temporary.write_all(bytes)?;
+    Ok(temporary)
 }
 
 /// Creates a folder and those above it.

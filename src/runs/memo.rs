@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Error;
+use super::atomic::write_cache;
 use super::digest::Digest;
-use super::{Error, write_atomic};
 
 /// Digest and length of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +162,7 @@ impl Digester {
         let text = serde_json::to_vec(&stored)
             .map_err(io::Error::from)
             .map_err(Error::write(&self.file))?;
-        write_atomic(&self.file, &text)?;
+        write_cache(&self.file, &text)?;
         self.changed = false;
         Ok(())
     }
@@ -306,7 +307,7 @@ mod tests {
         let path = place.path("a");
         fs::write(&path, "one").expect("written");
         let mut digester = place.open();
-        let future = SystemTime::now() + Duration::from_secs(60);
+        let future = SystemTime::now() + Duration::from_mins(1);
         fs::File::options()
             .append(true)
             .open(&path)

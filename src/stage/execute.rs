@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,6 +96,7 @@ pub(super) fn execute(
     let work = layout.work(kind, &fingerprint);
     let store = layout.store(kind, &fingerprint);
     create_folder(&layout.runs().join("work"))?;
+    let _held = hands.interrupts.hold();
     let _lock = lock(stage, &layout.lock(kind, &fingerprint), hands)?;
     let forced = planner.forced.contains(&stage);
     // Whoever held the lock, or finished between our plan and the lock, may have done it.
@@ -171,6 +173,10 @@ fn lock(stage: StageName, path: &Path, hands: &mut Hands<'_>) -> Result<Lock, St
                     let owner = owner.as_ref();
                     hands.observer.notice(&Notice::Waiting { stage, owner });
                     told = Some(owner.cloned());
+                }
+                if hands.interrupts.asked().load(Ordering::SeqCst) {
+                    let stage = Some(stage);
+                    return Err(StageError::Interrupted { stage, step: None });
                 }
                 thread::sleep(LOCK_TICK);
             }

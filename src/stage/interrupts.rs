@@ -11,9 +11,13 @@ use signal_hook::iterator::Signals;
 /// Exit code of an interrupted run.
 const INTERRUPTED: i32 = 130;
 
+/// The request that is obeyed whatever is going on.
+const LAST: usize = 3;
+
 /// Counts requests to stop. While nobody holds them, one ends the program on the spot:
 /// planning leaves nothing behind that could be taken for whole. While a stage runs they
-/// are held, so that a kernel can write its checkpoint first.
+/// are held, so that a kernel can write its checkpoint first and the user is told where
+/// things stand; a third one ends the program even then.
 #[derive(Debug, Default)]
 pub struct Interrupts {
     shared: Arc<Shared>,
@@ -46,8 +50,8 @@ impl Interrupts {
             .spawn(move || {
                 for _ in signals.forever() {
                     shared.asked.store(true, Ordering::SeqCst);
-                    shared.count.fetch_add(1, Ordering::SeqCst);
-                    if !shared.held.load(Ordering::SeqCst) {
+                    let count = shared.count.fetch_add(1, Ordering::SeqCst) + 1;
+                    if count >= LAST || !shared.held.load(Ordering::SeqCst) {
                         std::process::exit(INTERRUPTED);
                     }
                 }

@@ -110,7 +110,6 @@ impl Kernel {
             .map_err(Error::write(log))?;
         let log_start = file.metadata().map_err(Error::read(log))?.len();
         let babble = file.try_clone().map_err(Error::write(log))?;
-        let held = interrupts.hold();
         let mut child = Guard(
             Command::new(&self.program)
                 .stdin(Stdio::piped())
@@ -154,7 +153,6 @@ impl Kernel {
         );
         let status = child.0.wait().map_err(|source| self.cannot_start(source))?;
         drop(stdin);
-        drop(held);
         if let Some(failure) = failure {
             return Err(KernelError::Failed { failure });
         }

@@ -30,13 +30,11 @@ pub(super) fn prepare(
         progress: &progress,
         stop: interrupts.asked(),
     };
-    let held = interrupts.hold();
     let result = if stage == StageName::DataPrep {
         prepare_task(&task_settings(place), place.work, watch)
     } else {
         prepare_corpus(&corpus_settings(place), place.work, watch)
     };
-    drop(held);
     let report = result.map_err(|error| match error {
         DataError::Interrupted => StageError::Interrupted {
             stage: Some(stage),

@@ -1,5 +1,13 @@
-//! Rules of the whole program (under construction).
+//! Rules of the whole program. The runner is tested with a script in the kernel's place;
+//! its numbers are the business of the kernel's own tests. `pipeline` is the exception.
 
 mod experiments;
 mod fetch;
+mod freshness;
+mod harness;
+mod lifecycle;
 mod make;
+mod output;
+#[cfg(feature = "kernel")]
+mod pipeline;
+mod programs;

@@ -1,13 +1,14 @@
 //! Labelled tables to two token stores.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::pump::{Watch, pump, shown, sizes};
+use super::found_labels::{find_labels, no_rows, no_text};
+use super::pump::{Watch, pump, sizes};
 use crate::data::encode::{Encoded, PAIR_SPECIALS, SINGLE_SPECIALS, encode_pair, encode_single};
 use crate::data::error::{DataError, Place};
-use crate::data::labels::{LabelRule, LabelSet, MAX_LABELS};
+use crate::data::labels::{LabelRule, LabelSet};
 use crate::data::report::{FileReport, PrepReport, SplitReport};
 use crate::data::split::{is_dev, text_hash};
 use crate::data::store::{StoreMeta, StoreWriter};
@@ -67,7 +68,7 @@ pub fn prepare_task(
     let tokenizer = Tokenizer::load(&settings.tokenizer)?;
     let labels = match &settings.labels {
         LabelRule::Given(labels) => labels.clone(),
-        LabelRule::Found => find_labels(settings, &watch)?,
+        LabelRule::Found => find_labels(&settings.train, &settings.layout, &watch)?,
     };
     let dev_table = match &settings.dev {
         Dev::Table(path) => std::slice::from_ref(path),
@@ -100,44 +101,6 @@ pub fn prepare_task(
     let report = preparation.finish(dev_table, specials, begin)?;
     report.write(output)?;
     Ok(report)
-}
-
-/// Reads the training tables once for their labels.
-fn find_labels(settings: &TaskSettings, watch: &Watch) -> Result<LabelSet, DataError> {
-    let mut found = BTreeSet::new();
-    let first = || settings.train.first().cloned().unwrap_or_default();
-    for path in &settings.train {
-        let mut table = TableReader::open(path, &settings.layout)?;
-        let mut rows = 0_u64;
-        while let Some(row) = table.next_row()? {
-            rows += 1;
-            if rows.is_multiple_of(4096) {
-                watch.check()?;
-            }
-            if row.is_blank() || found.contains(&row.label) {
-                continue;
-            }
-            found.insert(row.label);
-            if found.len() > MAX_LABELS {
-                return Err(DataError::LabelsMany {
-                    path: first(),
-                    column: settings.layout.label.clone(),
-                    limit: MAX_LABELS,
-                });
-            }
-        }
-        if rows == 0 {
-            return Err(no_rows(path));
-        }
-    }
-    match found.len() {
-        0 => Err(no_text(&settings.train)),
-        1 => Err(DataError::LabelSingle {
-            path: first(),
-            label: found.pop_first().unwrap_or_default(),
-        }),
-        _ => Ok(LabelSet::sorted(found)),
-    }
 }
 
 /// One store being written, and what was counted of it.
@@ -220,7 +183,7 @@ impl Preparation<'_> {
             watch,
         } = self;
         let bytes_before: u64 = files.iter().map(|file| file.bytes).sum();
-        let size = sizes(&[path.to_owned()])?[0];
+        let file_bytes = sizes(&[path.to_owned()])?[0];
         let mut rows = 0;
         let special = tokenizer.special();
         pump(
@@ -273,7 +236,7 @@ impl Preparation<'_> {
                 Ok(())
             },
             |bytes_done| {
-                (watch.progress)(bytes_before + bytes_done.min(size), *bytes_total);
+                (watch.progress)(bytes_before + bytes_done.min(file_bytes), *bytes_total);
                 watch.check()
             },
         )?;
@@ -283,7 +246,7 @@ impl Preparation<'_> {
         files.push(FileReport {
             path: path.to_owned(),
             rows,
-            bytes: size,
+            bytes: file_bytes,
         });
         Ok(())
     }
@@ -325,20 +288,6 @@ impl Preparation<'_> {
     }
 }
 
-fn no_rows(table: &Path) -> DataError {
-    DataError::NoRows {
-        paths: shown(&[table.to_owned()]),
-        what: "rows below the header",
-    }
-}
-
-fn no_text(tables: &[PathBuf]) -> DataError {
-    DataError::NoRows {
-        paths: shown(tables),
-        what: "row with a text",
-    }
-}
-
 fn class_of(row: &TableRow, path: &Path, labels: &LabelSet) -> Result<usize, DataError> {
     labels
         .class(&row.label)
@@ -376,12 +325,14 @@ fn encode(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::sync::atomic::AtomicBool;
 
     use tempfile::TempDir;
 
     use super::*;
+    use crate::data::labels::MAX_LABELS;
     use crate::data::report::LabelCount;
     use crate::data::store::TokenStore;
     use crate::data::table::TableFormat;
@@ -483,10 +434,11 @@ mod tests {
     #[test]
     fn a_fraction_keeps_duplicates_on_one_side() {
         let folder = folder();
-        let table: String = (0..400)
-            .map(|i| format!("{}\t{}\n", "good ".repeat(i % 97), i % 2))
+        let table: Vec<String> = (0..400)
+            .map(|i| format!("{}\t{}", "good ".repeat(i % 97), i % 2))
             .collect();
-        let mut settings = settings(&folder, &format!("sentence\tlabel\n{table}"), None);
+        let table = format!("sentence\tlabel\n{}", table.join("\n"));
+        let mut settings = settings(&folder, &table, None);
         settings.max_seq_length = 128;
         let report = prepare(&settings, &folder).unwrap();
         let texts = |side: &str| -> BTreeSet<usize> {
@@ -534,8 +486,8 @@ mod tests {
         let error = fault("sentence\tlabel\na\tx\nb\tx\n", DEV);
         assert!(matches!(&error, DataError::LabelSingle { label, .. } if label == "x"));
         assert!(error.hint().is_some());
-        let rows: String = (0..=MAX_LABELS).map(|i| format!("a\t{i}.5\n")).collect();
-        let error = fault(&format!("sentence\tlabel\n{rows}"), DEV);
+        let rows: Vec<String> = (0..=MAX_LABELS).map(|i| format!("a\t{i}.5")).collect();
+        let error = fault(&format!("sentence\tlabel\n{}", rows.join("\n")), DEV);
         assert!(matches!(error, DataError::LabelsMany { .. }), "{error}");
         assert!(error.hint().is_some());
     }

@@ -137,10 +137,14 @@ pub(super) fn intermediate(reduction: Reduction) -> Objective {
     }
 }
 
+/// Below this a tensor is compared as if its largest number were this: the gradient of a key's
+/// bias, for one, is zero but for rounding.
+const SMALLEST_SCALE: f64 = 1e-3;
+
 /// Fails where `found` is further from `expected` than `relative` times its largest number.
 pub(super) fn assert_close(what: &str, found: &Tensor, expected: &Tensor, relative: f64) {
     assert_eq!(found.size(), expected.size(), "shape of {what}");
-    let scale = expected.abs().max().double_value(&[]).max(1e-30);
+    let scale = expected.abs().max().double_value(&[]).max(SMALLEST_SCALE);
     let distance = (found - expected).abs().max().double_value(&[]);
     assert!(
         distance <= relative * scale,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
@@ -93,7 +94,11 @@ fn job(folder: &Path, objective: Objective) -> Job {
     }
 }
 
+/// libtorch has one generator a process; two runs side by side would draw from each other's.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
 fn run(job: &Job, stop: &Stop) -> Result<Ended, KernelError> {
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     let Work::Train(work) = &job.work else {
         panic!("a training job")
     };

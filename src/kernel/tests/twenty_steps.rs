@@ -11,11 +11,11 @@ use crate::optimizer::Optimizer;
 fn twenty_steps_of_phase_1_follow_pytorch_loss_by_loss() {
     let file = weights("twenty_steps.safetensors");
     let document = json("twenty_steps.json");
-    let expected: Vec<f64> = document["losses"]
+    let expected: Vec<f64> = document["steps"]
         .as_array()
-        .expect("losses")
+        .expect("steps")
         .iter()
-        .map(|loss| loss.as_f64().expect("a loss"))
+        .map(|step| step["loss"].as_f64().expect("a loss"))
         .collect();
     assert_eq!(expected.len(), 20);
     let (student, parameters) = student();

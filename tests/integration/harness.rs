@@ -1,0 +1,314 @@
+//! A temporary root with an experiment, its data and a teacher; the runner on it, with a
+//! script in the kernel's place.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tinyrun::model::{BertConfig, names, write_model_folder};
+
+/// An experiment with every stage. Keys are edited by tests, so each stands on its own line.
+pub(crate) const EXPERIMENT: &str = r#"[task]
+name = "custom"
+train = "data/train.tsv"
+dev = "data/dev.tsv"
+text = "text"
+label = "label"
+max-seq-length = 16
+
+[teacher]
+model = "teacher"
+
+[student]
+num-hidden-layers = 2
+hidden-size = 4
+intermediate-size = 8
+num-attention-heads = 2
+max-position-embeddings = 32
+
+[stages.finetune]
+epochs = 1
+
+[stages.general-distill]
+corpus = ["data/corpus/*.txt"]
+max-seq-length = 16
+
+[stages.td-phase1]
+learning-rate = 1e-4
+
+[stages.td-phase2]
+epochs = 3
+
+[stages.eval]
+"#;
+
+pub(crate) const STAGES: [&str; 7] = [
+    "data-prep",
+    "corpus-prep",
+    "finetune",
+    "general-distill",
+    "td-phase1",
+    "td-phase2",
+    "eval",
+];
+
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Test {
+    root: TempDir,
+}
+
+/// A finished run.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Test {
+    /// A root with `x.toml`, data and teacher; nothing has run.
+    pub(crate) fn new() -> Self {
+        // The runner waits for the disk after every stage; memory is never busy.
+        let memory = Path::new("/dev/shm");
+        let root = match tempfile::tempdir_in(memory) {
+            Ok(root) => root,
+            Err(_) => tempfile::tempdir().expect("temp folder"),
+        };
+        let test = Self { root };
+        test.write("x.toml", EXPERIMENT)
+            .write(
+                "data/train.tsv",
+                "text\tlabel\ngood film\tpos\nbad film\tneg\n",
+            )
+            .write(
+                "data/dev.tsv",
+                "text\tlabel\na good film\tpos\na bad film\tneg\n",
+            )
+            .write("data/corpus/a.txt", "a good film\n")
+            .write("data/corpus/b.txt", "a bad film\n");
+        test.write_teacher("teacher");
+        fs::create_dir(test.path("fake")).expect("created");
+        test
+    }
+
+    /// The same with every stage done.
+    pub(crate) fn done() -> Self {
+        let test = Self::new();
+        test.run(&["x.toml"]).succeeds().ran(&STAGES);
+        test
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> &Self {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("has one")).expect("created");
+        fs::write(path, text).expect("written");
+        self
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub(crate) fn exists(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    /// Replaces a piece of a file that is there once.
+    pub(crate) fn replace(&self, name: &str, from: &str, to: &str) -> &Self {
+        let text = self.read(name);
+        assert_eq!(text.matches(from).count(), 1, "`{from}` in {name}");
+        self.write(name, &text.replace(from, to))
+    }
+
+    /// Removes a file or what is below a folder.
+    pub(crate) fn remove(&self, name: &str) -> &Self {
+        let path = self.path(name);
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(path).expect("removed");
+        } else {
+            fs::remove_file(path).expect("removed");
+        }
+        self
+    }
+
+    /// How the kernel behaves in a stage from now on; see `fake_kernel`.
+    pub(crate) fn kernel(&self, stage: &str, mode: &str) -> &Self {
+        self.write(&format!("fake/{stage}"), mode)
+    }
+
+    /// The job that the kernel got last for a stage.
+    pub(crate) fn job(&self, stage: &str) -> serde_json::Value {
+        serde_json::from_str(&self.read(&format!("fake/jobs/{stage}.json"))).expect("a job")
+    }
+
+    /// Stages that the kernel was started for, in order.
+    pub(crate) fn kernel_starts(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("fake/ran")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// A tiny BERT with a vocabulary and weights of zeros.
+    pub(crate) fn write_teacher(&self, name: &str) {
+        let config: BertConfig = serde_json::from_value(serde_json::json!({
+            "vocab_size": 9,
+            "hidden_size": 8,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 16,
+            "max_position_embeddings": 32,
+        }))
+        .expect("a config");
+        let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad\nfilm\na\n";
+        self.write(&format!("{name}/vocab.txt"), words);
+        let tensors = names::expected_encoder(&config).into_iter();
+        let tensors = tensors.map(|(name, shape)| {
+            let bytes = vec![0_u8; shape.iter().product::<usize>() * 4];
+            (name, shape, bytes)
+        });
+        let folder = self.path(name);
+        let json = config.to_json("BertModel", &[]);
+        write_model_folder(&folder, &json, tensors, &folder).expect("written");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tinyrun"));
+        command
+            .args(arguments)
+            .current_dir(self.root.path())
+            .env("TINYRUN_KERNEL", Self::fake_kernel())
+            .env("FAKE", self.path("fake"))
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn fake_kernel() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/fake_kernel")
+    }
+
+    /// Runs `tinyrun` in the root.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, |_| {})
+    }
+
+    pub(crate) fn run_with(&self, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Ran {
+        let mut command = self.command(arguments);
+        change(&mut command);
+        command.output().expect("started").into()
+    }
+
+    /// Starts `tinyrun` in the root.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Started {
+        self.start_with(arguments, |_| {})
+    }
+
+    pub(crate) fn start_with(
+        &self,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Started {
+        let mut command = self.command(arguments);
+        change(&mut command);
+        Started(command.spawn().expect("started"))
+    }
+
+    /// Waits until a file is there.
+    pub(crate) fn wait_for(&self, name: &str) -> &Self {
+        let begin = Instant::now();
+        while !self.exists(name) {
+            assert!(begin.elapsed() < PATIENCE, "`{name}` never came");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self
+    }
+
+    /// What `--dry-run` prints.
+    pub(crate) fn plan(&self) -> String {
+        self.run(&["x.toml", "--dry-run"]).succeeds().stdout
+    }
+
+    /// Where each stage stands, by `--dry-run`.
+    pub(crate) fn standing(&self) -> BTreeMap<String, String> {
+        let plan = self.plan();
+        let lines = plan.lines().map(|line| {
+            let (word, rest) = line.split_once("  ").expect("two columns");
+            let (stage, why) = rest.split_once(' ').unwrap_or((rest, ""));
+            let why = why.trim();
+            let standing = if why.is_empty() { word } else { why };
+            (stage.to_owned(), standing.to_owned())
+        });
+        lines.collect()
+    }
+}
+
+/// A run in progress.
+pub(crate) struct Started(Child);
+
+impl Started {
+    pub(crate) fn signal(&self, signal: Signal) -> &Self {
+        kill_process(Pid::from_child(&self.0), signal).expect("sent");
+        self
+    }
+
+    pub(crate) fn wait(self) -> Ran {
+        self.0.wait_with_output().expect("waited").into()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+}
+
+impl Ran {
+    pub(crate) fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    pub(crate) fn succeeds(self) -> Self {
+        self.ends_with(0)
+    }
+
+    /// Stages that were done, in order.
+    pub(crate) fn ran(self, expected: &[&str]) -> Self {
+        let lines = self.stderr.lines();
+        let done: Vec<&str> = lines
+            .filter(|line| line.contains(" done in "))
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(done, expected, "{}", self.stderr);
+        self
+    }
+
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(
+            self.stderr.contains(text),
+            "no `{text}` in:\n{}",
+            self.stderr
+        );
+        self
+    }
+
+    pub(crate) fn says_nothing(self) -> Self {
+        assert_eq!(self.stderr, "");
+        assert_eq!(self.stdout, "");
+        self
+    }
+}

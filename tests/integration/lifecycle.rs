@@ -1,0 +1,242 @@
+//! Interrupted, killed, failed and waiting runs.
+
+use rustix::process::Signal;
+
+use crate::harness::{STAGES, Test};
+
+#[test]
+fn a_killed_kernel_is_a_failed_stage_with_its_last_words_and_how_to_go_on() {
+    let test = Test::new();
+    test.kernel("td-phase1", "killed");
+    let ran = test.run(&["x.toml"]).ends_with(1).ran(&STAGES[..4]);
+    let (_, told) = ran.stderr.split_once("error: ").expect("an error");
+    let mut lines: Vec<&str> = told.lines().collect();
+    // Stdout and stderr meet in the log in any order.
+    lines[1..4].sort_unstable();
+    assert_eq!(
+        lines[..4],
+        [
+            "`td-phase1` failed: the training kernel was ended by signal 9 (SIGKILL)",
+            "  | a library says hello",
+            "  | libtorch fell over",
+            "  | the kernel of td-phase1 begins",
+        ]
+    );
+    assert!(
+        lines[4].starts_with("note: its log is `runs/work/td-phase1-"),
+        "{told}"
+    );
+    assert_eq!(
+        lines[5],
+        "hint: if memory ran out, set a smaller `batch-size` or a larger \
+         `gradient-accumulation-steps`; otherwise run the same command again: it goes on from step 4"
+    );
+
+    let standing = test.standing();
+    assert_eq!(standing["td-phase1"], "resumable at step 4 of 10");
+    assert_eq!(standing["td-phase2"], "never run; waits for `td-phase1`");
+    test.kernel("td-phase1", "");
+    test.run(&["x.toml"])
+        .succeeds()
+        .says("td-phase1       goes on from step 4 of 10\n")
+        .ran(&STAGES[4..]);
+    let record = test.read("runs/x/td-phase1/record.json");
+    assert!(record.contains("\"resumed_from\": 4"), "{record}");
+}
+
+#[test]
+fn a_checkpoint_of_other_settings_is_left_alone() {
+    let test = Test::new();
+    test.kernel("finetune", "killed");
+    test.run(&["x.toml"]).ends_with(1);
+    test.replace("x.toml", "epochs = 1", "epochs = 2");
+    assert_eq!(test.standing()["finetune"], "never run");
+    test.replace("x.toml", "epochs = 2", "epochs = 1");
+    assert_eq!(test.standing()["finetune"], "resumable at step 4 of 10");
+}
+
+#[test]
+fn other_ends_of_a_kernel_are_told_apart() {
+    let test = Test::new();
+    let ends = [
+        (
+            "aborted",
+            "the training kernel was ended by signal 6 (SIGABRT)",
+        ),
+        ("exits", "the training kernel ended with exit code 3"),
+        ("silent", "the training kernel ended before it was done"),
+    ];
+    for (mode, told) in ends {
+        test.kernel("finetune", mode);
+        test.run(&["x.toml"])
+            .ends_with(1)
+            .says(&format!("error: `finetune` failed: {told}\n"))
+            .says("hint: run the same command again: it starts this stage anew\n");
+    }
+}
+
+#[test]
+fn a_failure_is_told_in_the_kernels_words() {
+    let test = Test::new();
+    test.kernel("finetune", "fails");
+    test.run(&["x.toml"])
+        .ends_with(1)
+        .says("error: `finetune` failed: the loss is not a number at step 5\n")
+        .says("hint: set a smaller `learning-rate`\n");
+}
+
+#[test]
+fn a_kernel_that_owes_an_artifact_is_not_recorded() {
+    let test = Test::new();
+    test.kernel("finetune", "owes");
+    test.run(&["x.toml"])
+        .ends_with(1)
+        .says("error: `finetune` ended without leaving `metrics.csv`\n");
+    assert!(!test.exists("runs/x/finetune"));
+}
+
+#[test]
+fn a_missing_kernel_is_one_clear_sentence() {
+    let test = Test::new();
+    test.run_with(&["x.toml"], |command| {
+        command.env("TINYRUN_KERNEL", "nowhere/tinyrun-kernel");
+    })
+    .ends_with(1)
+    .says("error: `finetune` failed: the training kernel `nowhere/tinyrun-kernel` does not exist\n")
+    .says("hint: build it with ");
+}
+
+#[test]
+fn what_needs_no_kernel_runs_without_one() {
+    let test = Test::new();
+    test.run_with(&["x.toml", "--until", "corpus-prep"], |command| {
+        command.env("TINYRUN_KERNEL", "nowhere/tinyrun-kernel");
+    })
+    .succeeds()
+    .ran(&["data-prep", "corpus-prep"]);
+}
+
+#[test]
+fn an_interrupt_stops_at_a_checkpoint_and_the_next_run_goes_on() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let test = Test::new();
+        test.kernel("finetune", "waits");
+        let run = test.start(&["x.toml"]);
+        test.wait_for("fake/waits");
+        run.signal(signal);
+        run.wait()
+            .ends_with(130)
+            .says("finetune        stops after this step and keeps a checkpoint")
+            .says("tinyrun: interrupted in `finetune` at step 4\n")
+            .says("hint: run the same command again: it goes on from step 4\n");
+        assert_eq!(test.standing()["finetune"], "resumable at step 4 of 10");
+        test.kernel("finetune", "");
+        test.run(&["x.toml"]).succeeds().ran(&STAGES[2..]);
+    }
+}
+
+#[test]
+fn a_second_interrupt_quits_at_once() {
+    let test = Test::new();
+    test.kernel("finetune", "deaf");
+    let run = test.start(&["x.toml"]);
+    test.wait_for("fake/waits");
+    run.signal(Signal::INT);
+    std::thread::sleep(std::time::Duration::from_millis(120));
+    run.signal(Signal::INT);
+    run.wait()
+        .ends_with(130)
+        .says("tinyrun: interrupted in `finetune`\n");
+}
+
+#[test]
+fn a_kernel_whose_runner_is_killed_learns_it_and_the_next_run_takes_over() {
+    let test = Test::new();
+    test.kernel("finetune", "orphan");
+    let run = test.start(&["x.toml"]);
+    test.wait_for("fake/waits");
+    run.signal(Signal::KILL);
+    assert_eq!(run.wait().code, None);
+    test.wait_for("fake/orphan-ended");
+    test.kernel("finetune", "");
+    test.run(&["x.toml"]).succeeds().ran(&STAGES[2..]);
+}
+
+#[test]
+fn the_second_of_two_runs_waits_and_says_for_whom() {
+    let test = Test::new();
+    test.kernel("finetune", "holds");
+    let first = test.start(&["x.toml"]);
+    test.wait_for("fake/waits");
+    let second = test.start(&["x.toml", "--until", "finetune"]);
+    // Long enough that the second one is at the lock.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    test.write("fake/go", "");
+    let second = second.wait().succeeds().ran(&[]);
+    assert!(
+        second.stderr.contains("finetune        waits for process "),
+        "{}",
+        second.stderr
+    );
+    assert!(
+        second.stderr.contains("x.toml`), which works on it\n"),
+        "{}",
+        second.stderr
+    );
+    first.wait().succeeds().ran(&STAGES);
+    let starts = test.kernel_starts();
+    assert_eq!(
+        starts.iter().filter(|stage| *stage == "finetune").count(),
+        1
+    );
+}
+
+#[test]
+fn a_result_whose_inputs_changed_meanwhile_is_not_recorded() {
+    let test = Test::new();
+    let file = test.path("teacher/vocab.txt");
+    test.write("fake/edit", file.to_str().expect("UTF-8"))
+        .kernel("finetune", "edits");
+    test.run(&["x.toml"])
+        .ends_with(1)
+        .says("error: `finetune` is not recorded: `teacher/vocab.txt` changed while it ran\n")
+        .says("hint: run the same command again when they are still\n");
+    assert!(!test.exists("runs/x/finetune"));
+    assert!(!test.exists("runs/store/finetune"));
+}
+
+#[test]
+fn a_result_that_was_recorded_but_not_moved_is_taken_as_it_is() {
+    let test = Test::done();
+    let stored = std::fs::read_link(test.path("runs/x/eval")).expect("a link");
+    let fingerprint = stored
+        .file_name()
+        .expect("has one")
+        .to_str()
+        .expect("UTF-8");
+    std::fs::rename(
+        test.path(&format!("runs/store/eval/{fingerprint}")),
+        test.path(&format!("runs/work/eval-{fingerprint}")),
+    )
+    .expect("renamed");
+    let starts = test.kernel_starts();
+    test.run(&["x.toml"])
+        .succeeds()
+        .says("nothing to do, 7 stages");
+    assert_eq!(test.kernel_starts(), starts);
+}
+
+#[test]
+fn rows_that_are_wrong_are_named_and_lose_nothing() {
+    let test = Test::done();
+    test.write("data/train.tsv", "text\tlabel\ngood film\tpos\nbad film\n");
+    test.run(&["x.toml"])
+        .ends_with(1)
+        .says("error: `data-prep` failed: ")
+        .says("data/train.tsv:3");
+    test.write(
+        "data/train.tsv",
+        "text\tlabel\ngood film\tpos\nbad film\tneg\n",
+    );
+    test.run(&["x.toml"]).succeeds().ran(&[]);
+}
