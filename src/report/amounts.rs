@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A number with its thousands set apart: `22,713,216`.
-pub(crate) fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -15,14 +15,14 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// A number of things: `1 stage`, `2 stages`.
-pub(crate) fn plural(number: usize, thing: &str) -> String {
+/// A number of things: `1 stage`, `2,000 steps`.
+pub(super) fn counted(number: u64, thing: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{ending}")
+    format!("{} {thing}{ending}", count(number))
 }
 
 /// A time with two units at most: `0.4s`, `42s`, `3m12s`, `2h05m`.
-pub(crate) fn duration(time: Duration) -> String {
+pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 9.95 {
         return format!("{seconds:.1}s");
@@ -36,7 +36,7 @@ pub(crate) fn duration(time: Duration) -> String {
 }
 
 /// A size in decimal units: `57.4 MB`.
-pub(crate) fn bytes(size: u64) -> String {
+pub(super) fn bytes(size: u64) -> String {
     let size = size as f64;
     match size {
         ..1e3 => format!("{size} B"),

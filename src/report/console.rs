@@ -1,5 +1,6 @@
 //! Bars on a terminal, plain lines elsewhere, both on stderr.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -7,9 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Style;
-use super::amounts::{bytes, count, duration};
+use super::amounts::{bytes, count, counted, duration};
 use super::plan::why;
-use super::summary::scored_line;
 use crate::experiment::StageName;
 use crate::job::{Event, Progress};
 use crate::runs::{Prepared, Record};
@@ -148,12 +148,8 @@ impl Console {
             }
             Event::Step(progress) => self.progress(stage, progress),
             Event::Evaluated { step, scores, best } => {
-                let scores: Vec<String> = scores
-                    .iter()
-                    .map(|(metric, value)| format!("{metric} {value:.4}"))
-                    .collect();
                 let best = if *best { ", the best so far" } else { "" };
-                let text = format!("step {step}: {} on dev{best}", scores.join(", "));
+                let text = format!("step {step}: {} on dev{best}", scores_text(scores));
                 self.line(stage, &text);
             }
             Event::Checkpoint { step } => {
@@ -211,17 +207,15 @@ impl Console {
         let mut parts: Vec<String> = Vec::new();
         parts.extend(summary.prepared.as_ref().map(prepared));
         if stage != StageName::Eval {
-            parts.extend(summary.steps.map(|steps| format!("{} steps", count(steps))));
+            parts.extend(summary.steps.map(|steps| counted(steps, "step")));
         }
-        let scores = summary.scores.iter();
-        parts.extend(scores.map(|(metric, value)| format!("{metric} {value:.4} on dev")));
+        if !summary.scores.is_empty() {
+            parts.push(format!("{} on dev", scores_text(&summary.scores)));
+        }
         let colon = if parts.is_empty() { "" } else { ": " };
         let done = self.style.good("done");
         let text = format!("{done} in {time}{colon}{}", parts.join(", "));
         self.line(stage, &text);
-        for model in &summary.scored {
-            self.detail(stage, &scored_line(&summary.scored, model));
-        }
         if let Some(machine) = record
             .machine
             .as_ref()
@@ -286,6 +280,14 @@ impl Drop for Console {
     }
 }
 
+fn scores_text(scores: &BTreeMap<String, f64>) -> String {
+    let scores = scores.iter();
+    let scores: Vec<String> = scores
+        .map(|(metric, value)| format!("{metric} {value:.4}"))
+        .collect();
+    scores.join(", ")
+}
+
 /// How much came out of a preparation, and what a user should look at.
 fn prepared(counts: &Prepared) -> String {
     let mut parts = Vec::new();
@@ -295,7 +297,7 @@ fn prepared(counts: &Prepared) -> String {
             1 => String::new(),
             _ => format!("{name} "),
         };
-        parts.push(format!("{name}{} examples", count(*examples)));
+        parts.push(format!("{name}{}", counted(*examples, "example")));
     }
     parts.push(format!("{} tokens", count(counts.tokens)));
     let examples: u64 = counts.examples.iter().map(|(_, examples)| examples).sum();
@@ -318,9 +320,16 @@ fn prepared(counts: &Prepared) -> String {
     parts.join(", ")
 }
 
-/// Loss, rate and time left.
+/// Time left, loss and rate: what matters most is first, should the line be too long.
 fn message(stage: StageName, progress: &Progress, running: &Running) -> String {
     let mut parts = Vec::new();
+    let done = progress.step.saturating_sub(running.first_step);
+    let left = running.total_steps.saturating_sub(progress.step);
+    if done > 0 {
+        let seconds = running.since.elapsed().as_secs_f64() * left as f64 / done as f64;
+        let time = duration(Duration::from_secs_f64(seconds));
+        parts.push(format!("{time} left"));
+    }
     if stage != StageName::Eval {
         parts.push(format!("loss {:.4}", progress.loss));
         parts.push(if stage == StageName::GeneralDistill {
@@ -328,13 +337,6 @@ fn message(stage: StageName, progress: &Progress, running: &Running) -> String {
         } else {
             format!("{:.0} examples/s", progress.examples_per_second)
         });
-    }
-    let done = progress.step.saturating_sub(running.first_step);
-    let left = running.total_steps.saturating_sub(progress.step);
-    if done > 0 {
-        let seconds = running.since.elapsed().as_secs_f64() * left as f64 / done as f64;
-        let time = duration(Duration::from_secs_f64(seconds));
-        parts.push(format!("{time} left"));
     }
     parts.join(", ")
 }
@@ -344,11 +346,11 @@ fn spinner() -> ProgressStyle {
 }
 
 fn steps() -> ProgressStyle {
-    template("{prefix} [{bar:24}] {pos}/{len} {wide_msg}")
+    template("{prefix} [{bar:16}] {pos}/{len} {wide_msg}")
 }
 
 fn amounts() -> ProgressStyle {
-    template("{prefix} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {wide_msg}")
+    template("{prefix} [{bar:16}] {decimal_bytes}/{decimal_total_bytes} {wide_msg}")
 }
 
 fn template(text: &str) -> ProgressStyle {
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_loss_rate_and_time_left() {
+    fn a_message_has_time_left_loss_and_rate() {
         let running = Running {
             bar: None,
             since: Instant::now()
@@ -389,7 +391,7 @@ mod tests {
         };
         assert_eq!(
             message(StageName::TdPhase1, &progress, &running),
-            "loss 0.4322, 312 examples/s, 20s left"
+            "20s left, loss 0.4322, 312 examples/s"
         );
         assert_eq!(message(StageName::Eval, &progress, &running), "20s left");
     }

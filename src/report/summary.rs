@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Style;
-use super::amounts::{bytes, count, duration, plural};
+use super::amounts::{bytes, count, counted, duration};
 use crate::experiment::{Experiment, StageName};
 use crate::runs::{Layout, Scored};
 use crate::stage::{Outcome, StageOutcome, speed_up};
@@ -19,14 +19,17 @@ pub fn summary(
     let ran = outcome.stages.iter().filter(|stage| stage.ran).count();
     let fresh = outcome.stages.len() - ran;
     let headline = if ran == 0 {
-        format!("nothing to do, {} up to date", plural(fresh, "stage"))
+        format!(
+            "nothing to do, {} up to date",
+            counted(fresh as u64, "stage")
+        )
     } else {
         let time = duration(outcome.elapsed);
         let skipped = match fresh {
             0 => String::new(),
             fresh => format!(", {fresh} up to date"),
         };
-        format!("{} run in {time}{skipped}", plural(ran, "stage"))
+        format!("{} run in {time}{skipped}", counted(ran as u64, "stage"))
     };
     let _ = writeln!(text, "{}", style.strong(format!("tinyrun: {headline}")));
     let find = |name| outcome.stages.iter().find(|found| found.stage == name);
@@ -56,7 +59,7 @@ pub fn summary(
 }
 
 /// One scored model: accuracy with its counts, size, and how it compares with the first.
-pub(super) fn scored_line(models: &[Scored], model: &Scored) -> String {
+fn scored_line(models: &[Scored], model: &Scored) -> String {
     let mut line = format!("{:9}", model.model);
     for (metric, value) in &model.scores {
         let _ = write!(line, "{metric} {value:.4}");

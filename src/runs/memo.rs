@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
@@ -85,6 +86,8 @@ impl Digester {
     pub fn digest<P: AsRef<Path>>(&mut self, paths: &[P]) -> Vec<io::Result<FileDigest>> {
         let mut results: Vec<Option<io::Result<FileDigest>>> = Vec::with_capacity(paths.len());
         let mut unknown = Vec::new();
+        let mut unsettled = Duration::ZERO;
+        let now = SystemTime::now();
         for (index, path) in paths.iter().enumerate() {
             let path = path.as_ref();
             results.push(match Look::at(path) {
@@ -95,15 +98,21 @@ impl Digester {
                         size: entry.size,
                     })),
                     _ => {
-                        unknown.push((index, look));
+                        unsettled = unsettled.max(look.unsettled(now));
+                        unknown.push(index);
                         None
                     }
                 },
             });
         }
         self.files_read += unknown.len() as u64;
+        // A stage's artifacts are digested right after they were written. Waiting a moment
+        // is cheaper than reading them again in the next run.
+        if unsettled <= SETTLED {
+            thread::sleep(unsettled);
+        }
         let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
-        let read = |&(index, look): &(usize, Look)| (index, hash(paths[index], look));
+        let read = |&index: &usize| (index, hash(paths[index]));
         // The thread pool starts with its first use: not for nothing, nor for one file.
         let hashed: Vec<_> = if unknown.len() > 1 {
             unknown.par_iter().map(read).collect()
@@ -201,25 +210,24 @@ impl Look {
         self.size == entry.size && self.mtime == entry.mtime && self.inode == entry.inode
     }
 
-    /// Whether a later write is sure to change the modification time.
-    fn is_settled(self, now: SystemTime) -> bool {
+    /// How long until a later write is sure to change the modification time.
+    fn unsettled(self, now: SystemTime) -> Duration {
         let wait = if self.mtime % 1_000_000_000 == 0 {
             SETTLED_COARSE
         } else {
             SETTLED
         };
-        let now = now
-            .checked_sub(wait)
-            .and_then(|now| now.duration_since(SystemTime::UNIX_EPOCH).ok());
-        now.and_then(|now| i128::try_from(now.as_nanos()).ok())
-            .is_some_and(|now| self.mtime < now)
+        let since_1970 = u64::try_from(self.mtime).map_or(Duration::ZERO, Duration::from_nanos);
+        let settled = SystemTime::UNIX_EPOCH + since_1970 + wait;
+        settled.duration_since(now).unwrap_or(Duration::ZERO)
     }
 }
 
 /// Reads a file. The flag says whether the digest may be remembered: not if the file was
 /// written to meanwhile or only just before.
-fn hash(path: &Path, before: Look) -> io::Result<(Entry, bool)> {
+fn hash(path: &Path) -> io::Result<(Entry, bool)> {
     let now = SystemTime::now();
+    let before = Look::at(path)?;
     let (digest, size) = Digest::of_file(path)?;
     let quiet = Look::at(path)? == before && size == before.size;
     let entry = Entry {
@@ -228,7 +236,7 @@ fn hash(path: &Path, before: Look) -> io::Result<(Entry, bool)> {
         inode: before.inode,
         digest,
     };
-    Ok((entry, quiet && before.is_settled(now)))
+    Ok((entry, quiet && before.unsettled(now).is_zero()))
 }
 
 #[cfg(test)]
@@ -302,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_written_just_now_is_not_remembered() {
+    fn a_file_from_the_future_is_not_remembered() {
         let place = Place::new();
         let path = place.path("a");
         fs::write(&path, "one").expect("written");
@@ -316,6 +324,17 @@ mod tests {
         one(&mut digester, &path);
         one(&mut digester, &path);
         assert_eq!(digester.files_read(), 2);
+    }
+
+    #[test]
+    fn artifacts_digested_right_after_they_were_written_are_remembered() {
+        let place = Place::new();
+        let mut digester = place.open();
+        let path = place.path("a");
+        fs::write(&path, "one").expect("written");
+        one(&mut digester, &path);
+        one(&mut digester, &path);
+        assert_eq!(digester.files_read(), 1);
     }
 
     #[test]

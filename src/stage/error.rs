@@ -144,9 +144,9 @@ fn kernel_hint(source: &KernelError, checkpoint: Option<Checkpoint>) -> Option<S
         None => "run the same command again: it starts this stage anew".to_owned(),
     };
     match source {
-        KernelError::Missing { .. } => Some(
-            "build it with `cargo build --release`, or set TINYRUN_KERNEL to its path".to_owned(),
-        ),
+        KernelError::Missing { .. } => {
+            Some("build it with `make build`, or set TINYRUN_KERNEL to its path".to_owned())
+        }
         KernelError::Start { .. } => None,
         KernelError::Failed { failure } => Some(failure.hint.clone().unwrap_or_else(resume)),
         KernelError::Died { killed: true, .. } => Some(format!(

@@ -12,7 +12,7 @@ use super::{
     Interrupts, Kernel, KernelError, Notice, Observer, StageError, evaluate, kernel, prep, train,
 };
 use crate::experiment::{Experiment, StageName};
-use crate::job::{self, Event, Job};
+use crate::job::{self, Event, Job, Work};
 use crate::plan::{Inputs, Node, Planned, Planner, Status};
 use crate::runs::{
     Artifact, Error, FORMAT, Fingerprint, Key, Layout, Lock, Machine, Record, Scored, Summary,
@@ -74,6 +74,8 @@ pub(super) struct Hands<'a> {
 /// What came of a stage's work, before it is recorded.
 #[derive(Default)]
 struct Yield {
+    /// Whether the model handed on is the best on dev, and not the last.
+    keep_best: bool,
     summary: Summary,
     machine: Option<Machine>,
     resumed_from: Option<u64>,
@@ -247,7 +249,10 @@ fn run_kernel(
 ) -> Result<Yield, StageError> {
     let stage = place.stage();
     let log = place.work.join("log.txt");
-    let mut outcome = Yield::default();
+    let mut outcome = Yield {
+        keep_best: matches!(&job.work, Work::Train(train) if train.keep_best),
+        ..Yield::default()
+    };
     let observer = std::cell::RefCell::new(&mut *hands.observer);
     let ended = hands.kernel.run(
         job,
@@ -302,7 +307,7 @@ impl Yield {
                 self.summary.parameters = (*parameters > 0).then_some(*parameters);
             }
             Event::Evaluated { scores, best, .. } => {
-                if *best {
+                if *best || !self.keep_best {
                     self.summary.scores.clone_from(scores);
                 }
             }

@@ -83,6 +83,12 @@ impl Pipeline<'_> {
             digester,
         };
         for node in self.selected() {
+            if interrupts.asked().load(Ordering::SeqCst) {
+                return Err(StageError::Interrupted {
+                    stage: None,
+                    step: None,
+                });
+            }
             let stage = node.stage;
             let plan = planner.plan(node, &done)?;
             let (record, ran) = match (&plan.status, &plan.key) {
@@ -114,12 +120,6 @@ impl Pipeline<'_> {
             }
             done.insert(stage, record.clone());
             outcome.stages.push(StageOutcome { stage, ran, record });
-            if interrupts.asked().load(Ordering::SeqCst) {
-                return Err(StageError::Interrupted {
-                    stage: None,
-                    step: None,
-                });
-            }
         }
         planner.digester.save()?;
         outcome.elapsed = clock.elapsed();
