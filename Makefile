@@ -48,9 +48,9 @@ check: libtorch ## formatting, lints as errors, forbidden words
 	@scripts/prerequisites cargo lints compiler crates
 	@scripts/forbidden_words
 	@cargo fmt --check
-	@cargo clippy --locked --all-targets --quiet -- --deny warnings
+	@cargo clippy --locked --all-targets -- --deny warnings
 	@# The runner and the library must build on a machine without libtorch.
-	@cargo check --locked --all-targets --quiet --no-default-features
+	@cargo check --locked --all-targets --no-default-features
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench

@@ -169,7 +169,7 @@ impl Trainee {
             .iter()
             .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
             .collect();
-        let handed_on = match best {
+        let handed_on = match best.filter(|_| train.keep_best) {
             Some(best) => &checkpoints.best(best.step)?,
             None => &last,
         };
@@ -201,6 +201,7 @@ pub(crate) fn load_for_scoring(
     compute: Compute,
 ) -> Result<Scorable, KernelError> {
     let model = open(folder)?;
+    check_label_order(folder, &model.config, &data.meta().labels)?;
     let parameters = with_classes(folder, &model, data, data.meta().labels.len())?;
     let count = parameters.count();
     let frozen = parameters.frozen(compute.device, compute.kind);

@@ -388,8 +388,10 @@ fn evaluate(
     );
     let accuracy = scores.accuracy();
     let best = state.best.as_ref().is_none_or(|best| accuracy > best.score);
-    if best && train.keep_best {
-        checkpoints.save_best(state.step, &trainee.named_tensors())?;
+    if best {
+        if train.keep_best {
+            checkpoints.save_best(state.step, &trainee.named_tensors())?;
+        }
         state.best = Some(Best {
             step: state.step,
             score: accuracy,

@@ -27,18 +27,15 @@ fn every_experiment_that_we_ship_is_read_without_faults() {
 #[test]
 fn the_readme_documents_every_key() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let table = text
-        .split_once("<!-- keys:begin -->")
-        .and_then(|(_, rest)| rest.split_once("<!-- keys:end -->"));
-    if let Some((table, _)) = table {
-        let expected = tinyrun::experiment::keys::markdown_table();
-        assert_eq!(
-            table.trim(),
-            expected.trim(),
-            "put this between the markers:\n{expected}"
-        );
-    }
+    let text = fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once("<!-- keys:begin -->").unwrap();
+    let (table, _) = rest.split_once("<!-- keys:end -->").unwrap();
+    let expected = tinyrun::experiment::keys::markdown_table();
+    assert_eq!(
+        table.trim(),
+        expected.trim(),
+        "put this between the markers:\n{expected}"
+    );
 }
 
 #[test]

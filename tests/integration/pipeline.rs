@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use crate::harness::{Ran, Test};
 
-const FILE: &str = r#"[task]
+const FILE: &str = r#"threads = 1 # tests run side by side
+
+[task]
 name = "custom"
 train = "data/films.tsv"
 dev-fraction = 0.2
