@@ -169,7 +169,7 @@ pub(super) fn settings(
                     SoftLossReduction::BatchAndClasses => "batch-and-classes",
                     SoftLossReduction::Batch => "batch",
                 };
-                found.put("reduction", reduction);
+                found.put("soft-loss-reduction", reduction);
                 found.put("hard-label-weight", *hard_label_weight);
                 found.selection(*eval_interval, *keep);
                 found.student(student, experiment, node);
@@ -465,6 +465,23 @@ mod tests {
         assert!(!changes(StageName::TdPhase1, &[same]));
         assert!(changes(StageName::TdPhase1, &[other]));
         assert!(!changes(StageName::TdPhase2, &[other]));
+    }
+
+    #[test]
+    fn a_setting_is_explained_under_its_key_in_the_file() {
+        let (experiment, _) = Experiment::read("x.toml", "x", FILE, &[]).expect("no faults");
+        let text = crate::experiment::to_toml(&experiment);
+        for stage in StageName::ALL {
+            for key in of(stage, &[]).keys() {
+                // A rule such as `uniform` is explained by the layers it comes to.
+                let key = key
+                    .strip_prefix("student.layer-map.")
+                    .map_or(key.as_str(), |_| "student.layer-map");
+                let name = key.rsplit('.').next().unwrap_or(key);
+                let line = format!("\n{name} = ");
+                assert!(text.contains(&line), "`{key}` of {stage} in:\n{text}");
+            }
+        }
     }
 
     #[test]

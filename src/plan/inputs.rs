@@ -106,7 +106,7 @@ pub fn find_inputs(
     };
     let train = finder.files(&[&experiment.task.train]);
     let dev = match &experiment.task.dev {
-        Some(dev) => finder.files(&[dev]),
+        Some(dev) => finder.one_file(dev),
         None => Vec::new(),
     };
     let corpus = match &experiment.stages.general_distill {
@@ -180,6 +180,17 @@ impl Finder<'_> {
                 }
                 files.push(file);
             }
+        }
+        files
+    }
+
+    /// The one file of a pattern that may match no more.
+    fn one_file(&mut self, pattern: &Located<String>) -> Vec<InputFile> {
+        let files = self.expand(pattern);
+        if files.len() > 1 {
+            let message = format!("`{}` matches {} files", **pattern, files.len());
+            let fault = Fault::new(message, pattern.span.clone());
+            self.faults.push(fault.with_label("expected one table"));
         }
         files
     }

@@ -173,6 +173,16 @@ fn faults_of_the_text_and_of_the_disk_are_told_together() {
 }
 
 #[test]
+fn dev_is_one_table() {
+    let test = Test::new();
+    test.write("data/dev2.tsv", "text\tlabel\nfilm\tpos\n")
+        .replace("x.toml", "data/dev.tsv", "data/dev*.tsv");
+    test.run(&["x.toml"])
+        .ends_with(2)
+        .says("error: `data/dev*.tsv` matches 2 files\n");
+}
+
+#[test]
 fn a_teacher_without_a_classifier_needs_finetune() {
     let test = Test::new();
     test.replace("x.toml", "[stages.finetune]\nepochs = 1\n", "");
