@@ -6,6 +6,7 @@
 //! The two newest are kept.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,9 @@ pub(crate) struct State {
     /// SHA-256 of the tensor file.
     pub(crate) sha256: String,
 }
+
+/// A checkpoint as read: its document and its tensors by name.
+pub(crate) type Saved = (State, BTreeMap<String, Tensor>);
 
 /// The best scoring of dev.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,7 +141,7 @@ impl Checkpoints {
         &self,
         fingerprint: &str,
         warnings: &mut Vec<String>,
-    ) -> Result<Option<(State, BTreeMap<String, Tensor>)>, KernelError> {
+    ) -> Result<Option<Saved>, KernelError> {
         for step in self.steps()?.into_iter().rev() {
             let state = match self.document(step) {
                 Ok(state) => state,
@@ -313,10 +317,12 @@ pub(crate) fn tensor_bytes(tensor: &Tensor) -> Vec<u8> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut hex = String::new();
+    for byte in Sha256::digest(bytes) {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 /// Writes a file so that its name appears only when all of it is on disk.

@@ -36,10 +36,9 @@ impl Compute {
             }
         };
         let kind = match precision {
-            job::Precision::Fp32 => Kind::Float,
             job::Precision::Bf16 => Kind::BFloat16,
             job::Precision::Auto if device != Device::Cpu || computes_in_bf16() => Kind::BFloat16,
-            job::Precision::Auto => Kind::Float,
+            job::Precision::Auto | job::Precision::Fp32 => Kind::Float,
         };
         if let Some(threads) = threads {
             tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));

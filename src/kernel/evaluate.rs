@@ -43,7 +43,7 @@ pub(crate) fn evaluate(
         step: 0,
         parameters: 0,
     });
-    let mut step = 0;
+    let mut batches_done = 0;
     for model in &work.models {
         let loaded = load_for_scoring(&model.folder, model.head, &data, compute)?;
         let run = |stop: &mut dyn FnMut() -> bool| {
@@ -62,9 +62,9 @@ pub(crate) fn evaluate(
             warm > WARM_UP
         });
         let predicted = run(&mut || {
-            step += 1;
+            batches_done += 1;
             reporter.send(&Event::Step(Progress {
-                step,
+                step: batches_done,
                 epoch: 0.0,
                 learning_rate: 0.0,
                 loss: 0.0,

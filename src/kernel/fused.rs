@@ -57,61 +57,45 @@ pub(crate) fn adam(
     second_moment: &mut Tensor,
     rule: &Rule,
 ) {
-    let n = checked(parameter);
+    let count = checked(parameter);
     for tensor in [gradient, first_moment, second_moment] {
-        assert_eq!(checked(tensor), n, "an update's tensors are of one size");
+        let other = checked(tensor);
+        assert_eq!(other, count, "an update's tensors are of one size");
     }
-    let p = parameter.data_ptr().cast();
-    let g = gradient.data_ptr().cast::<f32>().cast_const();
-    let (m, v) = (
-        first_moment.data_ptr().cast(),
-        second_moment.data_ptr().cast(),
-    );
-    let Rule {
-        clip,
-        learning_rate: lr,
-        beta1,
-        beta2,
-        epsilon,
-        decay,
-        bias_correction,
-    } = *rule;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the update computes in fp32"
     )]
-    let f = |x: f64| x as f32;
-    // SAFETY: four distinct tensors of n floats each, checked above.
+    let single = |x: f64| x as f32;
+    let (clip, rate) = (single(rule.clip), single(rule.learning_rate));
+    let (beta1, beta2) = (single(rule.beta1), single(rule.beta2));
+    let (epsilon, decay) = (single(rule.epsilon), single(rule.decay));
+    let weights = parameter.data_ptr().cast();
+    let slope = gradient.data_ptr().cast::<f32>().cast_const();
+    let first = first_moment.data_ptr().cast();
+    let second = second_moment.data_ptr().cast();
+    // SAFETY: four distinct tensors of `count` floats each, checked above.
     unsafe {
-        match bias_correction {
-            None => tinyrun_bert_adam(
-                p,
-                g,
-                m,
-                v,
-                n,
-                f(clip),
-                f(lr),
-                f(beta1),
-                f(beta2),
-                f(epsilon),
-                f(decay),
-            ),
-            Some((correction1, correction2)) => tinyrun_adamw(
-                p,
-                g,
-                m,
-                v,
-                n,
-                f(clip),
-                f(lr),
-                f(beta1),
-                f(beta2),
-                f(epsilon),
-                f(decay),
-                f(correction1),
-                f(correction2.sqrt()),
-            ),
+        if let Some((correction1, correction2)) = rule.bias_correction {
+            tinyrun_adamw(
+                weights,
+                slope,
+                first,
+                second,
+                count,
+                clip,
+                rate,
+                beta1,
+                beta2,
+                epsilon,
+                decay,
+                single(correction1),
+                single(correction2.sqrt()),
+            );
+        } else {
+            tinyrun_bert_adam(
+                weights, slope, first, second, count, clip, rate, beta1, beta2, epsilon, decay,
+            );
         }
     }
 }

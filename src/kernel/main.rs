@@ -43,7 +43,7 @@ use crate::training::Ended;
 pub(crate) const LIBTORCH_VERSION: &str = "2.11.0";
 
 fn main() -> ExitCode {
-    let reporter = Reporter;
+    let reporter = Reporter::to_runner();
     let stop = Stop::on_signals();
     // A panic below is a bug or an error of libtorch: the user gets its sentence, the log its trace.
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&reporter, &stop)));

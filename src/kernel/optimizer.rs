@@ -1,4 +1,4 @@
-//! BertAdam and AdamW, one pass over each tensor, with clipping per tensor.
+//! `BertAdam` and `AdamW`, one pass over each tensor, with clipping per tensor.
 //!
 //! Sources: semantics.md A7; Loshchilov and Hutter, arXiv 1711.05101. tch's own optimizers
 //! neither save their state nor know the rule without bias correction.

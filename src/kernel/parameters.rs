@@ -95,7 +95,7 @@ pub(crate) fn initial_tensor(name: &str, shape: &[usize], std: f64, seed: Seed) 
     if name.ends_with("LayerNorm.weight") {
         return Tensor::ones(size, options);
     }
-    if name.ends_with(".bias") {
+    if is_bias(name) {
         return Tensor::zeros(size, options);
     }
     tch::manual_seed(seed.of_name(name));
@@ -104,5 +104,9 @@ pub(crate) fn initial_tensor(name: &str, shape: &[usize], std: f64, seed: Seed) 
 
 /// Whether weight decay applies: not to biases and layer norms (semantics.md A7).
 pub(crate) fn decays(name: &str) -> bool {
-    !name.ends_with(".bias") && !name.contains("LayerNorm")
+    !is_bias(name) && !name.contains("LayerNorm")
+}
+
+fn is_bias(name: &str) -> bool {
+    name.rsplit('.').next() == Some("bias")
 }

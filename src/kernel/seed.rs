@@ -20,7 +20,7 @@ impl Seed {
         self.mixed(micro_step.wrapping_add(0x5eed))
     }
 
-    /// SplitMix64's output function over seed and place.
+    /// `SplitMix64`'s output function over seed and place.
     fn mixed(self, place: u64) -> i64 {
         let mut z = self
             .0

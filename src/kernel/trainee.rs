@@ -222,19 +222,13 @@ fn load_teacher(
     warnings: &mut Vec<String>,
 ) -> Result<(BertConfig, Teacher), KernelError> {
     let model = open(folder)?;
-    let parameters = match classes {
-        Some(classes) => {
-            warnings.extend(check_label_order(
-                folder,
-                &model.config,
-                &data.meta().labels,
-            )?);
-            with_classes(folder, &model, data, classes)?
-        }
-        None => {
-            check_data(folder, &model.config, data)?;
-            tensors_of(folder, &model, false)?
-        }
+    let parameters = if let Some(classes) = classes {
+        let labels = &data.meta().labels;
+        warnings.extend(check_label_order(folder, &model.config, labels)?);
+        with_classes(folder, &model, data, classes)?
+    } else {
+        check_data(folder, &model.config, data)?;
+        tensors_of(folder, &model, false)?
     };
     // Layers above the highest one in the map are never looked at.
     let mut config = model.config;
@@ -350,10 +344,10 @@ fn check_label_order(
     if named.is_empty() || generic || named == expected {
         return Ok(None);
     }
-    let sorted = |names: &[String]| {
-        let mut names = names.to_vec();
-        names.sort();
-        names
+    let sorted = |list: &[String]| {
+        let mut list = list.to_vec();
+        list.sort();
+        list
     };
     let list = |names: &[String]| names.join(", ");
     if sorted(&named) == sorted(&expected) {

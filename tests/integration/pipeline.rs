@@ -30,9 +30,9 @@ num-attention-heads = 4
 max-position-embeddings = 32
 
 [stages.finetune]
-epochs = 6
+epochs = 12
 batch-size = 8
-learning-rate = 2e-3
+learning-rate = 1e-3
 
 [stages.general-distill]
 corpus = ["data/corpus.txt"]
@@ -46,9 +46,9 @@ learning-rate = 1e-3
 checkpoint-interval = 1
 
 [stages.td-phase2]
-epochs = 6
+epochs = 12
 batch-size = 8
-learning-rate = 2e-3
+learning-rate = 1e-3
 
 [stages.eval]
 "#;
@@ -120,8 +120,9 @@ fn artifacts(test: &Test, stage: &str) -> Vec<(String, String)> {
 
 /// Steps of a stage's `metrics.csv`, in order.
 fn steps(test: &Test, stage: &str) -> Vec<u64> {
-    let text = test.read(&format!("runs/films/{stage}/metrics.csv"));
-    text.lines()
+    let metrics = test.read(&format!("runs/films/{stage}/metrics.csv"));
+    metrics
+        .lines()
         .skip(1)
         .map(|line| {
             line.split(',')
@@ -138,7 +139,7 @@ fn wait_for_step(test: &Test, step: u64) {
     let begin = Instant::now();
     loop {
         assert!(
-            begin.elapsed() < Duration::from_secs(120),
+            begin.elapsed() < Duration::from_mins(2),
             "phase 1 never came to step {step}"
         );
         std::thread::sleep(Duration::from_millis(5));
@@ -267,8 +268,8 @@ fn dev_table(test: &Test) -> std::path::PathBuf {
     let table = test.read("data/films.tsv");
     let mut dev = "sentence\tlabel\n".to_owned();
     for line in table.lines().skip(1) {
-        let (text, _) = line.split_once('\t').expect("two columns");
-        if tinyrun::data::split::is_dev(tinyrun::data::split::text_hash(text, None), 0.2) {
+        let (sentence, _) = line.split_once('\t').expect("two columns");
+        if tinyrun::data::split::is_dev(tinyrun::data::split::text_hash(sentence, None), 0.2) {
             let _ = writeln!(dev, "{line}");
         }
     }

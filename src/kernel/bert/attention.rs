@@ -57,7 +57,7 @@ impl Attention {
         let scale = 1.0 / (self.head_size as f64).sqrt();
         let mut scores = (query * scale).matmul(&key.transpose(-1, -2));
         if let Some(mask) = &batch.key_mask {
-            scores = scores + mask.to_kind(x.kind());
+            scores += mask.to_kind(x.kind());
         }
         let probs = scores.softmax(-1, None).dropout(self.probs_dropout, train);
         let context = probs.matmul(&value).transpose(1, 2).reshape([b, l, d]);

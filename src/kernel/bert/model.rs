@@ -81,7 +81,7 @@ impl Bert {
 #[derive(Debug)]
 pub(crate) struct Classifier {
     pooler: Linear,
-    classifier: Linear,
+    output: Linear,
     head: HeadKind,
     dropout: f64,
 }
@@ -91,7 +91,7 @@ impl Classifier {
     pub(crate) fn new(parameters: &Parameters, config: &BertConfig, head: HeadKind) -> Self {
         Self {
             pooler: Linear::new(parameters, "bert.pooler.dense"),
-            classifier: Linear::new(parameters, "classifier"),
+            output: Linear::new(parameters, "classifier"),
             head,
             dropout: config.hidden_dropout_prob,
         }
@@ -104,6 +104,6 @@ impl Classifier {
             HeadKind::Plain => pooled.dropout(self.dropout, train),
             HeadKind::Relu => pooled.relu(),
         };
-        self.classifier.forward(&read).to_kind(Kind::Float)
+        self.output.forward(&read).to_kind(Kind::Float)
     }
 }

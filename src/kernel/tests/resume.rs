@@ -103,7 +103,7 @@ fn run(job: &Job, stop: &Stop) -> Result<Ended, KernelError> {
         panic!("a training job")
     };
     let compute = Compute::resolve(job.device, job.precision, job.threads)?;
-    train(job, work, compute, &Reporter, stop)
+    train(job, work, compute, &Reporter::silent(), stop)
 }
 
 /// Everything that the stage left, by name; the columns of speed are cut from the metrics.
@@ -118,7 +118,7 @@ fn left(folder: &Path) -> Vec<(String, Vec<u8>)> {
             } else {
                 let name = path.display().to_string();
                 let mut bytes = fs::read(&path).expect("a file");
-                if name.ends_with(".csv") {
+                if name.ends_with("metrics.csv") {
                     bytes = without_speed(&String::from_utf8(bytes).expect("text")).into_bytes();
                 }
                 files.push((
