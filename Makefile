@@ -3,6 +3,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# The scripts fetch into one folder each, and cargo uses every core by itself.
+.NOTPARALLEL:
 
 # More arguments for tinyrun (`make sst2 ARGS=--dry-run`) or for `cargo test`.
 ARGS ?=

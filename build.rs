@@ -45,12 +45,16 @@ fn optimizer_step(libtorch: Option<&Path>) {
     }
     println!("cargo:rerun-if-changed={OPTIMIZER_STEP}");
     let archive = "tinyrun_optimizer_step";
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17");
+    // clang's own OpenMP is another library than the one libtorch brings; without its pragmas
+    // the step computes the same on one thread.
+    if !build.get_compiler().is_like_clang() {
+        build.flag("-fopenmp");
+    }
+    build
         // A debug build trains with it too.
         .opt_level(3)
-        .flag("-fopenmp")
         .file(OPTIMIZER_STEP)
         // Printed by hand below: cargo would give the archive to the library, and so to the runner.
         .cargo_metadata(false)

@@ -51,6 +51,8 @@ pub(crate) struct Best {
     pub(crate) step: u64,
     /// Its score.
     pub(crate) score: f64,
+    /// Every score by name, to be told again at the end of a resumed run.
+    pub(crate) scores: BTreeMap<String, f64>,
 }
 
 /// Sums since the last row of `metrics.csv`.
@@ -156,13 +158,31 @@ impl Checkpoints {
                 });
             }
             match read_tensors(&self.tensor_path(step), Some(&state.sha256)) {
-                Ok(tensors) => return Ok(Some((state, tensors))),
+                Ok(tensors) => {
+                    self.forget_after(Some(step))?;
+                    return Ok(Some((state, tensors)));
+                }
                 Err(reason) => {
                     warnings.push(format!("checkpoint of step {step} is skipped: {reason}"));
                 }
             }
         }
+        self.forget_after(None)?;
         Ok(None)
+    }
+
+    /// Removes checkpoints after `step`, or all: they were found unreadable, and would count
+    /// among the newest that are kept.
+    fn forget_after(&self, step: Option<u64>) -> Result<(), KernelError> {
+        let unreadable = self
+            .steps()?
+            .into_iter()
+            .filter(|found| Some(*found) > step);
+        for found in unreadable {
+            remove(&self.document_path(found))?;
+            remove(&self.tensor_path(found))?;
+        }
+        Ok(())
     }
 
     /// Step of the newest checkpoint, whole or not.
@@ -188,25 +208,6 @@ impl Checkpoints {
             source: std::io::Error::new(std::io::ErrorKind::InvalidData, reason),
             path,
         })
-    }
-
-    /// Removes every checkpoint and best model: the stage is done.
-    pub(crate) fn clear(&self) -> Result<(), KernelError> {
-        for step in self.steps()? {
-            remove(&self.document_path(step))?;
-        }
-        for (prefix, path) in [
-            (
-                "checkpoint-",
-                Self::tensor_path as fn(&Self, u64) -> PathBuf,
-            ),
-            ("best-", Self::best_path),
-        ] {
-            for step in numbered(&self.folder, prefix, ".safetensors")? {
-                remove(&path(self, step))?;
-            }
-        }
-        Ok(())
     }
 
     /// Steps that have a document, ascending.

@@ -57,16 +57,18 @@ pub(crate) enum KernelError {
     },
     #[error("`{model}` has no classifier: it was not fine-tuned")]
     NoClassifier { model: PathBuf },
-    #[error("the loss is {value} at step {step}")]
+    #[error("{what} at step {step}")]
     NotFinite {
+        what: String,
         step: u64,
-        value: f64,
         checkpoint: Option<u64>,
     },
     #[error("checkpoint `{path}` belongs to another run")]
     ForeignCheckpoint { path: PathBuf },
     #[error("the checkpoint lacks the tensor `{name}` in its shape")]
     CheckpointLacks { name: String },
+    #[error("`{teacher}` does not fit the student: {reason}")]
+    LayerMap { teacher: PathBuf, reason: String },
     #[error("another kernel still writes to `{path}`")]
     Busy { path: PathBuf },
 }

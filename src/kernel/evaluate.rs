@@ -46,6 +46,9 @@ pub(crate) fn evaluate(
     let mut batches_done = 0;
     for model in &work.models {
         let loaded = load_for_scoring(&model.folder, model.head, &data, compute)?;
+        if let Some(message) = loaded.warning.clone() {
+            reporter.send(&Event::Warning { message });
+        }
         let run = |stop: &mut dyn FnMut() -> bool| {
             predict(
                 &loaded.bert,

@@ -2,7 +2,7 @@
 //! that differs.
 
 use tch::{Tensor, no_grad};
-use tinyrun::job;
+use tinyrun::job::{self, Reduction};
 
 use crate::batch::Batch;
 use crate::bert::{Bert, Classifier, Linear, Output, Wanted};
@@ -23,6 +23,44 @@ pub(crate) struct Student {
 pub(crate) struct Teacher {
     pub(crate) bert: Bert,
     pub(crate) classifier: Option<Classifier>,
+}
+
+/// What a micro-batch is of its optimizer step. Its losses are weighed by it, so that the
+/// sum over the micro-batches is the loss of the step's examples taken together (with the `Block`
+/// reduction as far as their padding agrees).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    /// Of the examples.
+    pub(crate) examples: f64,
+    /// Of the real tokens.
+    pub(crate) tokens: f64,
+    /// Of the sum of squared lengths.
+    pub(crate) squared_lengths: f64,
+}
+
+impl Share {
+    /// A step of one micro-batch.
+    pub(crate) const WHOLE: Self = Self {
+        examples: 1.0,
+        tokens: 1.0,
+        squared_lengths: 1.0,
+    };
+
+    /// Of micro-batch `index` of those with these rows' lengths.
+    pub(crate) fn of(index: usize, lengths: &[Vec<u64>]) -> Self {
+        if lengths.len() == 1 {
+            return Self::WHOLE;
+        }
+        let share = |amount: fn(u64) -> u64| {
+            let of = |rows: &[u64]| rows.iter().map(|&length| amount(length)).sum::<u64>() as f64;
+            of(&lengths[index]) / lengths.iter().map(|rows| of(rows)).sum::<f64>()
+        };
+        Self {
+            examples: share(|_| 1),
+            tokens: share(|length| length),
+            squared_lengths: share(|length| length * length),
+        }
+    }
 }
 
 /// Losses of one batch.
@@ -56,16 +94,18 @@ pub(crate) fn part_names(objective: &job::Objective) -> Vec<String> {
     }
 }
 
-/// Losses of `batch`. Dropout is active in the student, never in the teacher.
+/// Losses of `batch`, weighed by its `share` of the step. Dropout is active in the student, never in the teacher.
 pub(crate) fn losses(
     objective: &job::Objective,
     student: &Student,
     teacher: Option<&Teacher>,
     batch: &Batch,
+    share: Share,
 ) -> Losses {
     match objective {
         job::Objective::Labels => {
             let loss = cross_entropy(&student.logits(batch, true), batch.expect_labels());
+            let loss = loss * share.examples;
             Losses {
                 parts: vec![loss.detach()],
                 total: loss,
@@ -80,16 +120,20 @@ pub(crate) fn losses(
             let teacher = teacher.expect("distillation has a teacher");
             let target = no_grad(|| teacher.bert.forward_t(batch, Wanted::Everything, false));
             let output = student.bert.forward_t(batch, Wanted::Everything, true);
+            let (cells, tokens) = match reduction {
+                Reduction::Tokens => (share.squared_lengths, share.tokens),
+                Reduction::Block => (share.examples, share.examples),
+            };
             let attention: Vec<Tensor> = pairs(
                 &output.attention_scores,
                 &layer_map.attention,
                 &target.attention_scores,
             )
-            .map(|(s, t)| attention_loss(s, t, batch, *reduction))
+            .map(|(s, t)| attention_loss(s, t, batch, *reduction) * cells)
             .collect();
             let projected: Vec<Tensor> = student.project(&output);
             let hidden: Vec<Tensor> = pairs(&projected, &layer_map.hidden, &target.hidden_states)
-                .map(|(s, t)| hidden_loss(s, t, batch, *reduction))
+                .map(|(s, t)| hidden_loss(s, t, batch, *reduction) * tokens)
                 .collect();
             let (attention_sum, hidden_sum) = (sum(&attention), sum(&hidden));
             // A factor of 0 takes the term out of the graph: 0 times an overflow is not a number.
@@ -120,8 +164,9 @@ pub(crate) fn losses(
             let target = no_grad(|| teacher.logits(batch));
             let logits = student.logits(batch, true);
             let soft = soft_cross_entropy(&logits, &target, *temperature, *reduction);
+            let soft = soft * share.examples;
             if *hard_label_weight > 0.0 {
-                let hard = cross_entropy(&logits, batch.expect_labels());
+                let hard = cross_entropy(&logits, batch.expect_labels()) * share.examples;
                 let parts = vec![soft.detach(), hard.detach()];
                 Losses {
                     total: soft + hard * *hard_label_weight,

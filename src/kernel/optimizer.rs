@@ -55,24 +55,46 @@ impl Optimizer {
 
     /// One update at `learning_rate`. `gradients[i]` belongs to parameter `i`; an undefined
     /// gradient leaves its parameter, decay included, as it is. `update` counts updates from 0.
-    pub(crate) fn step(&mut self, gradients: &[Tensor], learning_rate: f64, update: u64) {
+    ///
+    /// # Errors
+    /// The name of a parameter whose gradient is not finite; then nothing was changed.
+    pub(crate) fn step(
+        &mut self,
+        gradients: &[Tensor],
+        learning_rate: f64,
+        update: u64,
+    ) -> Result<(), String> {
         assert_eq!(
             gradients.len(),
             self.slots.len(),
             "one gradient a parameter"
         );
         no_grad(|| {
-            for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
-                if gradient.defined() {
-                    slot.step(
-                        &self.settings,
-                        &gradient.contiguous(),
-                        learning_rate,
-                        update,
-                    );
+            let norms = self.norms(gradients)?;
+            for ((slot, gradient), norm) in self.slots.iter_mut().zip(gradients).zip(norms) {
+                if let Some(norm) = norm {
+                    let gradient = gradient.contiguous();
+                    slot.step(&self.settings, &gradient, norm, learning_rate, update);
                 }
             }
-        });
+            Ok(())
+        })
+    }
+
+    /// Norm of every gradient; `None` where it is undefined.
+    fn norms(&self, gradients: &[Tensor]) -> Result<Vec<Option<f64>>, String> {
+        let norm_of = |(slot, gradient): (&Slot, &Tensor)| {
+            if !gradient.defined() {
+                return Ok(None);
+            }
+            let norm = gradient_norm(&gradient.contiguous());
+            if norm.is_finite() {
+                Ok(Some(norm))
+            } else {
+                Err(slot.name.clone())
+            }
+        };
+        self.slots.iter().zip(gradients).map(norm_of).collect()
     }
 
     /// Every moment under the name of its parameter, for a checkpoint.
@@ -90,9 +112,15 @@ impl Optimizer {
 }
 
 impl Slot {
-    fn step(&mut self, settings: &Settings, gradient: &Tensor, learning_rate: f64, update: u64) {
+    fn step(
+        &mut self,
+        settings: &Settings,
+        gradient: &Tensor,
+        norm: f64,
+        learning_rate: f64,
+        update: u64,
+    ) {
         let clip = if settings.max_grad_norm > 0.0 {
-            let norm = gradient_norm(gradient);
             (settings.max_grad_norm / (norm + CLIP_EPSILON)).min(1.0)
         } else {
             1.0

@@ -58,7 +58,7 @@ impl Parameters {
 
     /// Moves everything to `device` as trainable fp32 leaves.
     pub(crate) fn trainable(self, device: Device) -> Self {
-        self.map(|tensor| {
+        self.map(|_, tensor| {
             tensor
                 .to_device(device)
                 .to_kind(Kind::Float)
@@ -66,9 +66,12 @@ impl Parameters {
         })
     }
 
-    /// Moves everything to `device` in `kind`, frozen.
+    /// Moves everything to `device` in `kind`, frozen; the embedding tables stay in fp32, as
+    /// they are while a model is trained.
     pub(crate) fn frozen(self, device: Device, kind: Kind) -> Self {
-        self.map(|tensor| {
+        self.map(|name, tensor| {
+            let table = name.starts_with("bert.embeddings.");
+            let kind = if table { Kind::Float } else { kind };
             tensor
                 .to_device(device)
                 .to_kind(kind)
@@ -76,11 +79,14 @@ impl Parameters {
         })
     }
 
-    fn map(self, change: impl Fn(Tensor) -> Tensor) -> Self {
+    fn map(self, change: impl Fn(&str, Tensor) -> Tensor) -> Self {
         let tensors = self
             .tensors
             .into_iter()
-            .map(|(name, tensor)| (name, change(tensor)))
+            .map(|(name, tensor)| {
+                let changed = change(&name, tensor);
+                (name, changed)
+            })
             .collect();
         Self { tensors }
     }

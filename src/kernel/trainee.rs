@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{HeadKind, Objective, Train};
+use tinyrun::job::{HeadKind, LayerMap, Objective, Train};
 use tinyrun::model::names::expected_encoder;
 use tinyrun::model::{
     BertConfig, LoadedModel, Weights, load_model, write_model_folder, write_safetensors,
@@ -188,6 +188,8 @@ pub(crate) struct Scorable {
     pub(crate) classifier: Classifier,
     pub(crate) parameters: u64,
     pub(crate) size_bytes: u64,
+    /// What was noticed while loading.
+    pub(crate) warning: Option<String>,
 }
 
 /// Loads a fine-tuned model for the classes of `data`.
@@ -201,7 +203,7 @@ pub(crate) fn load_for_scoring(
     compute: Compute,
 ) -> Result<Scorable, KernelError> {
     let model = open(folder)?;
-    check_label_order(folder, &model.config, &data.meta().labels)?;
+    let warning = check_label_order(folder, &model.config, &data.meta().labels)?;
     let parameters = with_classes(folder, &model, data, data.meta().labels.len())?;
     let count = parameters.count();
     let frozen = parameters.frozen(compute.device, compute.kind);
@@ -210,6 +212,7 @@ pub(crate) fn load_for_scoring(
         classifier: Classifier::new(&frozen, &model.config, head),
         parameters: count,
         size_bytes: std::fs::metadata(model.weights.path()).map_or(0, |file| file.len()),
+        warning,
     })
 }
 
@@ -230,6 +233,13 @@ fn load_teacher(
         check_data(folder, &model.config, data)?;
         tensors_of(folder, &model, false)?
     };
+    if let Objective::Intermediate { layer_map, .. } = &train.objective {
+        let reason = unfit(layer_map, &train.student.config, &model.config);
+        if let Some(reason) = reason {
+            let teacher = folder.to_owned();
+            return Err(KernelError::LayerMap { teacher, reason });
+        }
+    }
     // Layers above the highest one in the map are never looked at.
     let mut config = model.config;
     if let Objective::Intermediate { layer_map, .. } = &train.objective {
@@ -248,6 +258,28 @@ fn load_teacher(
         classifier: classes.map(|_| Classifier::new(&frozen, &config, train.teacher_head)),
     };
     Ok((config, teacher))
+}
+
+/// Why the layers of two models cannot be compared; `None` where they can.
+fn unfit(map: &LayerMap, student: &BertConfig, teacher: &BertConfig) -> Option<String> {
+    let (layers, heads) = (teacher.num_hidden_layers, teacher.num_attention_heads);
+    if heads != student.num_attention_heads {
+        let own = student.num_attention_heads;
+        return Some(format!("it has {heads} attention heads, the student {own}"));
+    }
+    let own = student.num_hidden_layers;
+    if (map.attention.len(), map.hidden.len()) != (own, own + 1) {
+        let mapped = map.attention.len();
+        return Some(format!(
+            "the layer map is of {mapped} layers, the student has {own}"
+        ));
+    }
+    let attention = map.attention.iter().find(|&&layer| layer >= layers);
+    let hidden = map.hidden.iter().find(|&&state| state > layers);
+    let layer = attention.or(hidden)?;
+    Some(format!(
+        "the layer map names its layer {layer}, it has {layers}"
+    ))
 }
 
 fn open(folder: &Path) -> Result<LoadedModel, KernelError> {

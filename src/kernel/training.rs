@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::checkpoint::{Best, Checkpoints, State, Window};
 use crate::device::Compute;
 use crate::error::KernelError;
-use crate::objective::{Losses, losses, part_names};
+use crate::objective::{Losses, Share, losses, part_names};
 use crate::optimizer::Optimizer;
 use crate::reporter::Reporter;
 use crate::schedule::learning_rate;
@@ -92,7 +92,8 @@ pub(crate) fn train(
         let micro_batches = plan.step(index, train.gradient_accumulation_steps);
         let rate = learning_rate(&train.schedule, state.step, total_steps);
 
-        // Forward and backward, the gradients averaged over the micro-batches
+        // Forward and backward, the gradients summed over the micro-batches
+        let lengths = data.lengths_of(micro_batches);
         let mut gradients: Vec<Tensor> = Vec::new();
         let mut sums = vec![0.0; state.window.losses.len().max(columns_of_losses(train))];
         for (micro, rows) in micro_batches.iter().enumerate() {
@@ -104,28 +105,31 @@ pub(crate) fn train(
                 &trainee.student,
                 trainee.teacher.as_ref(),
                 &batch,
+                Share::of(micro, &lengths),
             );
-            let share = 1.0 / micro_batches.len() as f64;
             accumulate(
                 &mut gradients,
-                Tensor::run_backward(&[&total * share], &parameters, false, false),
+                Tensor::run_backward(&[&total], &parameters, false, false),
             );
-            add(&mut sums, &total, &parts, share);
+            add(&mut sums, &total, &parts);
             state.window.examples += batch.examples;
             state.window.tokens += batch.tokens;
         }
 
-        // A loss that is no number would poison every weight: stop before the update
-        if !sums.iter().all(|loss| loss.is_finite()) {
-            return Err(KernelError::NotFinite {
-                step: state.step + 1,
-                value: sums[0],
-                checkpoint: checkpoints.newest_step(),
-            });
+        // A loss or a gradient that is no number would poison every weight: stop before the update
+        let not_finite = |what: String| KernelError::NotFinite {
+            what,
+            step: state.step + 1,
+            checkpoint: checkpoints.newest_step(),
+        };
+        if !sums[0].is_finite() {
+            return Err(not_finite(format!("the loss is {}", sums[0])));
         }
 
         // Update
-        optimizer.step(&gradients, rate, state.step);
+        optimizer
+            .step(&gradients, rate, state.step)
+            .map_err(|name| not_finite(format!("the gradient of `{name}` is not finite")))?;
         drop(gradients);
         state.step += 1;
         state.window.add(&sums, clock.elapsed());
@@ -169,7 +173,10 @@ pub(crate) fn train(
             && saved_time.elapsed() >= Duration::from_secs(train.checkpoint_seconds);
         let stopping = stop.asked();
         if state.step > saved_step
-            && (stopping || time_is_up || due(state.step, train.checkpoint_interval))
+            && (stopping
+                || time_is_up
+                || state.step == total_steps
+                || due(state.step, train.checkpoint_interval))
         {
             metrics.sync()?;
             checkpoints.save(&state, &tensors(&trainee, &optimizer))?;
@@ -183,7 +190,14 @@ pub(crate) fn train(
 
     metrics.sync()?;
     trainee.write(train, &job.output, state.best.as_ref(), &checkpoints)?;
-    checkpoints.clear()?;
+    if resumed && let Some(best) = state.best {
+        // Its scoring may lie before the checkpoint: this process has not told it yet.
+        reporter.send(&Event::Evaluated {
+            step: best.step,
+            scores: best.scores,
+            best: true,
+        });
+    }
     Ok(Ended::Done { steps: total_steps })
 }
 
@@ -223,6 +237,13 @@ impl Data {
             rows,
             lengths,
         })
+    }
+
+    /// Lengths in tokens of the rows of each micro-batch.
+    fn lengths_of(&self, micro_batches: &[Vec<u32>]) -> Vec<Vec<u64>> {
+        let length = |&row: &u32| self.train.length(row as usize) as u64;
+        let lengths = |rows: &Vec<u32>| rows.iter().map(length).collect();
+        micro_batches.iter().map(lengths).collect()
     }
 }
 
@@ -357,9 +378,9 @@ fn accumulate(sum: &mut Vec<Tensor>, gradients: Vec<Tensor>) {
 }
 
 /// Adds the losses of a micro-batch. Reading them waits for the device.
-fn add(sums: &mut [f64], total: &Tensor, parts: &[Tensor], share: f64) {
+fn add(sums: &mut [f64], total: &Tensor, parts: &[Tensor]) {
     for (sum, loss) in sums.iter_mut().zip(std::iter::once(total).chain(parts)) {
-        *sum += loss.double_value(&[]) * share;
+        *sum += loss.double_value(&[]);
     }
 }
 
@@ -395,6 +416,7 @@ fn evaluate(
         state.best = Some(Best {
             step: state.step,
             score: accuracy,
+            scores: scores.named(),
         });
     }
     reporter.send(&Event::Evaluated {

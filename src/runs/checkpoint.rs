@@ -54,18 +54,20 @@ pub fn remove_scaffolding(work: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(work).map_err(Error::read(work))? {
         let path = entry.map_err(Error::read(work))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        let is_scaffolding = name.is_some_and(|name| {
-            name == "kernel.lock"
-                || ["checkpoint-", "best-", ".tmp-"]
-                    .iter()
-                    .any(|prefix| name.starts_with(prefix))
-                || path.extension().is_some_and(|ending| ending == "partial")
-        });
-        if is_scaffolding && path.is_file() {
+        if name.is_some_and(is_scaffolding) && path.is_file() {
             fs::remove_file(&path).map_err(Error::write(&path))?;
         }
     }
     Ok(())
+}
+
+/// Whether a file at the top of a work folder only serves the work, and is no artifact.
+pub(super) fn is_scaffolding(name: &str) -> bool {
+    let starts = ["checkpoint-", "best-", ".tmp-"];
+    let path = Path::new(name);
+    name == "kernel.lock"
+        || starts.iter().any(|prefix| name.starts_with(prefix))
+        || path.extension().is_some_and(|ending| ending == "partial")
 }
 
 #[cfg(test)]

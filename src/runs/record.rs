@@ -8,6 +8,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::is_scaffolding;
 use super::{Digest, Error, Fingerprint, Key, write_atomic};
 
 /// Name of the record in a stage's folder. It is written last: a folder without one is no result.
@@ -174,7 +175,7 @@ impl Record {
 pub fn list_artifacts(folder: &Path) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     list(folder, "", &mut names)?;
-    names.retain(|name| name != RECORD && name != LOG);
+    names.retain(|name| name != RECORD && name != LOG && !is_scaffolding(name));
     names.sort_unstable();
     Ok(names)
 }

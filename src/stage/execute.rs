@@ -90,7 +90,6 @@ pub(super) fn execute(
         remove_folder(&work)?;
         return Err(StageError::InputsChanged { stage, files });
     }
-    remove_scaffolding(&work)?;
     let record = Record {
         format: FORMAT,
         fingerprint,
@@ -105,6 +104,8 @@ pub(super) fn execute(
         summary: outcome.summary,
     };
     record.write(&work)?;
+    // Only now: whatever fails before the record is written goes on from the last checkpoint.
+    remove_scaffolding(&work)?;
     publish(&work, &store)?;
     planner.digester.relocate(&work, &store);
     hands.observer.notice(&Notice::Finished {
@@ -152,6 +153,7 @@ fn adopt(
         remove_folder(work)?;
         return Ok(None);
     }
+    remove_scaffolding(work)?;
     publish(work, store)?;
     planner.digester.relocate(work, store);
     Ok(Some(record))

@@ -160,6 +160,10 @@ impl Kernel {
             (Some(Ended::Done), Some(0)) => Ok(Ended::Done),
             (Some(ended @ Ended::Interrupted(_)), _) => Ok(ended),
             _ if quit => Ok(Ended::Interrupted(None)),
+            // Asked to stop while it was still loading libtorch, before it listens to signals.
+            _ if interrupts.count() > 0 && status.signal() == Some(Signal::TERM.as_raw()) => {
+                Ok(Ended::Interrupted(None))
+            }
             (_, Some(code)) if code == i32::from(EXIT_INTERRUPTED) => Ok(Ended::Interrupted(None)),
             _ => Err(KernelError::Died {
                 how: describe(status),

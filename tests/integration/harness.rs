@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -57,7 +58,7 @@ pub(crate) const STAGES: [&str; 7] = [
 ];
 
 /// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct Test {
     root: TempDir,
@@ -259,6 +260,21 @@ impl Started {
     pub(crate) fn signal(&self, signal: Signal) -> &Self {
         kill_process(Pid::from_child(&self.0), signal).expect("sent");
         self
+    }
+
+    /// Reads what it says until `text` is part of a line; gives everything read.
+    pub(crate) fn wait_to_say(mut self, text: &str) -> (Self, String) {
+        let mut stderr = self.0.stderr.take().expect("piped");
+        let mut said = Vec::new();
+        let mut byte = [0];
+        while !(said.ends_with(b"\n") && String::from_utf8_lossy(&said).contains(text)) {
+            let read = stderr.read(&mut byte).expect("it speaks");
+            let so_far = String::from_utf8_lossy(&said);
+            assert_eq!(read, 1, "it ended without `{text}`:\n{so_far}");
+            said.push(byte[0]);
+        }
+        self.0.stderr = Some(stderr);
+        (self, String::from_utf8(said).expect("UTF-8"))
     }
 
     pub(crate) fn wait(self) -> Ran {

@@ -169,20 +169,10 @@ fn the_second_of_two_runs_waits_and_says_for_whom() {
     let first = test.start(&["x.toml"]);
     test.wait_for("fake/waits");
     let second = test.start(&["x.toml", "--until", "finetune"]);
-    // Long enough that the second one is at the lock.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let (second, said) = second.wait_to_say("finetune        waits for process ");
+    assert!(said.contains("x.toml`), which works on it\n"), "{said}");
     test.write("fake/go", "");
-    let second = second.wait().succeeds().ran(&[]);
-    assert!(
-        second.stderr.contains("finetune        waits for process "),
-        "{}",
-        second.stderr
-    );
-    assert!(
-        second.stderr.contains("x.toml`), which works on it\n"),
-        "{}",
-        second.stderr
-    );
+    second.wait().succeeds().ran(&[]);
     first.wait().succeeds().ran(&STAGES);
     let starts = test.kernel_starts();
     assert_eq!(

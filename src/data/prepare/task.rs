@@ -193,7 +193,12 @@ impl Preparation<'_> {
                 let Some(row) = table.next_row()? else {
                     return Ok(None);
                 };
-                let class = class_of(&row, path, labels)?;
+                // A blank row is dropped, whatever its label says.
+                let class = if row.is_blank() {
+                    0
+                } else {
+                    class_of(&row, path, labels)?
+                };
                 let bytes = row.text.len() + row.pair.as_ref().map_or(0, String::len);
                 Ok(Some(((row, class), bytes)))
             },

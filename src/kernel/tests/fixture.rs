@@ -49,8 +49,13 @@ pub(super) fn tensors(weights: &Weights, prefix: &str) -> BTreeMap<String, Tenso
         .collect()
 }
 
-/// The batch `{prefix}input_ids` and so on, as rows without their padding.
+/// The batch `{prefix}input_ids` and so on.
 pub(super) fn batch(weights: &Weights, prefix: &str) -> Batch {
+    batch_of(&rows(weights, prefix))
+}
+
+/// Rows without their padding: ids, and where the second text begins.
+pub(super) fn rows(weights: &Weights, prefix: &str) -> Vec<(Vec<u32>, usize)> {
     let integers = |name: &str| -> Vec<i64> {
         let bytes = weights
             .tensor(&format!("{prefix}{name}"))
@@ -71,7 +76,7 @@ pub(super) fn batch(weights: &Weights, prefix: &str) -> Batch {
         integers("token_type_ids"),
         integers("attention_mask"),
     );
-    let rows: Vec<(Vec<u32>, usize)> = (0..shape[0])
+    (0..shape[0])
         .map(|row| {
             let real = (0..shape[1]).filter(|&at| mask[row * shape[1] + at] == 1);
             let row_ids: Vec<u32> = real
@@ -82,7 +87,11 @@ pub(super) fn batch(weights: &Weights, prefix: &str) -> Batch {
             let first = row_ids.len() - second;
             (row_ids, first)
         })
-        .collect();
+        .collect()
+}
+
+/// Rows as a padded batch.
+pub(super) fn batch_of(rows: &[(Vec<u32>, usize)]) -> Batch {
     let rows: Vec<Row<'_>> = rows
         .iter()
         .map(|(ids, text_b_start)| Row {

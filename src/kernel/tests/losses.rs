@@ -3,9 +3,11 @@
 use tch::{Tensor, no_grad};
 use tinyrun::job::{Objective, Reduction, SoftLossReduction};
 
-use super::fixture::{assert_close, batch, intermediate, json, student, teacher, tensors, weights};
+use super::fixture::{
+    assert_close, batch, batch_of, intermediate, json, rows, student, teacher, tensors, weights,
+};
 use crate::losses::soft_cross_entropy;
-use crate::objective::{losses, part_names};
+use crate::objective::{Share, losses, part_names};
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -15,7 +17,7 @@ fn check(objective: &Objective, gradients_of: &str, values: &[(&str, f64)]) {
     let batch = batch(&file, "");
     let (student, parameters) = student();
     let (teacher, _) = teacher("bert-tiny");
-    let found = losses(objective, &student, Some(&teacher), &batch);
+    let found = losses(objective, &student, Some(&teacher), &batch, Share::WHOLE);
     let names = part_names(objective);
     for (name, value) in values {
         let place = names.iter().position(|n| n == name).expect(name);
@@ -125,5 +127,35 @@ fn soft_cross_entropy_has_no_squared_temperature_and_divides_by_the_classes_when
             (found - expected).abs() <= TOLERANCE * expected,
             "{case}: {found}"
         );
+    }
+}
+
+#[test]
+fn micro_batches_of_uneven_size_sum_to_the_gradients_of_the_whole_batch() {
+    let file = weights("losses.safetensors");
+    let rows = rows(&file, "");
+    let (student, parameters) = student();
+    let (teacher, _) = teacher("bert-tiny");
+    let leaves: Vec<&Tensor> = parameters.iter().map(|(_, leaf)| leaf).collect();
+    let objective = intermediate(Reduction::Tokens);
+    let parts = [&rows[..3], &rows[3..]];
+    let lengths: Vec<Vec<u64>> = parts
+        .iter()
+        .map(|rows| rows.iter().map(|(ids, _)| ids.len() as u64).collect())
+        .collect();
+    let gradients = |rows: &[(Vec<u32>, usize)], share: Share| {
+        let batch = batch_of(rows);
+        let found = losses(&objective, &student, Some(&teacher), &batch, share);
+        Tensor::run_backward(&[&found.total], &leaves, false, false)
+    };
+    let whole = gradients(&rows, Share::WHOLE);
+    let first = gradients(parts[0], Share::of(0, &lengths));
+    let second = gradients(parts[1], Share::of(1, &lengths));
+    for ((name, _), ((whole, first), second)) in
+        parameters.iter().zip(whole.iter().zip(first).zip(second))
+    {
+        if whole.defined() {
+            assert_close(name, &(first + second), whole, 1e-4);
+        }
     }
 }

@@ -28,7 +28,7 @@ fn check(kind: OptimizerKind, name: &str) {
             .iter()
             .map(|(parameter, _)| tensor(&file, &format!("gradients.{step}.{parameter}")))
             .collect();
-        optimizer.step(&gradients, 1e-2, step);
+        optimizer.step(&gradients, 1e-2, step).expect("finite");
         for (parameter, value) in parameters.iter() {
             let key = format!("{name}.{step}.{parameter}");
             assert_close(&key, &value.detach(), &tensor(&file, &key), 5e-6);
@@ -61,9 +61,31 @@ fn a_parameter_without_a_gradient_does_not_decay() {
         weight_decay: 0.5,
         max_grad_norm: 1.0,
     };
-    Optimizer::new(settings, &parameters).step(&[Tensor::new()], 1.0, 0);
+    let mut optimizer = Optimizer::new(settings, &parameters);
+    optimizer.step(&[Tensor::new()], 1.0, 0).expect("finite");
     assert_eq!(
         parameters.get("dense.weight").detach(),
         Tensor::from_slice(&[1.0_f32, 2.0])
     );
+}
+
+#[test]
+fn a_gradient_that_is_no_number_changes_nothing_and_is_named() {
+    let start = [("a.weight", 1.0_f32), ("b.weight", 2.0)];
+    let tensors = start.map(|(name, value)| (name.to_owned(), Tensor::from_slice(&[value])));
+    let parameters = Parameters::new(BTreeMap::from(tensors)).trainable(Device::Cpu);
+    let settings = Settings {
+        kind: OptimizerKind::BertAdam,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-6,
+        weight_decay: 0.0,
+        max_grad_norm: 0.0,
+    };
+    let gradients = [1.0, f32::INFINITY].map(|slope| Tensor::from_slice(&[slope]));
+    let refused = Optimizer::new(settings, &parameters).step(&gradients, 1.0, 0);
+    assert_eq!(refused, Err("b.weight".to_owned()));
+    for (name, value) in start {
+        assert_eq!(parameters.get(name).detach(), Tensor::from_slice(&[value]));
+    }
 }

@@ -121,10 +121,11 @@ fn left(folder: &Path) -> Vec<(String, Vec<u8>)> {
                 if name.ends_with("metrics.csv") {
                     bytes = without_speed(&String::from_utf8(bytes).expect("text")).into_bytes();
                 }
-                files.push((
-                    name.rsplit_once("out/").expect("in out").1.to_owned(),
-                    bytes,
-                ));
+                let name = name.rsplit_once("out/").expect("in out").1.to_owned();
+                // The runner drops these before it stores a result.
+                if !name.starts_with("checkpoint-") && !name.starts_with("best-") {
+                    files.push((name, bytes));
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use tch::Tensor;
 use tinyrun::job::{Optimizer as Settings, OptimizerKind, Reduction};
 
 use super::fixture::{assert_close, batch, intermediate, json, student, teacher, tensors, weights};
-use crate::objective::losses;
+use crate::objective::{Share, losses};
 use crate::optimizer::Optimizer;
 
 #[test]
@@ -37,6 +37,7 @@ fn twenty_steps_of_phase_1_follow_pytorch_loss_by_loss() {
             &student,
             Some(&teacher),
             &batch,
+            Share::WHOLE,
         );
         let loss = found.total.double_value(&[]);
         assert!(
@@ -44,7 +45,9 @@ fn twenty_steps_of_phase_1_follow_pytorch_loss_by_loss() {
             "step {step}: {loss} for {expected}"
         );
         let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);
-        optimizer.step(&gradients, 1e-3, step as u64);
+        optimizer
+            .step(&gradients, 1e-3, step as u64)
+            .expect("finite");
     }
     let end = tensors(&file, "final.");
     assert!(!end.is_empty());
