@@ -145,6 +145,14 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(name) => Some(stage_of(name, &nodes)?),
         None => None,
     };
+    if let Some(last) = until
+        && let Some(stage) = forced.iter().find(|stage| **stage > last)
+    {
+        return Err(Failure::Usage {
+            message: format!("`--force {stage}` lies after `--until {last}`"),
+            hint: None,
+        });
+    }
     let inputs =
         find_inputs(&experiment, &nodes, &layout).map_err(|faults| Faults::new(faults, sources))?;
     let mut digester = Digester::open(layout.digests(), layout.root().to_owned());

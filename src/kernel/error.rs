@@ -57,6 +57,8 @@ pub(crate) enum KernelError {
     },
     #[error("`{model}` has no classifier: it was not fine-tuned")]
     NoClassifier { model: PathBuf },
+    #[error("`{model}` answers row {row} with a number that is not finite")]
+    NotFiniteLogits { model: PathBuf, row: usize },
     #[error("{what} at step {step}")]
     NotFinite {
         what: String,
@@ -97,6 +99,11 @@ impl KernelError {
             Self::NoClassifier { .. } => {
                 Some("add `[stages.finetune]`, or give a teacher that is fine-tuned".to_owned())
             }
+            Self::Classes { .. } => Some(
+                "its classes are `id2label` in its `config.json`; those of the data are in \
+                 `report.json` of data-prep, or give `labels` in `[task]`"
+                    .to_owned(),
+            ),
             Self::LabelOrder { .. } => {
                 Some("give `labels` in `[task]` in the model's order".to_owned())
             }

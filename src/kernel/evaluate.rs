@@ -79,6 +79,11 @@ pub(crate) fn evaluate(
         let Some(predicted) = predicted else {
             return Ok(Ended::Interrupted { step: 0 });
         };
+        let unsound = |answer: &Prediction| answer.logits.iter().any(|logit| !logit.is_finite());
+        if let Some(row) = predicted.predictions.iter().position(unsound) {
+            let model = model.folder.clone();
+            return Err(KernelError::NotFiniteLogits { model, row });
+        }
         write_predictions(job, &model.name, &predicted.predictions, &data)?;
         let scores = scores(&predicted.predictions, data.meta().labels.len());
         reporter.send(&Event::Scored {

@@ -148,7 +148,11 @@ fn kernel_hint(source: &KernelError, checkpoint: Option<Checkpoint>) -> Option<S
             Some("build it with `make build`, or set TINYRUN_KERNEL to its path".to_owned())
         }
         KernelError::Start { .. } => None,
-        KernelError::Failed { failure } => Some(failure.hint.clone().unwrap_or_else(resume)),
+        // What it said stays true: running it again helps only once something was changed.
+        KernelError::Failed { failure } => failure
+            .hint
+            .clone()
+            .or_else(|| checkpoint.map(|checkpoint| go_on(checkpoint.step))),
         KernelError::Died { killed: true, .. } => Some(format!(
             "if memory ran out, set a smaller `batch-size` or a larger `gradient-accumulation-steps`; otherwise {}",
             resume()

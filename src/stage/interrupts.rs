@@ -1,11 +1,11 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM, and SIGHUP: a terminal that was closed.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// Exit code of an interrupted run.
@@ -44,7 +44,7 @@ impl Interrupts {
     pub fn listen() -> io::Result<Self> {
         let interrupts = Self::default();
         let shared = Arc::clone(&interrupts.shared);
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
         thread::Builder::new()
             .name("interrupts".to_owned())
             .spawn(move || {

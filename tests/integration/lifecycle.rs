@@ -118,7 +118,7 @@ fn what_needs_no_kernel_runs_without_one() {
 
 #[test]
 fn an_interrupt_stops_at_a_checkpoint_and_the_next_run_goes_on() {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let test = Test::new();
         test.kernel("finetune", "waits");
         let run = test.start(&["x.toml"]);

@@ -272,3 +272,11 @@ fn help_and_version_go_to_stdout() {
         format!("tinyrun {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+#[test]
+fn a_stage_forced_after_the_last_one_is_told() {
+    let test = Test::new();
+    test.run(&["x.toml", "--until", "finetune", "--force", "td-phase2"])
+        .ends_with(2)
+        .says("`--force td-phase2` lies after `--until finetune`");
+}
