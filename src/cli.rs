@@ -82,6 +82,8 @@ enum Failure {
     Faults(Faults),
     /// A stage.
     Stage(StageError),
+    /// The answer could not be written.
+    Output(io::Error),
 }
 
 impl Failure {
@@ -89,6 +91,7 @@ impl Failure {
         match self {
             Self::Usage { .. } | Self::Faults(_) => 2,
             Self::Stage(error) => error.exit_code(),
+            Self::Output(_) => 1,
         }
     }
 }
@@ -129,6 +132,9 @@ pub fn main() -> ExitCode {
                 Failure::Usage { message, hint } => plain_error(message, hint.as_deref(), style),
                 Failure::Faults(faults) => diagnostic::render(faults, style.is_coloured()),
                 Failure::Stage(error) => failure(error, style),
+                Failure::Output(error) => {
+                    plain_error(&format!("cannot write the answer: {error}"), None, style)
+                }
             };
             let _ = io::stderr().write_all(text.as_bytes());
             ExitCode::from(error.exit_code())
@@ -168,8 +174,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         let plans = plan(&pipeline, &mut digester)?;
         let style = Style::of(&io::stdout());
         let text = render_plan(&plans, arguments.explain, style);
-        let _ = io::stdout().write_all(text.as_bytes());
-        return Ok(());
+        return print(&text);
     }
     let verbosity = match (arguments.quiet, arguments.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -190,6 +195,15 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         let _ = io::stderr().write_all(text.as_bytes());
     }
     Ok(())
+}
+
+/// Writes an answer to stdout. A reader that has seen enough, as `head`, is no fault.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
 }
 
 fn read(arguments: &Arguments, layout: &Layout) -> Result<(Experiment, Sources), Failure> {

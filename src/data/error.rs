@@ -99,6 +99,19 @@ pub enum DataError {
         /// Labels as they are written in the table.
         allowed: Vec<String>,
     },
+    /// A dev row whose label no training table has.
+    #[error(
+        "`{place}` has the label `{label}`, which no training row has; they have {}",
+        ticked(found)
+    )]
+    LabelUnseen {
+        /// The row.
+        place: Place,
+        /// Its label.
+        label: String,
+        /// Labels of the training tables.
+        found: Vec<String>,
+    },
     /// A row whose label is blank.
     #[error("`{place}` has no label")]
     LabelMissing {
@@ -206,6 +219,12 @@ impl DataError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::ColumnMissing { there, .. } if matches!(there.as_slice(), [only] if only.contains([',', '\t', ';'])) => {
+                Some(
+                    "set `format = \"csv\"` or `\"tsv\"` in `[task]` to say how lines are cut"
+                        .to_owned(),
+                )
+            }
             Self::ColumnMissing { column, there, .. } => nearest(column, there),
             Self::Columns {
                 found,
@@ -216,6 +235,8 @@ impl DataError {
                 Some("a text that holds a comma is put in double quotes".to_owned())
             }
             Self::LabelUnknown { label, allowed, .. } => nearest(label, allowed),
+            Self::LabelUnseen { label, found, .. } => nearest(label, found)
+                .or_else(|| Some("give every class as `labels` in `[task]`".to_owned())),
             Self::LabelSingle { .. } => {
                 Some("a classification needs two labels or more in its training table".to_owned())
             }

@@ -114,7 +114,7 @@ fn check_lengths(experiment: &Experiment, faults: &Collector) {
         for (place, length) in lengths(experiment) {
             if length.value > positions.value {
                 let message = format!(
-                    "`max-seq-length` {} in `[{place}]` is more than `max-position-embeddings` {}",
+                    "`max-seq-length` {} in `[{place}]` is more than the student's `max-position-embeddings` {}",
                     length.value, positions.value
                 );
                 let span = length.span.clone().or_else(|| positions.span.clone());
@@ -294,8 +294,8 @@ mod tests {
                 "task.max-seq-length=513"
             ]),
             [
-                "--set:1:39: `max-seq-length` 600 in `[stages.general-distill]` is more than `max-position-embeddings` 512",
-                "--set:1:21: `max-seq-length` 513 in `[task]` is more than `max-position-embeddings` 512",
+                "--set:1:39: `max-seq-length` 600 in `[stages.general-distill]` is more than the student's `max-position-embeddings` 512",
+                "--set:1:21: `max-seq-length` 513 in `[task]` is more than the student's `max-position-embeddings` 512",
             ]
         );
         assert!(with(&["task.max-seq-length=512"]).is_empty());

@@ -1,62 +1,210 @@
 //! Checks that take the models' `config.json`: whoever has read them calls these, still
 //! before anything runs.
 
+use std::collections::BTreeMap;
+
 use super::check::{lengths, map_length_faults};
 use super::fault::Fault;
-use super::schema::{Experiment, LayerMapRule};
-use super::span::Located;
+use super::origin::Origin;
+use super::schema::{Experiment, LayerMapRule, ModelSource, StageName};
+use super::span::{Located, Span};
 use crate::job::LayerMap;
 use crate::model::config::BertConfig;
 
 /// What the experiment's models come to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Models {
-    /// Layers that the intermediate losses compare; `None` without a stage that has them.
-    pub layer_map: Option<LayerMap>,
+    /// Layers that the intermediate losses of a stage compare, for the stages that have them.
+    pub layer_maps: BTreeMap<StageName, LayerMap>,
     /// Shape of the student. Label names are not in it yet.
     pub student: BertConfig,
 }
 
-/// Checks the experiment against the teacher of `[teacher]` and, where it is given, the
-/// model of `[student]`.
+/// Checks the experiment against the models it names: `folders` holds the `config.json` of
+/// every folder that could be read, under the path as written.
 ///
 /// # Errors
 ///
-/// Every fault found, at the key that could be changed to mend it.
+/// Every fault found, at the key that could be changed to mend it. None where the folder of
+/// `[teacher]` or `[student]` is not among `folders`: that was told already.
 pub fn check_models(
     experiment: &Experiment,
-    teacher: &BertConfig,
-    student_model: Option<&BertConfig>,
+    folders: &BTreeMap<&str, &BertConfig>,
 ) -> Result<Models, Vec<Fault>> {
-    let stages = &experiment.stages;
-    let intermediate = stages.general_distill.is_some() || stages.td_phase1.is_some();
-    let distils = intermediate || stages.td_phase2.is_some();
-    let student = student_model
-        .cloned()
-        .unwrap_or_else(|| from_shape(experiment, teacher));
-    let mut faults = Vec::new();
-    check_config("teacher", teacher, &experiment.teacher.model, &mut faults);
-    check_lengths(experiment, "teacher", teacher, &mut faults);
-    if let (Some(config), Some(model)) = (student_model, &experiment.student.model) {
-        check_config("student", config, model, &mut faults);
-        if distils {
-            check_lengths(experiment, "student", config, &mut faults);
-            check_vocabulary(config, teacher, model, &mut faults);
+    let config = |model: &Located<String>| folders.get(model.as_str()).copied();
+    let teacher = config(&experiment.teacher.model).ok_or_else(Vec::new)?;
+    let student = match &experiment.student.model {
+        Some(model) => config(model).cloned().ok_or_else(Vec::new)?,
+        None => from_shape(experiment, teacher),
+    };
+    let mut check = Check {
+        experiment,
+        folders,
+        teacher,
+        student: &student,
+        faults: Vec::new(),
+    };
+    check.own_models();
+    let mut layer_maps = BTreeMap::new();
+    let mut seen: Vec<Pair> = Vec::new();
+    for stage in StageName::ALL {
+        check.folders_of(stage);
+        let intermediate = matches!(stage, StageName::GeneralDistill | StageName::TdPhase1);
+        if !intermediate || !experiment.has_stage(stage) {
+            continue;
+        }
+        let teacher = check.config(experiment.teacher_of(stage));
+        let student = check.config(experiment.student_of(stage));
+        if let (Some(teacher), Some(student)) = (teacher, student) {
+            let pair = Pair::of(student, teacher);
+            let known = seen.contains(&pair);
+            if let Some(map) = check.pair(stage, &pair, known) {
+                layer_maps.insert(stage, map);
+            }
+            seen.push(pair);
         }
     }
-    let mut layer_map = None;
-    if intermediate {
-        check_heads(experiment, &student, teacher, &mut faults);
-        let layers = (teacher.num_hidden_layers, student.num_hidden_layers);
-        match resolve_layer_map(experiment, layers.0, layers.1) {
-            Ok(map) => layer_map = Some(map),
-            Err(found) => faults.extend(found),
-        }
-    }
+    let faults = check.faults;
     if faults.is_empty() {
-        Ok(Models { layer_map, student })
+        Ok(Models {
+            layer_maps,
+            student,
+        })
     } else {
         Err(faults)
+    }
+}
+
+/// What the intermediate losses take of two models: layers and heads, the student's first.
+#[derive(Debug, PartialEq, Eq)]
+struct Pair {
+    layers: [usize; 2],
+    heads: [usize; 2],
+}
+
+impl Pair {
+    fn of(student: &BertConfig, teacher: &BertConfig) -> Self {
+        Self {
+            layers: [student.num_hidden_layers, teacher.num_hidden_layers],
+            heads: [student.num_attention_heads, teacher.num_attention_heads],
+        }
+    }
+}
+
+/// A check in progress.
+struct Check<'a> {
+    experiment: &'a Experiment,
+    folders: &'a BTreeMap<&'a str, &'a BertConfig>,
+    /// The model of `[teacher]`.
+    teacher: &'a BertConfig,
+    /// The model, or the shape, of `[student]`.
+    student: &'a BertConfig,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Check<'a> {
+    /// The models of `[teacher]` and `[student]`.
+    fn own_models(&mut self) {
+        let experiment = self.experiment;
+        let teacher = &experiment.teacher.model;
+        check_config("teacher", self.teacher, teacher, &mut self.faults);
+        check_lengths(experiment, "teacher", self.teacher, &mut self.faults);
+        if let Some(model) = &experiment.student.model {
+            check_config("student", self.student, model, &mut self.faults);
+            let stages = &experiment.stages;
+            if stages.general_distill.is_some()
+                || stages.td_phase1.is_some()
+                || stages.td_phase2.is_some()
+            {
+                check_lengths(experiment, "student", self.student, &mut self.faults);
+                self.vocabulary("student", self.student, model.span.as_ref());
+            }
+        }
+    }
+
+    /// The folders that a stage names for itself.
+    fn folders_of(&mut self, stage: StageName) {
+        let experiment = self.experiment;
+        let keys = [
+            ("teacher", experiment.teacher_key(stage)),
+            ("student", experiment.student_key(stage)),
+        ];
+        for (role, key) in keys {
+            let Some(Located {
+                value: ModelSource::Folder(folder),
+                span,
+            }) = key
+            else {
+                continue;
+            };
+            let Some(config) = self.folders.get(folder.as_str()).copied() else {
+                continue;
+            };
+            let whose = format!("{role} of `{stage}`");
+            self.vocabulary(&whose, config, span.as_ref());
+            let place = match stage {
+                StageName::GeneralDistill => "stages.general-distill",
+                _ => "task",
+            };
+            let positions = config.max_position_embeddings;
+            for (of, length) in lengths(experiment) {
+                if of == place && length.value > positions {
+                    let message = format!(
+                        "the {whose} has {positions} positions, and `max-seq-length` in `[{of}]` is {}",
+                        length.value
+                    );
+                    self.faults.push(Fault::new(message, span.clone()));
+                }
+            }
+        }
+    }
+
+    /// Text is cut by the tokenizer of `[teacher]`: whoever reads it knows the same tokens.
+    fn vocabulary(&mut self, whose: &str, config: &BertConfig, span: Option<&Span>) {
+        let (own, wanted) = (config.vocab_size, self.teacher.vocab_size);
+        if own != wanted {
+            let message = format!(
+                "the {whose} has a vocabulary of {own} tokens and the teacher one of {wanted}"
+            );
+            let fault = Fault::new(message, span.cloned());
+            self.faults
+                .push(fault.with_label("both must read the same tokens"));
+        }
+    }
+
+    /// Shape of a stage's student or teacher; `None` for a folder that could not be read.
+    fn config(&self, origin: Option<Located<Origin>>) -> Option<&'a BertConfig> {
+        match origin?.value {
+            Origin::Folder(folder) => self.folders.get(folder.as_str()).copied(),
+            Origin::Random => Some(self.student),
+            Origin::Stage(StageName::Finetune) => Some(self.teacher),
+            // Reading the file has refused cycles.
+            Origin::Stage(stage) => self.config(self.experiment.student_of(stage)),
+        }
+    }
+
+    /// The layers that two models are compared in. Faults of a pair that is `known` were told.
+    fn pair(&mut self, stage: StageName, pair: &Pair, known: bool) -> Option<LayerMap> {
+        let mut faults = Vec::new();
+        let own = Pair::of(self.student, self.teacher);
+        check_heads(self.experiment, pair.heads, &mut faults);
+        let [student, teacher] = pair.layers;
+        let map = resolve_layer_map(self.experiment, teacher, student);
+        let map = map.map_err(|found| faults.extend(found)).ok();
+        if *pair != own {
+            // Not the models of `[teacher]` and `[student]`: the stage's key is to blame.
+            let experiment = self.experiment;
+            let keys = [experiment.teacher_key(stage), experiment.student_key(stage)];
+            let key = keys.into_iter().flatten().find_map(|key| key.span.clone());
+            for fault in &mut faults {
+                fault.message = format!("in `{stage}`, {}", fault.message);
+                fault.span = key.clone().or_else(|| fault.span.clone());
+            }
+        }
+        if !known {
+            self.faults.extend(faults);
+        }
+        map
     }
 }
 
@@ -77,7 +225,7 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         initializer_range: shape.initializer_range,
         layer_norm_eps: shape.layer_norm_eps,
         pad_token_id: teacher.pad_token_id,
-        id2label: std::collections::BTreeMap::new(),
+        id2label: BTreeMap::new(),
         tinyrun_head: None,
     }
 }
@@ -116,29 +264,8 @@ fn check_lengths(
     }
 }
 
-fn check_vocabulary(
-    student: &BertConfig,
-    teacher: &BertConfig,
-    model: &Located<String>,
-    faults: &mut Vec<Fault>,
-) {
-    if student.vocab_size != teacher.vocab_size {
-        let message = format!(
-            "the student has a vocabulary of {} tokens and the teacher one of {}",
-            student.vocab_size, teacher.vocab_size
-        );
-        let fault = Fault::new(message, model.span.clone());
-        faults.push(fault.with_label("both must read the same tokens"));
-    }
-}
-
-fn check_heads(
-    experiment: &Experiment,
-    student: &BertConfig,
-    teacher: &BertConfig,
-    faults: &mut Vec<Fault>,
-) {
-    let (own, wanted) = (student.num_attention_heads, teacher.num_attention_heads);
+fn check_heads(experiment: &Experiment, heads: [usize; 2], faults: &mut Vec<Fault>) {
+    let [own, wanted] = heads;
     if own == wanted {
         return;
     }
@@ -276,6 +403,18 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// Checks with these folders; the teacher's is `models/teacher`.
+    fn check(
+        experiment: &Experiment,
+        folders: &[(&str, &BertConfig)],
+    ) -> Result<Models, Vec<Fault>> {
+        check_models(experiment, &folders.iter().copied().collect())
+    }
+
+    fn messages(faults: &[Fault]) -> Vec<&str> {
+        faults.iter().map(|fault| &*fault.message).collect()
+    }
+
     fn map(rule: &str, teacher: usize, student: usize) -> Result<LayerMap, Vec<Fault>> {
         let set = format!("student.layer-map={rule}");
         let layers = format!("student.num-hidden-layers={student}");
@@ -320,9 +459,8 @@ mod tests {
     fn layers_that_the_teacher_does_not_have_are_named() {
         let rule = "{ attention = [5, 6], hidden = [0, 6, 7] }";
         let faults = map(rule, 6, 2).unwrap_err();
-        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
         assert_eq!(
-            messages,
+            messages(&faults),
             [
                 "`attention` in `layer-map` names 6, which the teacher does not have",
                 "`hidden` in `layer-map` names 7, which the teacher does not have",
@@ -334,21 +472,21 @@ mod tests {
     fn a_student_takes_vocabulary_and_padding_from_the_teacher() {
         let mut teacher = config(12, 12);
         teacher.pad_token_id = 3;
-        let models = check_models(&read(&pipeline()), &teacher, None).unwrap();
+        let models = check(&read(&pipeline()), &[("models/teacher", &teacher)]).unwrap();
         assert_eq!(models.student.vocab_size, 100);
         assert_eq!(models.student.pad_token_id, 3);
         assert_eq!(models.student.hidden_size, 312);
-        assert_eq!(models.layer_map.unwrap().attention, [2, 5, 8, 11]);
+        let map = &models.layer_maps[&StageName::TdPhase1];
+        assert_eq!(map.attention, [2, 5, 8, 11]);
     }
 
     #[test]
     fn models_that_cannot_match_are_refused_together() {
         let mut teacher = config(6, 8);
         teacher.max_position_embeddings = 100;
-        let faults = check_models(&read(&pipeline()), &teacher, None).unwrap_err();
-        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
+        let faults = check(&read(&pipeline()), &[("models/teacher", &teacher)]).unwrap_err();
         assert_eq!(
-            messages,
+            messages(&faults),
             [
                 "`max-seq-length` 128 in `[task]` is more than the 100 positions of the teacher",
                 "`max-seq-length` 128 in `[stages.general-distill]` is more than the 100 positions of the teacher",
@@ -364,10 +502,11 @@ mod tests {
         let experiment = read_with(&pipeline(), &["student.model=models/small"]).unwrap();
         let mut small = config(5, 12);
         small.vocab_size = 99;
-        let faults = check_models(&experiment, &config(12, 12), Some(&small)).unwrap_err();
-        let messages: Vec<&str> = faults.iter().map(|fault| &*fault.message).collect();
+        let teacher = config(12, 12);
+        let folders = [("models/teacher", &teacher), ("models/small", &small)];
+        let faults = check(&experiment, &folders).unwrap_err();
         assert_eq!(
-            messages,
+            messages(&faults),
             [
                 "the student has a vocabulary of 99 tokens and the teacher one of 100",
                 "a `uniform` layer map needs a multiple of the student's 5 layers, and the teacher has 12",
@@ -380,7 +519,42 @@ mod tests {
         let text = pipeline().replace("[stages.td-phase1]", "");
         let text = text.replace("[stages.general-distill]\ncorpus = [\"corpus/*.txt\"]", "");
         let experiment = read_with(&text, &["stages.td-phase2.student=models/small"]).unwrap();
-        let models = check_models(&experiment, &config(6, 8), None).unwrap();
-        assert_eq!(models.layer_map, None);
+        let models = check(&experiment, &[("models/teacher", &config(6, 8))]).unwrap();
+        assert!(models.layer_maps.is_empty());
+    }
+
+    #[test]
+    fn a_stage_with_a_teacher_of_its_own_has_its_own_layer_map() {
+        let sets = ["stages.td-phase1.teacher=models/base"];
+        let experiment = read_with(&pipeline(), &sets).unwrap();
+        let (teacher, base) = (config(8, 12), config(12, 12));
+        let folders = [("models/teacher", &teacher), ("models/base", &base)];
+        let maps = check(&experiment, &folders).unwrap().layer_maps;
+        assert_eq!(maps[&StageName::GeneralDistill].attention, [1, 3, 5, 7]);
+        assert_eq!(maps[&StageName::TdPhase1].attention, [2, 5, 8, 11]);
+    }
+
+    #[test]
+    fn a_model_that_a_stage_names_is_checked_at_its_key() {
+        let sets = ["stages.td-phase1.teacher=models/base"];
+        let experiment = read_with(&pipeline(), &sets).unwrap();
+        let (teacher, mut base) = (config(12, 12), config(6, 8));
+        base.vocab_size = 101;
+        base.max_position_embeddings = 64;
+        let folders = [("models/teacher", &teacher), ("models/base", &base)];
+        let faults = check(&experiment, &folders).unwrap_err();
+        assert_eq!(
+            messages(&faults),
+            [
+                "the teacher of `td-phase1` has a vocabulary of 101 tokens and the teacher one of 100",
+                "the teacher of `td-phase1` has 64 positions, and `max-seq-length` in `[task]` is 128",
+                "in `td-phase1`, the student has 12 attention heads and the teacher 8",
+                "in `td-phase1`, a `uniform` layer map needs a multiple of the student's 4 layers, and the teacher has 6",
+            ]
+        );
+        let sources = faults
+            .iter()
+            .map(|fault| fault.span.as_ref().unwrap().source);
+        assert_eq!(sources.collect::<Vec<_>>(), [1; 4]);
     }
 }

@@ -38,12 +38,12 @@ impl Experiment {
         if let Some(source) = self.student_key(stage) {
             return Some(as_origin(source));
         }
-        // General distillation trains no classifier, so its student cannot be scored.
+        // Before phase 2 a student has no classifier, so eval cannot score it.
         let earlier: &[StageName] = match stage {
             GeneralDistill => &[],
             TdPhase1 => &[GeneralDistill],
             TdPhase2 => &[TdPhase1, GeneralDistill],
-            Eval => &[TdPhase2, TdPhase1],
+            Eval => &[TdPhase2],
             _ => return None,
         };
         if !self.has_stage(stage) {
@@ -52,6 +52,9 @@ impl Experiment {
         let nearest = earlier.iter().find(|earlier| self.has_stage(**earlier));
         if let Some(nearest) = nearest {
             return Some(Located::default_value(Origin::Stage(*nearest)));
+        }
+        if stage == Eval && (self.has_stage(TdPhase1) || self.has_stage(GeneralDistill)) {
+            return None;
         }
         match &self.student.model {
             Some(model) => Some(model.clone().map(Origin::Folder)),
@@ -193,5 +196,14 @@ mod tests {
     fn with_no_student_the_teacher_is_scored_alone() {
         let experiment = read_with(MINIMAL, &["stages.eval={}", "stages.finetune={}"]).unwrap();
         assert_eq!(experiment.student_of(Eval), None);
+    }
+
+    #[test]
+    fn a_student_that_never_got_a_classifier_is_not_scored() {
+        let sets = ["stages.eval={}", "stages.td-phase1={}", "student.model=m/s"];
+        let experiment = read_with(MINIMAL, &sets).unwrap();
+        assert_eq!(experiment.student_of(Eval), None);
+        let experiment = read_with(MINIMAL, &[sets[0], sets[2]]).unwrap();
+        assert!(experiment.student_of(Eval).is_some());
     }
 }

@@ -46,8 +46,21 @@ impl Compute {
         Ok(Self { device, kind })
     }
 
+    /// What is told before the first step.
+    pub(crate) fn started(&self, total_steps: u64, step: u64, parameters: u64) -> job::Event {
+        job::Event::Started {
+            device: self.device_name(),
+            precision: self.precision_name().to_owned(),
+            threads: tch::get_num_threads() as usize,
+            libtorch: crate::LIBTORCH_VERSION.to_owned(),
+            total_steps,
+            step,
+            parameters,
+        }
+    }
+
     /// `cpu` or `cuda:0`
-    pub(crate) fn device_name(&self) -> String {
+    fn device_name(&self) -> String {
         match self.device {
             Device::Cuda(index) => format!("cuda:{index}"),
             _ => "cpu".to_owned(),
@@ -55,7 +68,7 @@ impl Compute {
     }
 
     /// `fp32` or `bf16`
-    pub(crate) fn precision_name(&self) -> &'static str {
+    fn precision_name(&self) -> &'static str {
         if self.kind == Kind::BFloat16 {
             "bf16"
         } else {

@@ -5,10 +5,11 @@ use tinyrun::job::{Evaluate, Event, Job, Progress};
 
 use crate::device::Compute;
 use crate::error::{KernelError, io};
+use crate::folder::load_for_scoring;
 use crate::reporter::Reporter;
 use crate::score::{Prediction, predict, scores};
 use crate::stop::Stop;
-use crate::trainee::load_for_scoring;
+
 use crate::training::Ended;
 
 /// Batches run before the clock starts: the first ones pay for memory and code.
@@ -34,15 +35,7 @@ pub(crate) fn evaluate(
     let batch_size = work.batch_size as usize;
     let batches = data.len().div_ceil(batch_size) as u64;
     let total_steps = batches * work.models.len() as u64;
-    reporter.send(&Event::Started {
-        device: compute.device_name(),
-        precision: compute.precision_name().to_owned(),
-        threads: tch::get_num_threads() as usize,
-        libtorch: crate::LIBTORCH_VERSION.to_owned(),
-        total_steps,
-        step: 0,
-        parameters: 0,
-    });
+    reporter.send(&compute.started(total_steps, 0, 0));
     let mut batches_done = 0;
     for model in &work.models {
         let loaded = load_for_scoring(&model.folder, model.head, &data, compute)?;

@@ -9,10 +9,12 @@
 
 mod batch;
 mod bert;
+mod check;
 mod checkpoint;
 mod device;
 mod error;
 mod evaluate;
+mod folder;
 mod fused;
 mod losses;
 mod objective;

@@ -65,15 +65,7 @@ pub(crate) fn train(
         &columns(train),
         resumed.then_some(state.step),
     )?;
-    reporter.send(&Event::Started {
-        device: compute.device_name(),
-        precision: compute.precision_name().to_owned(),
-        threads: tch::get_num_threads() as usize,
-        libtorch: crate::LIBTORCH_VERSION.to_owned(),
-        total_steps,
-        step: state.step,
-        parameters: trainee.model_parameters(),
-    });
+    reporter.send(&compute.started(total_steps, state.step, trainee.model_parameters()));
     for message in warnings {
         reporter.send(&Event::Warning { message });
     }

@@ -95,6 +95,7 @@ impl BertConfig {
         if !keys.is_empty() {
             return Err(ModelError::MissingKeys { path, keys });
         }
+        check_types(&path, &object)?;
         let config: Self = serde_json::from_str(&text).map_err(|error| located(&error))?;
         config.check(&path)?;
         Ok(config)
@@ -272,6 +273,50 @@ fn check_kind(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError
     Ok(())
 }
 
+/// Names the key whose value is of another type than that of every BERT.
+fn check_types(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError> {
+    type Is<'a> = &'a dyn Fn(&Value) -> bool;
+    const WHOLE: [&str; 8] = [
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "pad_token_id",
+    ];
+    const NUMBERS: [&str; 4] = [
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "initializer_range",
+        "layer_norm_eps",
+    ];
+    let whole = |value: &Value| value.is_u64();
+    let names = |value: &Value| {
+        let object = value.as_object();
+        object.is_some_and(|names| names.values().all(Value::is_string))
+    };
+    let whole = WHOLE.map(|key| (key, &whole as Is<'_>, "a whole number"));
+    let numbers = NUMBERS.map(|key| (key, &Value::is_number as Is<'_>, "a number"));
+    let others: [(_, Is<'_>, _); 3] = [
+        ("hidden_act", &Value::is_string, "a string"),
+        ("tinyrun_head", &Value::is_string, "a string"),
+        ("id2label", &names, "a table of names"),
+    ];
+    for (key, is, expected) in whole.into_iter().chain(numbers).chain(others) {
+        if let Some(value) = object.get(key).filter(|value| !is(value)) {
+            return Err(ModelError::Value {
+                path: path.to_owned(),
+                key,
+                value: value.to_string(),
+                expected: expected.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The message of a JSON error without the position that `Display` appends to it.
 fn message_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -339,11 +384,16 @@ mod tests {
             error.contains("config.json:3:1`: trailing comma"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_named_with_its_key() {
         let error = read(&WHOLE.replace("24", "\"24\""))
             .unwrap_err()
             .to_string();
+        assert!(error.starts_with("`hidden_size` in"), "{error}");
         assert!(
-            error.contains("config.json:2:") && error.contains("invalid type: string"),
+            error.ends_with("is \"24\", expected a whole number"),
             "{error}"
         );
     }

@@ -78,6 +78,16 @@ pub enum ModelError {
         /// What does not fit.
         reason: String,
     },
+    /// Something else under the name of the weights.
+    #[error("`{}` is {what}, not the weights", path.display())]
+    NotWeights {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        what: &'static str,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// A `pytorch_model.bin` from before `PyTorch` 1.6, or no `PyTorch` file at all.
     #[error("`{}` is not a zip archive as PyTorch 1.6 and later write it", path.display())]
     OldFormat {
@@ -139,6 +149,7 @@ impl ModelError {
                 "open the model in `transformers` and save it again with `model.save_pretrained(folder)`, which writes `model.safetensors`"
                     .to_owned(),
             ),
+            Self::NotWeights { hint, .. } => Some((*hint).to_owned()),
             Self::Damaged { .. } => Some("fetch or copy the file again".to_owned()),
             Self::Mismatch { report, .. } => report.hint(),
             _ => None,

@@ -4,6 +4,7 @@
 //! runs; the kernel turns the bytes into tensors.
 
 pub mod config;
+mod contradiction;
 mod error;
 mod folder;
 mod load;

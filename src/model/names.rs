@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::config::BertConfig;
+use super::contradiction::contradictions;
 
 /// Tensors of a kind that are listed one by one in a message; the rest is a count.
 const LISTED: usize = 20;
@@ -225,6 +226,9 @@ impl fmt::Display for MatchReport {
                 ticked(&self.ambiguous),
             ),
         ];
+        for line in contradictions(self) {
+            write!(f, "\n  {line}")?;
+        }
         for (kind, lines) in kinds.iter().filter(|(_, lines)| !lines.is_empty()) {
             let noun = if lines.len() == 1 {
                 "tensor"
@@ -312,7 +316,8 @@ mod tests {
         assert_eq!(report.projections, ["fit_dense", "fit_denses.0"]);
         assert_eq!(
             report.to_string(),
-            "\n  1 tensor missing:\n    `bert.pooler.dense.bias`\
+            "\n  `id2label` names 3 classes, the classifier has 2\
+             \n  1 tensor missing:\n    `bert.pooler.dense.bias`\
              \n  1 tensor unexpected:\n    `bert.encoder.layer.3.output.dense.bias`\
              \n  1 tensor misshapen:\n    `classifier.weight` is [2, 24], expected [3, 24]"
         );

@@ -179,6 +179,7 @@ impl Weights {
             reason = "a map is the one way to read weights without a copy; files of a running stage are not written to"
         )]
         let map = unsafe { Mmap::map(&file) }.map_err(|source| ModelError::read(path, source))?;
+        refuse_foreign(path, &map)?;
         let is_pickle = path
             .extension()
             .is_some_and(|ending| ["bin", "pt", "pth"].iter().any(|known| ending == *known));
@@ -312,6 +313,34 @@ impl Weights {
             dtype: dtype.to_string(),
         }
     }
+}
+
+/// What downloads leave behind in place of a large file.
+fn refuse_foreign(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let start = bytes[..bytes.len().min(64)].trim_ascii_start();
+    let begins = |with: &str| {
+        start
+            .get(..with.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    let (what, hint) = if begins("version https://git-lfs") {
+        (
+            "a pointer of Git LFS",
+            "run `git lfs pull` in the model's repository, or download the file itself",
+        )
+    } else if begins("<!doctype") || begins("<html") {
+        (
+            "a web page",
+            "download the file itself, not the page that shows it",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ModelError::NotWeights {
+        path: path.to_owned(),
+        what,
+        hint,
+    })
 }
 
 /// Offsets of a strided tensor's numbers in row-major order.

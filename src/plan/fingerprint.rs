@@ -130,7 +130,7 @@ pub(super) fn settings(
                 computes(&mut found);
                 draws(&mut found);
                 found.training(training);
-                found.distill(distill, models.layer_map.as_ref());
+                found.distill(distill, models.layer_maps.get(&node.stage));
                 found.student(student, experiment, node);
             }
         }
@@ -145,7 +145,7 @@ pub(super) fn settings(
                 computes(&mut found);
                 draws(&mut found);
                 found.training(training);
-                found.distill(distill, models.layer_map.as_ref());
+                found.distill(distill, models.layer_maps.get(&node.stage));
                 found.student(student, experiment, node);
             }
         }
@@ -401,7 +401,8 @@ mod tests {
                 "max_position_embeddings": 512}"#,
         )
         .expect("a config");
-        let models = check_models(&experiment, &teacher, None).expect("no faults");
+        let folders = BTreeMap::from([("teacher", &teacher)]);
+        let models = check_models(&experiment, &folders).expect("no faults");
         let nodes = graph(&experiment);
         let node = nodes.iter().find(|node| node.stage == stage);
         settings(&experiment, node.expect("in the graph"), &models)

@@ -119,7 +119,14 @@ fn node(experiment: &Experiment, stage: StageName) -> Node {
                 from,
                 artifact: "model",
             }),
-            Some(Origin::Folder(folder)) => node.folders.push((role, folder)),
+            Some(Origin::Folder(folder)) => {
+                // The student is handed on with the tokenizer that cut its text.
+                let own = &experiment.teacher.model.value;
+                if role == "teacher" && folder != *own {
+                    node.folders.push(("tokenizer", own.clone()));
+                }
+                node.folders.push((role, folder));
+            }
             Some(Origin::Random) | None => {}
         }
     }
@@ -202,6 +209,22 @@ mod tests {
         for (stage, takes) in expected {
             assert_eq!(taken(&nodes, stage), takes, "{stage}");
         }
+    }
+
+    #[test]
+    fn a_stage_with_a_teacher_of_its_own_takes_the_tokenizer_of_the_task() {
+        let nodes = nodes(
+            "[student]\nmodel = \"student\"\n[stages.td-phase1]\nteacher = \"models/large\"\n",
+        );
+        assert_eq!(
+            taken(&nodes, StageName::TdPhase1),
+            [
+                "train: data-prep/train",
+                "tokenizer: teacher/",
+                "teacher: models/large/",
+                "student: student/"
+            ]
+        );
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub struct ModelFolder {
     pub files: Vec<InputFile>,
     /// Its `config.json`.
     pub config: BertConfig,
-    /// Whether it has a classifier.
-    pub has_classifier: bool,
+    /// Classes of its classifier; `None` where it has none.
+    pub num_labels: Option<usize>,
 }
 
 /// Everything an experiment reads from outside `runs/`.
@@ -116,17 +116,10 @@ pub fn find_inputs(
     let folders = finder.folders(experiment, nodes);
     finder.check_classifiers(experiment, nodes, &folders);
     let mut faults = finder.faults;
-    let config = |folder: &str| folders.get(folder).map(|folder| &folder.config);
-    let teacher = config(&experiment.teacher.model);
-    let student = experiment.student.model.as_ref();
-    let student = student.map(|folder| config(folder));
-    // Whether models go together is only asked of models that are there.
-    let models = match (teacher, student) {
-        (Some(teacher), None) => check_models(experiment, teacher, None),
-        (Some(teacher), Some(Some(student))) => check_models(experiment, teacher, Some(student)),
-        _ => Err(Vec::new()),
-    };
-    match models {
+    let configs = folders
+        .iter()
+        .map(|(name, folder)| (name.as_str(), &folder.config));
+    match check_models(experiment, &configs.collect()) {
         Ok(models) if faults.is_empty() => Ok(Inputs {
             train,
             dev,
@@ -313,6 +306,12 @@ impl Finder<'_> {
     fn folder(&mut self, name: &str, span: Option<&Span>) -> Option<ModelFolder> {
         let fault = |message: String| Fault::new(message, span.cloned());
         let path = self.layout.root().join(name);
+        if path.is_file() {
+            let fault = fault(format!("`{name}` is a file"));
+            let label = "expected a folder with `config.json`, weights and tokenizer";
+            self.faults.push(fault.with_label(label));
+            return None;
+        }
         if !path.is_dir() {
             let fault = fault(format!("model folder `{name}` does not exist"));
             self.faults.push(fault.with_note(self.relative_to()));
@@ -348,7 +347,7 @@ impl Finder<'_> {
         Some(ModelFolder {
             path,
             files,
-            has_classifier: model.has_classifier(),
+            num_labels: model.num_labels,
             config: model.config,
         })
     }
@@ -362,18 +361,26 @@ impl Finder<'_> {
         }
     }
 
-    /// A model whose answers are read must have been taught to give some.
+    /// A model whose answers are read must have been taught to give some, and to as many
+    /// classes as the task has. Where the file does not say how many those are, the stage
+    /// finds out.
     fn check_classifiers(
         &mut self,
         experiment: &Experiment,
         nodes: &[Node],
         folders: &BTreeMap<String, ModelFolder>,
     ) {
+        let classes = experiment.task.labels.as_ref().map(|labels| labels.len());
         for node in nodes {
             let stage = node.stage;
+            let model = &experiment.teacher.model;
+            let own = Located {
+                value: Origin::Folder(model.value.clone()),
+                span: model.span.clone(),
+            };
             let read = match stage {
-                StageName::TdPhase2 => vec![("teacher", experiment.teacher_of(stage))],
-                StageName::Eval => vec![
+                StageName::Finetune => vec![("teacher", Some(own))],
+                StageName::TdPhase2 | StageName::Eval => vec![
                     ("teacher", experiment.teacher_of(stage)),
                     ("student", experiment.student_of(stage)),
                 ],
@@ -383,26 +390,42 @@ impl Finder<'_> {
                 let Some(Located { value, span }) = origin else {
                     continue;
                 };
-                let (message, hint) = match value {
-                    Origin::Stage(from @ (StageName::TdPhase1 | StageName::GeneralDistill)) => (
-                        format!("the {role} of `{stage}` is `{from}`, which trains no classifier"),
-                        "add `[stages.td-phase2]`",
-                    ),
-                    Origin::Folder(folder)
-                        if folders
-                            .get(&folder)
-                            .is_some_and(|folder| !folder.has_classifier) =>
+                // What is trained here gets a classifier where it has none.
+                let trained = stage == StageName::Finetune
+                    || (stage == StageName::TdPhase2 && role == "student");
+                let fault = match value {
+                    Origin::Stage(from @ (StageName::TdPhase1 | StageName::GeneralDistill))
+                        if !trained =>
                     {
-                        (
-                            format!(
-                                "the {role} of `{stage}` is `{folder}`, which has no classifier"
+                        no_classifier(role, stage, from.as_str(), "add `[stages.td-phase2]`")
+                    }
+                    Origin::Folder(folder) => {
+                        let Some(found) = folders.get(&folder) else {
+                            continue;
+                        };
+                        match (found.num_labels, classes) {
+                            (None, _) if !trained => no_classifier(
+                                role,
+                                stage,
+                                &folder,
+                                "add `[stages.finetune]`, or give a fine-tuned model",
                             ),
-                            "add `[stages.finetune]`, or give a fine-tuned model",
-                        )
+                            (Some(found), Some(classes)) if found != classes => Fault::new(
+                                format!(
+                                    "the {role} of `{stage}` is `{folder}`, whose classifier has {found} classes, and the task has {classes}"
+                                ),
+                                None,
+                            )
+                            .with_hint(
+                                "give a model of the task's classes, or one without a classifier to the stage that trains it"
+                                    .to_owned(),
+                            ),
+                            _ => continue,
+                        }
                     }
                     _ => continue,
                 };
-                let fault = Fault::new(message, span).with_hint(hint.to_owned());
+                let fault = Fault { span, ..fault };
                 // Phase 2 and eval read the same teacher: one fault is enough.
                 if !self.faults.iter().any(|found| {
                     found.span.is_some() && found.span == fault.span && found.hint == fault.hint
@@ -412,4 +435,9 @@ impl Finder<'_> {
             }
         }
     }
+}
+
+fn no_classifier(role: &str, stage: StageName, model: &str, hint: &str) -> Fault {
+    let message = format!("the {role} of `{stage}` is `{model}`, which has no classifier");
+    Fault::new(message, None).with_hint(hint.to_owned())
 }

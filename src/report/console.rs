@@ -18,6 +18,9 @@ use crate::stage::{Notice, Observer};
 /// Off a terminal, the shortest time between two lines about progress.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// More classes than this are told by their number.
+const LABELS: usize = 5;
+
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -298,6 +301,11 @@ fn prepared(counts: &Prepared) -> String {
             _ => format!("{name} "),
         };
         parts.push(format!("{name}{}", counted(*examples, "example")));
+    }
+    match counts.labels.as_slice() {
+        [] => {}
+        few if few.len() <= LABELS => parts.push(format!("classes {}", few.join(", "))),
+        many => parts.push(format!("{} classes", many.len())),
     }
     parts.push(format!("{} tokens", count(counts.tokens)));
     let examples: u64 = counts.examples.iter().map(|(_, examples)| examples).sum();

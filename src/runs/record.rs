@@ -97,6 +97,9 @@ pub struct Summary {
 pub struct Prepared {
     /// Stores and their examples.
     pub examples: Vec<(String, u64)>,
+    /// Names of the classes in their order; none for a corpus.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// Tokens, special tokens included.
     pub tokens: u64,
     /// Examples that were cut off.

@@ -123,6 +123,10 @@ fn counts(report: &PrepReport) -> Prepared {
             .iter()
             .map(|split| (split.name.clone(), split.rows_out))
             .collect(),
+        labels: report.splits.first().map_or_else(Vec::new, |split| {
+            let names = split.labels.iter();
+            names.map(|label| label.name.clone()).collect()
+        }),
         tokens: total(|split| split.tokens),
         truncated: total(|split| split.truncated),
         unknown: total(|split| split.unknown),

@@ -7,7 +7,7 @@ use super::StageError;
 use super::place::Place;
 use crate::data::TokenStore;
 use crate::experiment::{Distill, Keep, StageName, Training};
-use crate::job::{HeadKind, LayerMap, Objective, Student, Train, Work};
+use crate::job::{HeadKind, Objective, Student, Train, Work};
 use crate::model::BertConfig;
 
 /// What the stages differ in, beside their common settings.
@@ -30,13 +30,13 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
         }),
         StageName::GeneralDistill => stages.general_distill.as_ref().map(|stage| Recipe {
             training: &stage.training,
-            objective: intermediate(&stage.distill, place.inputs.models.layer_map.as_ref()),
+            objective: intermediate(&stage.distill, place),
             eval_interval: 0,
             keep: Keep::Last,
         }),
         StageName::TdPhase1 => stages.td_phase1.as_ref().map(|stage| Recipe {
             training: &stage.training,
-            objective: intermediate(&stage.distill, place.inputs.models.layer_map.as_ref()),
+            objective: intermediate(&stage.distill, place),
             eval_interval: 0,
             keep: Keep::Last,
         }),
@@ -85,10 +85,12 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
     })))
 }
 
-fn intermediate(distill: &Distill, layer_map: Option<&LayerMap>) -> Objective {
+fn intermediate(distill: &Distill, place: &Place<'_>) -> Objective {
+    let layer_maps = &place.inputs.models.layer_maps;
     Objective::Intermediate {
-        layer_map: layer_map
-            .expect("models are checked for every experiment with such a stage")
+        layer_map: layer_maps
+            .get(&place.stage())
+            .expect("models are checked for every such stage")
             .clone(),
         attention_weight: distill.attention_weight,
         hidden_weight: distill.hidden_weight,
@@ -118,8 +120,11 @@ fn student(
     Ok(Student {
         config,
         weights,
-        // Both read the same tokens: `check_models` compares their vocabularies.
-        tokenizer: place.model("teacher").unwrap_or_default(),
+        // That of `[teacher]`, which cut the text; a fine-tuned teacher brings it along.
+        tokenizer: place
+            .model("tokenizer")
+            .or_else(|| place.model("teacher"))
+            .unwrap_or_default(),
         labels: labels(place, objective, train)?,
         head,
     })

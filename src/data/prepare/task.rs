@@ -197,7 +197,7 @@ impl Preparation<'_> {
                 let class = if row.is_blank() {
                     0
                 } else {
-                    class_of(&row, path, labels)?
+                    class_of(&row, path, labels, &settings.labels)?
                 };
                 let bytes = row.text.len() + row.pair.as_ref().map_or(0, String::len);
                 Ok(Some(((row, class), bytes)))
@@ -293,14 +293,28 @@ impl Preparation<'_> {
     }
 }
 
-fn class_of(row: &TableRow, path: &Path, labels: &LabelSet) -> Result<usize, DataError> {
-    labels
-        .class(&row.label)
-        .ok_or_else(|| DataError::LabelUnknown {
-            place: Place::new(path, row.line),
-            label: row.label.clone(),
-            allowed: labels.spellings().to_vec(),
-        })
+fn class_of(
+    row: &TableRow,
+    path: &Path,
+    labels: &LabelSet,
+    rule: &LabelRule,
+) -> Result<usize, DataError> {
+    labels.class(&row.label).ok_or_else(|| {
+        let (place, label) = (Place::new(path, row.line), row.label.clone());
+        let known = labels.spellings().to_vec();
+        match rule {
+            LabelRule::Given(_) => DataError::LabelUnknown {
+                place,
+                label,
+                allowed: known,
+            },
+            LabelRule::Found => DataError::LabelUnseen {
+                place,
+                label,
+                found: known,
+            },
+        }
+    })
 }
 
 /// The example of a row, `None` where it is blank, and its number of unknown tokens.
@@ -477,13 +491,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_label_is_named_with_its_line_and_the_known_ones() {
+    fn a_label_that_training_lacks_is_named_with_its_line_and_those_it_has() {
         let error = fault(TRAIN, "sentence\tlabel\ngood\t1\ngood\t2\n");
         let text = error.to_string();
         assert!(
-            text.ends_with("dev.tsv:3` has the unknown label `2`; known are `0`, `1`"),
+            text.ends_with(
+                "dev.tsv:3` has the label `2`, which no training row has; they have `0`, `1`"
+            ),
             "{text}"
         );
+        assert!(error.hint().is_some());
     }
 
     #[test]

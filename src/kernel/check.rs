@@ -1,0 +1,116 @@
+//! Whether a model can do a job: its classes, its vocabulary, its layers.
+
+use std::path::Path;
+
+use tinyrun::data::store::TokenStore;
+use tinyrun::job::LayerMap;
+use tinyrun::model::BertConfig;
+
+use crate::error::KernelError;
+use crate::parameters::Parameters;
+
+/// Why the layers of two models cannot be compared; `None` where they can.
+pub(crate) fn unfit(map: &LayerMap, student: &BertConfig, teacher: &BertConfig) -> Option<String> {
+    let (layers, heads) = (teacher.num_hidden_layers, teacher.num_attention_heads);
+    if heads != student.num_attention_heads {
+        let own = student.num_attention_heads;
+        return Some(format!("it has {heads} attention heads, the student {own}"));
+    }
+    let own = student.num_hidden_layers;
+    if (map.attention.len(), map.hidden.len()) != (own, own + 1) {
+        let mapped = map.attention.len();
+        return Some(format!(
+            "the layer map is of {mapped} layers, the student has {own}"
+        ));
+    }
+    let attention = map.attention.iter().find(|&&layer| layer >= layers);
+    let hidden = map.hidden.iter().find(|&&state| state > layers);
+    let layer = attention.or(hidden)?;
+    Some(format!(
+        "the layer map names its layer {layer}, it has {layers}"
+    ))
+}
+
+/// Whether a classifier, where there is one, has the classes of the data.
+pub(crate) fn check_classes(
+    folder: Option<&Path>,
+    parameters: &Parameters,
+    expected: usize,
+) -> Result<(), KernelError> {
+    if !parameters.contains("classifier.weight") {
+        return Ok(());
+    }
+    let found = parameters.get("classifier.weight").size()[0] as usize;
+    if found == expected {
+        return Ok(());
+    }
+    Err(KernelError::Classes {
+        model: folder.map(Path::to_owned).unwrap_or_default(),
+        found,
+        expected,
+    })
+}
+
+/// Refuses a model whose named classes are the data's in another order: it would be read
+/// with its answers swapped. Names that are all different are a warning.
+pub(crate) fn check_label_order(
+    folder: &Path,
+    config: &BertConfig,
+    labels: &[String],
+) -> Result<Option<String>, KernelError> {
+    let named: Vec<String> = (0..config.id2label.len())
+        .filter_map(|class| {
+            config
+                .id2label
+                .get(&class.to_string())
+                .map(|name| name.to_lowercase())
+        })
+        .collect();
+    let expected: Vec<String> = labels.iter().map(|name| name.to_lowercase()).collect();
+    let generic = named.iter().all(|name| name.starts_with("label_"));
+    if named.is_empty() || generic || named == expected {
+        return Ok(None);
+    }
+    let sorted = |list: &[String]| {
+        let mut list = list.to_vec();
+        list.sort();
+        list
+    };
+    let list = |names: &[String]| names.join(", ");
+    if sorted(&named) == sorted(&expected) {
+        return Err(KernelError::LabelOrder {
+            model: folder.to_owned(),
+            found: list(&named),
+            expected: list(&expected),
+        });
+    }
+    Ok(Some(format!(
+        "`{}` calls its classes {}, the data {}: they are taken to mean the same, in this order",
+        folder.display(),
+        list(&named),
+        list(&expected)
+    )))
+}
+
+/// Whether a model can read the rows of a store.
+pub(crate) fn check_data(
+    model: &Path,
+    config: &BertConfig,
+    data: &TokenStore,
+) -> Result<(), KernelError> {
+    let meta = data.meta();
+    if meta.vocab_size > config.vocab_size {
+        return Err(KernelError::Vocabulary {
+            data: meta.vocab_size,
+            model: model.to_owned(),
+            vocabulary: config.vocab_size,
+        });
+    }
+    if meta.max_seq_length > config.max_position_embeddings {
+        return Err(KernelError::TooLong {
+            longest: meta.max_seq_length,
+            positions: config.max_position_embeddings,
+        });
+    }
+    Ok(())
+}

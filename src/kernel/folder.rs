@@ -1,0 +1,164 @@
+//! Model folders as tensors, read and written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::{Kind, Tensor};
+use tinyrun::data::store::TokenStore;
+use tinyrun::job::{HeadKind, Train};
+use tinyrun::model::{LoadedModel, Weights, load_model, write_model_folder, write_safetensors};
+
+use crate::bert::{Bert, Classifier};
+use crate::check::{check_classes, check_data, check_label_order};
+use crate::checkpoint::tensor_bytes;
+use crate::device::Compute;
+use crate::error::KernelError;
+use crate::parameters::Parameters;
+
+/// File of the projection beside a student's weights: kept apart, so that the weights
+/// themselves open in `transformers` without an unexpected tensor.
+pub(crate) const FIT_DENSE_FILE: &str = "fit_dense.safetensors";
+/// Names of the projection's tensors.
+pub(crate) const FIT_DENSE: [&str; 2] = ["fit_dense.weight", "fit_dense.bias"];
+
+/// A model ready to be scored.
+#[derive(Debug)]
+pub(crate) struct Scorable {
+    pub(crate) bert: Bert,
+    pub(crate) classifier: Classifier,
+    pub(crate) parameters: u64,
+    pub(crate) size_bytes: u64,
+    /// What was noticed while loading.
+    pub(crate) warning: Option<String>,
+}
+
+/// Loads a fine-tuned model for the classes of `data`.
+///
+/// # Errors
+/// An unreadable or contradictory folder, a model that does not fit the data or has no classifier.
+pub(crate) fn load_for_scoring(
+    folder: &Path,
+    head: HeadKind,
+    data: &TokenStore,
+    compute: Compute,
+) -> Result<Scorable, KernelError> {
+    let model = open(folder)?;
+    let warning = check_label_order(folder, &model.config, &data.meta().labels)?;
+    let parameters = with_classes(folder, &model, data, data.meta().labels.len())?;
+    let count = parameters.count();
+    let frozen = parameters.frozen(compute.device, compute.kind);
+    Ok(Scorable {
+        bert: Bert::new(&frozen, &model.config, compute.kind),
+        classifier: Classifier::new(&frozen, &model.config, head),
+        parameters: count,
+        size_bytes: std::fs::metadata(model.weights.path()).map_or(0, |file| file.len()),
+        warning,
+    })
+}
+
+/// Opens a model folder and checks it as a whole.
+pub(crate) fn open(folder: &Path) -> Result<LoadedModel, KernelError> {
+    load_model(folder).map_err(|source| KernelError::Model {
+        context: format!("cannot load the model in `{}`", folder.display()),
+        source,
+    })
+}
+
+/// Encoder, pooler and, where wanted, classifier of a model as tensors.
+pub(crate) fn tensors_of(
+    folder: &Path,
+    model: &LoadedModel,
+    with_head: bool,
+) -> Result<Parameters, KernelError> {
+    let mut tensors = BTreeMap::new();
+    for name in model.weights.names() {
+        if name.starts_with("bert.") || (with_head && name.starts_with("classifier.")) {
+            tensors.insert(name.to_owned(), tensor(folder, &model.weights, name)?);
+        }
+    }
+    Ok(Parameters::new(tensors))
+}
+
+/// One tensor in fp32 on the processor.
+pub(crate) fn tensor(folder: &Path, weights: &Weights, name: &str) -> Result<Tensor, KernelError> {
+    let shape = weights
+        .shape(name)
+        .unwrap_or_default()
+        .iter()
+        .map(|&n| n as i64)
+        .collect::<Vec<_>>();
+    let values = weights.to_f32(name).map_err(|source| KernelError::Model {
+        context: format!("cannot load the model in `{}`", folder.display()),
+        source,
+    })?;
+    Ok(Tensor::from_slice(&values).view(shape.as_slice()))
+}
+
+/// The tensors of a model that must have a classifier of `classes` classes.
+pub(crate) fn with_classes(
+    folder: &Path,
+    model: &LoadedModel,
+    data: &TokenStore,
+    classes: usize,
+) -> Result<Parameters, KernelError> {
+    check_data(folder, &model.config, data)?;
+    let parameters = tensors_of(folder, model, true)?;
+    if !parameters.contains("classifier.weight") || !parameters.contains("bert.pooler.dense.weight")
+    {
+        return Err(KernelError::NoClassifier {
+            model: folder.to_owned(),
+        });
+    }
+    check_classes(Some(folder), &parameters, classes)?;
+    Ok(parameters)
+}
+
+/// Writes a Hugging Face folder, and the projection beside the weights where there is one.
+pub(crate) fn write_folder(
+    train: &Train,
+    folder: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<(), KernelError> {
+    let spec = &train.student;
+    let with_head = tensors.contains_key("classifier.weight");
+    let architecture = if with_head {
+        "BertForSequenceClassification"
+    } else {
+        "BertModel"
+    };
+    let mut config = spec.config.to_json(architecture, &spec.labels);
+    if spec.head == HeadKind::Relu {
+        config["tinyrun_head"] = "relu".into();
+    }
+    let (projection, model): (Vec<_>, Vec<_>) = tensors
+        .iter()
+        .partition(|(name, _)| FIT_DENSE.contains(&name.as_str()));
+    let bytes = |tensors: Vec<(&String, &Tensor)>| {
+        tensors
+            .into_iter()
+            .map(|(name, tensor)| {
+                let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+                (
+                    name.clone(),
+                    shape,
+                    tensor_bytes(&tensor.to_kind(Kind::Float)),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let written =
+        write_model_folder(folder, &config, bytes(model), &spec.tokenizer).and_then(|()| {
+            if projection.is_empty() {
+                return Ok(());
+            }
+            write_safetensors(
+                &folder.join(FIT_DENSE_FILE),
+                bytes(projection),
+                &BTreeMap::new(),
+            )
+        });
+    written.map_err(|source| KernelError::Model {
+        context: format!("cannot write the model to `{}`", folder.display()),
+        source,
+    })
+}
