@@ -24,7 +24,7 @@ fn a_run_on_a_pipe_is_plain_lines_without_control_codes() {
         lines,
         [
             "data-prep       never run",
-            "data-prep       done in Ts: train 2 examples, dev 2 examples, 18 tokens",
+            "data-prep       done in Ts: train 2 examples, dev 2 examples, classes neg, pos, 18 tokens",
             "corpus-prep     never run",
             "corpus-prep     done in Ts: 2 examples, 10 tokens",
             "finetune        never run",
