@@ -11,10 +11,10 @@ use clap::builder::PossibleValuesParser;
 use crate::experiment::{Experiment, Faults, Sources, StageName, to_toml};
 use crate::plan::{Node, Planned, Planner, Status, find_inputs, find_missing, graph};
 use crate::report::{
-    Console, Style, Verbosity, diagnostic, failure, plain_error, render_plan, summary,
+    Console, Style, Verbosity, diagnostic, failure, goal_line, plain_error, render_plan, summary,
 };
 use crate::runs::{Digester, Error, Layout, create_folder, write_atomic};
-use crate::stage::{Interrupts, Kernel, Pipeline, StageError};
+use crate::stage::{GoalResult, Interrupts, Kernel, Pipeline, StageError, goals};
 
 /// The command line as typed.
 #[derive(Debug, Parser)]
@@ -26,7 +26,7 @@ use crate::stage::{Interrupts, Kernel, Pipeline, StageError};
     long_about = None,
     after_help = "Stages that are up to date are skipped, interrupted ones go on where they stopped, \
                   changed ones run again.\nExit codes: 0 done or nothing to do, 1 a stage failed, \
-                  2 the file or the command line is wrong, 130 interrupted."
+                  2 the file or the command line is wrong, 3 a goal was missed, 130 interrupted."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag by itself")]
 struct Arguments {
@@ -82,6 +82,8 @@ enum Failure {
     Faults(Faults),
     /// A stage.
     Stage(StageError),
+    /// Goals that were not reached.
+    Goals(Vec<GoalResult>),
     /// The answer could not be written.
     Output(io::Error),
 }
@@ -92,6 +94,7 @@ impl Failure {
             Self::Usage { .. } | Self::Faults(_) => 2,
             Self::Stage(error) => error.exit_code(),
             Self::Output(_) => 1,
+            Self::Goals(_) => 3,
         }
     }
 }
@@ -132,6 +135,11 @@ pub fn main() -> ExitCode {
                 Failure::Usage { message, hint } => plain_error(message, hint.as_deref(), style),
                 Failure::Faults(faults) => diagnostic::render(faults, style.is_coloured()),
                 Failure::Stage(error) => failure(error, style),
+                Failure::Goals(missed) => {
+                    let goals: Vec<String> =
+                        missed.iter().map(|goal| goal_line(goal, style)).collect();
+                    plain_error(&goals.join("; "), None, style)
+                }
                 Failure::Output(error) => {
                     plain_error(&format!("cannot write the answer: {error}"), None, style)
                 }
@@ -194,7 +202,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         let text = summary(&outcome, &experiment, &layout, Style::of(&io::stderr()));
         let _ = io::stderr().write_all(text.as_bytes());
     }
-    Ok(())
+    let mut missed = goals(&experiment, &outcome);
+    missed.retain(|goal| !goal.is_reached());
+    if missed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Goals(missed))
+    }
 }
 
 /// Writes an answer to stdout. A reader that has seen enough, as `head`, is no fault.

@@ -17,14 +17,25 @@ const LIMIT_STREAM: u64 = 2;
 ///
 /// All examples are shuffled, cut into windows of 64 batches, sorted by length within a window
 /// so that a batch needs little padding, cut into batches, and the batches shuffled. Every
-/// example occurs exactly once; one batch is smaller where `batch_size` does not divide.
+/// example occurs exactly once; one batch is smaller where `batch_size` does not divide. With
+/// `drop_last` as many examples are left out instead, whichever the shuffling puts last.
 ///
 /// # Panics
 /// Where `batch_size` is 0 or there are more than `u32::MAX` examples.
-pub fn plan_epoch(lengths: &[u32], batch_size: usize, seed: u64, epoch: u64) -> Vec<Vec<u32>> {
+pub fn plan_epoch(
+    lengths: &[u32],
+    batch_size: usize,
+    seed: u64,
+    epoch: u64,
+    drop_last: bool,
+) -> Vec<Vec<u32>> {
     let mut random = SplitMix64::from_parts(&[seed, EPOCH_STREAM, epoch]);
     let mut examples = indices(lengths.len());
     shuffle(&mut examples, &mut random);
+    if drop_last {
+        // Before the sorting, which would always leave out the longest of a window.
+        examples.truncate(examples.len() / batch_size * batch_size);
+    }
     let mut batches: Vec<Vec<u32>> = Vec::with_capacity(examples.len().div_ceil(batch_size));
     for window in examples.chunks_mut(batch_size.saturating_mul(WINDOW)) {
         window.sort_by_key(|&example| lengths[example as usize]);
@@ -32,6 +43,18 @@ pub fn plan_epoch(lengths: &[u32], batch_size: usize, seed: u64, epoch: u64) -> 
     }
     shuffle(&mut batches, &mut random);
     batches
+}
+
+/// Batches of an epoch in the data's own order.
+///
+/// # Panics
+/// Where `batch_size` is 0 or there are more than `u32::MAX` examples.
+pub fn plan_unshuffled(n: usize, batch_size: usize, drop_last: bool) -> Vec<Vec<u32>> {
+    let mut examples = indices(n);
+    if drop_last {
+        examples.truncate(n / batch_size * batch_size);
+    }
+    examples.chunks(batch_size).map(<[u32]>::to_vec).collect()
 }
 
 /// Batches for scoring: every example exactly once, shortest first, of equals the first first.
@@ -84,16 +107,16 @@ mod tests {
     #[test]
     fn the_plan_never_changes() {
         assert_eq!(
-            plan_epoch(&lengths(10), 4, 42, 0),
+            plan_epoch(&lengths(10), 4, 42, 0, false),
             [vec![4, 9, 1, 6], vec![3, 8], vec![0, 5, 2, 7]]
         );
         assert_eq!(
-            plan_epoch(&lengths(10), 4, 42, 1),
+            plan_epoch(&lengths(10), 4, 42, 1, false),
             [vec![3, 8], vec![0, 5, 2, 7], vec![4, 9, 1, 6]]
         );
         assert_eq!(choose_limit(10, 4, 42), [1, 5, 6, 7]);
         // One number over a plan of many windows.
-        let digest = plan_epoch(&lengths(5000), 32, 1, 3)
+        let digest = plan_epoch(&lengths(5000), 32, 1, 3, false)
             .iter()
             .flatten()
             .fold(0_u64, |digest, &example| {
@@ -105,7 +128,7 @@ mod tests {
     #[test]
     fn every_example_occurs_once_an_epoch() {
         for n in [0, 1, 31, 32, 33, 2048, 2049, 5000] {
-            let plan = plan_epoch(&lengths(n), 32, 9, 2);
+            let plan = plan_epoch(&lengths(n), 32, 9, 2, false);
             assert_eq!(sorted(&plan), indices(n as usize));
             assert_eq!(plan.len(), (n as usize).div_ceil(32));
             let small = plan.iter().filter(|batch| batch.len() < 32).count();
@@ -116,10 +139,10 @@ mod tests {
     #[test]
     fn seed_and_epoch_change_the_order() {
         let lengths = lengths(500);
-        let plan = plan_epoch(&lengths, 8, 1, 1);
-        assert_ne!(plan, plan_epoch(&lengths, 8, 2, 1));
-        assert_ne!(plan, plan_epoch(&lengths, 8, 1, 2));
-        assert_eq!(plan, plan_epoch(&lengths, 8, 1, 1));
+        let plan = plan_epoch(&lengths, 8, 1, 1, false);
+        assert_ne!(plan, plan_epoch(&lengths, 8, 2, 1, false));
+        assert_ne!(plan, plan_epoch(&lengths, 8, 1, 2, false));
+        assert_eq!(plan, plan_epoch(&lengths, 8, 1, 1, false));
     }
 
     #[test]
@@ -134,7 +157,7 @@ mod tests {
                 .sum()
         };
         let real: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
-        let plan = plan_epoch(&lengths, 32, 3, 0);
+        let plan = plan_epoch(&lengths, 32, 3, 0, false);
         assert!(
             padded(&plan) * 100 < real * 103,
             "{} of {real}",
@@ -162,5 +185,20 @@ mod tests {
         assert_ne!(chosen, choose_limit(1000, 100, 6));
         assert_eq!(choose_limit(3, 3, 5), [0, 1, 2]);
         assert_eq!(choose_limit(3, u64::MAX, 5), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_partial_batch_that_is_left_out_is_not_always_that_of_the_longest() {
+        let lengths: Vec<u32> = (0..100).collect();
+        let mut left_out = std::collections::BTreeSet::new();
+        for epoch in 0..20 {
+            let plan = plan_epoch(&lengths, 32, 7, epoch, true);
+            assert!(plan.iter().all(|batch| batch.len() == 32));
+            let kept = sorted(&plan);
+            assert_eq!(kept.len(), 96);
+            left_out.extend((0..100).filter(|example| !kept.contains(example)));
+        }
+        assert!(left_out.iter().any(|example| *example < 50));
+        assert_eq!(plan_unshuffled(5, 2, true), [vec![0, 1], vec![2, 3]]);
     }
 }

@@ -63,6 +63,16 @@ pub enum DataError {
         /// Whether the table is CSV, where a comma in a text needs quotes.
         quoted: bool,
     },
+    /// Too many or too few columns in a table that has no header.
+    #[error("`{place}` has {} where the task's tables have {}, without a header: {}", count(*found, "column"), names.len(), names.join(", "))]
+    ColumnsOfTask {
+        /// The row.
+        place: Place,
+        /// Columns of the row.
+        found: usize,
+        /// Names of the task's columns.
+        names: Vec<String>,
+    },
     /// The tokenizer's model refused a text.
     #[error("could not cut a text into word pieces: {source}")]
     Encode {
@@ -111,6 +121,14 @@ pub enum DataError {
         label: String,
         /// Labels of the training tables.
         found: Vec<String>,
+    },
+    /// A label of a regression that is no number.
+    #[error("`{place}` has the label `{label}`, which is no number")]
+    LabelNoNumber {
+        /// The row.
+        place: Place,
+        /// Its label.
+        label: String,
     },
     /// A row whose label is blank.
     #[error("`{place}` has no label")]
@@ -234,9 +252,16 @@ impl DataError {
             } if found > expected => {
                 Some("a text that holds a comma is put in double quotes".to_owned())
             }
+            Self::ColumnsOfTask { .. } => {
+                Some("for a table of another form set `name = \"custom\"` in `[task]`".to_owned())
+            }
             Self::LabelUnknown { label, allowed, .. } => nearest(label, allowed),
             Self::LabelUnseen { label, found, .. } => nearest(label, found)
                 .or_else(|| Some("give every class as `labels` in `[task]`".to_owned())),
+            Self::LabelNoNumber { .. } => Some(
+                "a regression's labels are numbers; is `label` in `[task]` the right column?"
+                    .to_owned(),
+            ),
             Self::LabelSingle { .. } => {
                 Some("a classification needs two labels or more in its training table".to_owned())
             }

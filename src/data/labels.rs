@@ -12,6 +12,8 @@ pub enum LabelRule {
     Found,
     /// These.
     Given(LabelSet),
+    /// There are none: a label is a number on a scale.
+    Values,
 }
 
 /// Classes in their order.
@@ -32,19 +34,19 @@ impl LabelSet {
         }
     }
 
-    /// GLUE SST-2: `0` is negative and `1` is positive.
-    pub fn sst2() -> Self {
-        Self {
-            spellings: vec!["0".to_owned(), "1".to_owned()],
-            names: vec!["negative".to_owned(), "positive".to_owned()],
-        }
+    /// No classes.
+    pub fn none() -> Self {
+        Self::named(Vec::new())
     }
 
-    /// The same classes under other names, as many as there are.
-    #[must_use]
-    pub fn renamed(self, names: Vec<String>) -> Self {
-        debug_assert_eq!(names.len(), self.names.len());
-        Self { names, ..self }
+    /// Classes that the table spells in another way than they are called, in the same order.
+    pub fn spelt(spellings: &[&str], names: Vec<String>) -> Self {
+        debug_assert_eq!(spellings.len(), names.len());
+        let spellings = spellings.iter().map(|&spelling| spelling.to_owned());
+        Self {
+            spellings: spellings.collect(),
+            names,
+        }
     }
 
     /// Found labels in their order: by value where all are whole numbers, else by characters.
@@ -95,8 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn sst2_spells_its_labels_as_digits() {
-        let labels = LabelSet::sst2();
+    fn a_table_may_spell_labels_as_digits() {
+        let names = ["negative", "positive"].map(str::to_owned).to_vec();
+        let labels = LabelSet::spelt(&["0", "1"], names);
         assert_eq!(labels.class("1"), Some(1));
         assert_eq!(labels.class("positive"), None);
         assert_eq!(labels.names(), ["negative", "positive"]);

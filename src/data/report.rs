@@ -34,6 +34,9 @@ pub struct FileReport {
     pub path: PathBuf,
     /// Rows of a table, or lines of a corpus, blank ones included.
     pub rows: u64,
+    /// Rows with too few columns that were left out, where the task's tables hold such.
+    #[serde(default)]
+    pub skipped: u64,
     /// Its size.
     pub bytes: u64,
 }

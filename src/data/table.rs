@@ -49,6 +49,10 @@ pub struct TableLayout {
     pub pair: Option<String>,
     /// Column of the label.
     pub label: String,
+    /// Names of all columns, for tables that have no header.
+    pub columns: Option<Vec<String>>,
+    /// Leave out rows with too few columns, and count them; else they are a fault.
+    pub skip_short: bool,
 }
 
 /// One row.
@@ -82,6 +86,10 @@ pub struct TableReader {
     text: usize,
     pair: Option<usize>,
     label: usize,
+    skip_short: bool,
+    skipped: u64,
+    /// Names of the columns, where there is no header.
+    fixed: Option<Vec<String>>,
 }
 
 impl TableReader {
@@ -114,15 +122,14 @@ impl TableReader {
             text: 0,
             pair: None,
             label: 0,
+            skip_short: layout.skip_short,
+            skipped: 0,
+            fixed: layout.columns.clone(),
         };
-        let Some(line) = table.read_record()? else {
-            return Err(DataError::Empty {
-                path: path.to_owned(),
-            });
+        let (line, names) = match &layout.columns {
+            Some(names) => (1, names.clone()),
+            None => table.read_header()?,
         };
-        let names = (0..table.record.len())
-            .map(|index| Ok(table.field(line, index)?.trim().to_owned()))
-            .collect::<Result<Vec<String>, DataError>>()?;
         let place = Place::new(path, line);
         table.columns = names.len();
         table.text = find_column(&names, &layout.text, &place)?;
@@ -133,16 +140,40 @@ impl TableReader {
         Ok(table)
     }
 
+    /// Names in the header, and its line.
+    fn read_header(&mut self) -> Result<(u64, Vec<String>), DataError> {
+        let Some(line) = self.read_record()? else {
+            return Err(DataError::Empty {
+                path: self.path.clone(),
+            });
+        };
+        let names = (0..self.record.len())
+            .map(|index| Ok(self.field(line, index)?.trim().to_owned()))
+            .collect::<Result<Vec<String>, DataError>>()?;
+        Ok((line, names))
+    }
+
+    /// Rows with too few columns that were left out so far.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// The next row; `None` after the last. Blank lines are no rows.
     ///
     /// # Errors
     /// Where a row has another number of columns than the header, is not UTF-8, has no label, or
     /// opens a quote that is never closed.
     pub fn next_row(&mut self) -> Result<Option<TableRow>, DataError> {
-        let Some(line) = self.read_record()? else {
-            return Ok(None);
+        let (line, found) = loop {
+            let Some(line) = self.read_record()? else {
+                return Ok(None);
+            };
+            let found = self.record.len();
+            if !self.skip_short || found >= self.columns {
+                break (line, found);
+            }
+            self.skipped += 1;
         };
-        let found = self.record.len();
         // Spreadsheets leave empty columns at the end.
         let filled = self
             .record
@@ -150,8 +181,16 @@ impl TableReader {
             .skip(self.columns)
             .any(|field| !field.is_empty());
         if found < self.columns || filled {
+            let place = Place::new(&self.path, line);
+            if let Some(names) = &self.fixed {
+                return Err(DataError::ColumnsOfTask {
+                    place,
+                    found,
+                    names: names.clone(),
+                });
+            }
             return Err(DataError::Columns {
-                place: Place::new(&self.path, line),
+                place,
                 found,
                 expected: self.columns,
                 quoted: self.csv,
@@ -335,7 +374,47 @@ mod tests {
             text: "sentence".to_owned(),
             pair: pair.then(|| "other".to_owned()),
             label: "label".to_owned(),
+            columns: None,
+            skip_short: false,
         }
+    }
+
+    #[test]
+    fn a_table_without_a_header_has_its_columns_from_the_layout() {
+        let folder: TempDir = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cola.tsv");
+        fs::write(&path, "gj04\t1\t\tThe car ran.\ngj04\t0\t*\tThe ran car.").unwrap();
+        let names = ["source", "label", "mark", "sentence"].map(str::to_owned);
+        let layout = TableLayout {
+            columns: Some(names.to_vec()),
+            ..layout(TableFormat::Auto, false)
+        };
+        let mut table = TableReader::open(&path, &layout).unwrap();
+        let first = table.next_row().unwrap().unwrap();
+        assert_eq!((first.line, first.text.as_str()), (1, "The car ran."));
+        let second = table.next_row().unwrap().unwrap();
+        assert_eq!((second.line, second.label.as_str()), (2, "0"));
+        assert_eq!(table.next_row().unwrap(), None);
+    }
+
+    #[test]
+    fn short_rows_are_counted_where_the_task_has_such_and_a_fault_elsewhere() {
+        let folder: TempDir = tempfile::tempdir().unwrap();
+        let path = folder.path().join("qqp.tsv");
+        fs::write(&path, "sentence\tlabel\na\t1\ncut short\nb\t0\n").unwrap();
+        let strict = layout(TableFormat::Auto, false);
+        let mut table = TableReader::open(&path, &strict).unwrap();
+        assert!(table.next_row().is_ok() && table.next_row().is_err());
+        let lenient = TableLayout {
+            skip_short: true,
+            ..strict
+        };
+        let mut table = TableReader::open(&path, &lenient).unwrap();
+        let mut lines = Vec::new();
+        while let Some(row) = table.next_row().unwrap() {
+            lines.push(row.line);
+        }
+        assert_eq!((lines, table.skipped()), (vec![2, 4], 1));
     }
 
     fn read_as(name: &str, content: &[u8], pair: bool) -> Result<Vec<TableRow>, DataError> {

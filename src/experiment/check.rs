@@ -18,6 +18,7 @@ pub(super) fn check(experiment: &Experiment, headers: &Headers, faults: &Collect
     check_shape(experiment, faults);
     check_layer_map(experiment, faults);
     check_lengths(experiment, faults);
+    check_goals(experiment, faults);
     let before = faults.count();
     for stage in StageName::ALL {
         check_sources(experiment, stage, faults);
@@ -26,6 +27,19 @@ pub(super) fn check(experiment: &Experiment, headers: &Headers, faults: &Collect
     // A source that is wrong by itself is not worth a second fault for the cycle it makes.
     if faults.count() == before {
         check_cycles(experiment, faults);
+    }
+}
+
+/// Goals of a student that no stage scores.
+fn check_goals(experiment: &Experiment, faults: &Collector) {
+    let scored = experiment.student_of(StageName::Eval).is_some();
+    if scored || !faults.sound(&["stages.eval", "stages.td-phase2"]) {
+        return;
+    }
+    for goal in &experiment.goals {
+        let message = format!("no stage scores the student of goal `{}`", goal.name);
+        let hint = "add `[stages.td-phase2]` and `[stages.eval]`".to_owned();
+        faults.unfit(Fault::new(message, goal.span.clone()).with_hint(hint));
     }
 }
 

@@ -40,6 +40,13 @@ pub(super) fn string(node: &Node) -> Converted<String> {
     }
 }
 
+pub(super) fn boolean(node: &Node) -> Converted<bool> {
+    match node.value {
+        Value::Boolean(value) => Ok(value),
+        _ => refuse_type(node, "`true` or `false`"),
+    }
+}
+
 pub(super) fn items<'n>(node: &'n Node, what: &str) -> Converted<&'n [Node]> {
     match &node.value {
         Value::Array(items) => Ok(items),

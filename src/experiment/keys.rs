@@ -69,6 +69,7 @@ pub const TABLES: &[Table] = &[
         paths: &[""],
         keys: &[
             key("name", "string", Words("the file's name without `.toml`"), "letters, digits, `.`, `_`, `-`", "Folder of the results in `runs/`."),
+            key("recipe", "`paper`, `huawei`, `mindspore`", Value("\"paper\""), "", "Whose defaults stand for keys that are left out; see the table of recipes."),
             key("seed", "whole number", Value("42"), "at least 0", "Seed of initial weights, data order and dropout."),
             key("device", "`auto`, `cpu`, `cuda`, `cuda:N`", Value("\"auto\""), "", "Where to compute; `auto` is the first CUDA device, else the processor. Changing it re-runs nothing."),
             key("precision", "`auto`, `fp32`, `bf16`", Value("\"auto\""), "", "Number format of matrix products; `auto` is bf16 where the device computes in it."),
@@ -79,16 +80,18 @@ pub const TABLES: &[Table] = &[
         title: "The labelled data",
         paths: &["task"],
         keys: &[
-            key("name", "`sst-2`, `custom`", Required, "", "Layout of the tables: GLUE SST-2's, or your own."),
+            key("name", "`sst-2`, `cola`, `mrpc`, `qqp`, `sts-b`, `mnli`, `qnli`, `rte`, `wnli`, `custom`", Required, "", "Layout of the tables: that of a task of GLUE, or your own."),
             key("train", "path or glob", Required, "", "Training table, or several with the same columns."),
             key("dev", "path or glob", Words("none; it or `dev-fraction` is required"), "", "Table that models are scored on."),
+            key("dev-mismatched", "path or glob", Words("none"), "`mnli` only", "MNLI's second table to score on, of other genres; a split of its own."),
             key("dev-fraction", "number", Words("none; it or `dev` is required"), "more than 0, at most 0.5", "Share of `train` to score on instead, held out by hash of the text."),
             key("format", "`auto`, `tsv`, `csv`", Value("\"auto\""), "", "How lines are cut; `auto` is CSV for files that end in `.csv`, else TSV without quoting."),
-            key("text", "string", Value("\"sentence\""), "a column", "Column of the text."),
-            key("pair", "string", Words("none"), "a column; `custom` only", "Column of a second text, where a row is a pair."),
-            key("label", "string", Value("\"label\""), "a column", "Column of the label."),
-            key("labels", "list of strings", Words("`[\"negative\", \"positive\"]` for `sst-2`; as found in `train`, sorted, for `custom`"), "at least 2, all different", "Names of the classes in their order."),
-            key("max-seq-length", "whole number", Words("64 for `sst-2`, 128 for `custom`"), "tokens; 3 to the models' `max-position-embeddings`", "Longest input, special tokens included; longer ones are cut."),
+            key("text", "string", Words("`\"sentence\"`; GLUE's column for its tasks"), "a column", "Column of the text."),
+            key("pair", "string", Words("none; GLUE's column for its tasks of pairs"), "a column", "Column of a second text, where a row is a pair."),
+            key("label", "string", Words("`\"label\"`; GLUE's column for its tasks"), "a column", "Column of the label."),
+            key("regression", "boolean", Words("`true` for `sts-b`, else `false`"), "", "Whether labels are values on a scale and not classes."),
+            key("labels", "list of strings", Words("what GLUE calls them, such as `[\"negative\", \"positive\"]` for `sst-2`; as found in `train`, sorted, for `custom`"), "at least 2, all different", "Names of the classes in their order."),
+            key("max-seq-length", "whole number", Words("64 for `sst-2` and `cola`, else 128"), "tokens; 3 to the models' `max-position-embeddings`", "Longest input, special tokens included; longer ones are cut."),
         ],
     },
     Table {
@@ -115,6 +118,9 @@ pub const TABLES: &[Table] = &[
             key("initializer-range", "number", Value("0.02"), "more than 0, at most 1", "Standard deviation of initial weights."),
             key("layer-norm-eps", "number", Value("1e-12"), "more than 0, at most 0.1", "Added to the variance in layer norms."),
             key("head", "`plain`, `relu`", Value("\"plain\""), "", "How its classifier reads the pooled output."),
+            key("initializer", "`normal`, `truncated-normal`", Value("\"normal\""), "", "Distribution of initial weights; cut at two standard deviations or not."),
+            key("embedding-initializer-range", "number", Words("`initializer-range`"), "more than 0, at most 1", "Standard deviation of initial embedding tables."),
+            key("projection-initializer-range", "number", Words("`initializer-range`; 0.02 beside `model`"), "more than 0, at most 1", "Standard deviation of an initial projection to the teacher's width."),
             key("layer-map", "`uniform`, `top`, `bottom`, or a table", Value("\"uniform\""), "", "Teacher layers to learn from; `uniform` needs a multiple of the student's layers. As a table: the two keys below."),
         ],
     },
@@ -130,22 +136,33 @@ pub const TABLES: &[Table] = &[
         title: "Every stage that trains",
         paths: &["stages.finetune", "stages.general-distill", "stages.td-phase1", "stages.td-phase2"],
         keys: &[
-            key("epochs", "whole number", Each(&[("finetune", "3"), ("general-distill", "3"), ("td-phase1", "10"), ("td-phase2", "3")]), "1 to 10000", "Passes over the data."),
+            key("epochs", "whole number", Each(&[("finetune", "3"), ("general-distill", "3"), ("td-phase1", "10"), ("td-phase2", "3")]), "1 to 10000", "Passes over the data. In `td-phase1` of a task of GLUE, under recipe `paper`: 50 for `cola`, 10 for `mnli`, `qnli` and `qqp`, else 20."),
             key("batch-size", "whole number", Value("32"), "examples; 1 to 65536", "Examples an optimizer step."),
             key("gradient-accumulation-steps", "whole number", Value("1"), "divides `batch-size`", "Parts that a batch is computed in, to save memory."),
             key("learning-rate", "number", Each(&[("finetune", "2e-5"), ("general-distill", "1e-4"), ("td-phase1", "5e-5"), ("td-phase2", "3e-5")]), "more than 0, at most 1", "Peak of the learning rate."),
-            key("schedule", "`linear`, `constant`", Each(&[("finetune", "\"linear\""), ("general-distill", "\"linear\""), ("td-phase1", "\"constant\""), ("td-phase2", "\"linear\"")]), "", "Learning rate after the warm-up: falling to 0 at the last step, or staying."),
+            key("end-learning-rate", "number", Words("0"), "0 to `learning-rate`; not with `constant`", "Learning rate at the last step."),
+            key("schedule", "`linear`, `polynomial`, `constant`", Each(&[("finetune", "\"linear\""), ("general-distill", "\"linear\""), ("td-phase1", "\"constant\""), ("td-phase2", "\"linear\"")]), "", "Learning rate after the warm-up: falling to its end at the last step, or staying."),
+            key("power", "number", Words("1"), "more than 0, at most 100; `polynomial` only", "Power of what is left of the schedule."),
             key("warmup-proportion", "number", Each(&[("finetune", "0.1"), ("general-distill", "0.1"), ("td-phase1", "0.0"), ("td-phase2", "0.1")]), "share of all steps; at least 0, less than 1", "Steps over which the learning rate rises from 0."),
+            key("warmup-steps", "whole number", Words("none"), "steps; instead of `warmup-proportion`", "The same as a number of steps."),
+            key("warmup-epochs", "number", Words("none"), "epochs; instead of `warmup-proportion`", "The same as a part of an epoch, rounded down to steps."),
+            key("decay-from", "`warmup`, `start`", Value("\"warmup\""), "", "Step that the decay is counted from; `start` jumps down where the warm-up ends, as MindSpore's code does."),
             key("optimizer", "`bert-adam`, `adamw`", Value("\"bert-adam\""), "", "Adam as BERT has it, without bias correction, or with it."),
             key("adam-beta1", "number", Value("0.9"), "at least 0, less than 1", "Decay of the first moment."),
             key("adam-beta2", "number", Value("0.999"), "at least 0, less than 1", "Decay of the second moment."),
             key("adam-epsilon", "number", Value("1e-6"), "more than 0, at most 1", "Added to the root of the second moment."),
-            key("weight-decay", "number", Value("0.01"), "0 to 1", "Decay of weights, but not of biases and layer norms."),
-            key("max-grad-norm", "number", Value("1.0"), "at least 0; 0 is off", "Largest norm of one tensor's gradient."),
+            key("weight-decay", "number", Value("0.01"), "0 to 1", "Decoupled decay of weights."),
+            key("weight-decay-exempt", "list of strings", Value("[\"bias\", \"LayerNorm\"]"), "parts of names, in whatever case", "Tensors that do not decay."),
+            key("clipping", "`tensor`, `global`, `off`", Value("\"tensor\""), "", "Of what the gradient's norm is bounded: each tensor, all together, or nothing."),
+            key("max-grad-norm", "number", Value("1.0"), "at least 0; 0 is off", "Largest norm of a gradient."),
+            key("shuffle", "boolean", Value("true"), "", "Another order each epoch, batches of like lengths; else the data's own order."),
+            key("drop-last", "boolean", Value("false"), "", "Leave out an epoch's last batch where it is not whole."),
+            key("pad-to", "`longest`, `max-seq-length`", Value("\"longest\""), "", "How long the rows of a batch are padded: as its longest, or always as the longest allowed."),
             key("train-limit", "whole number", Words("all"), "examples; at least 1", "Train on this many examples only, chosen by the seed."),
             key("log-interval", "whole number", Value("50"), "steps; at least 1", "Steps between two rows of `metrics.csv`. Changing it re-runs nothing."),
             key("checkpoint-interval", "whole number", Value("0"), "steps; 0 is off", "Steps between two checkpoints. Changing it re-runs nothing."),
             key("checkpoint-seconds", "whole number", Value("60"), "seconds; 0 is off", "Time between two checkpoints. Changing it re-runs nothing."),
+            key("checkpoint-keep", "whole number", Value("2"), "1 to 1000", "Newest checkpoints that are kept while the stage runs. Changing it re-runs nothing."),
         ],
     },
     Table {
@@ -153,7 +170,7 @@ pub const TABLES: &[Table] = &[
         paths: &["stages.finetune", "stages.td-phase2"],
         keys: &[
             key("eval-interval", "whole number", Value("0"), "steps; 0 is at each epoch's end only", "Steps between two scorings, beside those at each epoch's end."),
-            key("keep", "`best`, `last`", Value("\"best\""), "", "Which model is handed on; of equals the earlier."),
+            key("keep", "`best`, `last`", Value("\"best\""), "", "Which model is handed on; best by Matthews' correlation for `cola`, by the mean of both correlations for a regression, else by accuracy, and of equals the earlier."),
         ],
     },
     Table {
@@ -162,7 +179,18 @@ pub const TABLES: &[Table] = &[
         keys: &[
             key("attention-weight", "number", Value("1.0"), "at least 0", "Factor of the attention loss; 0 leaves it out."),
             key("hidden-weight", "number", Value("1.0"), "at least 0; not 0 where the other is", "Factor of the hidden-state loss; 0 leaves it out."),
+            key("attention-layer-weights", "list of numbers", Words("1 each"), "at least 0; one for each student layer", "Factors of single layers' attention losses."),
+            key("hidden-layer-weights", "list of numbers", Words("1 each"), "at least 0; the embeddings, then one for each student layer", "Factors of single hidden states' losses."),
+            key("projection", "`shared`, `per-layer`, `embedding-and-hidden`", Value("\"embedding-and-hidden\""), "", "Matrices from the student's width to the teacher's: one for all hidden states, one each, or one for the embeddings and one for the layers."),
+            key("keep-projection", "boolean", Words("`true`; `false` in recipe `mindspore`"), "", "Go on with the projection of the stage before; else from random weights."),
             key("reduction", "`tokens`, `block`", Value("\"tokens\""), "", "What the losses average over: real tokens, or padding too, as the published codes do."),
+        ],
+    },
+    Table {
+        title: "Stages that learn from a teacher",
+        paths: &["stages.general-distill", "stages.td-phase1", "stages.td-phase2"],
+        keys: &[
+            key("teacher-dropout", "boolean", Value("false"), "", "Whether the teacher's dropout is active, as it is in Huawei's code."),
         ],
     },
     Table {
@@ -175,12 +203,20 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        title: "Stages that learn from a fine-tuned teacher",
+        paths: &["stages.td-phase1", "stages.td-phase2"],
+        keys: &[
+            key("gate", "`auto`, `off`, or a number", Value("\"auto\""), "accuracy, 0 to 1", "What the teacher must show on dev before the stage begins: that it does not guess, and that neither another order of its classes nor the other `head` is clearly better; or this accuracy. Changing it re-runs nothing."),
+        ],
+    },
+    Table {
         title: "Phase 2 alone",
         paths: &["stages.td-phase2"],
         keys: &[
             key("temperature", "number", Value("1.0"), "more than 0, at most 1000", "Both logits are divided by it."),
             key("soft-loss-reduction", "`batch-and-classes`, `batch`", Value("\"batch-and-classes\""), "", "What the soft loss averages over; the first is that of the published codes."),
             key("hard-label-weight", "number", Value("0.0"), "at least 0", "Factor of an added cross-entropy against the labels; 0 leaves it out."),
+            key("regression-target", "`teacher`, `labels`", Value("\"teacher\""), "", "Whose values a regression learns, by their squared difference; the three keys above are for classes."),
         ],
     },
     Table {
@@ -295,7 +331,7 @@ mod tests {
             let note = faults.faults[0].note.as_deref().unwrap();
             let mut allowed: BTreeSet<&str> = note.split('`').skip(1).step_by(2).collect();
             if path.is_empty() {
-                for table in ["task", "teacher", "student", "stages"] {
+                for table in ["task", "teacher", "student", "stages", "goal"] {
                     assert!(allowed.remove(table));
                 }
             }

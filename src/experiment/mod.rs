@@ -5,12 +5,15 @@ mod check;
 mod collector;
 mod convert;
 mod fault;
+pub mod glue;
+mod goal;
 pub mod keys;
 mod models;
 mod node;
 mod origin;
 mod overrides;
 mod read;
+mod recipe;
 mod resolved;
 mod schema;
 mod section;
@@ -24,10 +27,11 @@ mod testing;
 pub use fault::{Fault, Faults, Source, Sources};
 pub use models::{Models, check_models, resolve_layer_map};
 pub use origin::Origin;
+pub use recipe::recipes_table;
 pub use resolved::to_toml;
 pub use schema::{
-    DataPrep, Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, LayerMapRule, LongLines,
-    ModelSource, StageName, Stages, Student, StudentShape, TableFormat, Task, TaskName, TdPhase1,
-    TdPhase2, Teacher, Training,
+    DataPrep, Distill, Eval, Experiment, Finetune, GateRule, GeneralDistill, Goal, Keep,
+    LayerMapRule, LongLines, ModelSource, Recipe, StageName, Stages, Student, StudentShape,
+    TableFormat, Task, TaskName, TdPhase1, TdPhase2, Teacher, Training,
 };
 pub use span::{Located, Span};

@@ -58,6 +58,7 @@ pub fn check_models(
         if let (Some(teacher), Some(student)) = (teacher, student) {
             let pair = Pair::of(student, teacher);
             let known = seen.contains(&pair);
+            check.layer_weights(stage, student.num_hidden_layers);
             if let Some(map) = check.pair(stage, &pair, known) {
                 layer_maps.insert(stage, map);
             }
@@ -180,6 +181,41 @@ impl<'a> Check<'a> {
             Origin::Stage(StageName::Finetune) => Some(self.teacher),
             // Reading the file has refused cycles.
             Origin::Stage(stage) => self.config(self.experiment.student_of(stage)),
+        }
+    }
+
+    /// Lists of weights that are not as long as the stage's student has layers.
+    fn layer_weights(&mut self, stage: StageName, layers: usize) {
+        let stages = &self.experiment.stages;
+        let distill = match stage {
+            StageName::GeneralDistill => stages.general_distill.as_ref().map(|it| &it.distill),
+            _ => stages.td_phase1.as_ref().map(|it| &it.distill),
+        };
+        let Some(distill) = distill else { return };
+        let lists = [
+            (
+                "attention-layer-weights",
+                &distill.attention_layer_weights,
+                layers,
+                "one a layer",
+            ),
+            (
+                "hidden-layer-weights",
+                &distill.hidden_layer_weights,
+                layers + 1,
+                "the embeddings and one a layer",
+            ),
+        ];
+        for (key, list, wanted, why) in lists {
+            if let Some(list) = list.as_ref().filter(|list| list.len() != wanted) {
+                let message = format!(
+                    "`{key}` in `[stages.{stage}]` has {} entries, not {wanted} for {layers} student layers",
+                    list.len()
+                );
+                let fault = Fault::new(message, list.span.clone());
+                self.faults
+                    .push(fault.with_label(format!("expected {wanted}: {why}")));
+            }
         }
     }
 

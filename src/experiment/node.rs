@@ -29,7 +29,7 @@ pub(super) enum Value {
     Table(Table),
     /// A number that does not fit 64 bits.
     TooLarge,
-    Boolean,
+    Boolean(bool),
     Datetime,
 }
 
@@ -53,7 +53,7 @@ impl Value {
             Self::TooLarge => "a number beyond 64 bits",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
-            Self::Boolean => "a boolean",
+            Self::Boolean(_) => "a boolean",
             Self::Datetime => "a date or time",
         }
     }
@@ -84,7 +84,7 @@ impl Piece {
                 .as_str()
                 .parse()
                 .map_or(Value::TooLarge, Value::Float),
-            DeValue::Boolean(_) => Value::Boolean,
+            DeValue::Boolean(value) => Value::Boolean(*value),
             DeValue::Datetime(_) => Value::Datetime,
             DeValue::Array(items) => {
                 Value::Array(items.iter().map(|item| self.node(item)).collect())

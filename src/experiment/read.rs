@@ -2,7 +2,8 @@
 
 use super::collector::Collector;
 use super::fault::{Fault, Faults, Sources};
-use super::schema::Experiment;
+use super::goal::read_goals;
+use super::schema::{Experiment, Recipe};
 use super::section::Section;
 use super::student::{read_student, read_teacher};
 use super::task::read_task;
@@ -79,19 +80,23 @@ impl Experiment {
 
 fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
     let name = read_name(top, stem);
+    let recipe = top.choice_or("recipe", RECIPES, Recipe::Paper).value;
     let seed = top.integer_or("seed", 0.., 42).value;
     let device = read_device(top);
     let precision = top
         .choice_or("precision", PRECISIONS, Precision::Auto)
         .value;
     let threads = top.integer("threads", 1..=4096).map(|found| found.value);
-    let task = read_task(&top.required_section("task", "the labelled data"));
-    let teacher = read_teacher(&top.required_section("teacher", "the model to compress"));
-    let student = read_student(&top.section_or_empty("student"));
-    let (stages, headers) = stages::read(&top.section_or_empty("stages"));
+    let task = read_task(&top.required_section("task", "the labelled data"), recipe);
+    let teacher = top.required_section("teacher", "the model to compress");
+    let teacher = read_teacher(&teacher, recipe);
+    let student = read_student(&top.section_or_empty("student"), recipe);
+    let (stages, headers) = stages::read(&top.section_or_empty("stages"), recipe, *task.name);
+    let goals = read_goals(&top.section_or_empty("goal"), &task);
     top.finish();
     let experiment = Experiment {
         name,
+        recipe,
         seed,
         device,
         precision,
@@ -100,10 +105,17 @@ fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
         teacher,
         student,
         stages,
+        goals,
     };
     check::check(&experiment, &headers, top.faults());
     experiment
 }
+
+const RECIPES: &[(&str, Recipe)] = &[
+    ("paper", Recipe::Paper),
+    ("huawei", Recipe::Huawei),
+    ("mindspore", Recipe::Mindspore),
+];
 
 /// The experiment's name, which is a folder's too.
 fn read_name(top: &Section<'_>, stem: &str) -> String {

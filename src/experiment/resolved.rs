@@ -3,16 +3,27 @@
 use std::fmt::Display;
 
 use super::schema::{
-    Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, LayerMapRule, LongLines,
-    ModelSource, Stages, Student, TableFormat, Task, TaskName, TdPhase1, TdPhase2, Training,
+    Distill, Eval, Experiment, Finetune, GateRule, GeneralDistill, Keep, LayerMapRule, LongLines,
+    ModelSource, Recipe, Stages, Student, TableFormat, Task, TdPhase1, TdPhase2, Training,
 };
 use super::span::Located;
-use crate::job::{HeadKind, OptimizerKind, Reduction, ScheduleKind, SoftLossReduction};
+use crate::job::{
+    Clipping, DecayFrom, HeadKind, Initializer, InitializerKind, Optimizer, OptimizerKind, PadTo,
+    Projection, Reduction, RegressionTarget, Schedule, ScheduleKind, SoftLossReduction, Warmup,
+};
 
 /// The file as resolved: it reads as the same experiment, whatever later defaults are.
 pub fn to_toml(experiment: &Experiment) -> String {
     let mut out = Writer::default();
     out.string("name", &experiment.name);
+    out.string(
+        "recipe",
+        match experiment.recipe {
+            Recipe::Paper => "paper",
+            Recipe::Huawei => "huawei",
+            Recipe::Mindspore => "mindspore",
+        },
+    );
     out.plain("seed", experiment.seed);
     out.string("device", &experiment.device.to_string());
     out.string("precision", &experiment.precision.to_string());
@@ -23,6 +34,12 @@ pub fn to_toml(experiment: &Experiment) -> String {
     out.string("head", head(experiment.teacher.head));
     write_student(&mut out, &experiment.student);
     write_stages(&mut out, &experiment.stages);
+    if !experiment.goals.is_empty() {
+        out.table("goal");
+        for goal in &experiment.goals {
+            out.float(&quoted(&goal.name), goal.at_least);
+        }
+    }
     out.text
 }
 
@@ -88,16 +105,13 @@ fn head(head: HeadKind) -> &'static str {
 
 fn write_task(out: &mut Writer, task: &Task) {
     out.table("task");
-    out.string(
-        "name",
-        match *task.name {
-            TaskName::Sst2 => "sst-2",
-            TaskName::Custom => "custom",
-        },
-    );
+    out.string("name", task.name.as_str());
     out.string("train", &task.train);
     if let Some(dev) = &task.dev {
         out.string("dev", dev);
+    }
+    if let Some(dev) = &task.dev_mismatched {
+        out.string("dev-mismatched", dev);
     }
     if let Some(fraction) = &task.dev_fraction {
         out.float("dev-fraction", fraction.value);
@@ -115,6 +129,7 @@ fn write_task(out: &mut Writer, task: &Task) {
         out.string("pair", pair);
     }
     out.string("label", &task.label);
+    out.plain("regression", task.regression);
     if let Some(labels) = &task.labels {
         out.strings("labels", labels.iter().map(String::as_str));
     }
@@ -141,6 +156,20 @@ fn write_student(out: &mut Writer, student: &Student) {
         out.float("initializer-range", shape.initializer_range);
         out.float("layer-norm-eps", shape.layer_norm_eps);
     }
+    let Initializer {
+        kind,
+        embedding_range,
+        projection_range,
+    } = &student.initializer;
+    out.string(
+        "initializer",
+        match kind {
+            InitializerKind::Normal => "normal",
+            InitializerKind::TruncatedNormal => "truncated-normal",
+        },
+    );
+    out.float("embedding-initializer-range", *embedding_range);
+    out.float("projection-initializer-range", *projection_range);
     out.string("head", head(student.head));
     match &student.layer_map.value {
         LayerMapRule::Uniform => out.string("layer-map", "uniform"),
@@ -174,6 +203,7 @@ fn write_stages(out: &mut Writer, stages: &Stages) {
     if let Some(TdPhase1 {
         training,
         distill,
+        gate,
         student,
         teacher,
     }) = &stages.td_phase1
@@ -181,6 +211,7 @@ fn write_stages(out: &mut Writer, stages: &Stages) {
         out.table("stages.td-phase1");
         write_training(out, training);
         write_distill(out, distill);
+        write_gate(out, *gate);
         out.source("student", student.as_ref());
         out.source("teacher", teacher.as_ref());
     }
@@ -232,6 +263,9 @@ fn write_td_phase2(out: &mut Writer, stage: &TdPhase2) {
         temperature,
         reduction,
         hard_label_weight,
+        regression_target,
+        teacher_dropout,
+        gate,
         eval_interval,
         keep,
         student,
@@ -248,6 +282,15 @@ fn write_td_phase2(out: &mut Writer, stage: &TdPhase2) {
         },
     );
     out.float("hard-label-weight", *hard_label_weight);
+    out.string(
+        "regression-target",
+        match regression_target {
+            RegressionTarget::Teacher => "teacher",
+            RegressionTarget::Labels => "labels",
+        },
+    );
+    out.plain("teacher-dropout", teacher_dropout);
+    write_gate(out, *gate);
     write_scoring(out, *eval_interval, *keep);
     out.source("student", student.as_ref());
     out.source("teacher", teacher.as_ref());
@@ -260,51 +303,157 @@ fn write_training(out: &mut Writer, training: &Training) {
         gradient_accumulation_steps,
         schedule,
         optimizer,
+        shuffle,
+        drop_last,
+        pad_to,
         train_limit,
         log_interval,
         checkpoint_interval,
         checkpoint_seconds,
+        checkpoint_keep,
     } = training;
     out.plain("epochs", **epochs);
     out.plain("batch-size", **batch_size);
     out.plain("gradient-accumulation-steps", **gradient_accumulation_steps);
-    out.float("learning-rate", schedule.learning_rate);
+    write_schedule(out, schedule);
+    write_optimizer(out, optimizer);
+    out.plain("shuffle", shuffle);
+    out.plain("drop-last", drop_last);
     out.string(
-        "schedule",
-        match schedule.kind {
-            ScheduleKind::Linear => "linear",
-            ScheduleKind::Constant => "constant",
+        "pad-to",
+        match pad_to {
+            PadTo::Longest => "longest",
+            PadTo::MaxSeqLength => "max-seq-length",
         },
     );
-    out.float("warmup-proportion", schedule.warmup_proportion);
-    out.string(
-        "optimizer",
-        match optimizer.kind {
-            OptimizerKind::BertAdam => "bert-adam",
-            OptimizerKind::AdamW => "adamw",
-        },
-    );
-    out.float("adam-beta1", optimizer.beta1);
-    out.float("adam-beta2", optimizer.beta2);
-    out.float("adam-epsilon", optimizer.epsilon);
-    out.float("weight-decay", optimizer.weight_decay);
-    out.float("max-grad-norm", optimizer.max_grad_norm);
     out.optional("train-limit", *train_limit);
     out.plain("log-interval", log_interval);
     out.plain("checkpoint-interval", checkpoint_interval);
     out.plain("checkpoint-seconds", checkpoint_seconds);
+    out.plain("checkpoint-keep", checkpoint_keep);
+}
+
+fn write_schedule(out: &mut Writer, schedule: &Schedule) {
+    let Schedule {
+        kind,
+        learning_rate,
+        end_learning_rate,
+        warmup,
+        decay_from,
+    } = schedule;
+    out.float("learning-rate", *learning_rate);
+    match kind {
+        ScheduleKind::Constant => out.string("schedule", "constant"),
+        ScheduleKind::Polynomial(power) => {
+            // 1.0 is written and read exactly.
+            if (power - 1.0).abs() < f64::EPSILON {
+                out.string("schedule", "linear");
+            } else {
+                out.string("schedule", "polynomial");
+                out.float("power", *power);
+            }
+            out.float("end-learning-rate", *end_learning_rate);
+        }
+    }
+    match warmup {
+        Warmup::Proportion(share) => out.float("warmup-proportion", *share),
+        Warmup::Steps(steps) => out.plain("warmup-steps", steps),
+        Warmup::Epochs(epochs) => out.float("warmup-epochs", *epochs),
+    }
+    out.string(
+        "decay-from",
+        match decay_from {
+            DecayFrom::Warmup => "warmup",
+            DecayFrom::Start => "start",
+        },
+    );
+}
+
+fn write_optimizer(out: &mut Writer, optimizer: &Optimizer) {
+    let Optimizer {
+        kind,
+        beta1,
+        beta2,
+        epsilon,
+        weight_decay,
+        weight_decay_exempt,
+        clipping,
+        max_grad_norm,
+    } = optimizer;
+    out.string(
+        "optimizer",
+        match kind {
+            OptimizerKind::BertAdam => "bert-adam",
+            OptimizerKind::AdamW => "adamw",
+        },
+    );
+    out.float("adam-beta1", *beta1);
+    out.float("adam-beta2", *beta2);
+    out.float("adam-epsilon", *epsilon);
+    out.float("weight-decay", *weight_decay);
+    let parts = weight_decay_exempt.iter();
+    out.strings("weight-decay-exempt", parts.map(String::as_str));
+    out.string(
+        "clipping",
+        match clipping {
+            Clipping::Tensor => "tensor",
+            Clipping::Global => "global",
+            Clipping::Off => "off",
+        },
+    );
+    out.float("max-grad-norm", *max_grad_norm);
 }
 
 fn write_distill(out: &mut Writer, distill: &Distill) {
-    out.float("attention-weight", distill.attention_weight);
-    out.float("hidden-weight", distill.hidden_weight);
+    let Distill {
+        attention_weight,
+        hidden_weight,
+        attention_layer_weights,
+        hidden_layer_weights,
+        reduction,
+        projection,
+        keep_projection,
+        teacher_dropout,
+    } = distill;
+    out.float("attention-weight", *attention_weight);
+    out.float("hidden-weight", *hidden_weight);
+    let lists = [
+        ("attention-layer-weights", attention_layer_weights),
+        ("hidden-layer-weights", hidden_layer_weights),
+    ];
+    for (key, list) in lists {
+        if let Some(list) = list {
+            out.plain(key, format_args!("{:?}", list.value));
+        }
+    }
     out.string(
         "reduction",
-        match distill.reduction {
+        match reduction {
             Reduction::Tokens => "tokens",
             Reduction::Block => "block",
         },
     );
+    out.string(
+        "projection",
+        match projection {
+            Projection::Shared => "shared",
+            Projection::PerLayer => "per-layer",
+            Projection::EmbeddingAndHidden => "embedding-and-hidden",
+        },
+    );
+    // Written as true it claims that there is one to keep, which the default does not.
+    if keep_projection.span.is_some() || !keep_projection.value {
+        out.plain("keep-projection", keep_projection.value);
+    }
+    out.plain("teacher-dropout", teacher_dropout);
+}
+
+fn write_gate(out: &mut Writer, gate: GateRule) {
+    match gate {
+        GateRule::Auto => out.string("gate", "auto"),
+        GateRule::Off => out.string("gate", "off"),
+        GateRule::AtLeast(least) => out.float("gate", least),
+    }
 }
 
 fn write_scoring(out: &mut Writer, eval_interval: u64, keep: Keep) {
@@ -345,7 +494,7 @@ mod tests {
             "name=other", "seed=1", "device=cuda:2", "precision=bf16", "threads=3",
             "task.train='a \"quoted\" \\ name'", "task.format=csv", "task.text=a", "task.pair=b",
             "task.label=c", "task.labels=['x', \"y\\tz\"]", "task.max-seq-length=77",
-            "teacher.head=relu", "student.head=relu", "student.num-hidden-layers=2",
+            "teacher.head=plain", "student.head=plain", "student.num-hidden-layers=2",
             "student.hidden-size=48", "student.intermediate-size=96",
             "student.num-attention-heads=6", "student.hidden-act=relu",
             "student.hidden-dropout-prob=0.2", "student.attention-probs-dropout-prob=0",
@@ -360,17 +509,30 @@ mod tests {
             "stages.finetune.weight-decay=0.02", "stages.finetune.max-grad-norm=0",
             "stages.finetune.train-limit=100", "stages.finetune.log-interval=7",
             "stages.finetune.checkpoint-interval=8", "stages.finetune.checkpoint-seconds=9",
+            "stages.finetune.checkpoint-keep=3", "stages.finetune.shuffle=false",
+            "stages.finetune.drop-last=true", "stages.finetune.pad-to=max-seq-length",
+            "stages.finetune.clipping=global", "stages.finetune.weight-decay-exempt=['bias']",
+            "stages.td-phase2.schedule=polynomial", "stages.td-phase2.power=2",
+            "stages.td-phase2.end-learning-rate=1e-9", "stages.td-phase2.warmup-steps=7",
+            "stages.td-phase2.decay-from=warmup", "stages.td-phase2.teacher-dropout=true",
+            "stages.td-phase1.warmup-epochs=0.5", "stages.td-phase1.projection=per-layer",
+            "stages.td-phase1.keep-projection=true", "stages.td-phase1.teacher-dropout=true", "stages.td-phase1.gate=off",
+            "stages.td-phase2.gate=0.75", "stages.td-phase2.regression-target=teacher",
+            "stages.td-phase1.attention-layer-weights=[1, 0.5]",
+            "stages.general-distill.hidden-layer-weights=[1, 0, 2]",
+            "recipe=mindspore", "student.initializer=normal",
+            "student.embedding-initializer-range=0.03", "student.projection-initializer-range=0.04",
             "stages.finetune.eval-interval=10", "stages.finetune.keep=last",
             "stages.general-distill.corpus=['a', 'b/*']", "stages.general-distill.long-lines=truncate",
             "stages.general-distill.max-seq-length=99", "stages.general-distill.student=m/s",
             "stages.general-distill.teacher=m/t", "stages.td-phase1.attention-weight=0.5",
-            "stages.td-phase1.hidden-weight=0", "stages.td-phase1.reduction=block",
+            "stages.td-phase1.hidden-weight=0", "stages.td-phase1.reduction=tokens",
             "stages.td-phase1.student=m/s", "stages.td-phase1.teacher=finetune",
             "stages.td-phase2.temperature=2", "stages.td-phase2.soft-loss-reduction=batch",
             "stages.td-phase2.hard-label-weight=0.5", "stages.td-phase2.eval-interval=3",
             "stages.td-phase2.keep=last", "stages.td-phase2.student=general-distill",
             "stages.td-phase2.teacher=td-phase1", "stages.eval.batch-size=8",
-            "stages.eval.student=td-phase1", "stages.eval.teacher=m/t",
+            "goal={ \"custom.accuracy\" = 0.9 }", "stages.eval.student=td-phase2", "stages.eval.teacher=m/t",
         ];
         let experiment = read_with(&pipeline(), &sets).unwrap_or_else(|faults| panic!("{faults}"));
         assert_reads_as_the_same(&experiment);
@@ -381,6 +543,15 @@ mod tests {
                 assert_ne!(to_toml(&other), to_toml(&experiment), "{set} is lost");
             }
         }
+    }
+
+    #[test]
+    fn both_dev_tables_of_mnli_survive() {
+        let text = MINIMAL.replace("custom", "mnli");
+        let set = "task.dev-mismatched=mm.tsv";
+        let experiment = read_with(&text, &[set]).unwrap();
+        assert!(to_toml(&experiment).contains("dev-mismatched = \"mm.tsv\""));
+        assert_reads_as_the_same(&experiment);
     }
 
     #[test]

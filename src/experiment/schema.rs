@@ -5,9 +5,11 @@
 
 use std::fmt;
 
+use super::glue::GlueTask;
 use super::span::Located;
 use crate::job::{
-    Device, HeadKind, LayerMap, Optimizer, Precision, Reduction, Schedule, SoftLossReduction,
+    Device, HeadKind, Initializer, LayerMap, Metric, Optimizer, PadTo, Precision, Projection,
+    Reduction, RegressionTarget, Schedule, SoftLossReduction,
 };
 
 /// A whole experiment file.
@@ -15,6 +17,9 @@ use crate::job::{
 pub struct Experiment {
     /// Name of the folder in `runs/`; the file's stem where not given.
     pub name: String,
+    /// Whose defaults stand for keys that are left out. Not part of a fingerprint: what it
+    /// comes to is.
+    pub recipe: Recipe,
     /// Seed of initial weights, data order and dropout.
     pub seed: u64,
     /// Where to compute; not part of a fingerprint.
@@ -31,6 +36,30 @@ pub struct Experiment {
     pub student: Student,
     /// `[stages.*]`
     pub stages: Stages,
+    /// `[goal]`: what the student must reach. Not part of a fingerprint.
+    pub goals: Vec<Located<Goal>>,
+}
+
+/// A score that the student must reach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Goal {
+    /// As in the file: `sst-2.accuracy`.
+    pub name: String,
+    /// The score, as `results.csv` names it.
+    pub metric: String,
+    /// The least that is wanted.
+    pub at_least: f64,
+}
+
+/// Whose defaults stand for keys that are left out (`recipe.rs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recipe {
+    /// Jiao et al. 2020, arXiv 1909.10351.
+    Paper,
+    /// Huawei's `PyTorch` code.
+    Huawei,
+    /// MindSpore's code.
+    Mindspore,
 }
 
 /// `[task]`: the labelled data.
@@ -42,6 +71,8 @@ pub struct Task {
     pub train: Located<String>,
     /// Development table. `None` only together with a `dev_fraction`.
     pub dev: Option<Located<String>>,
+    /// MNLI's second development table, of other genres; scored beside the first.
+    pub dev_mismatched: Option<Located<String>>,
     /// Share of `train` held out as dev, by hash of the text, so that duplicates stay on one side.
     pub dev_fraction: Option<Located<f64>>,
     /// How tables are cut into fields.
@@ -52,6 +83,8 @@ pub struct Task {
     pub pair: Option<Located<String>>,
     /// Column of the label.
     pub label: Located<String>,
+    /// Whether labels are values on a scale and not classes.
+    pub regression: bool,
     /// Label names in class order; found in the training table and sorted where `None`.
     pub labels: Option<Located<Vec<String>>>,
     /// Longest input in tokens, special tokens included; longer ones are cut.
@@ -61,10 +94,31 @@ pub struct Task {
 /// Layout of the task's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskName {
-    /// GLUE SST-2: TSV with the header `sentence`, `label`; labels 0 (negative) and 1 (positive).
-    Sst2,
+    /// A task of GLUE, whose tables have a known form.
+    Glue(GlueTask),
     /// The user's own table, columns by name.
     Custom,
+}
+
+impl Task {
+    /// The score that the best model is chosen by.
+    pub fn metric(&self) -> Metric {
+        match *self.name {
+            TaskName::Glue(task) => task.metric,
+            TaskName::Custom if self.regression => Metric::Correlation,
+            TaskName::Custom => Metric::Accuracy,
+        }
+    }
+}
+
+impl TaskName {
+    /// Name in the file and in results.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Glue(task) => task.name,
+            Self::Custom => "custom",
+        }
+    }
 }
 
 /// How a table is cut into fields.
@@ -94,6 +148,8 @@ pub struct Student {
     pub model: Option<Located<String>>,
     /// Shape, where `model` is not given.
     pub shape: StudentShape,
+    /// Distribution of initial weights.
+    pub initializer: Initializer,
     /// How the classifier reads the pooled output.
     pub head: HeadKind,
     /// Which teacher layer each student layer learns from.
@@ -225,6 +281,17 @@ pub enum ModelSource {
     Folder(String),
 }
 
+/// What a fine-tuned teacher must show on dev before a stage learns from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum GateRule {
+    /// Better than guessing, and in no other reading clearly better.
+    Auto,
+    /// Nothing.
+    Off,
+    /// This accuracy.
+    AtLeast(f64),
+}
+
 /// Which model of a training stage is handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -243,10 +310,17 @@ pub struct Training {
     pub batch_size: Located<u32>,
     /// Micro-steps an optimizer step; divides `batch_size`.
     pub gradient_accumulation_steps: Located<u32>,
-    /// `learning-rate`, `schedule`, `warmup-proportion`
+    /// `learning-rate`, `end-learning-rate`, `schedule`, `power`, the warm-up, `decay-from`
     pub schedule: Schedule,
-    /// `optimizer`, `adam-beta1`, `adam-beta2`, `adam-epsilon`, `weight-decay`, `max-grad-norm`
+    /// `optimizer`, `adam-beta1`, `adam-beta2`, `adam-epsilon`, `weight-decay`,
+    /// `weight-decay-exempt`, `clipping`, `max-grad-norm`
     pub optimizer: Optimizer,
+    /// Another order each epoch; else the data's own.
+    pub shuffle: bool,
+    /// Leave out an epoch's last batch where it is not whole.
+    pub drop_last: bool,
+    /// How long rows are padded.
+    pub pad_to: PadTo,
     /// Train on this many examples only, chosen by the seed.
     pub train_limit: Option<u64>,
     /// Steps between two rows of `metrics.csv`; not part of a fingerprint.
@@ -255,6 +329,8 @@ pub struct Training {
     pub checkpoint_interval: u64,
     /// Seconds between two checkpoints, 0 for none by time; not part of a fingerprint.
     pub checkpoint_seconds: u64,
+    /// Newest checkpoints that are kept; not part of a fingerprint.
+    pub checkpoint_keep: u32,
 }
 
 /// Settings of the intermediate-layer losses: general distillation and phase 1.
@@ -264,8 +340,18 @@ pub struct Distill {
     pub attention_weight: f64,
     /// Factor of the hidden-state loss.
     pub hidden_weight: f64,
+    /// Factors of single student layers' attention losses; 1 each where `None`.
+    pub attention_layer_weights: Option<Located<Vec<f64>>>,
+    /// Factors of single hidden states' losses, the embeddings first; 1 each where `None`.
+    pub hidden_layer_weights: Option<Located<Vec<f64>>>,
     /// What the losses average over.
     pub reduction: Reduction,
+    /// Which hidden states share a projection.
+    pub projection: Projection,
+    /// Go on with the projection of the stage before; else from random weights.
+    pub keep_projection: Located<bool>,
+    /// Whether the teacher's dropout is active.
+    pub teacher_dropout: bool,
 }
 
 /// `[stages.finetune]`
@@ -314,6 +400,8 @@ pub struct TdPhase1 {
     pub training: Training,
     /// Losses.
     pub distill: Distill,
+    /// What the teacher must show first; not part of a fingerprint.
+    pub gate: GateRule,
     /// Student to start from; the nearest earlier one where `None`.
     pub student: Option<Located<ModelSource>>,
     /// Teacher; the fine-tuned one where `None`.
@@ -331,6 +419,12 @@ pub struct TdPhase2 {
     pub reduction: SoftLossReduction,
     /// Factor of an added cross-entropy against the gold labels.
     pub hard_label_weight: f64,
+    /// Whose value is learnt in a regression.
+    pub regression_target: RegressionTarget,
+    /// Whether the teacher's dropout is active.
+    pub teacher_dropout: bool,
+    /// What the teacher must show first; not part of a fingerprint.
+    pub gate: GateRule,
     /// Steps between two scorings of dev beside each epoch's end; 0: only there.
     pub eval_interval: u64,
     /// Which model is handed on.

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::ops::RangeBounds;
 
 use super::collector::Collector;
-use super::convert::{Converted, choice, did_you_mean, float, integer, items, string};
+use super::convert::{
+    Converted, alternatives, boolean, choice, did_you_mean, float, integer, items, string,
+};
 use super::fault::Fault;
 use super::node::{Entry, Node, Table, Value};
 use super::span::{Located, Span};
@@ -87,6 +89,17 @@ impl<'a> Section<'a> {
         } else {
             format!("{}.{key}", self.path)
         }
+    }
+
+    /// Every entry of a table whose keys are the user's own, in the order of their names.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Entry)> + use<'a> {
+        let entries = self.table.into_iter().flatten();
+        entries.map(|(key, entry)| (key.as_str(), entry))
+    }
+
+    /// Dotted path of the table.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// A key in a message: with its table.
@@ -264,6 +277,31 @@ impl<'a> Section<'a> {
         self.float(key, range).map_or(default, |found| found.value)
     }
 
+    /// `true` or `false`, or the default.
+    pub(super) fn boolean_or(&self, key: &'static str, default: bool) -> Located<bool> {
+        self.read(key, boolean)
+            .unwrap_or_else(|| Located::default_value(default))
+    }
+
+    /// A list of numbers in a range.
+    pub(super) fn floats(
+        &self,
+        key: &'static str,
+        range: impl RangeBounds<f64>,
+    ) -> Option<Located<Vec<f64>>> {
+        self.read(key, |node| {
+            let items = items(node, "a list of numbers")?.iter();
+            items
+                .map(|item| {
+                    float(item, &range).map_err(|mut refusal| {
+                        refusal.span = Some(item.span.clone());
+                        refusal
+                    })
+                })
+                .collect()
+        })
+    }
+
     /// One of several words.
     pub(super) fn choice<T: Copy>(
         &self,
@@ -301,6 +339,28 @@ impl<'a> Section<'a> {
             })
         })
         .map(WordOrSection::Word)
+    }
+
+    /// One of several words, or a number in a range.
+    pub(super) fn choice_or_float<T: Copy>(
+        &self,
+        key: &'static str,
+        choices: &[(&str, T)],
+        range: impl RangeBounds<f64>,
+    ) -> Option<WordOrNumber<T>> {
+        let found = self.read(key, |node| {
+            if matches!(node.value, Value::String(_)) {
+                return choice(node, choices).map(WordOrNumber::Word);
+            }
+            float(node, &range)
+                .map(WordOrNumber::Number)
+                .map_err(|mut refusal| {
+                    let words = alternatives(choices.iter().map(|choice| choice.0));
+                    refusal.label = format!("{}, or {words}", refusal.label);
+                    refusal
+                })
+        });
+        found.map(|found| found.value)
     }
 
     /// A list of whole numbers in a range.
@@ -357,6 +417,12 @@ impl<'a> Section<'a> {
                 .wrong(&self.join(key), fault.with_hint(did_you_mean(key, &asked)));
         }
     }
+}
+
+/// What [`Section::choice_or_float`] found.
+pub(super) enum WordOrNumber<T> {
+    Word(T),
+    Number(f64),
 }
 
 /// What [`Section::choice_or_section`] found.

@@ -3,37 +3,54 @@
 use std::ops::Bound;
 
 use super::fault::Fault;
-use super::schema::{LayerMapRule, Student, StudentShape, Teacher};
+use super::recipe::StudentDefaults;
+use super::schema::{LayerMapRule, Recipe, Student, StudentShape, Teacher};
 use super::section::{Section, WordOrSection};
 use super::span::Located;
-use crate::job::{HeadKind, LayerMap};
+use crate::job::{HeadKind, Initializer, InitializerKind, LayerMap};
 
 /// Longest input and widest layer that are taken for meant.
 pub(super) const LARGEST: i64 = 1_000_000;
 
 const HEADS: &[(&str, HeadKind)] = &[("plain", HeadKind::Plain), ("relu", HeadKind::Relu)];
 
+const INITIALIZERS: &[(&str, InitializerKind)] = &[
+    ("normal", InitializerKind::Normal),
+    ("truncated-normal", InitializerKind::TruncatedNormal),
+];
+
 /// Reads `[teacher]`.
-pub(super) fn read_teacher(teacher: &Section<'_>) -> Teacher {
+pub(super) fn read_teacher(teacher: &Section<'_>, recipe: Recipe) -> Teacher {
     let model = teacher.required_string("model", "a Hugging Face folder");
-    let head = teacher.choice_or("head", HEADS, HeadKind::Plain).value;
+    let head = teacher.choice_or("head", HEADS, recipe.head()).value;
     teacher.finish();
     Teacher { model, head }
 }
 
 /// Reads `[student]`.
-pub(super) fn read_student(student: &Section<'_>) -> Student {
+pub(super) fn read_student(student: &Section<'_>, recipe: Recipe) -> Student {
     let model = student.string("model");
-    let shape = read_shape(student);
+    let defaults = recipe.student();
+    let shape = read_shape(student, &defaults);
     if model.is_some() {
         check_shape_is_left_out(student);
     }
-    let head = student.choice_or("head", HEADS, HeadKind::Plain).value;
+    let head = student.choice_or("head", HEADS, recipe.head()).value;
+    let range = |key| student.float(key, above_zero_to(1.0));
+    let small = defaults.embedding_range.unwrap_or(shape.initializer_range);
+    let initializer = Initializer {
+        kind: student
+            .choice_or("initializer", INITIALIZERS, defaults.initializer)
+            .value,
+        embedding_range: range("embedding-initializer-range").map_or(small, |found| found.value),
+        projection_range: range("projection-initializer-range").map_or(small, |found| found.value),
+    };
     let layer_map = read_layer_map(student);
     student.finish();
     Student {
         model,
         shape,
+        initializer,
         head,
         layer_map,
     }
@@ -61,18 +78,18 @@ fn check_shape_is_left_out(student: &Section<'_>) {
     }
 }
 
-fn read_shape(student: &Section<'_>) -> StudentShape {
+fn read_shape(student: &Section<'_>, defaults: &StudentDefaults) -> StudentShape {
     let size = |key, default| student.integer_or(key, 1..=LARGEST, default);
     StudentShape {
         num_hidden_layers: student.integer_or("num-hidden-layers", 1..=1000, 4),
-        hidden_size: size("hidden-size", 312),
-        intermediate_size: size("intermediate-size", 1200),
+        hidden_size: size("hidden-size", defaults.hidden_size),
+        intermediate_size: size("intermediate-size", defaults.intermediate_size),
         num_attention_heads: student.integer_or("num-attention-heads", 1..=1000, 12),
         hidden_act: student
             .choice_or(
                 "hidden-act",
                 &[("gelu", "gelu"), ("gelu_new", "gelu_new"), ("relu", "relu")],
-                "gelu",
+                defaults.hidden_act,
             )
             .to_string(),
         hidden_dropout_prob: student.float_or("hidden-dropout-prob", 0.0..1.0, 0.1),
@@ -83,7 +100,11 @@ fn read_shape(student: &Section<'_>) -> StudentShape {
         ),
         max_position_embeddings: student.integer_or("max-position-embeddings", 3..=LARGEST, 512),
         initializer_range: student.float_or("initializer-range", above_zero_to(1.0), 0.02),
-        layer_norm_eps: student.float_or("layer-norm-eps", above_zero_to(0.1), 1e-12),
+        layer_norm_eps: student.float_or(
+            "layer-norm-eps",
+            above_zero_to(0.1),
+            defaults.layer_norm_eps,
+        ),
     }
 }
 

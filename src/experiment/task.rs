@@ -2,20 +2,26 @@
 
 use super::convert::{alternatives, did_you_mean};
 use super::fault::Fault;
-use super::schema::{TableFormat, Task, TaskName};
+use super::glue;
+use super::schema::{Recipe, TableFormat, Task, TaskName};
 use super::section::Section;
 use super::span::Located;
 use super::student::{LARGEST, above_zero_to};
 
 /// Reads `[task]`.
-pub(super) fn read_task(task: &Section<'_>) -> Task {
+pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {
     let name = read_name(task);
-    let (default_labels, default_length) = match name.value {
-        TaskName::Sst2 => (Some(["negative", "positive"]), 64),
-        TaskName::Custom => (None, 128),
+    let glue = match name.value {
+        TaskName::Glue(task) => Some(task),
+        TaskName::Custom => None,
     };
     let train = task.required_string("train", "a table, or a glob of several");
     let dev = task.string("dev");
+    let dev_mismatched = task.string("dev-mismatched");
+    if dev_mismatched.is_some() && glue.is_none_or(|glue| glue.name != "mnli") {
+        let message = "`dev-mismatched` in `[task]` is for `mnli` only";
+        task.unfit(Fault::new(message, task.key_span("dev-mismatched")));
+    }
     let dev_fraction = task.float("dev-fraction", above_zero_to(0.5));
     check_dev(task);
     let format = task
@@ -33,46 +39,79 @@ pub(super) fn read_task(task: &Section<'_>) -> Task {
         task.string(key)
             .unwrap_or_else(|| Located::default_value(default.to_owned()))
     };
-    let text = column("text", "sentence");
-    let pair = task.string("pair");
-    let label = column("label", "label");
-    if name.value == TaskName::Sst2 && pair.is_some() {
-        let fault = Fault::new(
-            "`sst-2` has one text a row, no `pair`",
-            task.key_span("pair"),
-        );
+    let text = column("text", glue.map_or("sentence", |task| task.text));
+    let default_pair = glue.and_then(|task| task.pair);
+    let pair = task.string("pair").or_else(|| {
+        let pair = default_pair?.to_owned();
+        Some(Located::default_value(pair))
+    });
+    let label = column("label", glue.map_or("label", |task| task.label));
+    if let Some(glue) = glue
+        && default_pair.is_none()
+        && pair.is_some()
+    {
+        let message = format!("`{}` has one text a row, no `pair`", glue.name);
+        let fault = Fault::new(message, task.key_span("pair"));
         task.unfit(fault.with_hint("use `name = \"custom\"`".to_owned()));
     }
+    let regression = task.boolean_or("regression", glue.is_some_and(|glue| glue.regression));
+    if let Some(glue) = glue.filter(|glue| glue.regression != regression.value) {
+        let is = if glue.regression {
+            "a regression"
+        } else {
+            "a classification"
+        };
+        let message = format!("`{}` is {is}", glue.name);
+        task.unfit(Fault::new(message, regression.span.clone()));
+    }
+    if regression.value && task.has("labels") {
+        let message = "a regression has no `labels`";
+        task.unfit(Fault::new(message, task.key_span("labels")));
+    }
     let labels = read_labels(task, name.value).or_else(|| {
-        default_labels.map(|labels| Located::default_value(labels.map(str::to_owned).to_vec()))
+        let labels = glue
+            .filter(|glue| !glue.regression)?
+            .labels
+            .iter()
+            .map(|&label| label.to_owned());
+        Some(Located::default_value(labels.collect()))
     });
-    let max_seq_length = task.integer_or("max-seq-length", 3..=LARGEST, default_length);
+    let max_seq_length = task.integer_or(
+        "max-seq-length",
+        3..=LARGEST,
+        recipe.max_seq_length(name.value),
+    );
     task.finish();
     Task {
         name,
         train,
         dev,
+        dev_mismatched,
         dev_fraction,
         format,
         text,
         pair,
         label,
+        regression: regression.value,
         labels,
         max_seq_length,
     }
 }
 
-const NAMES: &[(&str, TaskName)] = &[("sst-2", TaskName::Sst2), ("custom", TaskName::Custom)];
-
 fn read_name(task: &Section<'_>) -> Located<TaskName> {
-    let expected = alternatives(NAMES.iter().map(|name| name.0));
+    let names: Vec<TaskName> = glue::TASKS
+        .into_iter()
+        .map(TaskName::Glue)
+        .chain([TaskName::Custom])
+        .collect();
+    let expected = alternatives(names.iter().map(TaskName::as_str));
     let word = task.required_string("name", &expected);
-    if let Some((_, name)) = NAMES.iter().find(|(name, _)| *name == word.as_str()) {
+    if let Some(name) = names.iter().find(|name| name.as_str() == word.as_str()) {
         return word.map(|_| *name);
     }
     // An empty word is a fault that is already reported.
     if !word.is_empty() {
-        let names: Vec<&str> = NAMES.iter().map(|name| name.0).collect();
+        let names: Vec<&str> = names.iter().map(TaskName::as_str).collect();
         let fault = Fault::new(format!("unknown task `{}`", word.value), word.span.clone())
             .with_label(format!("expected {expected}"))
             .with_hint(did_you_mean(&word, &names));
@@ -104,28 +143,40 @@ fn check_dev(task: &Section<'_>) {
     }
 }
 
-fn read_labels(task: &Section<'_>, name: TaskName) -> Option<Located<Vec<String>>> {
-    let labels = task.strings("labels")?;
+fn read_labels(section: &Section<'_>, name: TaskName) -> Option<Located<Vec<String>>> {
+    let labels = section.strings("labels")?;
     for (index, label) in labels.iter().enumerate() {
         if labels[..index]
             .iter()
             .any(|earlier| earlier.value == label.value)
         {
             let message = format!("label `{}` is listed twice", label.value);
-            task.wrong("labels", Fault::new(message, label.span.clone()));
+            section.wrong("labels", Fault::new(message, label.span.clone()));
         }
     }
-    let fits = match name {
-        TaskName::Sst2 => labels.len() == 2,
-        TaskName::Custom => labels.len() >= 2,
+    let (fits, expected) = match name {
+        TaskName::Glue(task) if task.regression => (true, String::new()),
+        TaskName::Glue(task) => (
+            labels.len() == task.labels.len(),
+            format!("expected {} labels", task.labels.len()),
+        ),
+        TaskName::Custom => (labels.len() >= 2, "expected at least two labels".to_owned()),
     };
+    if let TaskName::Glue(task) = name {
+        let known = |label: &Located<String>| task.labels.contains(&label.value.as_str());
+        let unknown = labels.iter().find(|label| !known(label));
+        if let Some(unknown) = unknown.filter(|_| labels.iter().any(known)) {
+            let message = format!("`{}` is no class of `{}`", unknown.value, task.name);
+            let all = alternatives(task.labels.iter().copied());
+            let fault = Fault::new(message, unknown.span.clone()).with_label(format!(
+                "{all}, in the model's order, or other names for all"
+            ));
+            section.wrong("labels", fault);
+        }
+    }
     if !fits {
-        let expected = match name {
-            TaskName::Sst2 => "expected two labels",
-            TaskName::Custom => "expected at least two labels",
-        };
         let message = format!("`labels` in `[task]` lists {}", labels.len());
-        task.wrong(
+        section.wrong(
             "labels",
             Fault::new(message, labels.span.clone()).with_label(expected),
         );
@@ -145,6 +196,61 @@ mod tests {
         let task = read(MINIMAL).task;
         assert_eq!(task.labels, None);
         assert_eq!(*task.max_seq_length, 128);
+    }
+
+    #[test]
+    fn every_task_of_glue_brings_its_columns_labels_and_length() {
+        let task = |name: &str| read(&MINIMAL.replace("custom", name)).task;
+        let mnli = task("mnli");
+        assert_eq!(mnli.pair.unwrap().value, "sentence2");
+        assert_eq!(mnli.label.value, "gold_label");
+        let labels = mnli.labels.unwrap().value;
+        assert_eq!(labels, ["contradiction", "entailment", "neutral"]);
+        assert_eq!(*mnli.max_seq_length, 128);
+        let cola = task("cola");
+        assert_eq!((cola.text.value.as_str(), cola.pair), ("sentence", None));
+        assert_eq!(*cola.max_seq_length, 64);
+        assert_eq!(task("mrpc").text.value, "#1 String");
+        assert_eq!(
+            task("rte").labels.unwrap().value,
+            ["entailment", "not_entailment"]
+        );
+    }
+
+    #[test]
+    fn labels_of_a_task_of_glue_are_its_own_in_an_order_or_others_for_all() {
+        let sst2 = MINIMAL.replace("custom", "sst-2");
+        let labels = |list: &str| faults(&sst2, &[&format!("task.labels={list}")]);
+        assert!(labels(r#"["positive", "negative"]"#).is_empty());
+        assert!(labels(r#"["bad", "good"]"#).is_empty());
+        assert_eq!(
+            labels(r#"["positive", "neg"]"#),
+            ["--set:1:26: `neg` is no class of `sst-2`"]
+        );
+    }
+
+    #[test]
+    fn a_regression_has_values_and_no_labels() {
+        let task = read(&MINIMAL.replace("custom", "sts-b")).task;
+        assert!(task.regression && task.labels.is_none());
+        assert!(
+            read_with(MINIMAL, &["task.regression=true"])
+                .unwrap()
+                .task
+                .regression
+        );
+        assert_eq!(
+            faults(
+                MINIMAL,
+                &["task.regression=true", r#"task.labels=["a", "b"]"#]
+            ),
+            ["--set:1:6: a regression has no `labels`"]
+        );
+        let sst2 = MINIMAL.replace("custom", "sst-2");
+        assert_eq!(
+            faults(&sst2, &["task.regression=true"]),
+            ["--set:1:17: `sst-2` is a classification"]
+        );
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub enum Event {
     Scored {
         /// [`super::EvalModel::name`].
         model: String,
+        /// [`super::EvalSet::split`].
+        #[serde(default = "dev")]
+        split: String,
         /// Metric name to value.
         scores: BTreeMap<String, f64>,
         /// Right answers.
@@ -103,4 +106,9 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// The split of every scoring before there were several.
+fn dev() -> String {
+    "dev".to_owned()
 }

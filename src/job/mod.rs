@@ -10,8 +10,9 @@ mod settings;
 
 pub use event::{Event, Failure, Progress};
 pub use settings::{
-    Device, HeadKind, LayerMap, Objective, Optimizer, OptimizerKind, Precision, Reduction,
-    Schedule, ScheduleKind, SoftLossReduction,
+    Clipping, DecayFrom, Device, HeadKind, Initializer, InitializerKind, LayerMap, Metric,
+    Objective, Optimizer, OptimizerKind, PadTo, Precision, Projection, Reduction, RegressionTarget,
+    Schedule, ScheduleKind, SoftLossReduction, Warmup,
 };
 
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::config::BertConfig;
 
 /// Version of the contract. Bumped with every change of [`Job`] or [`Event`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Exit code of the kernel after it was asked to stop and wrote a checkpoint.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -67,6 +68,7 @@ pub enum Work {
 /// and `metrics.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch by itself")]
 pub struct Train {
     /// Losses of the stage.
     pub objective: Objective,
@@ -74,6 +76,10 @@ pub struct Train {
     pub teacher: Option<PathBuf>,
     /// Head of the teacher.
     pub teacher_head: HeadKind,
+    /// Whether the teacher's dropout is active, as it is in Huawei's code.
+    pub teacher_dropout: bool,
+    /// What the teacher must show on dev before the first step.
+    pub gate: Option<Gate>,
     /// The model being trained.
     pub student: Student,
     /// Token store to train on.
@@ -82,6 +88,12 @@ pub struct Train {
     pub dev: Option<PathBuf>,
     /// Train on this many examples only, chosen by the seed.
     pub train_limit: Option<u64>,
+    /// Another order each epoch, batches of like lengths; else the data's own order.
+    pub shuffle: bool,
+    /// Leave out an epoch's last batch where it is not whole.
+    pub drop_last: bool,
+    /// How long rows are padded.
+    pub pad_to: PadTo,
     /// Passes over the training data.
     pub epochs: u32,
     /// Examples a micro-step.
@@ -92,6 +104,8 @@ pub struct Train {
     pub optimizer: Optimizer,
     /// Learning rate as a function of the step.
     pub schedule: Schedule,
+    /// The score that makes a model the best.
+    pub metric: Metric,
     /// Hand on the best model on dev; else the last.
     pub keep_best: bool,
     /// Steps between two scorings of dev beside the one at each epoch's end; 0: only there.
@@ -102,6 +116,18 @@ pub struct Train {
     pub checkpoint_interval: u64,
     /// Seconds between two checkpoints; 0: none by time.
     pub checkpoint_seconds: u64,
+    /// Newest checkpoints that are kept.
+    pub checkpoint_keep: u32,
+}
+
+/// What a teacher must show before it is learnt from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Labelled token store.
+    pub data: PathBuf,
+    /// The least accuracy; `None`: better than guessing, and in no other reading clearly better.
+    pub at_least: Option<f64>,
 }
 
 /// The model that a training run starts from.
@@ -110,6 +136,8 @@ pub struct Train {
 pub struct Student {
     /// Shape and dropout of the model.
     pub config: BertConfig,
+    /// Distribution of what has no weights yet.
+    pub initializer: Initializer,
     /// Folder the weights come from; random initial weights where `None`. A folder that
     /// also holds `fit_dense.safetensors` hands its projection on.
     pub weights: Option<PathBuf>,
@@ -122,18 +150,27 @@ pub struct Student {
 }
 
 /// Scoring of one or two models. It leaves in [`Job::output`] one
-/// `predictions-<model>.csv` a model and reports [`Event::Scored`] for each.
+/// `predictions-<model>.csv` a model, `predictions-<model>-<split>.csv` for every data set
+/// after the first, and reports [`Event::Scored`] for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
-    /// Models to score, in order. The first is what the speed of the others is measured against.
+    /// Models to score, in order, each on every set. The first is what the speed of the others is measured against.
     pub models: Vec<EvalModel>,
-    /// Labelled token store.
-    pub data: PathBuf,
-    /// Name of the split, for the record: `dev` or `test`.
-    pub split: String,
+    /// Labelled token stores.
+    pub sets: Vec<EvalSet>,
     /// Examples a batch.
     pub batch_size: u32,
+}
+
+/// A data set to score on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalSet {
+    /// Name of the split, for the record: `dev`.
+    pub split: String,
+    /// Its token store.
+    pub data: PathBuf,
 }
 
 /// A model to be scored.

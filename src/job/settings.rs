@@ -64,16 +64,28 @@ pub enum HeadKind {
 pub enum Objective {
     /// Cross-entropy against the gold labels.
     Labels,
+    /// Mean squared error against the gold values of a regression.
+    Values,
+    /// Mean squared error against a value: phase 2 of a regression.
+    Regression {
+        /// Whose value.
+        target: RegressionTarget,
+    },
     /// Attention and hidden-state losses: general distillation and phase 1.
     Intermediate {
         /// Which teacher layer each student layer learns from.
         layer_map: LayerMap,
-        /// Factor of the summed attention loss.
-        attention_weight: f64,
-        /// Factor of the summed hidden-state loss, index 0 (embeddings) included.
-        hidden_weight: f64,
+        /// Factor of each student layer's attention loss; 0 leaves it out.
+        attention_weights: Vec<f64>,
+        /// Factor of each hidden state's loss, index 0 the embeddings; 0 leaves it out.
+        hidden_weights: Vec<f64>,
         /// What the losses average over.
         reduction: Reduction,
+        /// Which hidden states share a projection to the teacher's width.
+        projection: Projection,
+        /// Go on with the projection that the student's folder brings along; else from
+        /// random weights.
+        keep_projection: bool,
     },
     /// Soft cross-entropy against the teacher's logits: phase 2.
     Prediction {
@@ -106,6 +118,74 @@ pub enum Reduction {
     Block,
 }
 
+/// Which hidden states share a projection (semantics.md A3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Projection {
+    /// All of them: the published codes.
+    Shared,
+    /// None: one a hidden state, as in Huawei's second checkpoints.
+    PerLayer,
+    /// The layers' states share one, the embeddings have their own: the paper's equations 8 and 9.
+    EmbeddingAndHidden,
+}
+
+/// How long the rows of a batch are padded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PadTo {
+    /// To the longest of the batch.
+    Longest,
+    /// To the data's `max-seq-length`, as the published codes do.
+    MaxSeqLength,
+}
+
+/// Distribution of initial weights (semantics.md A8).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Initializer {
+    /// Which one.
+    pub kind: InitializerKind,
+    /// Standard deviation of the embedding tables; that of the other weights is the model's
+    /// `initializer_range`.
+    pub embedding_range: f64,
+    /// Standard deviation of the projection.
+    pub projection_range: f64,
+}
+
+/// The two distributions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitializerKind {
+    /// Normal.
+    Normal,
+    /// Normal, drawn again beyond two standard deviations. Embedding tables and projection are
+    /// normal all the same, as in MindSpore's code.
+    TruncatedNormal,
+}
+
+/// The score that makes a model the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Share of right answers.
+    Accuracy,
+    /// Matthews' correlation; of tasks with two classes.
+    MatthewsCorr,
+    /// Mean of Pearson's and Spearman's correlation; of regressions.
+    Correlation,
+}
+
+/// Whose value the student of a regression learns in phase 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegressionTarget {
+    /// The teacher's.
+    Teacher,
+    /// The gold one, as in the published codes, whose teachers are not asked.
+    Labels,
+}
+
 /// What the soft cross-entropy averages over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -128,10 +208,26 @@ pub struct Optimizer {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f64,
-    /// Decoupled decay of every weight but biases and layer norms.
+    /// Decoupled decay of every weight that is not exempt.
     pub weight_decay: f64,
-    /// Largest norm of one tensor's gradient; 0: no clipping.
+    /// Tensors whose name contains one of these, in whatever case, do not decay.
+    pub weight_decay_exempt: Vec<String>,
+    /// Of what the norm is bounded.
+    pub clipping: Clipping,
+    /// Largest norm; 0: no clipping.
     pub max_grad_norm: f64,
+}
+
+/// Of what the gradient's norm is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clipping {
+    /// Each tensor by itself: BERT's Adam and MindSpore's code.
+    Tensor,
+    /// All tensors together.
+    Global,
+    /// Nothing.
+    Off,
 }
 
 /// The two Adams.
@@ -152,16 +248,43 @@ pub struct Schedule {
     pub kind: ScheduleKind,
     /// Peak.
     pub learning_rate: f64,
-    /// Share of all steps over which the rate rises linearly from 0.
-    pub warmup_proportion: f64,
+    /// Where the decay ends, at the last step.
+    pub end_learning_rate: f64,
+    /// Over how many steps the rate rises linearly from 0.
+    pub warmup: Warmup,
+    /// Where the decay is counted from.
+    pub decay_from: DecayFrom,
+}
+
+/// Length of a warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Warmup {
+    /// Share of all steps.
+    Proportion(f64),
+    /// Steps.
+    Steps(u64),
+    /// Epochs, and whole steps of them.
+    Epochs(f64),
+}
+
+/// Where a decay is counted from (semantics.md A7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecayFrom {
+    /// From the end of the warm-up: continuous, as in BERT's own code and Huawei's.
+    Warmup,
+    /// From step 0, as in MindSpore's code: the rate jumps down where the warm-up ends, and
+    /// a warm-up is whole steps.
+    Start,
 }
 
 /// Shape of a schedule after its warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScheduleKind {
     /// Stays at the peak.
     Constant,
-    /// Falls linearly to 0 at the last step.
-    Linear,
+    /// Falls to the end rate at the last step, with this power of what is left; 1 is linear.
+    Polynomial(f64),
 }

@@ -1,7 +1,8 @@
 //! Token rows to tensors.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 use tinyrun::data::store::TokenStore;
+use tinyrun::job::PadTo;
 
 /// What the mask adds to the score of a padding key (semantics.md A2).
 const MASKED: f64 = -10_000.0;
@@ -17,7 +18,7 @@ pub(crate) struct Batch {
     pub(crate) key_mask: Option<Tensor>,
     /// `[B, L]` fp32: 1 for real tokens, 0 for padding. `None` where nothing is padded.
     pub(crate) token_mask: Option<Tensor>,
-    /// `[B]` class indices, where every row has one.
+    /// `[B]` fp32: class indices or values, where every row has one.
     pub(crate) labels: Option<Tensor>,
     /// Rows.
     pub(crate) examples: u64,
@@ -28,8 +29,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// The rows `indices` of `store`, padded to the longest of them.
-    pub(crate) fn new(store: &TokenStore, indices: &[u32], device: Device) -> Self {
+    /// The rows `indices` of `store`, padded to the longest of them or to the store's longest.
+    pub(crate) fn new(store: &TokenStore, indices: &[u32], pad_to: PadTo, device: Device) -> Self {
         let rows: Vec<Row> = indices
             .iter()
             .map(|&index| {
@@ -41,12 +42,22 @@ impl Batch {
                 }
             })
             .collect();
-        Self::from_rows(&rows, store.meta().pad_token_id, device)
+        let length = match pad_to {
+            PadTo::Longest => 0,
+            PadTo::MaxSeqLength => store.meta().max_seq_length,
+        };
+        Self::from_rows(&rows, store.meta().pad_token_id, length, device)
     }
 
-    /// Pads `rows` to the longest of them.
-    pub(crate) fn from_rows(rows: &[Row<'_>], pad_token_id: u32, device: Device) -> Self {
+    /// Pads `rows` to the longest of them, and at least to `length`.
+    pub(crate) fn from_rows(
+        rows: &[Row<'_>],
+        pad_token_id: u32,
+        length: usize,
+        device: Device,
+    ) -> Self {
         let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let longest = longest.max(length);
         let cells = rows.len() * longest;
         let mut input_ids = vec![i64::from(pad_token_id); cells];
         let mut token_types = vec![0_i64; cells];
@@ -89,18 +100,11 @@ pub(crate) struct Row<'a> {
     pub(crate) ids: &'a [u32],
     /// Position at which the second segment begins; the length where there is none.
     pub(crate) text_b_start: usize,
-    /// Class index.
+    /// Class index, or value of a regression.
     pub(crate) label: Option<f32>,
 }
 
 fn labels(rows: &[Row<'_>]) -> Option<Tensor> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a class index, checked when it was stored"
-    )]
-    let labels: Option<Vec<i64>> = rows
-        .iter()
-        .map(|row| row.label.map(|label| label as i64))
-        .collect();
-    labels.map(|labels| Tensor::from_slice(&labels).to_kind(Kind::Int64))
+    let labels: Option<Vec<f32>> = rows.iter().map(|row| row.label).collect();
+    labels.map(|labels| Tensor::from_slice(&labels))
 }

@@ -3,7 +3,7 @@
 //! A checkpoint is `checkpoint-<step>.safetensors` (parameters and both moments) and
 //! `checkpoint-<step>.json`, which is written last, by rename, and holds the digest of the
 //! other: a tensor file without its document, or with another digest, is not a checkpoint.
-//! The two newest are kept.
+//! The newest ones are kept, two unless the job says otherwise.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,8 +19,6 @@ use crate::error::{KernelError, io};
 
 /// Version of the checkpoint format.
 const VERSION: u32 = 1;
-/// Complete checkpoints left on disk.
-const KEPT: usize = 2;
 
 /// Everything about a run but its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,16 +87,19 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     folder: PathBuf,
+    /// Newest ones that stay.
+    keep: usize,
 }
 
 impl Checkpoints {
-    pub(crate) fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path, keep: u32) -> Self {
         Self {
             folder: folder.to_owned(),
+            keep: keep.max(1) as usize,
         }
     }
 
-    /// Writes a checkpoint, then removes all but the newest two.
+    /// Writes a checkpoint, then removes all but the newest ones.
     ///
     /// # Errors
     /// Whatever the disk says; an incomplete checkpoint is never taken for one.
@@ -114,7 +115,7 @@ impl Checkpoints {
         };
         let json = serde_json::to_vec_pretty(&document).expect("a state is plain data");
         write_and_rename(&self.document_path(state.step), &json)?;
-        for step in self.steps()?.into_iter().rev().skip(KEPT) {
+        for step in self.steps()?.into_iter().rev().skip(self.keep) {
             // The document first: without it the tensors are nothing.
             remove(&self.document_path(step))?;
             remove(&self.tensor_path(step))?;

@@ -39,6 +39,12 @@ pub(crate) enum KernelError {
     },
     #[error("the longest row has {longest} tokens, the model has {positions} positions")]
     TooLong { longest: usize, positions: usize },
+    #[error("the teacher `{model}` {found}")]
+    Gate {
+        model: PathBuf,
+        found: String,
+        hint: String,
+    },
     #[error("`{store}` holds no rows")]
     NoRows { store: PathBuf },
     #[error("`{store}` has rows without a label")]
@@ -55,6 +61,10 @@ pub(crate) enum KernelError {
         found: String,
         expected: String,
     },
+    #[error(
+        "{examples} examples are less than a batch of {batch}, and `drop-last` leaves them out"
+    )]
+    NoWholeBatch { examples: u64, batch: u64 },
     #[error("`{model}` has no classifier: it was not fine-tuned")]
     NoClassifier { model: PathBuf },
     #[error("`{model}` answers row {row} with a number that is not finite")]
@@ -104,6 +114,7 @@ impl KernelError {
                  `report.json` of data-prep, or give `labels` in `[task]`"
                     .to_owned(),
             ),
+            Self::Gate { hint, .. } => Some(hint.clone()),
             Self::LabelOrder { .. } => {
                 Some("give `labels` in `[task]` in the model's order".to_owned())
             }

@@ -1,5 +1,7 @@
 //! The eval stage: teacher and student on the same rows.
 
+use std::path::Path;
+
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{Evaluate, Event, Job, Progress};
 
@@ -26,88 +28,103 @@ pub(crate) fn evaluate(
     reporter: &Reporter,
     stop: &Stop,
 ) -> Result<Ended, KernelError> {
-    let data = TokenStore::open(&work.data)?;
-    if data.is_empty() {
-        return Err(KernelError::NoRows {
-            store: work.data.clone(),
-        });
-    }
     let batch_size = work.batch_size as usize;
-    let batches = data.len().div_ceil(batch_size) as u64;
-    let total_steps = batches * work.models.len() as u64;
+    let mut sets = Vec::new();
+    for set in &work.sets {
+        let data = TokenStore::open(&set.data)?;
+        if data.is_empty() {
+            return Err(KernelError::NoRows {
+                store: set.data.clone(),
+            });
+        }
+        sets.push((set.split.as_str(), data));
+    }
+    let batches = |(_, data): &(&str, TokenStore)| data.len().div_ceil(batch_size) as u64;
+    let total_steps = sets.iter().map(batches).sum::<u64>() * work.models.len() as u64;
     reporter.send(&compute.started(total_steps, 0, 0));
     let mut batches_done = 0;
     for model in &work.models {
-        let loaded = load_for_scoring(&model.folder, model.head, &data, compute)?;
-        if let Some(message) = loaded.warning.clone() {
-            reporter.send(&Event::Warning { message });
+        for (index, (split, data)) in sets.iter().enumerate() {
+            let loaded = load_for_scoring(&model.folder, model.head, data, compute)?;
+            if let Some(message) = loaded.warning.clone().filter(|_| index == 0) {
+                reporter.send(&Event::Warning { message });
+            }
+            let run = |stop: &mut dyn FnMut() -> bool| {
+                predict(
+                    &loaded.bert,
+                    &loaded.classifier,
+                    data,
+                    batch_size,
+                    compute.device,
+                    stop,
+                )
+            };
+            let mut warm = 0;
+            run(&mut || {
+                warm += 1;
+                warm > WARM_UP
+            });
+            let predicted = run(&mut || {
+                batches_done += 1;
+                reporter.send(&Event::Step(Progress {
+                    step: batches_done,
+                    epoch: 0.0,
+                    learning_rate: 0.0,
+                    loss: 0.0,
+                    examples_per_second: 0.0,
+                    tokens_per_second: 0.0,
+                }));
+                stop.asked()
+            });
+            let Some(predicted) = predicted else {
+                return Ok(Ended::Interrupted { step: 0 });
+            };
+            let unsound =
+                |answer: &Prediction| answer.logits.iter().any(|logit| !logit.is_finite());
+            if let Some(row) = predicted.predictions.iter().position(unsound) {
+                let model = model.folder.clone();
+                return Err(KernelError::NotFiniteLogits { model, row });
+            }
+            let file = match index {
+                0 => format!("predictions-{}.csv", model.name),
+                _ => format!("predictions-{}-{split}.csv", model.name),
+            };
+            write_predictions(&job.output.join(file), &predicted.predictions, data)?;
+            let scores = scores(&predicted.predictions, data.meta().labels.len());
+            reporter.send(&Event::Scored {
+                model: model.name.clone(),
+                split: (*split).to_owned(),
+                scores: scores.named(data.meta().labels.len()),
+                correct: scores.correct,
+                total: scores.total,
+                parameters: loaded.parameters,
+                size_bytes: loaded.size_bytes,
+                examples_per_second: scores.total as f64 / predicted.seconds,
+            });
         }
-        let run = |stop: &mut dyn FnMut() -> bool| {
-            predict(
-                &loaded.bert,
-                &loaded.classifier,
-                &data,
-                batch_size,
-                compute.device,
-                stop,
-            )
-        };
-        let mut warm = 0;
-        run(&mut || {
-            warm += 1;
-            warm > WARM_UP
-        });
-        let predicted = run(&mut || {
-            batches_done += 1;
-            reporter.send(&Event::Step(Progress {
-                step: batches_done,
-                epoch: 0.0,
-                learning_rate: 0.0,
-                loss: 0.0,
-                examples_per_second: 0.0,
-                tokens_per_second: 0.0,
-            }));
-            stop.asked()
-        });
-        let Some(predicted) = predicted else {
-            return Ok(Ended::Interrupted { step: 0 });
-        };
-        let unsound = |answer: &Prediction| answer.logits.iter().any(|logit| !logit.is_finite());
-        if let Some(row) = predicted.predictions.iter().position(unsound) {
-            let model = model.folder.clone();
-            return Err(KernelError::NotFiniteLogits { model, row });
-        }
-        write_predictions(job, &model.name, &predicted.predictions, &data)?;
-        let scores = scores(&predicted.predictions, data.meta().labels.len());
-        reporter.send(&Event::Scored {
-            model: model.name.clone(),
-            scores: scores.named(),
-            correct: scores.correct,
-            total: scores.total,
-            parameters: loaded.parameters,
-            size_bytes: loaded.size_bytes,
-            examples_per_second: scores.total as f64 / predicted.seconds,
-        });
     }
     Ok(Ended::Done { steps: total_steps })
 }
 
-/// `predictions-<model>.csv`: index, label, predicted, then a logit a class.
+/// `predictions-<model>.csv` or the like: index, label, predicted, then a logit a class.
 fn write_predictions(
-    job: &Job,
-    model: &str,
+    path: &Path,
     predictions: &[Prediction],
     data: &TokenStore,
 ) -> Result<(), KernelError> {
-    let path = job.output.join(format!("predictions-{model}.csv"));
     let labels = &data.meta().labels;
     let write = || -> Result<(), csv::Error> {
-        let mut file = csv::Writer::from_path(&path)?;
+        let mut file = csv::Writer::from_path(path)?;
         let fixed = ["index", "label", "predicted"].map(str::to_owned);
-        let logits = (0..labels.len()).map(|class| format!("logit_{class}"));
+        let outputs = labels.len().max(1);
+        let logits = (0..outputs).map(|class| format!("logit_{class}"));
         file.write_record(fixed.into_iter().chain(logits))?;
         for (index, prediction) in predictions.iter().enumerate() {
-            let names = [prediction.label, prediction.predicted].map(|class| labels[class].clone());
+            let names = if labels.is_empty() {
+                [prediction.value, prediction.logits[0]].map(|value| value.to_string())
+            } else {
+                [prediction.label, prediction.predicted].map(|class| labels[class].clone())
+            };
             let logits = prediction.logits.iter().map(f32::to_string);
             file.write_record(
                 std::iter::once(index.to_string())
@@ -117,5 +134,5 @@ fn write_predictions(
         }
         Ok(file.flush()?)
     };
-    write().map_err(|error| io("write", &path)(error.into()))
+    write().map_err(|error| io("write", path)(error.into()))
 }

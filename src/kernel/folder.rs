@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::{Kind, Tensor};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{HeadKind, Train};
+use tinyrun::job::{HeadKind, Projection, Train};
 use tinyrun::model::{LoadedModel, Weights, load_model, write_model_folder, write_safetensors};
 
 use crate::bert::{Bert, Classifier};
@@ -18,8 +18,20 @@ use crate::parameters::Parameters;
 /// File of the projection beside a student's weights: kept apart, so that the weights
 /// themselves open in `transformers` without an unexpected tensor.
 pub(crate) const FIT_DENSE_FILE: &str = "fit_dense.safetensors";
-/// Names of the projection's tensors.
-pub(crate) const FIT_DENSE: [&str; 2] = ["fit_dense.weight", "fit_dense.bias"];
+/// Name of the projection of each of `states` hidden states, without `.weight` and `.bias`.
+pub(crate) fn projection_names(projection: Projection, states: usize) -> Vec<String> {
+    let name = |state: usize| match (projection, state) {
+        (Projection::PerLayer, _) => format!("fit_denses.{state}"),
+        (Projection::EmbeddingAndHidden, 0) => "fit_dense_embedding".to_owned(),
+        _ => "fit_dense".to_owned(),
+    };
+    (0..states).map(name).collect()
+}
+
+/// Whether a tensor is a projection's, which only training needs.
+pub(crate) fn is_projection(name: &str) -> bool {
+    name.starts_with("fit_dense")
+}
 
 /// A model ready to be scored.
 #[derive(Debug)]
@@ -44,7 +56,7 @@ pub(crate) fn load_for_scoring(
 ) -> Result<Scorable, KernelError> {
     let model = open(folder)?;
     let warning = check_label_order(folder, &model.config, &data.meta().labels)?;
-    let parameters = with_classes(folder, &model, data, data.meta().labels.len())?;
+    let parameters = with_classes(folder, &model, data, data.meta().labels.len().max(1))?;
     let count = parameters.count();
     let frozen = parameters.frozen(compute.device, compute.kind);
     Ok(Scorable {
@@ -130,9 +142,8 @@ pub(crate) fn write_folder(
     if spec.head == HeadKind::Relu {
         config["tinyrun_head"] = "relu".into();
     }
-    let (projection, model): (Vec<_>, Vec<_>) = tensors
-        .iter()
-        .partition(|(name, _)| FIT_DENSE.contains(&name.as_str()));
+    let (projection, model): (Vec<_>, Vec<_>) =
+        tensors.iter().partition(|(name, _)| is_projection(name));
     let bytes = |tensors: Vec<(&String, &Tensor)>| {
         tensors
             .into_iter()

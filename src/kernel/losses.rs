@@ -84,5 +84,10 @@ pub(crate) fn soft_cross_entropy(
 
 /// Cross-entropy of logits `[B, classes]` against class indices `[B]`, mean over the batch.
 pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
-    logits.cross_entropy_for_logits(labels)
+    logits.cross_entropy_for_logits(&labels.to_kind(Kind::Int64))
+}
+
+/// Mean squared error of one output a row, `[B, 1]`, against values `[B]` or `[B, 1]`.
+pub(crate) fn value_loss(output: &Tensor, values: &Tensor) -> Tensor {
+    output.view(-1).mse_loss(&values.view(-1), Mean::Mean)
 }

@@ -16,6 +16,7 @@ mod error;
 mod evaluate;
 mod folder;
 mod fused;
+mod gate;
 mod losses;
 mod objective;
 mod optimizer;

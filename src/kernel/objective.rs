@@ -2,11 +2,11 @@
 //! that differs.
 
 use tch::{Tensor, no_grad};
-use tinyrun::job::{self, Reduction};
+use tinyrun::job::{self, Reduction, RegressionTarget};
 
 use crate::batch::Batch;
 use crate::bert::{Bert, Classifier, Linear, Output, Wanted};
-use crate::losses::{attention_loss, cross_entropy, hidden_loss, soft_cross_entropy};
+use crate::losses::{attention_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss};
 
 /// The model being trained.
 #[derive(Debug)]
@@ -14,8 +14,9 @@ pub(crate) struct Student {
     pub(crate) bert: Bert,
     /// Where the objective trains a head.
     pub(crate) classifier: Option<Classifier>,
-    /// Projection to the teacher's width, where the objective compares hidden states.
-    pub(crate) fit_dense: Option<Linear>,
+    /// Projections to the teacher's width, one for each hidden state, where the objective
+    /// compares them. Several may be the same.
+    pub(crate) projections: Vec<Linear>,
 }
 
 /// The frozen model that is learned from.
@@ -23,6 +24,8 @@ pub(crate) struct Student {
 pub(crate) struct Teacher {
     pub(crate) bert: Bert,
     pub(crate) classifier: Option<Classifier>,
+    /// Whether its dropout is active.
+    pub(crate) dropout: bool,
 }
 
 /// What a micro-batch is of its optimizer step. Its losses are weighed by it, so that the
@@ -72,10 +75,21 @@ pub(crate) struct Losses {
     pub(crate) parts: Vec<Tensor>,
 }
 
+impl Losses {
+    /// A loss of one part.
+    fn single(loss: Tensor) -> Self {
+        Self {
+            parts: vec![loss.detach()],
+            total: loss,
+        }
+    }
+}
+
 /// Names of the parts of a loss, the columns of `metrics.csv`: sums first, then per layer.
 pub(crate) fn part_names(objective: &job::Objective) -> Vec<String> {
     match objective {
-        job::Objective::Labels => vec!["label_loss".to_owned()],
+        job::Objective::Labels | job::Objective::Values => vec!["label_loss".to_owned()],
+        job::Objective::Regression { .. } => vec!["prediction_loss".to_owned()],
         job::Objective::Intermediate { layer_map, .. } => {
             let mut names = vec!["attention_loss".to_owned(), "hidden_loss".to_owned()];
             names.extend((0..layer_map.attention.len()).map(|i| format!("attention_loss_{i}")));
@@ -94,7 +108,8 @@ pub(crate) fn part_names(objective: &job::Objective) -> Vec<String> {
     }
 }
 
-/// Losses of `batch`, weighed by its `share` of the step. Dropout is active in the student, never in the teacher.
+/// Losses of `batch`, weighed by its `share` of the step. Dropout is active in the student,
+/// and in the teacher where it is told so.
 pub(crate) fn losses(
     objective: &job::Objective,
     student: &Student,
@@ -105,20 +120,35 @@ pub(crate) fn losses(
     match objective {
         job::Objective::Labels => {
             let loss = cross_entropy(&student.logits(batch, true), batch.expect_labels());
-            let loss = loss * share.examples;
-            Losses {
-                parts: vec![loss.detach()],
-                total: loss,
-            }
+            Losses::single(loss * share.examples)
+        }
+        job::Objective::Values => {
+            let loss = value_loss(&student.logits(batch, true), batch.expect_labels());
+            Losses::single(loss * share.examples)
+        }
+        job::Objective::Regression { target } => {
+            let values = match target {
+                RegressionTarget::Teacher => {
+                    let teacher = teacher.expect("distillation has a teacher");
+                    no_grad(|| teacher.logits(batch))
+                }
+                RegressionTarget::Labels => batch.expect_labels().shallow_clone(),
+            };
+            let loss = value_loss(&student.logits(batch, true), &values);
+            Losses::single(loss * share.examples)
         }
         job::Objective::Intermediate {
             layer_map,
-            attention_weight,
-            hidden_weight,
+            attention_weights,
+            hidden_weights,
             reduction,
+            ..
         } => {
             let teacher = teacher.expect("distillation has a teacher");
-            let target = no_grad(|| teacher.bert.forward_t(batch, Wanted::Everything, false));
+            let target = no_grad(|| {
+                let dropout = teacher.dropout;
+                teacher.bert.forward_t(batch, Wanted::Everything, dropout)
+            });
             let output = student.bert.forward_t(batch, Wanted::Everything, true);
             let (cells, tokens) = match reduction {
                 Reduction::Tokens => (share.squared_lengths, share.tokens),
@@ -137,13 +167,12 @@ pub(crate) fn losses(
                 .collect();
             let (attention_sum, hidden_sum) = (sum(&attention), sum(&hidden));
             // A factor of 0 takes the term out of the graph: 0 times an overflow is not a number.
-            let mut terms = Vec::new();
-            if *attention_weight != 0.0 {
-                terms.push(&attention_sum * *attention_weight);
-            }
-            if *hidden_weight != 0.0 {
-                terms.push(&hidden_sum * *hidden_weight);
-            }
+            let weighed = attention.iter().zip(attention_weights);
+            let weighed = weighed.chain(hidden.iter().zip(hidden_weights));
+            let terms: Vec<Tensor> = weighed
+                .filter(|(_, weight)| **weight != 0.0)
+                .map(|(loss, weight)| loss * *weight)
+                .collect();
             let parts = [attention_sum, hidden_sum]
                 .iter()
                 .chain(&attention)
@@ -195,14 +224,15 @@ impl Student {
 
     /// Every hidden state in the teacher's width, `[B, L, d]`.
     fn project(&self, output: &Output) -> Vec<Tensor> {
-        let fit_dense = self
-            .fit_dense
-            .as_ref()
-            .expect("this objective compares hidden states");
-        output
-            .hidden_states
-            .iter()
-            .map(|hidden| fit_dense.forward(hidden))
+        let states = &output.hidden_states;
+        assert_eq!(
+            states.len(),
+            self.projections.len(),
+            "one projection a hidden state"
+        );
+        let pairs = states.iter().zip(&self.projections);
+        pairs
+            .map(|(hidden, projection)| projection.forward(hidden))
             .collect()
     }
 }
@@ -214,13 +244,13 @@ impl Teacher {
             .classifier
             .as_ref()
             .expect("a fine-tuned teacher has a head");
-        let output = self.bert.forward_t(batch, Wanted::Last, false);
-        classifier.forward_t(output.last(), false)
+        let output = self.bert.forward_t(batch, Wanted::Last, self.dropout);
+        classifier.forward_t(output.last(), self.dropout)
     }
 }
 
 impl Batch {
-    /// Class indices `[B]`; the store was checked to have one in every row.
+    /// Class indices or values `[B]`; the store was checked to have one in every row.
     fn expect_labels(&self) -> &Tensor {
         self.labels.as_ref().expect("this objective needs labels")
     }

@@ -1,13 +1,13 @@
-//! `BertAdam` and `AdamW`, one pass over each tensor, with clipping per tensor.
+//! `BertAdam` and `AdamW`, one pass over each tensor, with clipping per tensor or of all together.
 //!
 //! Sources: semantics.md A7; Loshchilov and Hutter, arXiv 1711.05101. tch's own optimizers
 //! neither save their state nor know the rule without bias correction.
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tinyrun::job::{Optimizer as Settings, OptimizerKind};
+use tinyrun::job::{Clipping, Optimizer as Settings, OptimizerKind};
 
 use crate::fused;
-use crate::parameters::{Parameters, decays};
+use crate::parameters::Parameters;
 
 /// Added to a gradient's norm before dividing by it, as torch's `clip_grad_norm_` does.
 const CLIP_EPSILON: f64 = 1e-6;
@@ -32,6 +32,15 @@ pub(crate) struct Optimizer {
 impl Optimizer {
     /// Zero moments for every parameter.
     pub(crate) fn new(settings: Settings, parameters: &Parameters) -> Self {
+        let exempt: Vec<String> = settings
+            .weight_decay_exempt
+            .iter()
+            .map(|part| part.to_lowercase())
+            .collect();
+        let decays = |name: &str| {
+            let name = name.to_lowercase();
+            !exempt.iter().any(|part| name.contains(part))
+        };
         let slots = parameters
             .iter()
             .map(|(name, parameter)| Slot {
@@ -71,9 +80,15 @@ impl Optimizer {
         );
         no_grad(|| {
             let norms = self.norms(gradients)?;
+            let all = norms.iter().flatten().map(|norm| norm * norm).sum::<f64>();
+            let all = all.sqrt();
             for ((slot, gradient), norm) in self.slots.iter_mut().zip(gradients).zip(norms) {
                 if let Some(norm) = norm {
                     let gradient = gradient.contiguous();
+                    let norm = match self.settings.clipping {
+                        Clipping::Global => all,
+                        Clipping::Tensor | Clipping::Off => norm,
+                    };
                     slot.step(&self.settings, &gradient, norm, learning_rate, update);
                 }
             }
@@ -112,6 +127,7 @@ impl Optimizer {
 }
 
 impl Slot {
+    /// `norm` is what the settings bound: of this gradient, or of all together.
     fn step(
         &mut self,
         settings: &Settings,
@@ -120,7 +136,8 @@ impl Slot {
         learning_rate: f64,
         update: u64,
     ) {
-        let clip = if settings.max_grad_norm > 0.0 {
+        let clips = settings.max_grad_norm > 0.0 && settings.clipping != Clipping::Off;
+        let clip = if clips {
             (settings.max_grad_norm / (norm + CLIP_EPSILON)).min(1.0)
         } else {
             1.0

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
+use tinyrun::job::{Initializer, InitializerKind};
 
 use crate::seed::Seed;
 
@@ -92,10 +93,56 @@ impl Parameters {
     }
 }
 
+/// Where initial weights are drawn from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Distribution {
+    /// Standard deviation, of the normal distribution before it is cut.
+    pub(crate) std: f64,
+    /// Whether it is cut at two standard deviations.
+    pub(crate) truncated: bool,
+}
+
+impl Distribution {
+    /// Of the tensor `name` of a model (semantics.md A8): MindSpore's code truncates the weights of
+    /// layers, not the embedding tables.
+    pub(crate) fn of(name: &str, range: f64, initializer: &Initializer) -> Self {
+        if name.starts_with("bert.embeddings.") {
+            return Self::normal(initializer.embedding_range);
+        }
+        Self {
+            std: range,
+            truncated: initializer.kind == InitializerKind::TruncatedNormal,
+        }
+    }
+
+    pub(crate) fn normal(std: f64) -> Self {
+        Self {
+            std,
+            truncated: false,
+        }
+    }
+
+    /// Fills a tensor from the global generator.
+    fn fill(self, mut tensor: Tensor) -> Tensor {
+        /// `erf(2 / sqrt 2)`: what lies within two standard deviations.
+        const WITHIN_TWO: f64 = 0.954_499_736_103_641_6;
+        if !self.truncated {
+            return tensor.normal_(0.0, self.std);
+        }
+        let uniform = tensor.uniform_(-WITHIN_TWO, WITHIN_TWO);
+        uniform.erfinv() * (self.std * std::f64::consts::SQRT_2)
+    }
+}
+
 /// Fresh tensors of these names and shapes, as BERT is initialised: weights and embeddings
-/// from N(0, `std`), biases 0, layer norms 1 and 0. Each tensor has a seed of its own by its
-/// name, so that adding a head changes no other tensor.
-pub(crate) fn initial_tensor(name: &str, shape: &[usize], std: f64, seed: Seed) -> Tensor {
+/// from the distribution, biases 0, layer norms 1 and 0. Each tensor has a seed of its own by
+/// its name, so that adding a head changes no other tensor.
+pub(crate) fn initial_tensor(
+    name: &str,
+    shape: &[usize],
+    distribution: Distribution,
+    seed: Seed,
+) -> Tensor {
     let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
     let options = (Kind::Float, Device::Cpu);
     if name.ends_with("LayerNorm.weight") {
@@ -105,12 +152,7 @@ pub(crate) fn initial_tensor(name: &str, shape: &[usize], std: f64, seed: Seed) 
         return Tensor::zeros(size, options);
     }
     tch::manual_seed(seed.of_name(name));
-    Tensor::zeros(size, options).normal_(0.0, std)
-}
-
-/// Whether weight decay applies: not to biases and layer norms (semantics.md A7).
-pub(crate) fn decays(name: &str) -> bool {
-    !is_bias(name) && !name.contains("LayerNorm")
+    distribution.fill(Tensor::zeros(size, options))
 }
 
 fn is_bias(name: &str) -> bool {

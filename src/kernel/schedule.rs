@@ -1,75 +1,182 @@
 //! The learning rate as a pure function of the step. Source: semantics.md A7.
 
-use tinyrun::job::{Schedule, ScheduleKind};
+use tinyrun::job::{DecayFrom, Schedule, ScheduleKind, Warmup};
 
-/// Learning rate of optimizer step `step` (0-based) of `total`.
+/// Length of a run in optimizer steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Length {
+    /// Of an epoch.
+    pub(crate) epoch: u64,
+    /// Of the whole run.
+    pub(crate) total: u64,
+}
+
+/// Learning rate of optimizer step `step` (0-based).
 ///
-/// Warm-up: `peak · p / warmup` while `p = step/total < warmup`; so the first update of a
+/// Warm-up of `w` steps: `peak · step / w` while `step < w`; so the first update of a
 /// schedule with a warm-up has rate 0, as in the published codes. After it, constant: `peak`;
-/// linear: `peak · (1 - p) / (1 - warmup)`, which is continuous and ends at 0.
-pub(crate) fn learning_rate(schedule: &Schedule, step: u64, total: u64) -> f64 {
-    let progress = step as f64 / total.max(1) as f64;
-    let warmup = schedule.warmup_proportion;
-    let multiplier = if progress < warmup {
-        progress / warmup
-    } else {
-        match schedule.kind {
-            ScheduleKind::Constant => 1.0,
-            ScheduleKind::Linear => ((1.0 - progress) / (1.0 - warmup)).max(0.0),
+/// polynomial: `end + (peak - end) · (1 - x)^power`, where `x` goes from 0 to 1 between the
+/// end of the warm-up, or step 0, and the last step.
+pub(crate) fn learning_rate(schedule: &Schedule, step: u64, length: Length) -> f64 {
+    let (step, total) = (step as f64, length.total.max(1) as f64);
+    let (peak, end) = (schedule.learning_rate, schedule.end_learning_rate);
+    let warmup = warmup_steps(schedule, length);
+    if step < warmup {
+        return peak * step / warmup;
+    }
+    match schedule.kind {
+        ScheduleKind::Constant => peak,
+        ScheduleKind::Polynomial(power) => {
+            let from = match schedule.decay_from {
+                DecayFrom::Warmup => warmup,
+                DecayFrom::Start => 0.0,
+            };
+            let left = if total > from {
+                ((total - step) / (total - from)).clamp(0.0, 1.0)
+            } else {
+                0.0
+            };
+            end + (peak - end) * left.powf(power)
         }
-    };
-    schedule.learning_rate * multiplier
+    }
+}
+
+/// Steps of the warm-up. Only a proportion of a continuous schedule may end between two steps.
+fn warmup_steps(schedule: &Schedule, length: Length) -> f64 {
+    match schedule.warmup {
+        Warmup::Proportion(share) => {
+            let steps = share * length.total as f64;
+            match (schedule.kind, schedule.decay_from) {
+                (ScheduleKind::Polynomial(_), DecayFrom::Start) => steps.floor(),
+                _ => steps,
+            }
+        }
+        Warmup::Steps(steps) => steps as f64,
+        Warmup::Epochs(epochs) => (epochs * length.epoch as f64).floor(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn linear(warmup_proportion: f64) -> Schedule {
+    const STEPS: [u64; 9] = [0, 1, 50, 99, 100, 101, 500, 999, 1000];
+
+    /// 10 epochs of 100 steps.
+    const LENGTH: Length = Length {
+        epoch: 100,
+        total: 1000,
+    };
+
+    fn linear(warmup: Warmup, decay_from: DecayFrom) -> Schedule {
         Schedule {
-            kind: ScheduleKind::Linear,
-            learning_rate: 1.0,
-            warmup_proportion,
+            kind: ScheduleKind::Polynomial(1.0),
+            learning_rate: 5e-5,
+            end_learning_rate: 0.0,
+            warmup,
+            decay_from,
         }
     }
 
-    /// The vector of semantics.md A7, row HW, 1000 steps.
-    #[test]
-    fn linear_is_the_published_warmup_linear() {
-        let expected = [
-            (0, 0.0),
-            (1, 0.01),
-            (50, 0.5),
-            (99, 0.99),
-            (100, 1.0),
-            (101, 0.998_889),
-            (500, 0.555_556),
-            (999, 0.001_111),
-            (1000, 0.0),
-        ];
-        for (step, multiplier) in expected {
-            let found = learning_rate(&linear(0.1), step, 1000);
+    fn assert_rates(schedule: &Schedule, expected: [f64; 9]) {
+        for (step, rate) in STEPS.into_iter().zip(expected) {
+            let found = learning_rate(schedule, step, LENGTH);
+            let tolerance = 1e-6 * rate.max(1e-14);
             assert!(
-                (found - multiplier).abs() < 5e-7,
-                "step {step}: {found} for {multiplier}"
+                (found - rate).abs() <= tolerance,
+                "step {step}: {found:e} for {rate:e}"
             );
         }
     }
 
+    /// Row HW of semantics.md A7.
     #[test]
-    fn constant_stays_at_its_peak_from_the_first_step() {
+    fn linear_is_the_published_warmup_linear() {
+        let ninth = |left: f64| 5e-5 * left / 900.0;
+        assert_rates(
+            &linear(Warmup::Proportion(0.1), DecayFrom::Warmup),
+            [
+                0.0,
+                5e-7,
+                2.5e-5,
+                4.95e-5,
+                5e-5,
+                ninth(899.0),
+                ninth(500.0),
+                ninth(1.0),
+                0.0,
+            ],
+        );
+    }
+
+    /// Row MS GD/TD2 of semantics.md A7: warm-up 100, end 1e-14, power 1.
+    #[test]
+    fn a_decay_from_the_start_jumps_where_the_warmup_ends() {
         let schedule = Schedule {
-            kind: ScheduleKind::Constant,
-            learning_rate: 5e-5,
-            warmup_proportion: 0.0,
+            end_learning_rate: 1e-14,
+            ..linear(Warmup::Proportion(0.1), DecayFrom::Start)
         };
-        for step in [0, 1, 999, 1000] {
-            assert!((learning_rate(&schedule, step, 1000) - 5e-5).abs() < f64::EPSILON);
-        }
+        assert_rates(
+            &schedule,
+            [
+                0.0,
+                5e-7,
+                2.5e-5,
+                4.95e-5,
+                4.5e-5,
+                4.495e-5,
+                2.5e-5,
+                5.000_001e-8,
+                1e-14,
+            ],
+        );
+    }
+
+    /// Row MS TD1 of semantics.md A7: the warm-up is a tenth of an epoch.
+    #[test]
+    fn a_warmup_may_be_a_part_of_an_epoch() {
+        let schedule = Schedule {
+            end_learning_rate: 1e-14,
+            ..linear(Warmup::Epochs(0.1), DecayFrom::Start)
+        };
+        assert_rates(
+            &schedule,
+            [
+                0.0,
+                5e-6,
+                4.75e-5,
+                4.505e-5,
+                4.5e-5,
+                4.495e-5,
+                2.5e-5,
+                5.000_001e-8,
+                1e-14,
+            ],
+        );
     }
 
     #[test]
-    fn without_a_warmup_linear_starts_at_its_peak() {
-        assert!((learning_rate(&linear(0.0), 0, 10) - 1.0).abs() < f64::EPSILON);
+    fn constant_stays_at_its_peak_after_a_warmup_of_steps() {
+        let schedule = Schedule {
+            kind: ScheduleKind::Constant,
+            ..linear(Warmup::Steps(100), DecayFrom::Warmup)
+        };
+        assert_rates(
+            &schedule,
+            [0.0, 5e-7, 2.5e-5, 4.95e-5, 5e-5, 5e-5, 5e-5, 5e-5, 5e-5],
+        );
+    }
+
+    #[test]
+    fn power_bends_the_decay_and_the_end_is_kept() {
+        let schedule = Schedule {
+            kind: ScheduleKind::Polynomial(2.0),
+            end_learning_rate: 1e-5,
+            ..linear(Warmup::Steps(0), DecayFrom::Warmup)
+        };
+        let rate = |step| learning_rate(&schedule, step, LENGTH);
+        assert!((rate(500) - (1e-5 + 4e-5 * 0.25)).abs() < 1e-12);
+        assert!((rate(1000) - 1e-5).abs() < 1e-15);
+        assert!((rate(0) - 5e-5).abs() < 1e-15);
     }
 }

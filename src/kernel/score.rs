@@ -6,7 +6,8 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::data::batches::plan_in_order;
 use tinyrun::data::store::TokenStore;
-use tinyrun::metrics::{Counts, f1, matthews_corr};
+use tinyrun::job::{Metric, PadTo};
+use tinyrun::metrics::{Counts, f1, matthews_corr, pearson, spearman};
 
 use crate::batch::Batch;
 use crate::bert::{Bert, Classifier, Wanted};
@@ -14,38 +15,46 @@ use crate::bert::{Bert, Classifier, Wanted};
 /// Scores of one model on one data set.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scores {
-    /// Right answers.
+    /// Right answers; of a regression none is counted.
     pub(crate) correct: u64,
     /// Examples.
     pub(crate) total: u64,
-    accuracy: f64,
-    /// Binary tasks only.
-    f1: Option<f64>,
-    /// Binary tasks only.
-    matthews_corr: Option<f64>,
+    /// In the order of [`Self::names`]; `None` for what the task does not have.
+    values: Vec<Option<f64>>,
 }
 
 impl Scores {
-    /// Names of the scores, in the order of [`Self::values`].
-    pub(crate) const NAMES: [&'static str; 3] = ["accuracy", "f1", "matthews_corr"];
+    /// Names of the scores of a task with so many classes; none are a regression.
+    pub(crate) fn names(classes: usize) -> &'static [&'static str] {
+        match classes {
+            0 => &["pearson", "spearman"],
+            _ => &["accuracy", "f1", "matthews_corr"],
+        }
+    }
 
-    /// The scores in the order of [`Self::NAMES`].
-    pub(crate) fn values(&self) -> [Option<f64>; 3] {
-        [Some(self.accuracy), self.f1, self.matthews_corr]
+    /// The scores in the order of [`Self::names`].
+    pub(crate) fn values(&self) -> &[Option<f64>] {
+        &self.values
     }
 
     /// Those that the task has, by name.
-    pub(crate) fn named(&self) -> BTreeMap<String, f64> {
-        Self::NAMES
+    pub(crate) fn named(&self, classes: usize) -> BTreeMap<String, f64> {
+        Self::names(classes)
             .iter()
-            .zip(self.values())
-            .filter_map(|(name, value)| Some(((*name).to_owned(), value?)))
+            .zip(&self.values)
+            .filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?)))
             .collect()
     }
 
-    /// Share of right answers.
-    pub(crate) fn accuracy(&self) -> f64 {
-        self.accuracy
+    /// One of them; the first where the task does not have it.
+    pub(crate) fn of(&self, metric: Metric) -> f64 {
+        let at = |index: usize| self.values.get(index).copied().flatten();
+        let found = match metric {
+            Metric::Accuracy => at(0),
+            Metric::MatthewsCorr => at(2),
+            Metric::Correlation => at(0).zip(at(1)).map(|(p, s)| f64::midpoint(p, s)),
+        };
+        found.or(at(0)).unwrap_or(0.0)
     }
 }
 
@@ -54,6 +63,8 @@ impl Scores {
 pub(crate) struct Prediction {
     /// Gold class.
     pub(crate) label: usize,
+    /// Gold value of a regression; the class again otherwise.
+    pub(crate) value: f32,
     /// Answered class: the largest logit, of equals the first.
     pub(crate) predicted: usize,
     /// One a class.
@@ -74,17 +85,26 @@ pub(crate) fn score(
     (scores(&predictions, store.meta().labels.len()), predictions)
 }
 
-/// Scores of given predictions over `classes` classes.
+/// Scores of given predictions over `classes` classes; none are a regression.
 pub(crate) fn scores(predictions: &[Prediction], classes: usize) -> Scores {
+    if classes == 0 {
+        let found: Vec<f64> = predictions.iter().map(|p| f64::from(p.logits[0])).collect();
+        let gold: Vec<f64> = predictions.iter().map(|p| f64::from(p.value)).collect();
+        return Scores {
+            correct: 0,
+            total: predictions.len() as u64,
+            values: vec![Some(pearson(&found, &gold)), Some(spearman(&found, &gold))],
+        };
+    }
     let predicted: Vec<usize> = predictions.iter().map(|p| p.predicted).collect();
     let labels: Vec<usize> = predictions.iter().map(|p| p.label).collect();
     let counts = Counts::of(&predicted, &labels);
+    let binary =
+        |score: fn(&[usize], &[usize]) -> f64| (classes == 2).then(|| score(&predicted, &labels));
     Scores {
         correct: counts.correct,
         total: counts.total,
-        accuracy: counts.accuracy(),
-        f1: (classes == 2).then(|| f1(&predicted, &labels)),
-        matthews_corr: (classes == 2).then(|| matthews_corr(&predicted, &labels)),
+        values: vec![Some(counts.accuracy()), binary(f1), binary(matthews_corr)],
     }
 }
 
@@ -102,43 +122,61 @@ pub(crate) fn predict(
     store: &TokenStore,
     batch_size: usize,
     device: Device,
-    mut stop: impl FnMut() -> bool,
+    stop: impl FnMut() -> bool,
 ) -> Option<Predicted> {
+    predict_by_each(bert, &[classifier], store, batch_size, device, stop)?.pop()
+}
+
+/// The same by several classifiers on one pass of the encoder, in their order.
+pub(crate) fn predict_by_each(
+    bert: &Bert,
+    classifiers: &[&Classifier],
+    store: &TokenStore,
+    batch_size: usize,
+    device: Device,
+    mut stop: impl FnMut() -> bool,
+) -> Option<Vec<Predicted>> {
     let lengths: Vec<u32> = (0..store.len())
         .map(|row| store.length(row) as u32)
         .collect();
-    let mut predictions: Vec<Option<Prediction>> = vec![None; store.len()];
+    let mut predictions: Vec<Vec<Option<Prediction>>> =
+        vec![vec![None; store.len()]; classifiers.len()];
     let mut seconds = 0.0;
     for rows in plan_in_order(&lengths, batch_size) {
         if stop() {
             return None;
         }
-        let batch = Batch::new(store, &rows, device);
+        let batch = Batch::new(store, &rows, PadTo::Longest, device);
         let clock = Instant::now();
-        let logits = no_grad(|| {
+        let logits: Vec<Tensor> = no_grad(|| {
             let output = bert.forward_t(&batch, Wanted::Last, false);
-            classifier
-                .forward_t(output.last(), false)
-                .to_device(Device::Cpu)
+            let logits = classifiers
+                .iter()
+                .map(|classifier| classifier.forward_t(output.last(), false));
+            logits.map(|logits| logits.to_device(Device::Cpu)).collect()
         });
         seconds += clock.elapsed().as_secs_f64();
-        let answers: Vec<i64> = Vec::try_from(logits.argmax(-1, false)).expect("one answer a row");
-        for (place, &row) in rows.iter().enumerate() {
-            predictions[row as usize] = Some(Prediction {
-                label: store.label(row as usize).map_or(0, |label| label as usize),
-                predicted: answers[place] as usize,
-                logits: floats(&logits.get(place as i64)),
-            });
+        for (predictions, logits) in predictions.iter_mut().zip(&logits) {
+            let answers: Vec<i64> =
+                Vec::try_from(logits.argmax(-1, false)).expect("one answer a row");
+            for (place, &row) in rows.iter().enumerate() {
+                predictions[row as usize] = Some(Prediction {
+                    label: store.label(row as usize).map_or(0, |label| label as usize),
+                    value: store.label(row as usize).unwrap_or(0.0),
+                    predicted: answers[place] as usize,
+                    logits: floats(&logits.get(place as i64)),
+                });
+            }
         }
     }
-    let predictions = predictions
-        .into_iter()
-        .map(|p| p.expect("every row is planned once"))
-        .collect();
-    Some(Predicted {
-        predictions,
+    let all = predictions.into_iter().map(|predictions| Predicted {
+        predictions: predictions
+            .into_iter()
+            .map(|p| p.expect("every row is planned once"))
+            .collect(),
         seconds,
-    })
+    });
+    Some(all.collect())
 }
 
 fn floats(tensor: &Tensor) -> Vec<f32> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tch::Tensor;
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Objective, Train};
+use tinyrun::job::{Objective, Student as StudentSpec, Train};
 use tinyrun::model::names::expected_encoder;
 use tinyrun::model::{BertConfig, Weights};
 
@@ -15,10 +15,11 @@ use crate::checkpoint::{Best, Checkpoints};
 use crate::device::Compute;
 use crate::error::KernelError;
 use crate::folder::{
-    FIT_DENSE, FIT_DENSE_FILE, open, tensor, tensors_of, with_classes, write_folder,
+    FIT_DENSE_FILE, is_projection, open, projection_names, tensor, tensors_of, with_classes,
+    write_folder,
 };
 use crate::objective::{Student, Teacher};
-use crate::parameters::{Parameters, initial_tensor};
+use crate::parameters::{Distribution, Parameters, initial_tensor};
 use crate::seed::Seed;
 
 /// The model being trained, the teacher it learns from, and the parameters of the former.
@@ -64,13 +65,17 @@ impl Trainee {
             &spec.config,
             data,
         )?;
-        let classes = spec.labels.len();
+        // A regression has one output.
+        let classes = spec.labels.len().max(1);
         let needs_labels = match train.objective {
             Objective::Labels => true,
             Objective::Prediction {
                 hard_label_weight, ..
             } => hard_label_weight > 0.0,
-            Objective::Intermediate { .. } => false,
+            // Values are in the rows, and have no names.
+            Objective::Values | Objective::Regression { .. } | Objective::Intermediate { .. } => {
+                false
+            }
         };
         if needs_labels && data.meta().labels.is_empty() {
             return Err(KernelError::NoLabels {
@@ -80,12 +85,7 @@ impl Trainee {
         if with_head {
             check_classes(spec.weights.as_deref(), &parameters, classes)?;
         }
-        fill(
-            &mut parameters,
-            &spec.config,
-            with_head.then_some(classes),
-            seed,
-        );
+        fill(&mut parameters, spec, with_head.then_some(classes), seed);
 
         let teacher = match &train.teacher {
             Some(folder) => {
@@ -101,23 +101,37 @@ impl Trainee {
             }
             None => None,
         };
-        if let Some((config, _)) = teacher.as_ref().filter(|_| !with_head) {
-            fill_projection(
-                &mut parameters,
-                spec.weights.as_deref(),
-                &spec.config,
-                config,
-                seed,
-            )?;
+        let mut projections = Vec::new();
+        if let Objective::Intermediate {
+            projection,
+            keep_projection,
+            ..
+        } = &train.objective
+            && let Some((config, _)) = &teacher
+        {
+            projections = projection_names(*projection, spec.config.num_hidden_layers + 1);
+            let from = spec.weights.as_deref().filter(|_| *keep_projection);
+            for name in &projections {
+                let kept = fill_projection(&mut parameters, name, from, spec, config, seed)?;
+                if !kept
+                    && let Some(folder) = from.filter(|folder| folder.join(FIT_DENSE_FILE).exists())
+                {
+                    warnings.push(format!(
+                        "the projection in `{}` holds no `{name}` of this shape: it starts from random weights",
+                        folder.display()
+                    ));
+                }
+            }
         }
 
         let parameters = parameters.trainable(compute.device);
         let student = Student {
             bert: Bert::new(&parameters, &spec.config, compute.kind),
             classifier: with_head.then(|| Classifier::new(&parameters, &spec.config, spec.head)),
-            fit_dense: parameters
-                .contains(FIT_DENSE[0])
-                .then(|| Linear::new(&parameters, "fit_dense")),
+            projections: projections
+                .iter()
+                .map(|name| Linear::new(&parameters, name))
+                .collect(),
         };
         Ok(Self {
             parameters,
@@ -137,7 +151,7 @@ impl Trainee {
         let numel = |(_, tensor): (&str, &Tensor)| tensor.numel() as u64;
         self.parameters
             .iter()
-            .filter(|(name, _)| !FIT_DENSE.contains(name))
+            .filter(|(name, _)| !is_projection(name))
             .map(numel)
             .sum()
     }
@@ -218,12 +232,14 @@ fn load_teacher(
     let teacher = Teacher {
         bert: Bert::new(&frozen, &config, compute.kind),
         classifier: classes.map(|_| Classifier::new(&frozen, &config, train.teacher_head)),
+        dropout: train.teacher_dropout,
     };
     Ok((config, teacher))
 }
 
 /// Gives every tensor that the model lacks its initial values.
-fn fill(parameters: &mut Parameters, config: &BertConfig, classes: Option<usize>, seed: Seed) {
+fn fill(parameters: &mut Parameters, spec: &StudentSpec, classes: Option<usize>, seed: Seed) {
+    let config = &spec.config;
     let mut expected = expected_encoder(config);
     if let Some(classes) = classes {
         expected.insert(
@@ -234,23 +250,31 @@ fn fill(parameters: &mut Parameters, config: &BertConfig, classes: Option<usize>
     }
     for (name, shape) in expected {
         if !parameters.contains(&name) {
-            let initial = initial_tensor(&name, &shape, config.initializer_range, seed);
+            let range = config.initializer_range;
+            let distribution = Distribution::of(&name, range, &spec.initializer);
+            let initial = initial_tensor(&name, &shape, distribution, seed);
             parameters.insert(&name, initial);
         }
     }
 }
 
-/// Takes the projection over from the student's folder, or initialises it.
+/// Takes one projection over from the student's folder, or initialises it; whether it was
+/// there already or taken over.
 fn fill_projection(
     parameters: &mut Parameters,
+    projection: &str,
     folder: Option<&Path>,
-    student: &BertConfig,
+    student: &StudentSpec,
     teacher: &BertConfig,
     seed: Seed,
-) -> Result<(), KernelError> {
+) -> Result<bool, KernelError> {
+    if parameters.contains(&format!("{projection}.weight")) {
+        return Ok(true);
+    }
+    let width = student.config.hidden_size;
     let shapes = [
-        vec![teacher.hidden_size, student.hidden_size],
-        vec![teacher.hidden_size],
+        ("weight", vec![teacher.hidden_size, width]),
+        ("bias", vec![teacher.hidden_size]),
     ];
     let kept: Option<(PathBuf, Weights)> = match folder.map(|folder| folder.join(FIT_DENSE_FILE)) {
         Some(path) if path.exists() => {
@@ -262,15 +286,21 @@ fn fill_projection(
         }
         _ => None,
     };
-    for (name, shape) in FIT_DENSE.into_iter().zip(shapes) {
+    let mut taken_over = true;
+    for (part, shape) in shapes {
+        let name = format!("{projection}.{part}");
         let value = match &kept {
-            Some((path, weights)) if weights.shape(name) == Some(&shape) => {
-                tensor(path, weights, name)?
+            Some((path, weights)) if weights.shape(&name) == Some(&shape) => {
+                tensor(path, weights, &name)?
             }
             // A teacher of another width: the old projection has no meaning there.
-            _ => initial_tensor(name, &shape, student.initializer_range, seed),
+            _ => {
+                taken_over = false;
+                let distribution = Distribution::normal(student.initializer.projection_range);
+                initial_tensor(&name, &shape, distribution, seed)
+            }
         };
-        parameters.insert(name, value);
+        parameters.insert(&name, value);
     }
-    Ok(())
+    Ok(taken_over)
 }

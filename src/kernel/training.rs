@@ -3,19 +3,20 @@
 use std::time::{Duration, Instant};
 
 use tch::{Tensor, no_grad};
-use tinyrun::data::batches::{choose_limit, plan_epoch};
+use tinyrun::data::batches::{choose_limit, plan_epoch, plan_unshuffled};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Event, Job, Progress, Train};
+use tinyrun::job::{Event, Job, Objective, Progress, Train};
 use tinyrun::metrics::csv_file::MetricsFile;
 
 use crate::batch::Batch;
 use crate::checkpoint::{Best, Checkpoints, State, Window};
 use crate::device::Compute;
 use crate::error::KernelError;
+use crate::gate::{Verdict, check_teacher};
 use crate::objective::{Losses, Share, losses, part_names};
 use crate::optimizer::Optimizer;
 use crate::reporter::Reporter;
-use crate::schedule::learning_rate;
+use crate::schedule::{Length, learning_rate};
 use crate::score::{Scores, score};
 use crate::seed::Seed;
 use crate::stop::Stop;
@@ -46,12 +47,28 @@ pub(crate) fn train(
 ) -> Result<Ended, KernelError> {
     let seed = Seed(job.seed);
     let data = Data::open(job, train)?;
+    let checkpoints = Checkpoints::new(&job.output, train.checkpoint_keep);
+    // A run that goes on has passed the gate.
+    if let (Some(gate), Some(teacher), None) =
+        (&train.gate, &train.teacher, checkpoints.newest_step())
+    {
+        let head = train.teacher_head;
+        let lenient = matches!(train.objective, Objective::Intermediate { .. });
+        match check_teacher(gate, teacher, head, lenient, compute, stop)? {
+            Verdict::Passed => {}
+            Verdict::Skipped(message) => reporter.send(&Event::Warning { message }),
+            Verdict::Interrupted => return Ok(Ended::Interrupted { step: 0 }),
+        }
+    }
     let trainee = Trainee::load(train, &data.train, compute, seed)?;
     let mut optimizer = Optimizer::new(train.optimizer.clone(), &trainee.parameters);
     let parameters = optimizer.parameters();
-    let checkpoints = Checkpoints::new(&job.output);
 
     let total_steps = data.steps_per_epoch * u64::from(train.epochs);
+    let length = Length {
+        epoch: data.steps_per_epoch,
+        total: total_steps,
+    };
     let mut state = State::new(&job.fingerprint, total_steps);
     let mut warnings = trainee.warnings();
     let newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
@@ -82,7 +99,7 @@ pub(crate) fn train(
         );
         plan.turn_to(epoch, &data, train, job.seed);
         let micro_batches = plan.step(index, train.gradient_accumulation_steps);
-        let rate = learning_rate(&train.schedule, state.step, total_steps);
+        let rate = learning_rate(&train.schedule, state.step, length);
 
         // Forward and backward, the gradients summed over the micro-batches
         let lengths = data.lengths_of(micro_batches);
@@ -91,7 +108,7 @@ pub(crate) fn train(
         for (micro, rows) in micro_batches.iter().enumerate() {
             let place = state.step * u64::from(train.gradient_accumulation_steps) + micro as u64;
             tch::manual_seed(seed.of_micro_step(place));
-            let batch = Batch::new(&data.train, rows, compute.device);
+            let batch = Batch::new(&data.train, rows, train.pad_to, compute.device);
             let Losses { total, parts } = losses(
                 &train.objective,
                 &trainee.student,
@@ -149,7 +166,7 @@ pub(crate) fn train(
                 &progress,
                 &state.window,
                 scores.as_ref(),
-                data.dev.is_some(),
+                data.dev.as_ref().map(|_| train.student.labels.len()),
             );
             metrics.append(state.step, &row)?;
             state.window = Window::default();
@@ -221,10 +238,22 @@ impl Data {
             .iter()
             .map(|&row| store.length(row as usize) as u32)
             .collect();
-        let micro_batches = (rows.len() as u64).div_ceil(u64::from(train.batch_size));
+        let (examples, size) = (rows.len() as u64, u64::from(train.batch_size));
+        let micro_steps = u64::from(train.gradient_accumulation_steps);
+        let steps_per_epoch = if train.drop_last {
+            examples / size / micro_steps
+        } else {
+            examples.div_ceil(size).div_ceil(micro_steps)
+        };
+        if steps_per_epoch == 0 {
+            return Err(KernelError::NoWholeBatch {
+                examples,
+                batch: size * micro_steps,
+            });
+        }
         Ok(Self {
             dev: train.dev.as_deref().map(TokenStore::open).transpose()?,
-            steps_per_epoch: micro_batches.div_ceil(u64::from(train.gradient_accumulation_steps)),
+            steps_per_epoch,
             train: store,
             rows,
             lengths,
@@ -252,7 +281,12 @@ impl EpochPlan {
         if self.epoch == Some(epoch) {
             return;
         }
-        let mut batches = plan_epoch(&data.lengths, train.batch_size as usize, seed, epoch);
+        let size = train.batch_size as usize;
+        let mut batches = if train.shuffle {
+            plan_epoch(&data.lengths, size, seed, epoch, train.drop_last)
+        } else {
+            plan_unshuffled(data.lengths.len(), size, train.drop_last)
+        };
         for batch in &mut batches {
             for place in batch {
                 *place = data.rows[*place as usize];
@@ -285,7 +319,8 @@ fn columns(train: &Train) -> Vec<String> {
         "tokens_per_second".to_owned(),
     ]);
     if train.dev.is_some() {
-        columns.extend(Scores::NAMES.map(|name| format!("dev_{name}")));
+        let names = Scores::names(train.student.labels.len()).iter();
+        columns.extend(names.map(|name| format!("dev_{name}")));
     }
     columns
 }
@@ -294,12 +329,12 @@ fn columns_of_losses(train: &Train) -> usize {
     1 + part_names(&train.objective).len()
 }
 
-/// One row of `metrics.csv`, in the order of [`columns`].
+/// One row of `metrics.csv`, in the order of [`columns`]. `classes` are those of a dev set.
 fn row(
     progress: &Progress,
     window: &Window,
     scores: Option<&Scores>,
-    has_dev: bool,
+    classes: Option<usize>,
 ) -> Vec<Option<f64>> {
     let mut row = vec![Some(progress.epoch), Some(progress.learning_rate)];
     row.extend(window.mean_losses().into_iter().map(Some));
@@ -307,11 +342,11 @@ fn row(
         Some(progress.examples_per_second),
         Some(progress.tokens_per_second),
     ]);
-    if has_dev {
-        row.extend(match scores {
-            Some(scores) => scores.values(),
-            None => [None; Scores::NAMES.len()],
-        });
+    if let Some(classes) = classes {
+        match scores {
+            Some(scores) => row.extend(scores.values()),
+            None => row.extend(Scores::names(classes).iter().map(|_| None)),
+        }
     }
     row
 }
@@ -399,21 +434,21 @@ fn evaluate(
         train.batch_size as usize,
         compute.device,
     );
-    let accuracy = scores.accuracy();
-    let best = state.best.as_ref().is_none_or(|best| accuracy > best.score);
+    let score = scores.of(train.metric);
+    let best = state.best.as_ref().is_none_or(|best| score > best.score);
     if best {
         if train.keep_best {
             checkpoints.save_best(state.step, &trainee.named_tensors())?;
         }
         state.best = Some(Best {
             step: state.step,
-            score: accuracy,
-            scores: scores.named(),
+            score,
+            scores: scores.named(train.student.labels.len()),
         });
     }
     reporter.send(&Event::Evaluated {
         step: state.step,
-        scores: scores.named(),
+        scores: scores.named(train.student.labels.len()),
         best,
     });
     Ok(scores)

@@ -216,6 +216,12 @@ impl BertConfig {
         }
         object.insert("position_embedding_type".to_owned(), json!("absolute"));
         object.insert("torch_dtype".to_owned(), json!("float32"));
+        if labels.is_empty() && architecture == "BertForSequenceClassification" {
+            // `transformers` counts the labels by their names.
+            object.insert("id2label".to_owned(), json!({"0": "LABEL_0"}));
+            object.insert("label2id".to_owned(), json!({"LABEL_0": 0}));
+            object.insert("problem_type".to_owned(), json!("regression"));
+        }
         if !labels.is_empty() {
             let id2label: Map<String, Value> = labels
                 .iter()

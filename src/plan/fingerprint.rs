@@ -20,12 +20,13 @@ use std::collections::BTreeMap;
 use super::graph::Node;
 use crate::experiment::{
     DataPrep, Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, LongLines, Models, Origin,
-    StageName, Stages, Student, StudentShape, TableFormat, Task, TaskName, TdPhase1, TdPhase2,
-    Teacher, Training,
+    StageName, Stages, Student, StudentShape, TableFormat, Task, TdPhase1, TdPhase2, Teacher,
+    Training,
 };
 use crate::job::{
-    HeadKind, LayerMap, Optimizer, OptimizerKind, Reduction, Schedule, ScheduleKind,
-    SoftLossReduction,
+    Clipping, DecayFrom, HeadKind, Initializer, InitializerKind, LayerMap, Metric, Optimizer,
+    OptimizerKind, PadTo, Projection, Reduction, RegressionTarget, Schedule, ScheduleKind,
+    SoftLossReduction, Warmup,
 };
 use crate::runs::Value;
 
@@ -35,8 +36,9 @@ use crate::runs::Value;
 /// * 1: the first.
 pub(super) fn semantics(stage: StageName) -> u32 {
     match stage {
-        StageName::DataPrep
-        | StageName::CorpusPrep
+        // 2: `labels` of a task of GLUE in another order are another order of its classes.
+        StageName::DataPrep => 2,
+        StageName::CorpusPrep
         | StageName::Finetune
         | StageName::GeneralDistill
         | StageName::TdPhase1
@@ -54,6 +56,7 @@ pub(super) fn settings(
 ) -> BTreeMap<String, Value> {
     let Experiment {
         name: _,
+        recipe: _, // what it comes to is in the keys
         seed,
         device: _,
         precision,
@@ -62,6 +65,7 @@ pub(super) fn settings(
         teacher,
         student,
         stages,
+        goals: _, // what is hoped for changes nothing
     } = experiment;
     let Stages {
         data_prep,
@@ -112,7 +116,7 @@ pub(super) fn settings(
                 computes(&mut found);
                 draws(&mut found);
                 found.training(training);
-                found.selection(*eval_interval, *keep);
+                found.selection(*eval_interval, *keep, task.metric());
                 found.put("teacher.head", head(*teacher_head));
             }
         }
@@ -138,6 +142,7 @@ pub(super) fn settings(
             if let Some(TdPhase1 {
                 training,
                 distill,
+                gate: _, // lets a stage begin or not, and changes nothing of it
                 student: _,
                 teacher: _,
             }) = td_phase1
@@ -155,6 +160,9 @@ pub(super) fn settings(
                 temperature,
                 reduction,
                 hard_label_weight,
+                regression_target,
+                teacher_dropout,
+                gate: _,
                 eval_interval,
                 keep,
                 student: _,
@@ -171,7 +179,13 @@ pub(super) fn settings(
                 };
                 found.put("soft-loss-reduction", reduction);
                 found.put("hard-label-weight", *hard_label_weight);
-                found.selection(*eval_interval, *keep);
+                let target = match regression_target {
+                    RegressionTarget::Teacher => "teacher",
+                    RegressionTarget::Labels => "labels",
+                };
+                found.put("regression-target", target);
+                found.put("teacher-dropout", *teacher_dropout);
+                found.selection(*eval_interval, *keep, task.metric());
                 found.student(student, experiment, node);
                 found.put("teacher.head", head(*teacher_head));
             }
@@ -207,18 +221,17 @@ impl Settings {
             name,
             train: _, // its files are inputs
             dev: _,
+            dev_mismatched: _,
             dev_fraction,
             format,
             text,
             pair,
             label,
+            regression,
             labels,
             max_seq_length,
         } = task;
-        let name = match **name {
-            TaskName::Sst2 => "sst-2",
-            TaskName::Custom => "custom",
-        };
+        let name = name.as_str();
         self.put("task.name", name);
         if let Some(fraction) = dev_fraction {
             self.put("task.dev-fraction", **fraction);
@@ -234,6 +247,7 @@ impl Settings {
             self.put("task.pair", pair.as_str());
         }
         self.put("task.label", label.as_str());
+        self.put("task.regression", *regression);
         if let Some(labels) = labels {
             let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
             self.put("task.labels", labels.as_slice());
@@ -248,10 +262,14 @@ impl Settings {
             gradient_accumulation_steps,
             schedule,
             optimizer,
+            shuffle,
+            drop_last,
+            pad_to,
             train_limit,
             log_interval: _, // how often something is written changes no weight
             checkpoint_interval: _,
             checkpoint_seconds: _,
+            checkpoint_keep: _,
         } = training;
         self.put("epochs", **epochs);
         self.put("batch-size", **batch_size);
@@ -259,21 +277,49 @@ impl Settings {
         let Schedule {
             kind,
             learning_rate,
-            warmup_proportion,
+            end_learning_rate,
+            warmup,
+            decay_from,
         } = schedule;
-        let kind = match kind {
-            ScheduleKind::Constant => "constant",
-            ScheduleKind::Linear => "linear",
-        };
-        self.put("schedule", kind);
+        match kind {
+            ScheduleKind::Constant => self.put("schedule", "constant"),
+            ScheduleKind::Polynomial(power) => {
+                // A power of 1 is the schedule that is called linear.
+                if (power - 1.0).abs() < f64::EPSILON {
+                    self.put("schedule", "linear");
+                } else {
+                    self.put("schedule", "polynomial");
+                    self.put("power", *power);
+                }
+                self.put("end-learning-rate", *end_learning_rate);
+                let from = match decay_from {
+                    DecayFrom::Warmup => "warmup",
+                    DecayFrom::Start => "start",
+                };
+                self.put("decay-from", from);
+            }
+        }
         self.put("learning-rate", *learning_rate);
-        self.put("warmup-proportion", *warmup_proportion);
+        match warmup {
+            Warmup::Proportion(share) => self.put("warmup-proportion", *share),
+            Warmup::Steps(steps) => self.put("warmup-steps", *steps),
+            Warmup::Epochs(epochs) => self.put("warmup-epochs", *epochs),
+        }
+        self.put("shuffle", *shuffle);
+        self.put("drop-last", *drop_last);
+        let pad_to = match pad_to {
+            PadTo::Longest => "longest",
+            PadTo::MaxSeqLength => "max-seq-length",
+        };
+        self.put("pad-to", pad_to);
         let Optimizer {
             kind,
             beta1,
             beta2,
             epsilon,
             weight_decay,
+            weight_decay_exempt,
+            clipping,
             max_grad_norm,
         } = optimizer;
         let kind = match kind {
@@ -285,17 +331,27 @@ impl Settings {
         self.put("adam-beta2", *beta2);
         self.put("adam-epsilon", *epsilon);
         self.put("weight-decay", *weight_decay);
+        let exempt: Vec<&str> = weight_decay_exempt.iter().map(String::as_str).collect();
+        self.put("weight-decay-exempt", exempt.as_slice());
+        let clipping = match clipping {
+            Clipping::Tensor => "tensor",
+            Clipping::Global => "global",
+            Clipping::Off => "off",
+        };
+        self.put("clipping", clipping);
         self.put("max-grad-norm", *max_grad_norm);
         if let Some(limit) = train_limit {
             self.put("train-limit", *limit);
         }
     }
 
-    fn selection(&mut self, eval_interval: u64, keep: Keep) {
+    fn selection(&mut self, eval_interval: u64, keep: Keep, metric: Metric) {
         self.put("eval-interval", eval_interval);
-        let keep = match keep {
-            Keep::Best => "best",
-            Keep::Last => "last",
+        let keep = match (keep, metric) {
+            (Keep::Best, Metric::Accuracy) => "best",
+            (Keep::Best, Metric::MatthewsCorr) => "best by matthews_corr",
+            (Keep::Best, Metric::Correlation) => "best by correlation",
+            (Keep::Last, _) => "last",
         };
         self.put("keep", keep);
     }
@@ -304,7 +360,12 @@ impl Settings {
         let Distill {
             attention_weight,
             hidden_weight,
+            attention_layer_weights,
+            hidden_layer_weights,
             reduction,
+            projection,
+            keep_projection,
+            teacher_dropout,
         } = distill;
         self.put("attention-weight", *attention_weight);
         self.put("hidden-weight", *hidden_weight);
@@ -313,6 +374,23 @@ impl Settings {
             Reduction::Block => "block",
         };
         self.put("reduction", reduction);
+        let lists = [
+            ("attention-layer-weights", attention_layer_weights),
+            ("hidden-layer-weights", hidden_layer_weights),
+        ];
+        for (key, list) in lists {
+            if let Some(list) = list {
+                self.put(key, list.as_slice());
+            }
+        }
+        let projection = match projection {
+            Projection::Shared => "shared",
+            Projection::PerLayer => "per-layer",
+            Projection::EmbeddingAndHidden => "embedding-and-hidden",
+        };
+        self.put("projection", projection);
+        self.put("keep-projection", keep_projection.value);
+        self.put("teacher-dropout", *teacher_dropout);
         if let Some(LayerMap { attention, hidden }) = layer_map {
             self.put("student.layer-map.attention", attention.as_slice());
             self.put("student.layer-map.hidden", hidden.as_slice());
@@ -325,10 +403,25 @@ impl Settings {
         let Student {
             model: _, // an input
             shape,
+            initializer,
             head: student_head,
             layer_map: _, // resolved in `distill`
         } = student;
         self.put("student.head", head(*student_head));
+        let Initializer {
+            kind,
+            embedding_range,
+            projection_range,
+        } = initializer;
+        let kind = match kind {
+            InitializerKind::Normal => "normal",
+            InitializerKind::TruncatedNormal => "truncated-normal",
+        };
+        // A new head is drawn too.
+        self.put("student.initializer", kind);
+        if node.stage != StageName::TdPhase2 {
+            self.put("student.projection-initializer-range", *projection_range);
+        }
         let origin = experiment.student_of(node.stage);
         if origin.is_none_or(|origin| origin.value != Origin::Random) {
             return;
@@ -357,6 +450,7 @@ impl Settings {
         );
         self.put("student.max-position-embeddings", **max_position_embeddings);
         self.put("student.initializer-range", *initializer_range);
+        self.put("student.embedding-initializer-range", *embedding_range);
         self.put("student.layer-norm-eps", *layer_norm_eps);
     }
 }
@@ -470,7 +564,10 @@ mod tests {
 
     #[test]
     fn a_setting_is_explained_under_its_key_in_the_file() {
-        let (experiment, _) = Experiment::read("x.toml", "x", FILE, &[]).expect("no faults");
+        // The resolved file leaves a default that would claim too much unsaid.
+        let said = ["general-distill", "td-phase1"]
+            .map(|stage| format!("stages.{stage}.keep-projection=true"));
+        let (experiment, _) = Experiment::read("x.toml", "x", FILE, &said).expect("no faults");
         let text = crate::experiment::to_toml(&experiment);
         for stage in StageName::ALL {
             for key in of(stage, &[]).keys() {

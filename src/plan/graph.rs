@@ -87,6 +87,7 @@ fn node(experiment: &Experiment, stage: StageName) -> Node {
         StageName::GeneralDistill => &["corpus"],
         StageName::TdPhase1 => &["train"],
         StageName::Finetune | StageName::TdPhase2 => &["train", "dev"],
+        StageName::Eval if experiment.task.dev_mismatched.is_some() => &["dev", "dev-mismatched"],
         StageName::Eval => &["dev"],
     };
     node.takes.extend(data.iter().map(|&role| match role {

@@ -42,6 +42,8 @@ pub struct Inputs {
     pub train: Vec<InputFile>,
     /// Development table, if it is one of its own.
     pub dev: Vec<InputFile>,
+    /// MNLI's second development table.
+    pub dev_mismatched: Vec<InputFile>,
     /// Texts of general distillation.
     pub corpus: Vec<InputFile>,
     /// Model folders by what the user wrote.
@@ -72,6 +74,7 @@ impl Inputs {
             StageName::DataPrep => {
                 add("train", &self.train);
                 add("dev", &self.dev);
+                add("dev-mismatched", &self.dev_mismatched);
             }
             StageName::CorpusPrep => add("corpus", &self.corpus),
             _ => {}
@@ -105,16 +108,19 @@ pub fn find_inputs(
         faults: Vec::new(),
     };
     let train = finder.files(&[&experiment.task.train]);
-    let dev = match &experiment.task.dev {
-        Some(dev) => finder.one_file(dev),
+    let mut one = |table: &Option<Located<String>>| match table {
+        Some(table) => finder.one_file(table),
         None => Vec::new(),
     };
+    let dev = one(&experiment.task.dev);
+    let dev_mismatched = one(&experiment.task.dev_mismatched);
     let corpus = match &experiment.stages.general_distill {
         Some(stage) => finder.files(&stage.corpus.iter().collect::<Vec<_>>()),
         None => Vec::new(),
     };
     let folders = finder.folders(experiment, nodes);
     finder.check_classifiers(experiment, nodes, &folders);
+    finder.check_projections(experiment, &folders);
     let mut faults = finder.faults;
     let configs = folders
         .iter()
@@ -123,6 +129,7 @@ pub fn find_inputs(
         Ok(models) if faults.is_empty() => Ok(Inputs {
             train,
             dev,
+            dev_mismatched,
             corpus,
             folders,
             models,
@@ -142,7 +149,12 @@ pub fn find_missing(experiment: &Experiment, layout: &Layout) -> Vec<Fault> {
         layout,
         faults: Vec::new(),
     };
-    let tables = [Some(&experiment.task.train), experiment.task.dev.as_ref()];
+    let task = &experiment.task;
+    let tables = [
+        Some(&task.train),
+        task.dev.as_ref(),
+        task.dev_mismatched.as_ref(),
+    ];
     let corpus = experiment.stages.general_distill.iter();
     let corpus = corpus.flat_map(|stage| stage.corpus.iter());
     for pattern in tables.into_iter().flatten().chain(corpus) {
@@ -370,7 +382,12 @@ impl Finder<'_> {
         nodes: &[Node],
         folders: &BTreeMap<String, ModelFolder>,
     ) {
-        let classes = experiment.task.labels.as_ref().map(|labels| labels.len());
+        let task = &experiment.task;
+        let classes = match &task.labels {
+            // A regression has one output.
+            None if task.regression => Some(1),
+            labels => labels.as_ref().map(|labels| labels.len()),
+        };
         for node in nodes {
             let stage = node.stage;
             let model = &experiment.teacher.model;
@@ -432,6 +449,54 @@ impl Finder<'_> {
                 }) {
                     self.faults.push(fault);
                 }
+            }
+        }
+    }
+}
+
+impl Finder<'_> {
+    /// A projection that is asked to be kept, and that nobody made.
+    fn check_projections(
+        &mut self,
+        experiment: &Experiment,
+        folders: &BTreeMap<String, ModelFolder>,
+    ) {
+        let stages = &experiment.stages;
+        let general = stages.general_distill.as_ref().map(|it| &it.distill);
+        let phase1 = stages.td_phase1.as_ref().map(|it| &it.distill);
+        let of = |stage| match stage {
+            StageName::GeneralDistill => general,
+            StageName::TdPhase1 => phase1,
+            _ => None,
+        };
+        for stage in [StageName::GeneralDistill, StageName::TdPhase1] {
+            let Some(distill) = of(stage) else { continue };
+            let keep = &distill.keep_projection;
+            // The default keeps what there is to keep.
+            if keep.span.is_none() || !keep.value {
+                continue;
+            }
+            let why = match experiment.student_of(stage).map(|origin| origin.value) {
+                // Random weights either way.
+                Some(Origin::Random) | None => None,
+                Some(Origin::Folder(folder)) => folders
+                    .get(&folder)
+                    .filter(|found| !found.files.iter().any(|file| file.name == PROJECTION))
+                    .map(|_| format!("`{folder}` holds no `{PROJECTION}`")),
+                Some(Origin::Stage(from)) => match of(from) {
+                    None => Some(format!("`{from}` has no projection")),
+                    Some(before) if before.projection != distill.projection => {
+                        Some(format!("the `projection` of `{from}` is another one"))
+                    }
+                    Some(_) => None,
+                },
+            };
+            if let Some(why) = why {
+                let message =
+                    format!("`keep-projection` in `[stages.{stage}]` has nothing to keep: {why}");
+                let fault = Fault::new(message, keep.span.clone());
+                self.faults
+                    .push(fault.with_hint("leave it out, or set it to `false`".to_owned()));
             }
         }
     }

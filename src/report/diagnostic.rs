@@ -114,11 +114,14 @@ error: unknown key `learning_rte` in `[stages.td-phase1]`
 13 | learning_rte = 5e-5
    | ^^^^^^^^^^^^
    |
-   = note: allowed: `epochs`, `batch-size`, `gradient-accumulation-steps`, `learning-rate`,
-           `schedule`, `warmup-proportion`, `optimizer`, `adam-beta1`, `adam-beta2`,
-           `adam-epsilon`, `weight-decay`, `max-grad-norm`, `train-limit`, `log-interval`,
-           `checkpoint-interval`, `checkpoint-seconds`, `attention-weight`, `hidden-weight`,
-           `reduction`, `student`, `teacher`
+   = note: allowed: `epochs`, `batch-size`, `gradient-accumulation-steps`, `schedule`, `power`,
+           `learning-rate`, `end-learning-rate`, `warmup-proportion`, `warmup-steps`,
+           `warmup-epochs`, `decay-from`, `optimizer`, `adam-beta1`, `adam-beta2`, `adam-epsilon`,
+           `weight-decay`, `weight-decay-exempt`, `clipping`, `max-grad-norm`, `shuffle`,
+           `drop-last`, `pad-to`, `train-limit`, `log-interval`, `checkpoint-interval`,
+           `checkpoint-seconds`, `checkpoint-keep`, `attention-weight`, `hidden-weight`,
+           `attention-layer-weights`, `hidden-layer-weights`, `reduction`, `projection`,
+           `keep-projection`, `teacher-dropout`, `gate`, `student`, `teacher`
    = hint: did you mean `learning-rate`?
 ";
         assert_eq!(drawn(TEXT, &[]), expected);
@@ -146,7 +149,7 @@ error: `schedule` in `[stages.td-phase1]` cannot be `liner`
  --> --set:1:27
   |
 1 | stages.td-phase1.schedule=liner
-  |                           ^^^^^ expected `linear` or `constant`
+  |                           ^^^^^ expected `linear`, `polynomial` or `constant`
   |
   = hint: did you mean `linear`?
 ";

@@ -15,4 +15,4 @@ pub use console::{Console, Verbosity};
 pub use failure::{failure, plain_error};
 pub use plan::render_plan;
 pub use style::Style;
-pub use summary::summary;
+pub use summary::{goal_line, summary};

@@ -6,7 +6,7 @@ use super::Style;
 use super::amounts::{bytes, count, counted, duration};
 use crate::experiment::{Experiment, StageName};
 use crate::runs::{Layout, Scored};
-use crate::stage::{Outcome, StageOutcome, speed_up};
+use crate::stage::{GoalResult, Outcome, StageOutcome, goals, speed_up};
 
 /// The closing summary.
 pub fn summary(
@@ -38,6 +38,9 @@ pub fn summary(
         for model in models {
             let _ = writeln!(text, "  {}", scored_line(models, model));
         }
+        for goal in goals(experiment, outcome) {
+            let _ = writeln!(text, "  {:9}{}", "goal", goal_line(&goal, style));
+        }
         let results = layout.results(&experiment.name);
         let _ = writeln!(text, "  {:9}{}", "results", results.display());
     }
@@ -58,9 +61,30 @@ pub fn summary(
     text
 }
 
+/// A goal and whether it was reached.
+pub fn goal_line(goal: &GoalResult, style: Style) -> String {
+    let GoalResult { name, at_least, .. } = goal;
+    let found = match goal.found {
+        Some(found) if name.ends_with("accuracy") => {
+            format!("{found:.4} ({}/{})", goal.correct, goal.total)
+        }
+        Some(found) => format!("{found:.4}"),
+        None => "nothing".to_owned(),
+    };
+    let word = if goal.is_reached() {
+        style.good("reached")
+    } else {
+        style.warning("missed")
+    };
+    format!("{name} at least {at_least}: {found}, {word}")
+}
+
 /// One scored model: accuracy with its counts, size, and how it compares with the first.
 fn scored_line(models: &[Scored], model: &Scored) -> String {
     let mut line = format!("{:9}", model.model);
+    if model.split != "dev" {
+        let _ = write!(line, "{}  ", model.split);
+    }
     for (metric, value) in &model.scores {
         let _ = write!(line, "{metric} {value:.4}");
         if metric == "accuracy" {

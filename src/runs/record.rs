@@ -117,6 +117,9 @@ pub struct Prepared {
 pub struct Scored {
     /// `teacher` or `student`.
     pub model: String,
+    /// The data it was scored on: `dev`, `dev-mismatched`.
+    #[serde(default = "dev")]
+    pub split: String,
     /// Metric name to value.
     pub scores: BTreeMap<String, f64>,
     /// Right answers.
@@ -129,6 +132,11 @@ pub struct Scored {
     pub size_bytes: u64,
     /// Examples a second of the forward pass.
     pub examples_per_second: f64,
+}
+
+/// The split of records that name none.
+fn dev() -> String {
+    "dev".to_owned()
 }
 
 impl Record {

@@ -5,15 +5,15 @@ use std::io;
 
 use super::place::Place;
 use super::train::scored;
-use crate::experiment::{Experiment, TaskName};
-use crate::job::{EvalModel, Evaluate, Work};
+use crate::experiment::Experiment;
+use crate::job::{EvalModel, EvalSet, Evaluate, Work};
 use crate::runs::{Error, Layout, Record, Scored, create_folder, write_atomic};
 
 /// Models in the order they are scored: speed is measured against the first.
 const MODELS: [&str; 2] = ["teacher", "student"];
 
-/// What is scored. There is no test split yet.
-const SPLIT: &str = "dev";
+/// What they are scored on, of what the task has.
+const SPLITS: [&str; 2] = ["dev", "dev-mismatched"];
 
 /// The work of the eval stage.
 pub(super) fn work(place: &Place<'_>) -> Work {
@@ -29,25 +29,43 @@ pub(super) fn work(place: &Place<'_>) -> Work {
     });
     Work::Evaluate(Evaluate {
         models: models.collect(),
-        data: place.artifact("dev"),
-        split: SPLIT.to_owned(),
+        sets: splits(place)
+            .map(|split| EvalSet {
+                split: split.to_owned(),
+                data: place.artifact(split),
+            })
+            .collect(),
         batch_size: *eval.batch_size,
     })
 }
 
+/// The splits that the task has.
+fn splits<'a>(place: &'a Place<'_>) -> impl Iterator<Item = &'static str> + 'a {
+    let has = |split: &&str| place.node.take(split).is_some();
+    SPLITS.into_iter().filter(has)
+}
+
 /// Files that the eval stage owes.
 pub(super) fn promised(place: &Place<'_>) -> Vec<&'static str> {
-    let files = ["predictions-teacher.csv", "predictions-student.csv"];
-    let models = MODELS.into_iter().zip(files);
-    models
+    let files = [
+        ["predictions-teacher.csv", "predictions-student.csv"],
+        [
+            "predictions-teacher-dev-mismatched.csv",
+            "predictions-student-dev-mismatched.csv",
+        ],
+    ];
+    let splits = SPLITS.into_iter().zip(files);
+    splits
+        .filter(|(split, _)| place.node.take(split).is_some())
+        .flat_map(|(_, files)| MODELS.into_iter().zip(files))
         .filter(|(model, _)| place.model(model).is_some())
         .map(|(_, file)| file)
         .collect()
 }
 
-/// How much faster a model is than the first one scored.
+/// How much faster a model is than the first one scored on the same data.
 pub(crate) fn speed_up(scored: &[Scored], model: &Scored) -> Option<f64> {
-    let first = scored.first()?;
+    let first = scored.iter().find(|other| other.split == model.split)?;
     let ratio = model.examples_per_second / first.examples_per_second;
     (model.model != first.model && ratio.is_finite()).then_some(ratio)
 }
@@ -74,10 +92,7 @@ pub fn write_results(
 }
 
 fn table(experiment: &Experiment, record: &Record) -> Result<Vec<u8>, csv::Error> {
-    let task = match *experiment.task.name {
-        TaskName::Sst2 => "sst-2",
-        TaskName::Custom => "custom",
-    };
+    let task = experiment.task.name.as_str();
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record([
         "stage",
@@ -95,15 +110,21 @@ fn table(experiment: &Experiment, record: &Record) -> Result<Vec<u8>, csv::Error
     let models = &record.summary.scored;
     for model in models {
         let speed_up = speed_up(models, model).map(|ratio| format!("{ratio:.2}"));
+        // A regression has no right answers to count.
+        let correct = if model.scores.contains_key("accuracy") {
+            model.correct.to_string()
+        } else {
+            String::new()
+        };
         for (metric, value) in &model.scores {
             table.write_record([
                 record.key.kind.as_str(),
                 model.model.as_str(),
                 task,
-                SPLIT,
+                model.split.as_str(),
                 metric,
                 &value.to_string(),
-                &model.correct.to_string(),
+                &correct,
                 &model.total.to_string(),
                 &model.parameters.to_string(),
                 &model.size_bytes.to_string(),

@@ -43,6 +43,7 @@ impl Harvest {
             }
             Event::Scored {
                 model,
+                split,
                 scores,
                 correct,
                 total,
@@ -51,6 +52,7 @@ impl Harvest {
                 examples_per_second,
             } => self.summary.scored.push(Scored {
                 model: model.clone(),
+                split: split.clone(),
                 scores: scores.clone(),
                 correct: *correct,
                 total: *total,

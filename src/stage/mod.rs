@@ -6,6 +6,7 @@
 mod error;
 mod evaluate;
 mod execute;
+mod goals;
 mod harvest;
 mod interrupts;
 mod kernel;
@@ -18,6 +19,7 @@ mod train;
 pub use error::StageError;
 pub(crate) use evaluate::speed_up;
 pub use evaluate::write_results;
+pub use goals::{GoalResult, goals};
 pub use interrupts::Interrupts;
 pub use kernel::{Kernel, KernelError};
 pub use observer::{Notice, Observer};

@@ -40,6 +40,12 @@ impl Place<'_> {
         Some(folder.join(take.artifact))
     }
 
+    /// Folder of the result of a stage before this one.
+    pub(super) fn output_of(&self, stage: StageName) -> Option<PathBuf> {
+        let record = self.done.get(&stage)?;
+        Some(self.layout.store(stage.as_str(), &record.fingerprint))
+    }
+
     /// Folder of a model, from a stage or the user; `None` for random weights.
     pub(super) fn model(&self, role: &str) -> Option<PathBuf> {
         self.upstream(role).or_else(|| {

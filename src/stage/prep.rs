@@ -67,6 +67,10 @@ fn paths(files: &[InputFile]) -> Vec<PathBuf> {
 
 fn task_settings(place: &Place<'_>) -> TaskSettings {
     let task = &place.experiment.task;
+    let glue = match *task.name {
+        TaskName::Glue(glue) => Some(glue),
+        TaskName::Custom => None,
+    };
     let dev = match (place.inputs.dev.first(), &task.dev_fraction) {
         (Some(file), _) => Dev::Table(file.path.clone()),
         (None, fraction) => Dev::Fraction(fraction.as_ref().map_or(0.0, |share| **share)),
@@ -83,7 +87,18 @@ fn task_settings(place: &Place<'_>) -> TaskSettings {
             text: task.text.value.clone(),
             pair: task.pair.as_ref().map(|column| column.value.clone()),
             label: task.label.value.clone(),
+            columns: glue.and_then(|glue| {
+                let names = glue.columns?.iter();
+                Some(names.map(|&name| name.to_owned()).collect())
+            }),
+            skip_short: glue.is_some_and(|glue| glue.short_rows),
         },
+        more_dev: place
+            .inputs
+            .dev_mismatched
+            .iter()
+            .map(|file| ("dev-mismatched".to_owned(), file.path.clone()))
+            .collect(),
         labels: labels(task),
         tokenizer: place.model("tokenizer").unwrap_or_default(),
         max_seq_length: *task.max_seq_length,
@@ -92,9 +107,25 @@ fn task_settings(place: &Place<'_>) -> TaskSettings {
 
 fn labels(task: &Task) -> LabelRule {
     let names = task.labels.as_ref().map(|labels| labels.value.clone());
+    if task.regression {
+        return LabelRule::Values;
+    }
     match (*task.name, names) {
-        (TaskName::Sst2, None) => LabelRule::Given(LabelSet::sst2()),
-        (TaskName::Sst2, Some(names)) => LabelRule::Given(LabelSet::sst2().renamed(names)),
+        (TaskName::Glue(glue), None) => LabelRule::Given(LabelSet::spelt(
+            glue.spellings,
+            glue.labels.iter().map(|&name| name.to_owned()).collect(),
+        )),
+        (TaskName::Glue(glue), Some(names)) => {
+            // GLUE's own names in another order are another order of the classes; other names
+            // are other names.
+            let place = |name: &String| glue.labels.iter().position(|known| known == name);
+            let order: Option<Vec<usize>> = names.iter().map(place).collect();
+            let spellings: Vec<&str> = match order {
+                Some(order) => order.iter().map(|&class| glue.spellings[class]).collect(),
+                None => glue.spellings.to_vec(),
+            };
+            LabelRule::Given(LabelSet::spelt(&spellings, names))
+        }
         (TaskName::Custom, Some(names)) => LabelRule::Given(LabelSet::named(names)),
         (TaskName::Custom, None) => LabelRule::Found,
     }

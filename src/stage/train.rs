@@ -6,9 +6,14 @@ use std::path::PathBuf;
 use super::StageError;
 use super::place::Place;
 use crate::data::TokenStore;
-use crate::experiment::{Distill, Keep, StageName, Training};
-use crate::job::{HeadKind, Objective, Student, Train, Work};
+use crate::experiment::{Distill, GateRule, Keep, Located, StageName, Training};
+use crate::job::{
+    Gate, HeadKind, Initializer, InitializerKind, Objective, RegressionTarget, Student, Train, Work,
+};
 use crate::model::BertConfig;
+
+/// BERT's standard deviation, of what a teacher lacks; its heads have its own config's.
+const TEACHER_RANGE: f64 = 0.02;
 
 /// What the stages differ in, beside their common settings.
 struct Recipe<'a> {
@@ -16,6 +21,8 @@ struct Recipe<'a> {
     objective: Objective,
     eval_interval: u64,
     keep: Keep,
+    teacher_dropout: bool,
+    gate: GateRule,
 }
 
 /// The work of a training stage.
@@ -24,31 +31,45 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
     let recipe = match place.stage() {
         StageName::Finetune => stages.finetune.as_ref().map(|stage| Recipe {
             training: &stage.training,
-            objective: Objective::Labels,
+            objective: if place.experiment.task.regression {
+                Objective::Values
+            } else {
+                Objective::Labels
+            },
             eval_interval: stage.eval_interval,
             keep: stage.keep,
+            teacher_dropout: false,
+            gate: GateRule::Off,
         }),
         StageName::GeneralDistill => stages.general_distill.as_ref().map(|stage| Recipe {
             training: &stage.training,
             objective: intermediate(&stage.distill, place),
             eval_interval: 0,
             keep: Keep::Last,
+            teacher_dropout: stage.distill.teacher_dropout,
+            gate: GateRule::Off,
         }),
         StageName::TdPhase1 => stages.td_phase1.as_ref().map(|stage| Recipe {
             training: &stage.training,
             objective: intermediate(&stage.distill, place),
             eval_interval: 0,
             keep: Keep::Last,
+            teacher_dropout: stage.distill.teacher_dropout,
+            gate: stage.gate,
         }),
         StageName::TdPhase2 => stages.td_phase2.as_ref().map(|stage| Recipe {
             training: &stage.training,
-            objective: Objective::Prediction {
-                temperature: stage.temperature,
-                reduction: stage.reduction,
-                hard_label_weight: stage.hard_label_weight,
-            },
+            objective: prediction_of_values(place, stage.regression_target).unwrap_or(
+                Objective::Prediction {
+                    temperature: stage.temperature,
+                    reduction: stage.reduction,
+                    hard_label_weight: stage.hard_label_weight,
+                },
+            ),
             eval_interval: stage.eval_interval,
             keep: stage.keep,
+            teacher_dropout: stage.teacher_dropout,
+            gate: stage.gate,
         }),
         _ => None,
     };
@@ -63,38 +84,81 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
     let student = student(place, &recipe.objective, &train)?;
     Ok(Work::Train(Box::new(Train {
         teacher: match recipe.objective {
-            Objective::Labels => None,
+            Objective::Labels | Objective::Values => None,
             _ => place.model("teacher"),
         },
-        teacher_head: place.experiment.teacher.head,
+        // General distillation asks for no answer.
+        teacher_head: match place.stage() {
+            StageName::GeneralDistill => HeadKind::Plain,
+            _ => place.experiment.teacher.head,
+        },
+        teacher_dropout: recipe.teacher_dropout,
+        gate: gate(place, recipe.gate),
         student,
         train,
         dev: place.node.take("dev").map(|_| place.artifact("dev")),
         train_limit: training.train_limit,
+        shuffle: training.shuffle,
+        drop_last: training.drop_last,
+        pad_to: training.pad_to,
         epochs: *training.epochs,
         batch_size: *training.batch_size / (*training.gradient_accumulation_steps).max(1),
         gradient_accumulation_steps: *training.gradient_accumulation_steps,
         optimizer: training.optimizer.clone(),
         schedule: training.schedule.clone(),
+        metric: place.experiment.task.metric(),
         keep_best: recipe.keep == Keep::Best,
         eval_interval: recipe.eval_interval,
         log_interval: training.log_interval,
         checkpoint_interval: training.checkpoint_interval,
         checkpoint_seconds: training.checkpoint_seconds,
+        checkpoint_keep: training.checkpoint_keep,
         objective: recipe.objective,
     })))
 }
 
+/// Phase 2 of a regression.
+fn prediction_of_values(place: &Place<'_>, target: RegressionTarget) -> Option<Objective> {
+    let regression = place.experiment.task.regression;
+    regression.then_some(Objective::Regression { target })
+}
+
+/// The gate of a stage. Dev only decides whether the stage begins, so it is no part of what the
+/// stage's result depends on.
+fn gate(place: &Place<'_>, rule: GateRule) -> Option<Gate> {
+    let at_least = match rule {
+        GateRule::Off => return None,
+        GateRule::Auto => None,
+        GateRule::AtLeast(least) => Some(least),
+    };
+    let data = place.output_of(StageName::DataPrep)?.join("dev");
+    Some(Gate { data, at_least })
+}
+
 fn intermediate(distill: &Distill, place: &Place<'_>) -> Objective {
     let layer_maps = &place.inputs.models.layer_maps;
+    let layer_map = layer_maps
+        .get(&place.stage())
+        .expect("models are checked for every such stage");
+    let weights = |all: f64, layers: &Option<Located<Vec<f64>>>, count: usize| match layers {
+        Some(list) => list.iter().map(|weight| all * weight).collect(),
+        None => vec![all; count],
+    };
     Objective::Intermediate {
-        layer_map: layer_maps
-            .get(&place.stage())
-            .expect("models are checked for every such stage")
-            .clone(),
-        attention_weight: distill.attention_weight,
-        hidden_weight: distill.hidden_weight,
+        attention_weights: weights(
+            distill.attention_weight,
+            &distill.attention_layer_weights,
+            layer_map.attention.len(),
+        ),
+        hidden_weights: weights(
+            distill.hidden_weight,
+            &distill.hidden_layer_weights,
+            layer_map.hidden.len(),
+        ),
+        layer_map: layer_map.clone(),
         reduction: distill.reduction,
+        projection: distill.projection,
+        keep_projection: distill.keep_projection.value,
     }
 }
 
@@ -106,8 +170,17 @@ fn student(
     train: &std::path::Path,
 ) -> Result<Student, StageError> {
     let (role, head) = match objective {
-        Objective::Labels => ("teacher", place.experiment.teacher.head),
+        Objective::Labels | Objective::Values => ("teacher", place.experiment.teacher.head),
         _ => ("student", place.experiment.student.head),
+    };
+    // A teacher that is fine-tuned gets BERT's own head: the recipes are about the student.
+    let initializer = match objective {
+        Objective::Labels | Objective::Values => Initializer {
+            kind: InitializerKind::Normal,
+            embedding_range: TEACHER_RANGE,
+            projection_range: TEACHER_RANGE,
+        },
+        _ => place.experiment.student.initializer.clone(),
     };
     let weights = place.model(role);
     let config = match &weights {
@@ -119,6 +192,7 @@ fn student(
     };
     Ok(Student {
         config,
+        initializer,
         weights,
         // That of `[teacher]`, which cut the text; a fine-tuned teacher brings it along.
         tokenizer: place

@@ -25,17 +25,22 @@ fn every_experiment_that_we_ship_is_read_without_faults() {
 }
 
 #[test]
-fn the_readme_documents_every_key() {
+fn the_readme_documents_every_key_and_what_recipes_set() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(path).unwrap();
-    let (_, rest) = text.split_once("<!-- keys:begin -->").unwrap();
-    let (table, _) = rest.split_once("<!-- keys:end -->").unwrap();
-    let expected = tinyrun::experiment::keys::markdown_table();
-    assert_eq!(
-        table.trim(),
-        expected.trim(),
-        "put this between the markers:\n{expected}"
-    );
+    let tables = [
+        ("keys", tinyrun::experiment::keys::markdown_table()),
+        ("recipes", tinyrun::experiment::recipes_table()),
+    ];
+    for (name, expected) in tables {
+        let (_, rest) = text.split_once(&format!("<!-- {name}:begin -->")).unwrap();
+        let (table, _) = rest.split_once(&format!("<!-- {name}:end -->")).unwrap();
+        assert_eq!(
+            table.trim(),
+            expected.trim(),
+            "put this between the markers of {name}:\n{expected}"
+        );
+    }
 }
 
 #[test]

@@ -159,6 +159,11 @@ impl Test {
 
     /// A tiny BERT with a vocabulary and weights of zeros.
     pub(crate) fn write_teacher(&self, name: &str) {
+        self.write_model(name, &[]);
+    }
+
+    /// The same with a classifier, where there are labels.
+    pub(crate) fn write_model(&self, name: &str, labels: &[&str]) {
         let config: BertConfig = serde_json::from_value(serde_json::json!({
             "vocab_size": 9,
             "hidden_size": 8,
@@ -170,13 +175,19 @@ impl Test {
         .expect("a config");
         let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad\nfilm\na\n";
         self.write(&format!("{name}/vocab.txt"), words);
-        let tensors = names::expected_encoder(&config).into_iter();
-        let tensors = tensors.map(|(name, shape)| {
-            let bytes = vec![0_u8; shape.iter().product::<usize>() * 4];
+        let is_teacher = name == "teacher";
+        let expected = match labels.len() {
+            0 => names::expected_encoder(&config),
+            classes => names::expected_classifier(&config, classes),
+        };
+        let tensors = expected.into_iter().map(|(name, shape)| {
+            // Another model has other bytes.
+            let bytes = vec![u8::from(!is_teacher); shape.iter().product::<usize>() * 4];
             (name, shape, bytes)
         });
         let folder = self.path(name);
-        let json = config.to_json("BertModel", &[]);
+        let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
+        let json = config.to_json("BertModel", &labels);
         write_model_folder(&folder, &json, tensors, &folder).expect("written");
     }
 

@@ -5,9 +5,12 @@ mod experiments;
 mod fetch;
 mod freshness;
 mod harness;
+mod knobs;
 mod lifecycle;
 mod make;
 mod output;
 #[cfg(feature = "kernel")]
 mod pipeline;
 mod programs;
+#[cfg(feature = "kernel")]
+mod tasks;

@@ -280,3 +280,21 @@ fn a_stage_forced_after_the_last_one_is_told() {
         .ends_with(2)
         .says("`--force td-phase2` lies after `--until finetune`");
 }
+
+#[test]
+fn a_missed_goal_ends_in_its_own_exit_code_with_the_figure_reached() {
+    let test = Test::done();
+    let with = |goal: &str| {
+        let goal = format!("goal={{ \"custom.accuracy\" = {goal} }}");
+        test.run(&["x.toml", "--set", &goal])
+    };
+    // A goal re-runs nothing; the student of the tests has 2 of 4 right.
+    with("0.5")
+        .succeeds()
+        .ran(&[])
+        .says("goal     custom.accuracy at least 0.5: 0.5000 (2/4), reached");
+    with("0.75")
+        .ends_with(3)
+        .ran(&[])
+        .says("error: custom.accuracy at least 0.75: 0.5000 (2/4), missed");
+}

@@ -57,7 +57,7 @@ learning-rate = 1e-3
 const MODELS: [&str; 4] = ["finetune", "general-distill", "td-phase1", "td-phase2"];
 
 /// A root with 300 rows of three classes that a tiny model can learn, and the fixtures' BERT.
-fn films() -> Test {
+pub(crate) fn films() -> Test {
     let test = Test::new();
     let mut table = "sentence\tlabel\n".to_owned();
     let mut corpus = String::new();
@@ -96,7 +96,7 @@ fn real(command: &mut Command) {
     command.env("TINYRUN_KERNEL", env!("CARGO_BIN_EXE_tinyrun-kernel"));
 }
 
-fn run(test: &Test, arguments: &[&str]) -> Ran {
+pub(crate) fn run(test: &Test, arguments: &[&str]) -> Ran {
     let base = ["films.toml"];
     test.run_with(&[&base, arguments].concat(), real)
 }

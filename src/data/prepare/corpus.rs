@@ -96,6 +96,7 @@ pub fn prepare_corpus(
         files.push(FileReport {
             path: path.clone(),
             rows: counts.lines,
+            skipped: 0,
             bytes: counts.bytes,
         });
     }

@@ -31,6 +31,8 @@ pub struct TaskSettings {
     pub train: Vec<PathBuf>,
     /// Dev examples.
     pub dev: Dev,
+    /// Further tables to score on: the folder of the store, and the table.
+    pub more_dev: Vec<(String, PathBuf)>,
     /// Columns of all tables.
     pub layout: TableLayout,
     /// Classes.
@@ -68,18 +70,29 @@ pub fn prepare_task(
     let tokenizer = Tokenizer::load(&settings.tokenizer)?;
     let labels = match &settings.labels {
         LabelRule::Given(labels) => labels.clone(),
+        LabelRule::Values => LabelSet::none(),
         LabelRule::Found => find_labels(&settings.train, &settings.layout, &watch)?,
     };
     let dev_table = match &settings.dev {
         Dev::Table(path) => std::slice::from_ref(path),
         Dev::Fraction(_) => &[],
     };
-    let paths = [dev_table, &settings.train].concat();
+    let more: Vec<PathBuf> = settings
+        .more_dev
+        .iter()
+        .map(|(_, path)| path.clone())
+        .collect();
+    let paths = [dev_table, &more, &settings.train].concat();
     let bytes_total = sizes(&paths)?.iter().sum();
     let mut preparation = Preparation {
         settings,
         train: Side::create("train", output, settings, &tokenizer, &labels)?,
         dev: Side::create("dev", output, settings, &tokenizer, &labels)?,
+        more: settings
+            .more_dev
+            .iter()
+            .map(|(name, _)| Side::create(name, output, settings, &tokenizer, &labels))
+            .collect::<Result<_, _>>()?,
         tokenizer,
         labels,
         dev_hashes: HashSet::new(),
@@ -90,12 +103,15 @@ pub fn prepare_task(
     };
     // Dev first: its texts are looked for among the training rows.
     for path in dev_table {
-        preparation.read_table(path, |_| true)?;
+        preparation.read_table(path, |_| Target::Dev)?;
+    }
+    for (index, path) in more.iter().enumerate() {
+        preparation.read_table(path, |_| Target::More(index))?;
     }
     for path in &settings.train {
         preparation.read_table(path, |hash| match settings.dev {
-            Dev::Table(_) => false,
-            Dev::Fraction(fraction) => is_dev(hash, fraction),
+            Dev::Fraction(fraction) if is_dev(hash, fraction) => Target::Dev,
+            _ => Target::Train,
         })?;
     }
     let report = preparation.finish(dev_table, specials, begin)?;
@@ -144,9 +160,21 @@ struct EncodedRow {
     /// `None` where the row is blank.
     example: Option<Encoded>,
     unknown: u64,
-    class: usize,
+    /// Class, where there are classes.
+    class: Option<usize>,
+    /// Class as a number, or value of a regression.
+    value: f32,
     hash: u64,
-    dev: bool,
+    target: Target,
+}
+
+/// The store that a row goes to.
+#[derive(Clone, Copy)]
+enum Target {
+    Train,
+    Dev,
+    /// One of [`TaskSettings::more_dev`].
+    More(usize),
 }
 
 struct Preparation<'a> {
@@ -155,6 +183,7 @@ struct Preparation<'a> {
     labels: LabelSet,
     train: Side,
     dev: Side,
+    more: Vec<Side>,
     /// Of a dev table; 8 bytes a row and not its text.
     dev_hashes: HashSet<u64>,
     train_texts_in_dev: u64,
@@ -164,11 +193,11 @@ struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
-    /// Writes the rows of a table to the side that `is_dev` says of their hash.
+    /// Writes the rows of a table to the store that `target` says of their hash.
     fn read_table(
         &mut self,
         path: &Path,
-        is_dev: impl Fn(u64) -> bool + Sync,
+        target: impl Fn(u64) -> Target + Sync,
     ) -> Result<(), DataError> {
         let Self {
             settings,
@@ -176,6 +205,7 @@ impl Preparation<'_> {
             labels,
             train,
             dev,
+            more,
             dev_hashes,
             train_texts_in_dev,
             files,
@@ -186,7 +216,7 @@ impl Preparation<'_> {
         let file_bytes = sizes(&[path.to_owned()])?[0];
         let mut rows = 0;
         let special = tokenizer.special();
-        pump(
+        let table = pump(
             TableReader::open(path, &settings.layout)?,
             tokenizer,
             |table: &mut TableReader| {
@@ -194,50 +224,56 @@ impl Preparation<'_> {
                     return Ok(None);
                 };
                 // A blank row is dropped, whatever its label says.
-                let class = if row.is_blank() {
-                    0
+                let label = if row.is_blank() {
+                    (None, 0.0)
                 } else {
-                    class_of(&row, path, labels, &settings.labels)?
+                    label_of(&row, path, labels, &settings.labels)?
                 };
                 let bytes = row.text.len() + row.pair.as_ref().map_or(0, String::len);
-                Ok(Some(((row, class), bytes)))
+                Ok(Some(((row, label), bytes)))
             },
             TableReader::bytes_read,
-            |session, (row, class)| {
+            |session, (row, (class, value))| {
                 let hash = text_hash(&row.text, row.pair.as_deref());
                 let (example, unknown) = encode(session, &row, special, settings.max_seq_length)?;
                 Ok(EncodedRow {
                     example,
                     unknown,
                     class,
+                    value,
                     hash,
-                    dev: is_dev(hash),
+                    target: target(hash),
                 })
             },
             |row: EncodedRow| {
                 rows += 1;
-                let side = if row.dev { &mut *dev } else { &mut *train };
+                let side = match row.target {
+                    Target::Train => &mut *train,
+                    Target::Dev => &mut *dev,
+                    Target::More(index) => &mut more[index],
+                };
                 side.report.rows_in += 1;
                 let Some(example) = row.example else {
                     side.report.blank += 1;
                     return Ok(());
                 };
-                match settings.dev {
-                    Dev::Table(_) if row.dev => {
-                        dev_hashes.insert(row.hash);
-                    }
-                    Dev::Table(_) => {
+                match (&settings.dev, row.target) {
+                    (Dev::Table(_), Target::Train) => {
                         *train_texts_in_dev += u64::from(dev_hashes.contains(&row.hash));
                     }
+                    (Dev::Table(_), _) => {
+                        dev_hashes.insert(row.hash);
+                    }
                     // A text is on one side only.
-                    Dev::Fraction(_) => {}
+                    (Dev::Fraction(_), _) => {}
                 }
                 side.report.truncated += u64::from(example.truncated);
                 side.report.unknown += row.unknown;
-                side.report.labels[row.class].examples += 1;
-                let label = Some(row.class as f32);
+                if let Some(class) = row.class {
+                    side.report.labels[class].examples += 1;
+                }
                 side.writer
-                    .push(&example.input_ids, example.text_b_start, label)?;
+                    .push(&example.input_ids, example.text_b_start, Some(row.value))?;
                 Ok(())
             },
             |bytes_done| {
@@ -251,6 +287,7 @@ impl Preparation<'_> {
         files.push(FileReport {
             path: path.to_owned(),
             rows,
+            skipped: table.skipped(),
             bytes: file_bytes,
         });
         Ok(())
@@ -283,26 +320,46 @@ impl Preparation<'_> {
         }
         let train = self.train.finish(specials)?;
         let dev = self.dev.finish(specials)?;
+        let mut splits = vec![train, dev];
+        for (side, (_, table)) in self.more.into_iter().zip(&self.settings.more_dev) {
+            if side.report.rows_in == side.report.blank {
+                return Err(no_text(std::slice::from_ref(table)));
+            }
+            splits.push(side.finish(specials)?);
+        }
         Ok(PrepReport {
             bytes_read: self.files.iter().map(|file| file.bytes).sum(),
             files: self.files,
-            splits: vec![train, dev],
+            splits,
             train_texts_in_dev: self.train_texts_in_dev,
             seconds: begin.elapsed().as_secs_f64(),
         })
     }
 }
 
-fn class_of(
+/// Class of a row and that as a number, or its value.
+fn label_of(
     row: &TableRow,
     path: &Path,
     labels: &LabelSet,
     rule: &LabelRule,
-) -> Result<usize, DataError> {
-    labels.class(&row.label).ok_or_else(|| {
+) -> Result<(Option<usize>, f32), DataError> {
+    let found = match rule {
+        LabelRule::Values => row
+            .label
+            .parse()
+            .ok()
+            .filter(|value: &f32| value.is_finite())
+            .map(|value| (None, value)),
+        _ => labels
+            .class(&row.label)
+            .map(|class| (Some(class), class as f32)),
+    };
+    found.ok_or_else(|| {
         let (place, label) = (Place::new(path, row.line), row.label.clone());
         let known = labels.spellings().to_vec();
         match rule {
+            LabelRule::Values => DataError::LabelNoNumber { place, label },
             LabelRule::Given(_) => DataError::LabelUnknown {
                 place,
                 label,
@@ -373,7 +430,10 @@ mod tests {
                 text: "sentence".to_owned(),
                 pair: None,
                 label: "label".to_owned(),
+                columns: None,
+                skip_short: false,
             },
+            more_dev: Vec::new(),
             labels: LabelRule::Found,
             tokenizer: folder.path().to_owned(),
             max_seq_length: 5,
@@ -405,7 +465,10 @@ mod tests {
     fn tables_become_two_stores_and_a_report() {
         let folder = folder();
         let mut settings = settings(&folder, TRAIN, Some(DEV));
-        settings.labels = LabelRule::Given(LabelSet::sst2());
+        settings.labels = LabelRule::Given(LabelSet::spelt(
+            &["0", "1"],
+            ["negative", "positive"].map(str::to_owned).to_vec(),
+        ));
         let report = prepare(&settings, &folder).unwrap();
         let train = open(&folder, "train");
         assert_eq!(train.len(), 4);
@@ -499,6 +562,27 @@ mod tests {
                 "dev.tsv:3` has the label `2`, which no training row has; they have `0`, `1`"
             ),
             "{text}"
+        );
+        assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn the_labels_of_a_regression_are_numbers() {
+        let folder = folder();
+        let train = "sentence\tlabel\ngood\t2.5\nbad\t0\n";
+        let mut settings = settings(&folder, train, Some("sentence\tlabel\na\t5\n"));
+        settings.labels = LabelRule::Values;
+        prepare(&settings, &folder).unwrap();
+        let store = open(&folder, "train");
+        assert_eq!((store.label(0), store.label(1)), (Some(2.5), Some(0.0)));
+        assert!(store.meta().labels.is_empty());
+        std::fs::write(&settings.train[0], "sentence\tlabel\ngood\thigh\n").unwrap();
+        let error = prepare(&settings, &folder).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("train.tsv:2` has the label `high`, which is no number"),
+            "{error}"
         );
         assert!(error.hint().is_some());
     }

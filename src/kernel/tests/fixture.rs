@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
-use tinyrun::job::{HeadKind, LayerMap, Objective, Reduction};
+use tinyrun::job::{
+    Clipping, HeadKind, LayerMap, Objective, Optimizer as OptimizerSettings, OptimizerKind,
+    Projection, Reduction,
+};
 use tinyrun::model::{LoadedModel, Weights, load_model};
 
 use crate::batch::{Batch, Row};
 use crate::bert::{Bert, Classifier, Linear};
+use crate::folder::projection_names;
 use crate::objective::{Student, Teacher};
 use crate::parameters::Parameters;
 
@@ -90,8 +94,13 @@ pub(super) fn rows(weights: &Weights, prefix: &str) -> Vec<(Vec<u32>, usize)> {
         .collect()
 }
 
-/// Rows as a padded batch.
+/// Rows as a batch, padded to the longest.
 pub(super) fn batch_of(rows: &[(Vec<u32>, usize)]) -> Batch {
+    padded_batch_of(rows, 0)
+}
+
+/// Rows as a batch, padded to the longest and at least to `length`.
+pub(super) fn padded_batch_of(rows: &[(Vec<u32>, usize)], length: usize) -> Batch {
     let rows: Vec<Row<'_>> = rows
         .iter()
         .map(|(ids, text_b_start)| Row {
@@ -100,7 +109,7 @@ pub(super) fn batch_of(rows: &[(Vec<u32>, usize)]) -> Batch {
             label: None,
         })
         .collect();
-    Batch::from_rows(&rows, 0, Device::Cpu)
+    Batch::from_rows(&rows, 0, length, Device::Cpu)
 }
 
 /// All tensors of a model folder of `fixtures/`.
@@ -117,6 +126,7 @@ pub(super) fn teacher(folder: &str) -> (Teacher, usize) {
     let teacher = Teacher {
         bert: Bert::new(&parameters, &model.config, Kind::Float),
         classifier: Some(Classifier::new(&parameters, &model.config, HeadKind::Plain)),
+        dropout: false,
     };
     (teacher, model.config.num_hidden_layers)
 }
@@ -128,7 +138,10 @@ pub(super) fn student() -> (Student, Parameters) {
     let student = Student {
         bert: Bert::new(&parameters, &model.config, Kind::Float),
         classifier: Some(Classifier::new(&parameters, &model.config, HeadKind::Plain)),
-        fit_dense: Some(Linear::new(&parameters, "fit_dense")),
+        projections: projection_names(Projection::Shared, 3)
+            .iter()
+            .map(|name| Linear::new(&parameters, name))
+            .collect(),
     };
     (student, parameters)
 }
@@ -140,9 +153,11 @@ pub(super) fn intermediate(reduction: Reduction) -> Objective {
             attention: vec![0, 2],
             hidden: vec![0, 1, 3],
         },
-        attention_weight: 1.0,
-        hidden_weight: 1.0,
+        attention_weights: vec![1.0; 2],
+        hidden_weights: vec![1.0; 3],
         reduction,
+        projection: Projection::Shared,
+        keep_projection: true,
     }
 }
 
@@ -159,4 +174,22 @@ pub(super) fn assert_close(what: &str, found: &Tensor, expected: &Tensor, relati
         distance <= relative * scale,
         "{what}: off by {distance:e} where the largest is {scale:e}"
     );
+}
+
+/// An Adam as every source has it, clipping each tensor.
+pub(super) fn adam(
+    kind: OptimizerKind,
+    weight_decay: f64,
+    max_grad_norm: f64,
+) -> OptimizerSettings {
+    OptimizerSettings {
+        kind,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-6,
+        weight_decay,
+        weight_decay_exempt: ["bias", "LayerNorm"].map(str::to_owned).to_vec(),
+        clipping: Clipping::Tensor,
+        max_grad_norm,
+    }
 }

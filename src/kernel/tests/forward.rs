@@ -70,7 +70,7 @@ fn padding_changes_no_real_token() {
         text_b_start: 4,
         label: None,
     };
-    let alone = run(&Batch::from_rows(&[row], 0, tch::Device::Cpu));
+    let alone = run(&Batch::from_rows(&[row], 0, 0, tch::Device::Cpu));
     assert_close(
         "row 3",
         &alone.last().get(0),

@@ -5,5 +5,6 @@ mod fixture;
 mod forward;
 mod losses;
 mod optimizer;
+mod recipes;
 mod resume;
 mod twenty_steps;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use tch::{Device, Tensor};
-use tinyrun::job::{Optimizer as Settings, OptimizerKind};
+use tinyrun::job::OptimizerKind;
 
-use super::fixture::{assert_close, tensor, tensors, weights};
+use super::fixture::{adam, assert_close, tensor, tensors, weights};
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 
@@ -14,14 +14,7 @@ fn check(kind: OptimizerKind, name: &str) {
     let start: BTreeMap<String, Tensor> = tensors(&file, "start.");
     assert_eq!(start.len(), 3);
     let parameters = Parameters::new(start).trainable(Device::Cpu);
-    let settings = Settings {
-        kind,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-6,
-        weight_decay: 0.01,
-        max_grad_norm: 1.0,
-    };
+    let settings = adam(kind, 0.01, 1.0);
     let mut optimizer = Optimizer::new(settings, &parameters);
     for step in 0..10 {
         let gradients: Vec<Tensor> = parameters
@@ -53,14 +46,7 @@ fn a_parameter_without_a_gradient_does_not_decay() {
         Tensor::from_slice(&[1.0_f32, 2.0]),
     )]);
     let parameters = Parameters::new(tensors).trainable(Device::Cpu);
-    let settings = Settings {
-        kind: OptimizerKind::BertAdam,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-6,
-        weight_decay: 0.5,
-        max_grad_norm: 1.0,
-    };
+    let settings = adam(OptimizerKind::BertAdam, 0.5, 1.0);
     let mut optimizer = Optimizer::new(settings, &parameters);
     optimizer.step(&[Tensor::new()], 1.0, 0).expect("finite");
     assert_eq!(
@@ -74,14 +60,7 @@ fn a_gradient_that_is_no_number_changes_nothing_and_is_named() {
     let start = [("a.weight", 1.0_f32), ("b.weight", 2.0)];
     let tensors = start.map(|(name, value)| (name.to_owned(), Tensor::from_slice(&[value])));
     let parameters = Parameters::new(BTreeMap::from(tensors)).trainable(Device::Cpu);
-    let settings = Settings {
-        kind: OptimizerKind::BertAdam,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-6,
-        weight_decay: 0.0,
-        max_grad_norm: 0.0,
-    };
+    let settings = adam(OptimizerKind::BertAdam, 0.0, 0.0);
     let gradients = [1.0, f32::INFINITY].map(|slope| Tensor::from_slice(&[slope]));
     let refused = Optimizer::new(settings, &parameters).step(&gradients, 1.0, 0);
     assert_eq!(refused, Err("b.weight".to_owned()));

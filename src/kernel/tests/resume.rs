@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
-    self, Device, HeadKind, Job, Objective, Optimizer, OptimizerKind, Precision, Reduction,
-    Schedule, ScheduleKind, Student, Train, Work,
+    self, DecayFrom, Device, HeadKind, Initializer, InitializerKind, Job, Objective, OptimizerKind,
+    PadTo, Precision, Reduction, Schedule, ScheduleKind, Student, Train, Warmup, Work,
 };
 use tinyrun::model::BertConfig;
 
-use super::fixture::{intermediate, path};
+use super::fixture::{adam, intermediate, path};
 use crate::device::Compute;
 use crate::error::KernelError;
 use crate::reporter::Reporter;
@@ -59,8 +59,15 @@ fn job(folder: &Path, objective: Objective) -> Job {
             objective,
             teacher: (!fine_tuning).then(|| path("bert-tiny")),
             teacher_head: HeadKind::Plain,
+            teacher_dropout: false,
+            gate: None,
             student: Student {
                 config,
+                initializer: Initializer {
+                    kind: InitializerKind::Normal,
+                    embedding_range: 0.02,
+                    projection_range: 0.02,
+                },
                 weights: Some(path("bert-student")),
                 tokenizer: path("bert-tiny"),
                 labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
@@ -69,27 +76,27 @@ fn job(folder: &Path, objective: Objective) -> Job {
             train: folder.join("store"),
             dev: fine_tuning.then(|| folder.join("store")),
             train_limit: Some(28),
+            shuffle: true,
+            drop_last: false,
+            pad_to: PadTo::Longest,
             epochs: 2,
             batch_size: 4,
             gradient_accumulation_steps: 2,
-            optimizer: Optimizer {
-                kind: OptimizerKind::AdamW,
-                beta1: 0.9,
-                beta2: 0.999,
-                epsilon: 1e-6,
-                weight_decay: 0.01,
-                max_grad_norm: 1.0,
-            },
+            optimizer: adam(OptimizerKind::AdamW, 0.01, 1.0),
             schedule: Schedule {
-                kind: ScheduleKind::Linear,
+                kind: ScheduleKind::Polynomial(1.0),
                 learning_rate: 5e-3,
-                warmup_proportion: 0.1,
+                end_learning_rate: 0.0,
+                warmup: Warmup::Proportion(0.1),
+                decay_from: DecayFrom::Warmup,
             },
+            metric: job::Metric::Accuracy,
             keep_best: true,
             eval_interval: 3,
             log_interval: 3,
             checkpoint_interval: 0,
             checkpoint_seconds: 0,
+            checkpoint_keep: 2,
         })),
     }
 }

@@ -1,9 +1,11 @@
 //! Twenty steps of phase 1 against an independent PyTorch script, loss by loss.
 
 use tch::Tensor;
-use tinyrun::job::{Optimizer as Settings, OptimizerKind, Reduction};
+use tinyrun::job::{OptimizerKind, Reduction};
 
-use super::fixture::{assert_close, batch, intermediate, json, student, teacher, tensors, weights};
+use super::fixture::{
+    adam, assert_close, batch, intermediate, json, student, teacher, tensors, weights,
+};
 use crate::objective::{Share, losses};
 use crate::optimizer::Optimizer;
 
@@ -20,14 +22,7 @@ fn twenty_steps_of_phase_1_follow_pytorch_loss_by_loss() {
     assert_eq!(expected.len(), 20);
     let (student, parameters) = student();
     let (teacher, _) = teacher("bert-tiny");
-    let settings = Settings {
-        kind: OptimizerKind::BertAdam,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-6,
-        weight_decay: 0.01,
-        max_grad_norm: 1.0,
-    };
+    let settings = adam(OptimizerKind::BertAdam, 0.01, 1.0);
     let mut optimizer = Optimizer::new(settings, &parameters);
     let leaves = optimizer.parameters();
     for (step, expected) in expected.iter().enumerate() {

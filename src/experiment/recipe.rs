@@ -1,0 +1,327 @@
+//! Defaults by recipe: what the paper, Huawei's code and MindSpore's code each do where a
+//! key is left out. Source: semantics.md A1 to A10 and A17.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::resolved::to_toml;
+use super::schema::{Experiment, Recipe, StageName, TaskName};
+use crate::job::{
+    DecayFrom, HeadKind, InitializerKind, PadTo, Projection, Reduction, RegressionTarget,
+    ScheduleKind, Warmup,
+};
+
+/// Defaults of a training stage.
+pub(super) struct TrainingDefaults {
+    pub(super) epochs: u32,
+    pub(super) batch_size: u32,
+    pub(super) learning_rate: f64,
+    pub(super) end_learning_rate: f64,
+    pub(super) schedule: ScheduleKind,
+    pub(super) warmup: Warmup,
+    pub(super) decay_from: DecayFrom,
+    pub(super) weight_decay: f64,
+    pub(super) shuffle: bool,
+    pub(super) drop_last: bool,
+    pub(super) pad_to: PadTo,
+}
+
+/// Defaults of a stage that compares layers.
+pub(super) struct DistillDefaults {
+    pub(super) reduction: Reduction,
+    pub(super) projection: Projection,
+    pub(super) keep_projection: bool,
+}
+
+/// Defaults of `[student]`.
+pub(super) struct StudentDefaults {
+    pub(super) hidden_size: usize,
+    pub(super) intermediate_size: usize,
+    pub(super) hidden_act: &'static str,
+    pub(super) layer_norm_eps: f64,
+    pub(super) initializer: InitializerKind,
+    /// Of embedding tables and projection; `initializer-range` where `None`.
+    pub(super) embedding_range: Option<f64>,
+}
+
+const LINEAR: ScheduleKind = ScheduleKind::Polynomial(1.0);
+
+impl Recipe {
+    /// Defaults of a training stage. None of the sources fine-tunes a teacher: that stage is the
+    /// same in every recipe.
+    pub(super) fn training(self, stage: StageName) -> TrainingDefaults {
+        let common = TrainingDefaults {
+            epochs: 3,
+            batch_size: 32,
+            learning_rate: 2e-5,
+            end_learning_rate: 0.0,
+            schedule: LINEAR,
+            warmup: Warmup::Proportion(0.1),
+            decay_from: DecayFrom::Warmup,
+            weight_decay: 0.01,
+            shuffle: true,
+            drop_last: false,
+            pad_to: PadTo::Longest,
+        };
+        if stage == StageName::Finetune {
+            return common;
+        }
+        let common = match self {
+            Self::Paper => common,
+            Self::Huawei => TrainingDefaults {
+                drop_last: true,
+                pad_to: PadTo::MaxSeqLength,
+                ..common
+            },
+            Self::Mindspore => TrainingDefaults {
+                end_learning_rate: 1e-14,
+                decay_from: DecayFrom::Start,
+                weight_decay: 1e-4,
+                shuffle: false,
+                drop_last: true,
+                pad_to: PadTo::MaxSeqLength,
+                ..common
+            },
+        };
+        match (stage, self) {
+            (StageName::GeneralDistill, Self::Paper) => TrainingDefaults {
+                learning_rate: 1e-4,
+                ..common
+            },
+            (StageName::GeneralDistill, Self::Huawei) => TrainingDefaults {
+                batch_size: 256,
+                learning_rate: 5e-5,
+                ..common
+            },
+            (StageName::GeneralDistill, Self::Mindspore) => TrainingDefaults {
+                learning_rate: 5e-5,
+                ..common
+            },
+            (StageName::TdPhase1, Self::Mindspore) => TrainingDefaults {
+                epochs: 10,
+                learning_rate: 5e-5,
+                warmup: Warmup::Epochs(0.1),
+                ..common
+            },
+            (StageName::TdPhase1, _) => TrainingDefaults {
+                epochs: 10,
+                learning_rate: 5e-5,
+                schedule: ScheduleKind::Constant,
+                warmup: Warmup::Proportion(0.0),
+                ..common
+            },
+            (_, Self::Mindspore) => common,
+            (_, Self::Paper | Self::Huawei) => TrainingDefaults {
+                learning_rate: 3e-5,
+                ..common
+            },
+        }
+    }
+
+    /// Defaults of phase 1, whose epochs depend on the task in the paper.
+    pub(super) fn phase1(self, task: TaskName) -> TrainingDefaults {
+        let defaults = self.training(StageName::TdPhase1);
+        match (self, task) {
+            (Self::Paper, TaskName::Glue(task)) => TrainingDefaults {
+                epochs: task.phase1_epochs,
+                ..defaults
+            },
+            _ => defaults,
+        }
+    }
+
+    pub(super) fn distill(self) -> DistillDefaults {
+        match self {
+            Self::Paper => DistillDefaults {
+                reduction: Reduction::Tokens,
+                projection: Projection::EmbeddingAndHidden,
+                keep_projection: true,
+            },
+            Self::Huawei => DistillDefaults {
+                reduction: Reduction::Block,
+                projection: Projection::Shared,
+                keep_projection: true,
+            },
+            Self::Mindspore => DistillDefaults {
+                reduction: Reduction::Block,
+                projection: Projection::Shared,
+                keep_projection: false,
+            },
+        }
+    }
+
+    /// Whether the teacher's dropout is active while it is learnt from: in Huawei's code it was
+    /// never put into evaluation mode.
+    pub(super) fn teacher_dropout(self) -> bool {
+        self == Self::Huawei
+    }
+
+    /// Whose value a regression learns in phase 2; the paper does not say.
+    pub(super) fn regression_target(self) -> RegressionTarget {
+        match self {
+            Self::Paper => RegressionTarget::Teacher,
+            Self::Huawei | Self::Mindspore => RegressionTarget::Labels,
+        }
+    }
+
+    /// Head of teacher and student.
+    pub(super) fn head(self) -> HeadKind {
+        match self {
+            Self::Paper => HeadKind::Plain,
+            Self::Huawei | Self::Mindspore => HeadKind::Relu,
+        }
+    }
+
+    pub(super) fn student(self) -> StudentDefaults {
+        match self {
+            Self::Paper | Self::Huawei => StudentDefaults {
+                hidden_size: 312,
+                intermediate_size: 1200,
+                hidden_act: "gelu",
+                layer_norm_eps: 1e-12,
+                initializer: InitializerKind::Normal,
+                embedding_range: None,
+            },
+            Self::Mindspore => StudentDefaults {
+                hidden_size: 384,
+                intermediate_size: 1536,
+                hidden_act: "gelu_new",
+                layer_norm_eps: 1e-7,
+                initializer: InitializerKind::TruncatedNormal,
+                embedding_range: Some(0.01),
+            },
+        }
+    }
+
+    /// Longest input of a task.
+    pub(super) fn max_seq_length(self, task: TaskName) -> usize {
+        match (self, task) {
+            (Self::Paper, TaskName::Glue(task)) => task.max_seq_length,
+            (Self::Mindspore, TaskName::Glue(task)) if task.name == "sst-2" => 64,
+            _ => 128,
+        }
+    }
+}
+
+/// What the recipes set, as Markdown: every key whose default is not the same in all of them.
+pub fn recipes_table() -> String {
+    const TEXT: &str = "[task]\nname = \"sst-2\"\ntrain = \"t\"\ndev = \"d\"\n[teacher]\nmodel = \"m\"\n\
+                        [stages.finetune]\n[stages.general-distill]\ncorpus = [\"c\"]\n\
+                        [stages.td-phase1]\n[stages.td-phase2]\n[stages.eval]\n";
+    let recipes = ["paper", "huawei", "mindspore"];
+    let resolved = recipes.map(|recipe| {
+        let overrides = [format!("recipe={recipe}")];
+        let (experiment, _) =
+            Experiment::read("x", "x", TEXT, &overrides).expect("an experiment without faults");
+        let table: toml::Table = to_toml(&experiment).parse().expect("TOML");
+        let mut keys = BTreeMap::new();
+        flatten("", &table, &mut keys);
+        keys
+    });
+    let names: BTreeSet<&String> = resolved.iter().flat_map(BTreeMap::keys).collect();
+    let mut text = "| key | paper | huawei | mindspore |\n|---|---|---|---|\n".to_owned();
+    for name in names.into_iter().filter(|name| *name != "recipe") {
+        let values = resolved.each_ref().map(|keys| keys.get(name));
+        if values[0] == values[1] && values[1] == values[2] {
+            continue;
+        }
+        let cells = values.map(|value| match value {
+            Some(value) => format!("`{value}`"),
+            None => String::new(),
+        });
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| `{name}` | {} |", cells.join(" | "));
+    }
+    text
+}
+
+fn flatten(path: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let whole = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
+        match value {
+            toml::Value::Table(inner) => flatten(&whole, inner, keys),
+            value => {
+                keys.insert(whole, value.to_string());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{pipeline, read_with};
+    use super::*;
+    use crate::job::OptimizerKind;
+
+    fn experiment(recipe: &str, sets: &[&str]) -> Experiment {
+        let recipe = format!("recipe={recipe}");
+        read_with(&pipeline(), &[&[&*recipe], sets].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_paper_is_the_default() {
+        let plain = read_with(&pipeline(), &[]).unwrap();
+        assert_eq!(plain, experiment("paper", &[]));
+        let phase1 = plain.stages.td_phase1.unwrap();
+        assert_eq!(phase1.distill.projection, Projection::EmbeddingAndHidden);
+        assert_eq!(phase1.training.schedule.kind, ScheduleKind::Constant);
+        assert!(!phase1.distill.teacher_dropout);
+    }
+
+    #[test]
+    fn huaweis_code_pads_drops_out_the_teacher_and_reads_heads_by_relu() {
+        let huawei = experiment("huawei", &[]);
+        assert_eq!(huawei.teacher.head, HeadKind::Relu);
+        assert_eq!(huawei.student.head, HeadKind::Relu);
+        assert_eq!(huawei.task.max_seq_length.value, 128);
+        let phase1 = huawei.stages.td_phase1.unwrap();
+        assert!(phase1.distill.teacher_dropout && phase1.distill.keep_projection.value);
+        assert_eq!(phase1.distill.projection, Projection::Shared);
+        assert_eq!(phase1.distill.reduction, Reduction::Block);
+        assert_eq!(phase1.training.pad_to, PadTo::MaxSeqLength);
+        assert_eq!(phase1.training.schedule.kind, ScheduleKind::Constant);
+        assert!(phase1.training.drop_last && phase1.training.shuffle);
+        assert_eq!(phase1.training.optimizer.kind, OptimizerKind::BertAdam);
+        assert!((phase1.training.optimizer.weight_decay - 0.01).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn mindspores_code_draws_projections_anew_and_decays_from_the_start() {
+        let mindspore = experiment("mindspore", &[]);
+        let shape = &mindspore.student.shape;
+        assert_eq!(
+            (shape.hidden_size.value, shape.intermediate_size.value),
+            (384, 1536)
+        );
+        assert_eq!(shape.hidden_act, "gelu_new");
+        assert_eq!(
+            mindspore.student.initializer.kind,
+            InitializerKind::TruncatedNormal
+        );
+        let phase1 = mindspore.stages.td_phase1.unwrap();
+        assert!(!phase1.distill.keep_projection.value && !phase1.distill.teacher_dropout);
+        assert_eq!(phase1.training.schedule.warmup, Warmup::Epochs(0.1));
+        assert_eq!(phase1.training.schedule.decay_from, DecayFrom::Start);
+        assert!(!phase1.training.shuffle && phase1.training.drop_last);
+        assert!((phase1.training.optimizer.weight_decay - 1e-4).abs() < f64::EPSILON);
+        let phase2 = mindspore.stages.td_phase2.unwrap();
+        assert!((phase2.training.schedule.learning_rate - 2e-5).abs() < f64::EPSILON);
+        assert_eq!(phase2.training.schedule.warmup, Warmup::Proportion(0.1));
+    }
+
+    #[test]
+    fn a_key_that_is_written_wins_over_the_recipe() {
+        let sets = [
+            "stages.td-phase1.reduction=tokens",
+            "student.hidden-size=312",
+        ];
+        let mindspore = experiment("mindspore", &sets);
+        assert_eq!(mindspore.student.shape.hidden_size.value, 312);
+        let phase1 = mindspore.stages.td_phase1.unwrap();
+        assert_eq!(phase1.distill.reduction, Reduction::Tokens);
+    }
+}

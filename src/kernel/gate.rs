@@ -1,0 +1,301 @@
+//! The teacher gate: before a student learns from a teacher's answers for hours, the teacher is
+//! scored on dev. A teacher that guesses, whose classes are in another order, or whose head is
+//! read in another way than it was trained is told at once. Sources: semantics.md A4 and A10.
+
+use std::path::Path;
+
+use tinyrun::data::store::TokenStore;
+use tinyrun::job::{Gate, HeadKind, Metric};
+use tinyrun::metrics::matthews_corr;
+
+use crate::device::Compute;
+use crate::error::KernelError;
+use crate::folder::load_for_scoring;
+use crate::score::{Prediction, predict_by_each, scores};
+use crate::stop::Stop;
+
+/// Classes up to which every order is tried: 720 of them.
+const MOST_CLASSES: usize = 6;
+
+/// How much better another reading of the answers must be, beyond chance, to be the right one.
+const CLEARLY: f64 = 0.1;
+
+/// The same for another head, which often costs a few points only.
+const CLEARLY_HEAD: f64 = 0.02;
+
+/// What a regression's teacher must show where no threshold is given.
+const LEAST_CORRELATION: f64 = 0.2;
+
+const BATCH_SIZE: usize = 32;
+
+/// What the gate came to.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The stage may begin.
+    Passed,
+    /// Nothing could be asked, and why.
+    Skipped(String),
+    /// The user wants to stop.
+    Interrupted,
+}
+
+/// Scores the teacher in `folder` on dev. A stage that reads no classifier, `lenient`, may learn
+/// from a teacher that has none, or one of other classes.
+///
+/// # Errors
+/// What is wrong with the teacher, with the key to set; or that it cannot be read.
+pub(crate) fn check_teacher(
+    gate: &Gate,
+    folder: &Path,
+    head: HeadKind,
+    lenient: bool,
+    compute: Compute,
+    stop: &Stop,
+) -> Result<Verdict, KernelError> {
+    let dev = TokenStore::open(&gate.data)?;
+    let (other, word) = match head {
+        HeadKind::Plain => (HeadKind::Relu, "relu"),
+        HeadKind::Relu => (HeadKind::Plain, "plain"),
+    };
+    let model = match load_for_scoring(folder, head, &dev, compute) {
+        Err(error @ (KernelError::NoClassifier { .. } | KernelError::Classes { .. }))
+            if lenient && gate.at_least.is_none() =>
+        {
+            return Ok(Verdict::Skipped(format!(
+                "the teacher was not scored: {error}"
+            )));
+        }
+        model => model?,
+    };
+    let otherwise = load_for_scoring(folder, other, &dev, compute)?;
+    let heads = [&model.classifier, &otherwise.classifier];
+    let stopped = || stop.asked();
+    let answers = predict_by_each(
+        &model.bert,
+        &heads,
+        &dev,
+        BATCH_SIZE,
+        compute.device,
+        stopped,
+    );
+    let Some(answers) = answers else {
+        return Ok(Verdict::Interrupted);
+    };
+    let refuse = |found: String, hint: String| {
+        Err(KernelError::Gate {
+            model: folder.to_owned(),
+            found,
+            hint,
+        })
+    };
+    let off = "or set `gate` in the stage to \"off\" or to a threshold of your own";
+    let names = &dev.meta().labels;
+    if names.is_empty() {
+        let score = scores(&answers[0].predictions, 0).of(Metric::Correlation);
+        let least = gate.at_least.unwrap_or(LEAST_CORRELATION);
+        return if score >= least {
+            Ok(Verdict::Passed)
+        } else {
+            refuse(
+                format!(
+                    "has a correlation of {score:.4} with the values of dev, less than {least}"
+                ),
+                format!("fine-tune it (`[stages.finetune]`), {off}"),
+            )
+        };
+    }
+    let table = Confusion::of(&answers[0].predictions, names.len());
+    let score = shown(table.correct(), table.total);
+    if let Some(least) = gate.at_least {
+        return if table.accuracy() >= least {
+            Ok(Verdict::Passed)
+        } else {
+            refuse(
+                format!("has accuracy {score} on dev, less than the stage's `gate` {least}"),
+                "train it longer, or lower `gate`".to_owned(),
+            )
+        };
+    }
+    let noise = 2.0 * table.standard_error(table.accuracy());
+    if let Some((order, correct)) = table.best_order()
+        && correct as f64 / table.total as f64 > table.accuracy() + CLEARLY.max(noise)
+        && !table.in_order(&order).guesses()
+    {
+        let order: Vec<&str> = order.iter().map(|&class| names[class].as_str()).collect();
+        return refuse(
+            format!(
+                "has accuracy {score} on dev, and {} if its classes are {} in this order",
+                shown(correct, table.total),
+                order.join(", ")
+            ),
+            format!("give `labels` in `[task]` in the model's order, {off}"),
+        );
+    }
+    let read_otherwise = Confusion::of(&answers[1].predictions, names.len());
+    if read_otherwise.accuracy() > table.accuracy() + CLEARLY_HEAD.max(noise)
+        && !read_otherwise.guesses()
+    {
+        return refuse(
+            format!(
+                "has accuracy {score} on dev, and {} with `head = \"{word}\"`",
+                shown(read_otherwise.correct(), table.total)
+            ),
+            format!("set `head = \"{word}\"` in `[teacher]`, {off}"),
+        );
+    }
+    if table.guesses() {
+        return refuse(
+            format!(
+                "has accuracy {score} on dev with a Matthews' correlation of {:.3}: it guesses",
+                table.matthews_corr()
+            ),
+            format!("fine-tune it (`[stages.finetune]`), {off}"),
+        );
+    }
+    Ok(Verdict::Passed)
+}
+
+/// How often each class was answered for each.
+struct Confusion {
+    /// `counts[answered][gold]`
+    counts: Vec<Vec<u64>>,
+    total: u64,
+}
+
+impl Confusion {
+    fn of(predictions: &[Prediction], classes: usize) -> Self {
+        let mut counts = vec![vec![0; classes]; classes];
+        for prediction in predictions {
+            counts[prediction.predicted][prediction.label] += 1;
+        }
+        Self {
+            counts,
+            total: predictions.len() as u64,
+        }
+    }
+
+    fn correct(&self) -> u64 {
+        self.correct_in(&(0..self.counts.len()).collect::<Vec<_>>())
+    }
+
+    /// Right answers if the model's class `i` means `order[i]`.
+    fn correct_in(&self, order: &[usize]) -> u64 {
+        let pairs = self.counts.iter().zip(order);
+        pairs.map(|(row, &class)| row[class]).sum()
+    }
+
+    fn accuracy(&self) -> f64 {
+        self.correct() as f64 / self.total as f64
+    }
+
+    /// The same answers if the model's class `i` means `order[i]`.
+    fn in_order(&self, order: &[usize]) -> Self {
+        let mut counts = vec![Vec::new(); self.counts.len()];
+        for (row, &class) in self.counts.iter().zip(order) {
+            counts[class].clone_from(row);
+        }
+        Self {
+            counts,
+            total: self.total,
+        }
+    }
+
+    /// Matthews' correlation: 0 for a model whose answers say nothing of the class, however
+    /// common that is.
+    fn matthews_corr(&self) -> f64 {
+        let (mut answered, mut gold) = (Vec::new(), Vec::new());
+        for (answer, row) in self.counts.iter().enumerate() {
+            for (class, &times) in row.iter().enumerate() {
+                answered.extend(std::iter::repeat_n(answer, times as usize));
+                gold.extend(std::iter::repeat_n(class, times as usize));
+            }
+        }
+        matthews_corr(&answered, &gold)
+    }
+
+    /// Whether the answers could be drawn by lot: their correlation is within two standard
+    /// errors of none.
+    fn guesses(&self) -> bool {
+        self.matthews_corr() < 2.0 / (self.total as f64).sqrt()
+    }
+
+    fn standard_error(&self, share: f64) -> f64 {
+        (share * (1.0 - share) / self.total as f64).sqrt()
+    }
+
+    /// The order of classes with the most right answers, and how many; `None` where there are too
+    /// many classes to try.
+    fn best_order(&self) -> Option<(Vec<usize>, u64)> {
+        let classes = self.counts.len();
+        if classes > MOST_CLASSES {
+            return None;
+        }
+        let mut orders = Vec::new();
+        permute(&mut (0..classes).collect(), 0, &mut orders);
+        let scored = orders.into_iter().map(|order| {
+            let correct = self.correct_in(&order);
+            (order, correct)
+        });
+        scored.max_by_key(|(_, correct)| *correct)
+    }
+}
+
+fn permute(order: &mut Vec<usize>, from: usize, found: &mut Vec<Vec<usize>>) {
+    if from == order.len() {
+        found.push(order.clone());
+        return;
+    }
+    for other in from..order.len() {
+        order.swap(from, other);
+        permute(order, from + 1, found);
+        order.swap(from, other);
+    }
+}
+
+/// `90.71 % (791/872)`
+fn shown(correct: u64, total: u64) -> String {
+    let percent = 100.0 * correct as f64 / total as f64;
+    format!("{percent:.2} % ({correct}/{total})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn predictions(pairs: &[(usize, usize, usize)]) -> Vec<Prediction> {
+        let of = |&(predicted, label, times): &(usize, usize, usize)| {
+            let prediction = Prediction {
+                label,
+                value: label as f32,
+                predicted,
+                logits: Vec::new(),
+            };
+            vec![prediction; times]
+        };
+        pairs.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn classes_in_another_order_are_found() {
+        // Answers 0, 1, 2 mean 1, 2, 0.
+        let answers = predictions(&[(0, 1, 30), (1, 2, 28), (2, 0, 29), (0, 0, 3)]);
+        let table = Confusion::of(&answers, 3);
+        assert_eq!(table.correct(), 3);
+        assert_eq!(table.best_order(), Some((vec![1, 2, 0], 87)));
+    }
+
+    #[test]
+    fn always_the_same_answer_is_a_guess_however_often_it_is_right() {
+        let table = Confusion::of(&predictions(&[(0, 0, 70), (0, 1, 30)]), 2);
+        assert!((table.accuracy() - 0.7).abs() < 1e-12);
+        assert!(table.guesses());
+        // The other way round it is one as well, and no other order.
+        assert!(table.in_order(&[1, 0]).guesses());
+        let knows = Confusion::of(
+            &predictions(&[(0, 0, 65), (0, 1, 15), (1, 1, 15), (1, 0, 5)]),
+            2,
+        );
+        assert!(!knows.guesses());
+        assert!((table.standard_error(0.7) - 0.21_f64.sqrt() / 10.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,145 @@
+//! Twenty steps of both phases under the recipes `huawei` and `mindspore` against an independent
+//! PyTorch script, loss by loss. The settings are those that the experiment file comes to.
+
+use tch::{Device, Kind, Tensor};
+use tinyrun::experiment::{Experiment, Training};
+use tinyrun::job::{HeadKind, Objective, Reduction, SoftLossReduction};
+
+use super::fixture::{
+    assert_close, intermediate, json, model, padded_batch_of, rows, tensors, weights,
+};
+use crate::bert::{Bert, Classifier, Linear};
+use crate::folder::projection_names;
+use crate::objective::{Share, Student, Teacher, losses};
+use crate::optimizer::Optimizer;
+use crate::parameters::Parameters;
+use crate::schedule::{Length, learning_rate};
+
+/// Both codes pad to the longest input allowed; this is that of the fixture.
+const PADDED: usize = 16;
+
+/// An experiment under a recipe, with the peak of the fixture.
+fn experiment(recipe: &str) -> Experiment {
+    let text = format!(
+        "recipe = \"{recipe}\"\n[task]\nname = \"custom\"\ntrain = \"t\"\ndev = \"d\"\n[teacher]\nmodel = \"m\"\n\
+         [stages.general-distill]\ncorpus = [\"c\"]\n\
+         [stages.td-phase1]\nlearning-rate = 1e-3\n[stages.td-phase2]\nlearning-rate = 1e-3\n"
+    );
+    let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
+    experiment
+}
+
+fn teacher(head: HeadKind) -> Teacher {
+    let (model, parameters) = model("bert-tiny");
+    let parameters = parameters.frozen(Device::Cpu, Kind::Float);
+    Teacher {
+        bert: Bert::new(&parameters, &model.config, Kind::Float),
+        classifier: Some(Classifier::new(&parameters, &model.config, head)),
+        dropout: false,
+    }
+}
+
+/// The student of the fixtures with the recipe's activation and layer norm.
+fn student(experiment: &Experiment) -> (Student, Parameters) {
+    let (model, parameters) = model("bert-student");
+    let mut config = model.config;
+    config
+        .hidden_act
+        .clone_from(&experiment.student.shape.hidden_act);
+    config.layer_norm_eps = experiment.student.shape.layer_norm_eps;
+    let parameters = parameters.trainable(Device::Cpu);
+    let projection = experiment
+        .stages
+        .td_phase1
+        .as_ref()
+        .expect("there")
+        .distill
+        .projection;
+    let student = Student {
+        bert: Bert::new(&parameters, &config, Kind::Float),
+        classifier: Some(Classifier::new(
+            &parameters,
+            &config,
+            experiment.student.head,
+        )),
+        projections: projection_names(projection, 3)
+            .iter()
+            .map(|name| Linear::new(&parameters, name))
+            .collect(),
+    };
+    (student, parameters)
+}
+
+/// Objective and settings of a stage, as the experiment comes to them.
+fn stage(experiment: &Experiment, name: &str) -> (Objective, Training) {
+    let stages = &experiment.stages;
+    if name == "td-phase1" {
+        let phase1 = stages.td_phase1.as_ref().expect("there");
+        assert_eq!(phase1.distill.reduction, Reduction::Block);
+        (
+            intermediate(phase1.distill.reduction),
+            phase1.training.clone(),
+        )
+    } else {
+        let phase2 = stages.td_phase2.as_ref().expect("there");
+        assert_eq!(phase2.reduction, SoftLossReduction::BatchAndClasses);
+        let objective = Objective::Prediction {
+            temperature: phase2.temperature,
+            reduction: phase2.reduction,
+            hard_label_weight: phase2.hard_label_weight,
+        };
+        (objective, phase2.training.clone())
+    }
+}
+
+#[test]
+fn twenty_steps_under_each_recipe_follow_pytorch_loss_by_loss() {
+    let file = weights("recipes.safetensors");
+    let document = json("recipes.json");
+    let runs = document["runs"].as_array().expect("runs");
+    assert_eq!(runs.len(), 4);
+    for run in runs {
+        let (recipe, name) = (&run["recipe"], &run["stage"]);
+        let recipe = recipe.as_str().expect("a recipe");
+        let name = name.as_str().expect("a stage");
+        let experiment = experiment(recipe);
+        let (objective, training) = stage(&experiment, name);
+        let teacher = teacher(experiment.teacher.head);
+        let (student, parameters) = student(&experiment);
+        let mut optimizer = Optimizer::new(training.optimizer.clone(), &parameters);
+        let leaves = optimizer.parameters();
+        let steps = run["steps"].as_array().expect("steps");
+        let length = Length {
+            epoch: document["steps_an_epoch"].as_u64().expect("a number"),
+            total: steps.len() as u64,
+        };
+        for (step, expected) in steps.iter().enumerate() {
+            let what = format!("{recipe} {name} step {step}");
+            let rate = learning_rate(&training.schedule, step as u64, length);
+            let wanted = expected["learning_rate"].as_f64().expect("a rate");
+            assert!(
+                (rate - wanted).abs() <= 1e-12,
+                "{what}: {rate:e} for {wanted:e}"
+            );
+            let rows = rows(&file, &format!("batches.{step}."));
+            let batch = padded_batch_of(&rows, PADDED);
+            let found = losses(&objective, &student, Some(&teacher), &batch, Share::WHOLE);
+            let loss = found.total.double_value(&[]);
+            let wanted = expected["loss"].as_f64().expect("a loss");
+            assert!(
+                (loss - wanted).abs() <= 1e-5 * wanted,
+                "{what}: {loss} for {wanted}"
+            );
+            let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);
+            optimizer
+                .step(&gradients, rate, step as u64)
+                .expect("finite");
+        }
+        let end = tensors(&file, &format!("{recipe}.{name}.final."));
+        assert!(!end.is_empty());
+        for (tensor, expected) in &end {
+            let what = format!("{recipe} {name} {tensor}");
+            assert_close(&what, &parameters.get(tensor).detach(), expected, 1e-4);
+        }
+    }
+}
