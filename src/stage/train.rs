@@ -126,6 +126,16 @@ fn prediction_of_values(place: &Place<'_>, target: RegressionTarget) -> Option<O
 /// The gate of a stage. Dev only decides whether the stage begins, so it is no part of what the
 /// stage's result depends on.
 fn gate(place: &Place<'_>, rule: GateRule) -> Option<Gate> {
+    // Phase 1 has asked the same teacher the same.
+    let experiment = place.experiment;
+    let phase1 = experiment.stages.td_phase1.as_ref();
+    let teacher = |stage| experiment.teacher_of(stage).map(|origin| origin.value);
+    if place.stage() == StageName::TdPhase2
+        && phase1.is_some_and(|phase1| phase1.gate == rule)
+        && teacher(StageName::TdPhase1) == teacher(StageName::TdPhase2)
+    {
+        return None;
+    }
     let at_least = match rule {
         GateRule::Off => return None,
         GateRule::Auto => None,
