@@ -8,6 +8,7 @@ mod fault;
 pub mod glue;
 mod goal;
 pub mod keys;
+mod layer_map;
 mod models;
 mod node;
 mod origin;
@@ -23,9 +24,10 @@ mod student;
 mod task;
 #[cfg(test)]
 mod testing;
+mod training;
 
 pub use fault::{Fault, Faults, Source, Sources};
-pub use models::{Models, check_models, resolve_layer_map};
+pub use models::{Models, check_models};
 pub use origin::Origin;
 pub use recipe::recipes_table;
 pub use resolved::to_toml;

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::check::{lengths, map_length_faults};
+use super::check::lengths;
 use super::fault::Fault;
+use super::layer_map::resolve_layer_map;
 use super::origin::Origin;
-use super::schema::{Experiment, LayerMapRule, ModelSource, StageName};
+use super::schema::{Experiment, ModelSource, StageName};
 use super::span::{Located, Span};
 use crate::job::LayerMap;
 use crate::model::config::BertConfig;
@@ -323,111 +324,9 @@ fn check_heads(experiment: &Experiment, heads: [usize; 2], faults: &mut Vec<Faul
     );
 }
 
-/// Teacher layers for a student of `student` layers under a teacher of `teacher` layers.
-///
-/// Source: Jiao et al. 2020 (arXiv 1909.10351), section 3 (uniform) and 4.4 (top, bottom).
-///
-/// # Errors
-///
-/// Faults at `layer-map`: a uniform map that does not come out even, lists of the wrong
-/// length, layers that the teacher does not have.
-pub fn resolve_layer_map(
-    experiment: &Experiment,
-    teacher: usize,
-    student: usize,
-) -> Result<LayerMap, Vec<Fault>> {
-    let rule = &experiment.student.layer_map;
-    let place = || {
-        let shape = &experiment.student.shape;
-        let span = rule.span.clone();
-        span.or_else(|| shape.num_hidden_layers.span.clone())
-            .or_else(|| experiment.student.model.as_ref()?.span.clone())
-            .or_else(|| experiment.teacher.model.span.clone())
-    };
-    let deeper = |word: &str| {
-        let message =
-            format!("`{word}` takes {student} of the teacher's layers, and it has {teacher}");
-        vec![Fault::new(message, place())]
-    };
-    match &rule.value {
-        LayerMapRule::Uniform if student == 0 || !teacher.is_multiple_of(student) => {
-            let message = format!(
-                "a `uniform` layer map needs a multiple of the student's {student} layers, and the teacher has {teacher}"
-            );
-            Err(vec![
-                Fault::new(message, place()).with_hint(spread_hint(teacher, student)),
-            ])
-        }
-        LayerMapRule::Uniform => Ok(spread(teacher, student)),
-        LayerMapRule::Top if student > teacher => Err(deeper("top")),
-        LayerMapRule::Top => Ok(LayerMap {
-            attention: (teacher - student..teacher).collect(),
-            // Hidden state 0, the embeddings, always learns from the embeddings.
-            hidden: std::iter::once(0)
-                .chain(teacher - student + 1..=teacher)
-                .collect(),
-        }),
-        LayerMapRule::Bottom if student > teacher => Err(deeper("bottom")),
-        LayerMapRule::Bottom => Ok(LayerMap {
-            attention: (0..student).collect(),
-            hidden: (0..=student).collect(),
-        }),
-        LayerMapRule::Explicit(map) => {
-            let mut faults = map_length_faults(map, student, rule.span.as_ref());
-            let lists = [
-                (
-                    "attention",
-                    &map.attention,
-                    teacher.checked_sub(1),
-                    "layers",
-                ),
-                ("hidden", &map.hidden, Some(teacher), "hidden states"),
-            ];
-            for (list, entries, last, what) in lists {
-                for entry in entries.iter().filter(|entry| Some(**entry) > last) {
-                    let message = format!(
-                        "`{list}` in `layer-map` names {entry}, which the teacher does not have"
-                    );
-                    let last = last.unwrap_or(0);
-                    faults.push(
-                        Fault::new(message, rule.span.clone())
-                            .with_label(format!("its {what} are 0 to {last}")),
-                    );
-                }
-            }
-            if faults.is_empty() {
-                Ok(map.clone())
-            } else {
-                Err(faults)
-            }
-        }
-    }
-}
-
-/// Layers at equal distances, rounded down: the uniform map where it comes out even.
-fn spread(teacher: usize, student: usize) -> LayerMap {
-    LayerMap {
-        attention: (1..=student)
-            .map(|i| (i * teacher / student).saturating_sub(1))
-            .collect(),
-        hidden: (0..=student).map(|i| i * teacher / student).collect(),
-    }
-}
-
-fn spread_hint(teacher: usize, student: usize) -> Option<String> {
-    if student == 0 || student > teacher {
-        return None;
-    }
-    let map = spread(teacher, student);
-    Some(format!(
-        "give the layers, such as `layer-map = {{ attention = {:?}, hidden = {:?} }}`",
-        map.attention, map.hidden
-    ))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{pipeline, read, read_with};
+    use super::super::testing::{messages, pipeline, read, read_with};
     use super::*;
 
     fn config(layers: usize, heads: usize) -> BertConfig {
@@ -445,63 +344,6 @@ mod tests {
         folders: &[(&str, &BertConfig)],
     ) -> Result<Models, Vec<Fault>> {
         check_models(experiment, &folders.iter().copied().collect())
-    }
-
-    fn messages(faults: &[Fault]) -> Vec<&str> {
-        faults.iter().map(|fault| &*fault.message).collect()
-    }
-
-    fn map(rule: &str, teacher: usize, student: usize) -> Result<LayerMap, Vec<Fault>> {
-        let set = format!("student.layer-map={rule}");
-        let layers = format!("student.num-hidden-layers={student}");
-        let experiment = read_with(&pipeline(), &[&set, &layers]).unwrap();
-        resolve_layer_map(&experiment, teacher, student)
-    }
-
-    #[test]
-    fn uniform_maps_are_those_of_the_paper() {
-        let four = map("uniform", 12, 4).unwrap();
-        assert_eq!(four.attention, [2, 5, 8, 11]);
-        assert_eq!(four.hidden, [0, 3, 6, 9, 12]);
-        let six = map("uniform", 12, 6).unwrap();
-        assert_eq!(six.attention, [1, 3, 5, 7, 9, 11]);
-        assert_eq!(six.hidden, [0, 2, 4, 6, 8, 10, 12]);
-    }
-
-    #[test]
-    fn top_and_bottom_keep_the_embeddings() {
-        let top = map("top", 12, 4).unwrap();
-        assert_eq!(top.attention, [8, 9, 10, 11]);
-        assert_eq!(top.hidden, [0, 9, 10, 11, 12]);
-        let bottom = map("bottom", 12, 4).unwrap();
-        assert_eq!(bottom.attention, [0, 1, 2, 3]);
-        assert_eq!(bottom.hidden, [0, 1, 2, 3, 4]);
-        assert!(map("top", 3, 4).is_err() && map("bottom", 3, 4).is_err());
-    }
-
-    #[test]
-    fn a_uniform_map_that_is_uneven_is_refused_with_one_to_write_instead() {
-        let faults = map("uniform", 6, 4).unwrap_err();
-        assert_eq!(
-            faults[0].hint.as_deref(),
-            Some(
-                "give the layers, such as \
-                 `layer-map = { attention = [0, 2, 3, 5], hidden = [0, 1, 3, 4, 6] }`"
-            )
-        );
-    }
-
-    #[test]
-    fn layers_that_the_teacher_does_not_have_are_named() {
-        let rule = "{ attention = [5, 6], hidden = [0, 6, 7] }";
-        let faults = map(rule, 6, 2).unwrap_err();
-        assert_eq!(
-            messages(&faults),
-            [
-                "`attention` in `layer-map` names 6, which the teacher does not have",
-                "`hidden` in `layer-map` names 7, which the teacher does not have",
-            ]
-        );
     }
 
     #[test]

@@ -80,12 +80,10 @@ impl Experiment {
 
 fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
     let name = read_name(top, stem);
-    let recipe = top.choice_or("recipe", RECIPES, Recipe::Paper).value;
+    let recipe = top.word_or("recipe", Recipe::Paper);
     let seed = top.integer_or("seed", 0.., 42).value;
     let device = read_device(top);
-    let precision = top
-        .choice_or("precision", PRECISIONS, Precision::Auto)
-        .value;
+    let precision = top.word_or("precision", Precision::Auto);
     let threads = top.integer("threads", 1..=4096).map(|found| found.value);
     let task = read_task(&top.required_section("task", "the labelled data"), recipe);
     let teacher = top.required_section("teacher", "the model to compress");
@@ -110,12 +108,6 @@ fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
     check::check(&experiment, &headers, top.faults());
     experiment
 }
-
-const RECIPES: &[(&str, Recipe)] = &[
-    ("paper", Recipe::Paper),
-    ("huawei", Recipe::Huawei),
-    ("mindspore", Recipe::Mindspore),
-];
 
 /// The experiment's name, which is a folder's too.
 fn read_name(top: &Section<'_>, stem: &str) -> String {
@@ -149,12 +141,6 @@ fn read_name(top: &Section<'_>, stem: &str) -> String {
 
 /// Folders of `runs/` that are not an experiment's.
 const RESERVED_NAMES: &[&str] = &["store", "work"];
-
-const PRECISIONS: &[(&str, Precision)] = &[
-    ("auto", Precision::Auto),
-    ("fp32", Precision::Fp32),
-    ("bf16", Precision::Bf16),
-];
 
 fn read_device(top: &Section<'_>) -> Device {
     let Some(word) = top.string("device") else {

@@ -3,35 +3,25 @@
 use std::fmt::Display;
 
 use super::schema::{
-    Distill, Eval, Experiment, Finetune, GateRule, GeneralDistill, Keep, LayerMapRule, LongLines,
-    ModelSource, Recipe, Stages, Student, TableFormat, Task, TdPhase1, TdPhase2, Training,
+    Distill, Eval, Experiment, Finetune, GateRule, GeneralDistill, Keep, LayerMapRule, ModelSource,
+    Stages, Student, Task, TdPhase1, TdPhase2, Training,
 };
 use super::span::Located;
-use crate::job::{
-    Clipping, DecayFrom, HeadKind, Initializer, InitializerKind, Optimizer, OptimizerKind, PadTo,
-    Projection, Reduction, RegressionTarget, Schedule, ScheduleKind, SoftLossReduction, Warmup,
-};
+use crate::job::{Initializer, Optimizer, Schedule, ScheduleKind, Warmup, Word};
 
 /// The file as resolved: it reads as the same experiment, whatever later defaults are.
 pub fn to_toml(experiment: &Experiment) -> String {
     let mut out = Writer::default();
     out.string("name", &experiment.name);
-    out.string(
-        "recipe",
-        match experiment.recipe {
-            Recipe::Paper => "paper",
-            Recipe::Huawei => "huawei",
-            Recipe::Mindspore => "mindspore",
-        },
-    );
+    out.word("recipe", experiment.recipe);
     out.plain("seed", experiment.seed);
     out.string("device", &experiment.device.to_string());
-    out.string("precision", &experiment.precision.to_string());
+    out.word("precision", experiment.precision);
     out.optional("threads", experiment.threads);
     write_task(&mut out, &experiment.task);
     out.table("teacher");
     out.string("model", &experiment.teacher.model);
-    out.string("head", head(experiment.teacher.head));
+    out.word("head", experiment.teacher.head);
     write_student(&mut out, &experiment.student);
     write_stages(&mut out, &experiment.stages);
     if !experiment.goals.is_empty() {
@@ -78,6 +68,10 @@ impl Writer {
         self.plain(key, quoted(value));
     }
 
+    fn word(&mut self, key: &str, value: impl Word) {
+        self.string(key, value.as_str());
+    }
+
     fn strings<'s>(&mut self, key: &str, values: impl Iterator<Item = &'s str>) {
         let values: Vec<String> = values.map(quoted).collect();
         self.plain(key, format_args!("[{}]", values.join(", ")));
@@ -96,13 +90,6 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn head(head: HeadKind) -> &'static str {
-    match head {
-        HeadKind::Plain => "plain",
-        HeadKind::Relu => "relu",
-    }
-}
-
 fn write_task(out: &mut Writer, task: &Task) {
     out.table("task");
     out.string("name", task.name.as_str());
@@ -116,14 +103,7 @@ fn write_task(out: &mut Writer, task: &Task) {
     if let Some(fraction) = &task.dev_fraction {
         out.float("dev-fraction", fraction.value);
     }
-    out.string(
-        "format",
-        match task.format {
-            TableFormat::Auto => "auto",
-            TableFormat::Tsv => "tsv",
-            TableFormat::Csv => "csv",
-        },
-    );
+    out.word("format", task.format);
     out.string("text", &task.text);
     if let Some(pair) = &task.pair {
         out.string("pair", pair);
@@ -161,16 +141,10 @@ fn write_student(out: &mut Writer, student: &Student) {
         embedding_range,
         projection_range,
     } = &student.initializer;
-    out.string(
-        "initializer",
-        match kind {
-            InitializerKind::Normal => "normal",
-            InitializerKind::TruncatedNormal => "truncated-normal",
-        },
-    );
+    out.word("initializer", *kind);
     out.float("embedding-initializer-range", *embedding_range);
     out.float("projection-initializer-range", *projection_range);
-    out.string("head", head(student.head));
+    out.word("head", student.head);
     match &student.layer_map.value {
         LayerMapRule::Uniform => out.string("layer-map", "uniform"),
         LayerMapRule::Top => out.string("layer-map", "top"),
@@ -244,13 +218,7 @@ fn write_general_distill(out: &mut Writer, stage: &GeneralDistill) {
     out.table("stages.general-distill");
     out.strings("corpus", corpus.iter().map(|glob| glob.as_str()));
     out.plain("max-seq-length", **max_seq_length);
-    out.string(
-        "long-lines",
-        match long_lines {
-            LongLines::Split => "split",
-            LongLines::Truncate => "truncate",
-        },
-    );
+    out.word("long-lines", *long_lines);
     write_training(out, training);
     write_distill(out, distill);
     out.source("student", student.as_ref());
@@ -274,21 +242,9 @@ fn write_td_phase2(out: &mut Writer, stage: &TdPhase2) {
     out.table("stages.td-phase2");
     write_training(out, training);
     out.float("temperature", *temperature);
-    out.string(
-        "soft-loss-reduction",
-        match reduction {
-            SoftLossReduction::BatchAndClasses => "batch-and-classes",
-            SoftLossReduction::Batch => "batch",
-        },
-    );
+    out.word("soft-loss-reduction", *reduction);
     out.float("hard-label-weight", *hard_label_weight);
-    out.string(
-        "regression-target",
-        match regression_target {
-            RegressionTarget::Teacher => "teacher",
-            RegressionTarget::Labels => "labels",
-        },
-    );
+    out.word("regression-target", *regression_target);
     out.plain("teacher-dropout", teacher_dropout);
     write_gate(out, *gate);
     write_scoring(out, *eval_interval, *keep);
@@ -319,13 +275,7 @@ fn write_training(out: &mut Writer, training: &Training) {
     write_optimizer(out, optimizer);
     out.plain("shuffle", shuffle);
     out.plain("drop-last", drop_last);
-    out.string(
-        "pad-to",
-        match pad_to {
-            PadTo::Longest => "longest",
-            PadTo::MaxSeqLength => "max-seq-length",
-        },
-    );
+    out.word("pad-to", *pad_to);
     out.optional("train-limit", *train_limit);
     out.plain("log-interval", log_interval);
     out.plain("checkpoint-interval", checkpoint_interval);
@@ -342,31 +292,19 @@ fn write_schedule(out: &mut Writer, schedule: &Schedule) {
         decay_from,
     } = schedule;
     out.float("learning-rate", *learning_rate);
-    match kind {
-        ScheduleKind::Constant => out.string("schedule", "constant"),
-        ScheduleKind::Polynomial(power) => {
-            // 1.0 is written and read exactly.
-            if (power - 1.0).abs() < f64::EPSILON {
-                out.string("schedule", "linear");
-            } else {
-                out.string("schedule", "polynomial");
-                out.float("power", *power);
-            }
-            out.float("end-learning-rate", *end_learning_rate);
-        }
+    out.string("schedule", kind.as_str());
+    if let Some(power) = kind.power() {
+        out.float("power", power);
+    }
+    if *kind != ScheduleKind::Constant {
+        out.float("end-learning-rate", *end_learning_rate);
     }
     match warmup {
         Warmup::Proportion(share) => out.float("warmup-proportion", *share),
         Warmup::Steps(steps) => out.plain("warmup-steps", steps),
         Warmup::Epochs(epochs) => out.float("warmup-epochs", *epochs),
     }
-    out.string(
-        "decay-from",
-        match decay_from {
-            DecayFrom::Warmup => "warmup",
-            DecayFrom::Start => "start",
-        },
-    );
+    out.word("decay-from", *decay_from);
 }
 
 fn write_optimizer(out: &mut Writer, optimizer: &Optimizer) {
@@ -380,27 +318,14 @@ fn write_optimizer(out: &mut Writer, optimizer: &Optimizer) {
         clipping,
         max_grad_norm,
     } = optimizer;
-    out.string(
-        "optimizer",
-        match kind {
-            OptimizerKind::BertAdam => "bert-adam",
-            OptimizerKind::AdamW => "adamw",
-        },
-    );
+    out.word("optimizer", *kind);
     out.float("adam-beta1", *beta1);
     out.float("adam-beta2", *beta2);
     out.float("adam-epsilon", *epsilon);
     out.float("weight-decay", *weight_decay);
     let parts = weight_decay_exempt.iter();
     out.strings("weight-decay-exempt", parts.map(String::as_str));
-    out.string(
-        "clipping",
-        match clipping {
-            Clipping::Tensor => "tensor",
-            Clipping::Global => "global",
-            Clipping::Off => "off",
-        },
-    );
+    out.word("clipping", *clipping);
     out.float("max-grad-norm", *max_grad_norm);
 }
 
@@ -426,21 +351,8 @@ fn write_distill(out: &mut Writer, distill: &Distill) {
             out.plain(key, format_args!("{:?}", list.value));
         }
     }
-    out.string(
-        "reduction",
-        match reduction {
-            Reduction::Tokens => "tokens",
-            Reduction::Block => "block",
-        },
-    );
-    out.string(
-        "projection",
-        match projection {
-            Projection::Shared => "shared",
-            Projection::PerLayer => "per-layer",
-            Projection::EmbeddingAndHidden => "embedding-and-hidden",
-        },
-    );
+    out.word("reduction", *reduction);
+    out.word("projection", *projection);
     // Written as true it claims that there is one to keep, which the default does not.
     if keep_projection.span.is_some() || !keep_projection.value {
         out.plain("keep-projection", keep_projection.value);
@@ -458,13 +370,7 @@ fn write_gate(out: &mut Writer, gate: GateRule) {
 
 fn write_scoring(out: &mut Writer, eval_interval: u64, keep: Keep) {
     out.plain("eval-interval", eval_interval);
-    out.string(
-        "keep",
-        match keep {
-            Keep::Best => "best",
-            Keep::Last => "last",
-        },
-    );
+    out.word("keep", keep);
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::glue::GlueTask;
 use super::span::Located;
 use crate::job::{
     Device, HeadKind, Initializer, LayerMap, Metric, Optimizer, PadTo, Precision, Projection,
-    Reduction, RegressionTarget, Schedule, SoftLossReduction,
+    Reduction, RegressionTarget, Schedule, SoftLossReduction, words,
 };
 
 /// A whole experiment file.
@@ -444,4 +444,11 @@ pub struct Eval {
     pub student: Option<Located<ModelSource>>,
     /// Teacher to score beside it; the fine-tuned one where `None`.
     pub teacher: Option<Located<ModelSource>>,
+}
+
+words! {
+    Recipe { "paper" => Paper, "huawei" => Huawei, "mindspore" => Mindspore }
+    TableFormat { "auto" => Auto, "tsv" => Tsv, "csv" => Csv }
+    LongLines { "split" => Split, "truncate" => Truncate }
+    Keep { "best" => Best, "last" => Last }
 }

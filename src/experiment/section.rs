@@ -11,6 +11,7 @@ use super::convert::{
 use super::fault::Fault;
 use super::node::{Entry, Node, Table, Value};
 use super::span::{Located, Span};
+use crate::job::Word;
 
 /// One table being read.
 pub(super) struct Section<'a> {
@@ -309,6 +310,11 @@ impl<'a> Section<'a> {
         choices: &[(&str, T)],
     ) -> Option<Located<T>> {
         self.read(key, |node| choice(node, choices))
+    }
+
+    /// One of a setting's words, or the default.
+    pub(super) fn word_or<T: Word>(&self, key: &'static str, default: T) -> T {
+        self.choice_or(key, T::WORDS, default).value
     }
 
     /// One of several words, or the default.

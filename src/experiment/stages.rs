@@ -3,18 +3,15 @@
 use super::check::Headers;
 use super::convert::did_you_mean;
 use super::fault::Fault;
-use super::recipe::TrainingDefaults;
 use super::schema::{
     DataPrep, Distill, Eval, Finetune, GateRule, GeneralDistill, Keep, LongLines, ModelSource,
-    Recipe, StageName, Stages, TaskName, TdPhase1, TdPhase2, Training,
+    Recipe, StageName, Stages, TaskName, TdPhase1, TdPhase2,
 };
 use super::section::{Section, WordOrNumber};
 use super::span::Located;
 use super::student::{LARGEST, above_zero_to};
-use crate::job::{
-    Clipping, DecayFrom, Optimizer, OptimizerKind, PadTo, Projection, Reduction, RegressionTarget,
-    Schedule, ScheduleKind, SoftLossReduction, Warmup,
-};
+use super::training::read_training;
+use crate::job::SoftLossReduction;
 
 /// Reads `[stages]`, and where each stage's header is.
 pub(super) fn read(stages: &Section<'_>, recipe: Recipe, task: TaskName) -> (Stages, Headers) {
@@ -59,16 +56,7 @@ fn read_general_distill(stage: &Section<'_>, recipe: Recipe) -> GeneralDistill {
     let found = GeneralDistill {
         corpus: stage.required_strings("corpus", "a list of globs of text files"),
         max_seq_length: stage.integer_or("max-seq-length", 3..=LARGEST, 128),
-        long_lines: stage
-            .choice_or(
-                "long-lines",
-                &[
-                    ("split", LongLines::Split),
-                    ("truncate", LongLines::Truncate),
-                ],
-                LongLines::Split,
-            )
-            .value,
+        long_lines: stage.word_or("long-lines", LongLines::Split),
         training: read_training(stage, &recipe.training(StageName::GeneralDistill)),
         distill: read_distill(stage, recipe),
         student: read_source(stage, "student"),
@@ -94,27 +82,9 @@ fn read_td_phase2(stage: &Section<'_>, recipe: Recipe) -> TdPhase2 {
     let found = TdPhase2 {
         training: read_training(stage, &recipe.training(StageName::TdPhase2)),
         temperature: stage.float_or("temperature", above_zero_to(1000.0), 1.0),
-        reduction: stage
-            .choice_or(
-                "soft-loss-reduction",
-                &[
-                    ("batch-and-classes", SoftLossReduction::BatchAndClasses),
-                    ("batch", SoftLossReduction::Batch),
-                ],
-                SoftLossReduction::BatchAndClasses,
-            )
-            .value,
+        reduction: stage.word_or("soft-loss-reduction", SoftLossReduction::BatchAndClasses),
         hard_label_weight: stage.float_or("hard-label-weight", 0.0.., 0.0),
-        regression_target: stage
-            .choice_or(
-                "regression-target",
-                &[
-                    ("teacher", RegressionTarget::Teacher),
-                    ("labels", RegressionTarget::Labels),
-                ],
-                recipe.regression_target(),
-            )
-            .value,
+        regression_target: stage.word_or("regression-target", recipe.regression_target()),
         teacher_dropout: read_teacher_dropout(stage, recipe),
         gate: read_gate(stage),
         eval_interval: stage.integer_or("eval-interval", 0.., 0).value,
@@ -134,173 +104,6 @@ fn read_eval(stage: &Section<'_>) -> Eval {
     };
     stage.finish();
     found
-}
-
-fn read_training(stage: &Section<'_>, defaults: &TrainingDefaults) -> Training {
-    let epochs = stage.integer_or("epochs", 1..=10_000, defaults.epochs);
-    let batch_size: Located<u32> = stage.integer_or("batch-size", 1..=65536, defaults.batch_size);
-    let steps: Located<u32> = stage.integer_or("gradient-accumulation-steps", 1..=65536, 1);
-    if stage.sound(&["batch-size", "gradient-accumulation-steps"])
-        && !batch_size.is_multiple_of(*steps)
-    {
-        let message = format!(
-            "`gradient-accumulation-steps` {} does not divide `batch-size` {}",
-            *steps, *batch_size
-        );
-        let fault = Fault::new(message, steps.span.clone());
-        stage.unfit(fault.with_label("every micro-step takes the same share of a batch"));
-    }
-    Training {
-        epochs,
-        batch_size,
-        gradient_accumulation_steps: steps,
-        schedule: read_schedule(stage, defaults),
-        optimizer: Optimizer {
-            kind: stage
-                .choice_or(
-                    "optimizer",
-                    &[
-                        ("bert-adam", OptimizerKind::BertAdam),
-                        ("adamw", OptimizerKind::AdamW),
-                    ],
-                    OptimizerKind::BertAdam,
-                )
-                .value,
-            beta1: stage.float_or("adam-beta1", 0.0..1.0, 0.9),
-            beta2: stage.float_or("adam-beta2", 0.0..1.0, 0.999),
-            epsilon: stage.float_or("adam-epsilon", above_zero_to(1.0), 1e-6),
-            weight_decay: stage.float_or("weight-decay", 0.0..=1.0, defaults.weight_decay),
-            weight_decay_exempt: stage.strings("weight-decay-exempt").map_or_else(
-                || EXEMPT.map(str::to_owned).to_vec(),
-                |parts| parts.value.into_iter().map(|part| part.value).collect(),
-            ),
-            clipping: stage
-                .choice_or(
-                    "clipping",
-                    &[
-                        ("tensor", Clipping::Tensor),
-                        ("global", Clipping::Global),
-                        ("off", Clipping::Off),
-                    ],
-                    Clipping::Tensor,
-                )
-                .value,
-            max_grad_norm: stage.float_or("max-grad-norm", 0.0.., 1.0),
-        },
-        shuffle: stage.boolean_or("shuffle", defaults.shuffle).value,
-        drop_last: stage.boolean_or("drop-last", defaults.drop_last).value,
-        pad_to: stage
-            .choice_or(
-                "pad-to",
-                &[
-                    ("longest", PadTo::Longest),
-                    ("max-seq-length", PadTo::MaxSeqLength),
-                ],
-                defaults.pad_to,
-            )
-            .value,
-        train_limit: stage.integer("train-limit", 1..).map(|found| found.value),
-        log_interval: stage.integer_or("log-interval", 1.., 50).value,
-        checkpoint_interval: stage.integer_or("checkpoint-interval", 0.., 0).value,
-        checkpoint_seconds: stage.integer_or("checkpoint-seconds", 0.., 60).value,
-        checkpoint_keep: stage.integer_or("checkpoint-keep", 1..=1000, 2).value,
-    }
-}
-
-/// Parts of names of tensors that do not decay, as in every published code.
-const EXEMPT: [&str; 2] = ["bias", "LayerNorm"];
-
-#[derive(Clone, Copy, PartialEq)]
-enum Shape {
-    Linear,
-    Polynomial,
-    Constant,
-}
-
-fn read_schedule(stage: &Section<'_>, defaults: &TrainingDefaults) -> Schedule {
-    let default = match defaults.schedule {
-        ScheduleKind::Constant => Shape::Constant,
-        ScheduleKind::Polynomial(_) => Shape::Linear,
-    };
-    let shape = stage.choice_or(
-        "schedule",
-        &[
-            ("linear", Shape::Linear),
-            ("polynomial", Shape::Polynomial),
-            ("constant", Shape::Constant),
-        ],
-        default,
-    );
-    let power = stage.float_or("power", above_zero_to(100.0), 1.0);
-    if *shape != Shape::Polynomial && stage.has("power") && stage.sound(&["schedule", "power"]) {
-        let fault = Fault::new(
-            format!(
-                "{} without `schedule = \"polynomial\"`",
-                stage.name("power")
-            ),
-            stage.key_span("power"),
-        );
-        stage.unfit(fault.with_label("the other schedules have no power"));
-    }
-    let learning_rate = stage.float_or("learning-rate", above_zero_to(1.0), defaults.learning_rate);
-    let end = stage.float("end-learning-rate", 0.0..=1.0);
-    if let Some(end) = &end {
-        let fault = if *shape == Shape::Constant {
-            Some("a constant schedule has no end".to_owned())
-        } else if end.value > learning_rate {
-            Some(format!("more than the `learning-rate` {learning_rate}"))
-        } else {
-            None
-        };
-        if let Some(label) = fault
-            && stage.sound(&["schedule", "learning-rate", "end-learning-rate"])
-        {
-            let message = format!(
-                "{} cannot be {}",
-                stage.name("end-learning-rate"),
-                end.value
-            );
-            stage.unfit(Fault::new(message, end.span.clone()).with_label(label));
-        }
-    }
-    let default_end = match *shape {
-        Shape::Constant => 0.0,
-        _ => defaults.end_learning_rate.min(learning_rate),
-    };
-    Schedule {
-        learning_rate,
-        end_learning_rate: end.map_or(default_end, |end| end.value),
-        kind: match *shape {
-            Shape::Linear => ScheduleKind::Polynomial(1.0),
-            Shape::Polynomial => ScheduleKind::Polynomial(power),
-            Shape::Constant => ScheduleKind::Constant,
-        },
-        warmup: read_warmup(stage, defaults.warmup),
-        decay_from: stage
-            .choice_or(
-                "decay-from",
-                &[("warmup", DecayFrom::Warmup), ("start", DecayFrom::Start)],
-                defaults.decay_from,
-            )
-            .value,
-    }
-}
-
-/// One of three keys says how long the warm-up is.
-fn read_warmup(stage: &Section<'_>, default: Warmup) -> Warmup {
-    let proportion = stage.float("warmup-proportion", 0.0..1.0);
-    let steps = stage.integer("warmup-steps", 0..);
-    let epochs = stage.float("warmup-epochs", 0.0..=10_000.0);
-    let keys = ["warmup-proportion", "warmup-steps", "warmup-epochs"];
-    let written: Vec<&str> = keys.into_iter().filter(|key| stage.has(key)).collect();
-    if let [first, second, ..] = written[..] {
-        let message = format!("`{first}` and {} exclude each other", stage.name(second));
-        stage.unfit(Fault::new(message, stage.key_span(second)));
-    }
-    let proportion = proportion.map(|found| Warmup::Proportion(found.value));
-    let steps = steps.map(|found| Warmup::Steps(found.value));
-    let epochs = epochs.map(|found| Warmup::Epochs(found.value));
-    proportion.or(steps).or(epochs).unwrap_or(default)
 }
 
 fn read_distill(stage: &Section<'_>, recipe: Recipe) -> Distill {
@@ -340,24 +143,8 @@ fn read_distill(stage: &Section<'_>, recipe: Recipe) -> Distill {
         hidden_weight,
         attention_layer_weights,
         hidden_layer_weights,
-        reduction: stage
-            .choice_or(
-                "reduction",
-                &[("tokens", Reduction::Tokens), ("block", Reduction::Block)],
-                defaults.reduction,
-            )
-            .value,
-        projection: stage
-            .choice_or(
-                "projection",
-                &[
-                    ("shared", Projection::Shared),
-                    ("per-layer", Projection::PerLayer),
-                    ("embedding-and-hidden", Projection::EmbeddingAndHidden),
-                ],
-                defaults.projection,
-            )
-            .value,
+        reduction: stage.word_or("reduction", defaults.reduction),
+        projection: stage.word_or("projection", defaults.projection),
         keep_projection: stage.boolean_or("keep-projection", defaults.keep_projection),
         teacher_dropout: read_teacher_dropout(stage, recipe),
     }
@@ -378,13 +165,7 @@ fn read_gate(stage: &Section<'_>) -> GateRule {
 }
 
 fn read_keep(stage: &Section<'_>) -> Keep {
-    stage
-        .choice_or(
-            "keep",
-            &[("best", Keep::Best), ("last", Keep::Last)],
-            Keep::Best,
-        )
-        .value
+    stage.word_or("keep", Keep::Best)
 }
 
 /// A stage's name or a folder. A bare word that names no stage is a misspelt stage.
@@ -415,23 +196,6 @@ mod tests {
         assert!(stages.finetune.is_none() && stages.eval.is_none());
         let stages = read(&pipeline()).stages;
         assert!(stages.finetune.is_some() && stages.eval.is_some());
-    }
-
-    #[test]
-    fn accumulation_divides_the_batch() {
-        let keys = |steps: &str| {
-            faults(
-                &pipeline(),
-                &[&format!(
-                    "stages.finetune.gradient-accumulation-steps={steps}"
-                )],
-            )
-        };
-        assert!(keys("8").is_empty());
-        assert_eq!(
-            keys("5"),
-            ["--set:1:45: `gradient-accumulation-steps` 5 does not divide `batch-size` 32"]
-        );
     }
 
     #[test]
@@ -482,33 +246,6 @@ mod tests {
             faults(&pipeline(), &["stages.general-distill.corpus=[]"]),
             ["--set:1:31: `corpus` in `[stages.general-distill]` is an empty list"]
         );
-    }
-
-    #[test]
-    fn keys_of_a_schedule_that_contradict_each_other_are_refused() {
-        let one = |sets: &[&str]| {
-            let sets: Vec<String> = sets
-                .iter()
-                .map(|set| format!("stages.finetune.{set}"))
-                .collect();
-            let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
-            faults(&pipeline(), &sets)
-        };
-        assert_eq!(
-            one(&["power=2"]),
-            ["--set:1:17: `power` in `[stages.finetune]` without `schedule = \"polynomial\"`"]
-        );
-        assert_eq!(
-            one(&["end-learning-rate=1e-3"]),
-            ["--set:1:35: `end-learning-rate` in `[stages.finetune]` cannot be 0.001"]
-        );
-        assert_eq!(
-            one(&["warmup-steps=3", "warmup-proportion=0.1"]),
-            [
-                "--set:1:17: `warmup-proportion` and `warmup-steps` in `[stages.finetune]` exclude each other"
-            ]
-        );
-        assert!(one(&["schedule=polynomial", "power=2", "warmup-epochs=0.5"]).is_empty());
     }
 
     #[test]

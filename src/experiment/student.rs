@@ -7,22 +7,15 @@ use super::recipe::StudentDefaults;
 use super::schema::{LayerMapRule, Recipe, Student, StudentShape, Teacher};
 use super::section::{Section, WordOrSection};
 use super::span::Located;
-use crate::job::{HeadKind, Initializer, InitializerKind, LayerMap};
+use crate::job::{Initializer, LayerMap};
 
 /// Longest input and widest layer that are taken for meant.
 pub(super) const LARGEST: i64 = 1_000_000;
 
-const HEADS: &[(&str, HeadKind)] = &[("plain", HeadKind::Plain), ("relu", HeadKind::Relu)];
-
-const INITIALIZERS: &[(&str, InitializerKind)] = &[
-    ("normal", InitializerKind::Normal),
-    ("truncated-normal", InitializerKind::TruncatedNormal),
-];
-
 /// Reads `[teacher]`.
 pub(super) fn read_teacher(teacher: &Section<'_>, recipe: Recipe) -> Teacher {
     let model = teacher.required_string("model", "a Hugging Face folder");
-    let head = teacher.choice_or("head", HEADS, recipe.head()).value;
+    let head = teacher.word_or("head", recipe.head());
     teacher.finish();
     Teacher { model, head }
 }
@@ -35,13 +28,11 @@ pub(super) fn read_student(student: &Section<'_>, recipe: Recipe) -> Student {
     if model.is_some() {
         check_shape_is_left_out(student);
     }
-    let head = student.choice_or("head", HEADS, recipe.head()).value;
+    let head = student.word_or("head", recipe.head());
     let range = |key| student.float(key, above_zero_to(1.0));
     let small = defaults.embedding_range.unwrap_or(shape.initializer_range);
     let initializer = Initializer {
-        kind: student
-            .choice_or("initializer", INITIALIZERS, defaults.initializer)
-            .value,
+        kind: student.word_or("initializer", defaults.initializer),
         embedding_range: range("embedding-initializer-range").map_or(small, |found| found.value),
         projection_range: range("projection-initializer-range").map_or(small, |found| found.value),
     };

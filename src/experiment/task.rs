@@ -24,17 +24,7 @@ pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {
     }
     let dev_fraction = task.float("dev-fraction", above_zero_to(0.5));
     check_dev(task);
-    let format = task
-        .choice_or(
-            "format",
-            &[
-                ("auto", TableFormat::Auto),
-                ("tsv", TableFormat::Tsv),
-                ("csv", TableFormat::Csv),
-            ],
-            TableFormat::Auto,
-        )
-        .value;
+    let format = task.word_or("format", TableFormat::Auto);
     let column = |key, default: &str| {
         task.string(key)
             .unwrap_or_else(|| Located::default_value(default.to_owned()))

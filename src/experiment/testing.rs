@@ -1,6 +1,6 @@
 //! Texts for this room's tests.
 
-use super::{Experiment, Faults};
+use super::{Experiment, Fault, Faults};
 
 /// The least that is an experiment.
 pub(super) const MINIMAL: &str = r#"
@@ -44,4 +44,9 @@ pub(super) fn faults(text: &str, overrides: &[&str]) -> Vec<String> {
         Ok(_) => Vec::new(),
         Err(faults) => faults.to_string().lines().map(str::to_owned).collect(),
     }
+}
+
+/// What faults say, without their places.
+pub(super) fn messages(faults: &[Fault]) -> Vec<&str> {
+    faults.iter().map(|fault| &*fault.message).collect()
 }

@@ -7,6 +7,7 @@
 
 mod event;
 mod settings;
+mod word;
 
 pub use event::{Event, Failure, Progress};
 pub use settings::{
@@ -14,6 +15,9 @@ pub use settings::{
     Objective, Optimizer, OptimizerKind, PadTo, Precision, Projection, Reduction, RegressionTarget,
     Schedule, ScheduleKind, SoftLossReduction, Warmup,
 };
+
+pub use word::Word;
+pub(crate) use word::words;
 
 use std::path::PathBuf;
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::word::words;
+
 /// Where the kernel computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,16 +38,6 @@ pub enum Precision {
     Fp32,
     /// 16-bit brain floats.
     Bf16,
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Fp32 => "fp32",
-            Self::Bf16 => "bf16",
-        })
-    }
 }
 
 /// How a classifier reads the pooled output (semantics.md A4).
@@ -287,4 +279,41 @@ pub enum ScheduleKind {
     Constant,
     /// Falls to the end rate at the last step, with this power of what is left; 1 is linear.
     Polynomial(f64),
+}
+
+impl ScheduleKind {
+    /// Its name in the experiment file; with a power of 1 it is the one that is called linear.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Polynomial(power) if (power - 1.0).abs() < f64::EPSILON => "linear",
+            Self::Polynomial(_) => "polynomial",
+        }
+    }
+
+    /// The power, where the name does not say it.
+    pub fn power(self) -> Option<f64> {
+        match self {
+            Self::Polynomial(power) if self.as_str() == "polynomial" => Some(power),
+            _ => None,
+        }
+    }
+}
+
+words! {
+    Precision { "auto" => Auto, "fp32" => Fp32, "bf16" => Bf16 }
+    HeadKind { "plain" => Plain, "relu" => Relu }
+    Reduction { "tokens" => Tokens, "block" => Block }
+    Projection {
+        "shared" => Shared,
+        "per-layer" => PerLayer,
+        "embedding-and-hidden" => EmbeddingAndHidden,
+    }
+    PadTo { "longest" => Longest, "max-seq-length" => MaxSeqLength }
+    InitializerKind { "normal" => Normal, "truncated-normal" => TruncatedNormal }
+    RegressionTarget { "teacher" => Teacher, "labels" => Labels }
+    SoftLossReduction { "batch-and-classes" => BatchAndClasses, "batch" => Batch }
+    Clipping { "tensor" => Tensor, "global" => Global, "off" => Off }
+    OptimizerKind { "bert-adam" => BertAdam, "adamw" => AdamW }
+    DecayFrom { "warmup" => Warmup, "start" => Start }
 }

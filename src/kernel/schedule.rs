@@ -41,18 +41,23 @@ pub(crate) fn learning_rate(schedule: &Schedule, step: u64, length: Length) -> f
     }
 }
 
+/// Whole steps of a product: `0.29 * 100` is a hair below 29.
+fn whole(steps: f64) -> f64 {
+    (steps + 1e-6).floor()
+}
+
 /// Steps of the warm-up. Only a proportion of a continuous schedule may end between two steps.
 fn warmup_steps(schedule: &Schedule, length: Length) -> f64 {
     match schedule.warmup {
         Warmup::Proportion(share) => {
             let steps = share * length.total as f64;
             match (schedule.kind, schedule.decay_from) {
-                (ScheduleKind::Polynomial(_), DecayFrom::Start) => steps.floor(),
+                (ScheduleKind::Polynomial(_), DecayFrom::Start) => whole(steps),
                 _ => steps,
             }
         }
         Warmup::Steps(steps) => steps as f64,
-        Warmup::Epochs(epochs) => (epochs * length.epoch as f64).floor(),
+        Warmup::Epochs(epochs) => whole(epochs * length.epoch as f64),
     }
 }
 

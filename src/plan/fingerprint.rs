@@ -19,15 +19,10 @@ use std::collections::BTreeMap;
 
 use super::graph::Node;
 use crate::experiment::{
-    DataPrep, Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, LongLines, Models, Origin,
-    StageName, Stages, Student, StudentShape, TableFormat, Task, TdPhase1, TdPhase2, Teacher,
-    Training,
+    DataPrep, Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, Models, Origin, StageName,
+    Stages, Student, StudentShape, Task, TdPhase1, TdPhase2, Teacher, Training,
 };
-use crate::job::{
-    Clipping, DecayFrom, HeadKind, Initializer, InitializerKind, LayerMap, Metric, Optimizer,
-    OptimizerKind, PadTo, Projection, Reduction, RegressionTarget, Schedule, ScheduleKind,
-    SoftLossReduction, Warmup,
-};
+use crate::job::{Initializer, LayerMap, Metric, Optimizer, Schedule, ScheduleKind, Warmup, Word};
 use crate::runs::Value;
 
 /// Version of what a stage kind does. Bump it when the same settings and inputs come to
@@ -80,7 +75,7 @@ pub(super) fn settings(
         head: teacher_head,
     } = teacher;
     let mut found = Settings(BTreeMap::new());
-    let computes = |found: &mut Settings| found.put("precision", precision.to_string().as_str());
+    let computes = |found: &mut Settings| found.put("precision", precision.as_str());
     let draws = |found: &mut Settings| found.put("seed", *seed);
     match node.stage {
         StageName::DataPrep => {
@@ -99,11 +94,7 @@ pub(super) fn settings(
             }) = general_distill
             {
                 found.put("max-seq-length", **max_seq_length);
-                let long_lines = match long_lines {
-                    LongLines::Split => "split",
-                    LongLines::Truncate => "truncate",
-                };
-                found.put("long-lines", long_lines);
+                found.put("long-lines", long_lines.as_str());
             }
         }
         StageName::Finetune => {
@@ -117,7 +108,7 @@ pub(super) fn settings(
                 draws(&mut found);
                 found.training(training);
                 found.selection(*eval_interval, *keep, task.metric());
-                found.put("teacher.head", head(*teacher_head));
+                found.put("teacher.head", teacher_head.as_str());
             }
         }
         StageName::GeneralDistill => {
@@ -173,21 +164,13 @@ pub(super) fn settings(
                 draws(&mut found);
                 found.training(training);
                 found.put("temperature", *temperature);
-                let reduction = match reduction {
-                    SoftLossReduction::BatchAndClasses => "batch-and-classes",
-                    SoftLossReduction::Batch => "batch",
-                };
-                found.put("soft-loss-reduction", reduction);
+                found.put("soft-loss-reduction", reduction.as_str());
                 found.put("hard-label-weight", *hard_label_weight);
-                let target = match regression_target {
-                    RegressionTarget::Teacher => "teacher",
-                    RegressionTarget::Labels => "labels",
-                };
-                found.put("regression-target", target);
+                found.put("regression-target", regression_target.as_str());
                 found.put("teacher-dropout", *teacher_dropout);
                 found.selection(*eval_interval, *keep, task.metric());
                 found.student(student, experiment, node);
-                found.put("teacher.head", head(*teacher_head));
+                found.put("teacher.head", teacher_head.as_str());
             }
         }
         StageName::Eval => {
@@ -199,9 +182,9 @@ pub(super) fn settings(
             {
                 computes(&mut found);
                 found.put("batch-size", **batch_size);
-                found.put("teacher.head", head(*teacher_head));
+                found.put("teacher.head", teacher_head.as_str());
                 if experiment.student_of(StageName::Eval).is_some() {
-                    found.put("student.head", head(student.head));
+                    found.put("student.head", student.head.as_str());
                 }
             }
         }
@@ -236,12 +219,7 @@ impl Settings {
         if let Some(fraction) = dev_fraction {
             self.put("task.dev-fraction", **fraction);
         }
-        let format = match format {
-            TableFormat::Auto => "auto",
-            TableFormat::Tsv => "tsv",
-            TableFormat::Csv => "csv",
-        };
-        self.put("task.format", format);
+        self.put("task.format", format.as_str());
         self.put("task.text", text.as_str());
         if let Some(pair) = pair {
             self.put("task.pair", pair.as_str());
@@ -281,23 +259,13 @@ impl Settings {
             warmup,
             decay_from,
         } = schedule;
-        match kind {
-            ScheduleKind::Constant => self.put("schedule", "constant"),
-            ScheduleKind::Polynomial(power) => {
-                // A power of 1 is the schedule that is called linear.
-                if (power - 1.0).abs() < f64::EPSILON {
-                    self.put("schedule", "linear");
-                } else {
-                    self.put("schedule", "polynomial");
-                    self.put("power", *power);
-                }
-                self.put("end-learning-rate", *end_learning_rate);
-                let from = match decay_from {
-                    DecayFrom::Warmup => "warmup",
-                    DecayFrom::Start => "start",
-                };
-                self.put("decay-from", from);
-            }
+        self.put("schedule", kind.as_str());
+        if let Some(power) = kind.power() {
+            self.put("power", power);
+        }
+        if *kind != ScheduleKind::Constant {
+            self.put("end-learning-rate", *end_learning_rate);
+            self.put("decay-from", decay_from.as_str());
         }
         self.put("learning-rate", *learning_rate);
         match warmup {
@@ -307,11 +275,7 @@ impl Settings {
         }
         self.put("shuffle", *shuffle);
         self.put("drop-last", *drop_last);
-        let pad_to = match pad_to {
-            PadTo::Longest => "longest",
-            PadTo::MaxSeqLength => "max-seq-length",
-        };
-        self.put("pad-to", pad_to);
+        self.put("pad-to", pad_to.as_str());
         let Optimizer {
             kind,
             beta1,
@@ -322,23 +286,14 @@ impl Settings {
             clipping,
             max_grad_norm,
         } = optimizer;
-        let kind = match kind {
-            OptimizerKind::BertAdam => "bert-adam",
-            OptimizerKind::AdamW => "adamw",
-        };
-        self.put("optimizer", kind);
+        self.put("optimizer", kind.as_str());
         self.put("adam-beta1", *beta1);
         self.put("adam-beta2", *beta2);
         self.put("adam-epsilon", *epsilon);
         self.put("weight-decay", *weight_decay);
         let exempt: Vec<&str> = weight_decay_exempt.iter().map(String::as_str).collect();
         self.put("weight-decay-exempt", exempt.as_slice());
-        let clipping = match clipping {
-            Clipping::Tensor => "tensor",
-            Clipping::Global => "global",
-            Clipping::Off => "off",
-        };
-        self.put("clipping", clipping);
+        self.put("clipping", clipping.as_str());
         self.put("max-grad-norm", *max_grad_norm);
         if let Some(limit) = train_limit {
             self.put("train-limit", *limit);
@@ -348,10 +303,9 @@ impl Settings {
     fn selection(&mut self, eval_interval: u64, keep: Keep, metric: Metric) {
         self.put("eval-interval", eval_interval);
         let keep = match (keep, metric) {
-            (Keep::Best, Metric::Accuracy) => "best",
             (Keep::Best, Metric::MatthewsCorr) => "best by matthews_corr",
             (Keep::Best, Metric::Correlation) => "best by correlation",
-            (Keep::Last, _) => "last",
+            (Keep::Best, Metric::Accuracy) | (Keep::Last, _) => keep.as_str(),
         };
         self.put("keep", keep);
     }
@@ -369,26 +323,21 @@ impl Settings {
         } = distill;
         self.put("attention-weight", *attention_weight);
         self.put("hidden-weight", *hidden_weight);
-        let reduction = match reduction {
-            Reduction::Tokens => "tokens",
-            Reduction::Block => "block",
-        };
-        self.put("reduction", reduction);
+        self.put("reduction", reduction.as_str());
         let lists = [
             ("attention-layer-weights", attention_layer_weights),
             ("hidden-layer-weights", hidden_layer_weights),
         ];
         for (key, list) in lists {
-            if let Some(list) = list {
+            // Ones spelt out are the default.
+            if let Some(list) = list
+                .as_ref()
+                .filter(|list| list.iter().any(|it| (it - 1.0).abs() > 0.0))
+            {
                 self.put(key, list.as_slice());
             }
         }
-        let projection = match projection {
-            Projection::Shared => "shared",
-            Projection::PerLayer => "per-layer",
-            Projection::EmbeddingAndHidden => "embedding-and-hidden",
-        };
-        self.put("projection", projection);
+        self.put("projection", projection.as_str());
         self.put("keep-projection", keep_projection.value);
         self.put("teacher-dropout", *teacher_dropout);
         if let Some(LayerMap { attention, hidden }) = layer_map {
@@ -407,18 +356,14 @@ impl Settings {
             head: student_head,
             layer_map: _, // resolved in `distill`
         } = student;
-        self.put("student.head", head(*student_head));
+        self.put("student.head", student_head.as_str());
         let Initializer {
             kind,
             embedding_range,
             projection_range,
         } = initializer;
-        let kind = match kind {
-            InitializerKind::Normal => "normal",
-            InitializerKind::TruncatedNormal => "truncated-normal",
-        };
         // A new head is drawn too.
-        self.put("student.initializer", kind);
+        self.put("student.initializer", kind.as_str());
         if node.stage != StageName::TdPhase2 {
             self.put("student.projection-initializer-range", *projection_range);
         }
@@ -452,13 +397,6 @@ impl Settings {
         self.put("student.initializer-range", *initializer_range);
         self.put("student.embedding-initializer-range", *embedding_range);
         self.put("student.layer-norm-eps", *layer_norm_eps);
-    }
-}
-
-fn head(head: HeadKind) -> &'static str {
-    match head {
-        HeadKind::Plain => "plain",
-        HeadKind::Relu => "relu",
     }
 }
 
@@ -584,6 +522,8 @@ mod tests {
 
     #[test]
     fn spelling_a_default_out_changes_nothing() {
+        let ones = "stages.td-phase1.attention-layer-weights=[1, 1, 1.0, 1]";
+        assert!(!changes(StageName::TdPhase1, &[ones]));
         assert!(!changes(StageName::DataPrep, &["task.format=\"auto\""]));
     }
 }

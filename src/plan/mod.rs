@@ -3,6 +3,7 @@
 //! of digests.
 
 mod fingerprint;
+mod given_models;
 mod graph;
 mod inputs;
 mod reason;
