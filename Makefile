@@ -38,7 +38,7 @@ run: setup ## everything from nothing: set-up, then experiments/reviews.toml
 .PHONY: $(EXPERIMENTS)
 $(EXPERIMENTS): build
 	@$(TINYRUN) experiments/$@.toml $(ARGS)
-reviews: demo
+reviews ablation: demo
 
 .PHONY: test
 test: libtorch ## build and pass all tests (ARGS="..." goes to cargo test)

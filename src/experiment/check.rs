@@ -200,11 +200,13 @@ fn check_student(experiment: &Experiment, stage: StageName, headers: &Headers, f
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let student = experiment.student_of(stage);
     if is_task_stage
+        && experiment.student_key(stage).is_none()
         && student.is_some_and(|origin| origin.value == Origin::Random)
         && faults.sound(&keys)
     {
         let message = format!("`{stage}` has no student to start from");
-        let hint = "add `[stages.general-distill]`, or give a folder as `model` in `[student]`";
+        let hint = "add `[stages.general-distill]`, give a folder as `model` in `[student]`, \
+                    or say `student = \"random\"` in this stage";
         faults.unfit(
             Fault::new(message, headers.get(&stage).cloned())
                 .with_label("nothing before this stage makes a student")

@@ -68,7 +68,7 @@ pub const TABLES: &[Table] = &[
         title: "Top of the file",
         paths: &[""],
         keys: &[
-            key("name", "string", Words("the file's name without `.toml`"), "letters, digits, `.`, `_`, `-`", "Folder of the results in `runs/`."),
+            key("name", "string", Words("the file's name without `.toml`"), "letters, digits, `.`, `_`, `-`; `/` between folders", "Folder of the results in `runs/`."),
             key("recipe", "`paper`, `huawei`, `mindspore`", Value("\"paper\""), "", "Whose defaults stand for keys that are left out; see the table of recipes."),
             key("seed", "whole number", Value("42"), "at least 0", "Seed of initial weights, data order and dropout."),
             key("device", "`auto`, `cpu`, `cuda`, `cuda:N`", Value("\"auto\""), "", "Where to compute; `auto` is the first CUDA device, else the processor. Changing it re-runs nothing."),
@@ -136,6 +136,7 @@ pub const TABLES: &[Table] = &[
         title: "Every stage that trains",
         paths: &["stages.finetune", "stages.general-distill", "stages.td-phase1", "stages.td-phase2"],
         keys: &[
+            key("seed", "whole number", Words("that of the file"), "at least 0", "Seed of this stage: of its initial weights, data order and dropout."),
             key("epochs", "whole number", Each(&[("finetune", "3"), ("general-distill", "3"), ("td-phase1", "10"), ("td-phase2", "3")]), "1 to 10000", "Passes over the data. In `td-phase1` of a task of GLUE, under recipe `paper`: 50 for `cola`, 10 for `mnli`, `qnli` and `qqp`, else 20."),
             key("batch-size", "whole number", Value("32"), "examples; 1 to 65536", "Examples an optimizer step."),
             key("gradient-accumulation-steps", "whole number", Value("1"), "divides `batch-size`", "Parts that a batch is computed in, to save memory."),
@@ -215,15 +216,16 @@ pub const TABLES: &[Table] = &[
         keys: &[
             key("temperature", "number", Value("1.0"), "more than 0, at most 1000", "Both logits are divided by it."),
             key("soft-loss-reduction", "`batch-and-classes`, `batch`", Value("\"batch-and-classes\""), "", "What the soft loss averages over; the first is that of the published codes."),
+            key("soft-loss-weight", "number", Value("1.0"), "at least 0; not 0 where the next is", "Factor of the soft loss; 0 leaves it out, and then the teacher is not asked."),
             key("hard-label-weight", "number", Value("0.0"), "at least 0", "Factor of an added cross-entropy against the labels; 0 leaves it out."),
-            key("regression-target", "`teacher`, `labels`", Value("\"teacher\""), "", "Whose values a regression learns, by their squared difference; the three keys above are for classes."),
+            key("regression-target", "`teacher`, `labels`", Value("\"teacher\""), "", "Whose values a regression learns, by their squared difference; the keys above are for classes."),
         ],
     },
     Table {
         title: "Stages that take models",
         paths: &["stages.general-distill", "stages.td-phase1", "stages.td-phase2", "stages.eval"],
         keys: &[
-            key("student", "a stage's name, or a path with a `/`", Words("the nearest earlier student"), "", "Student to start from, or to score."),
+            key("student", "a stage's name, a path with a `/`, or (to train) `random`", Words("the nearest earlier student"), "", "Student to start from, or to score."),
             key("teacher", "a stage's name, or a path with a `/`", Words("the fine-tuned teacher; in `general-distill` the one of `[teacher]`"), "", "Teacher to learn from, or to score."),
         ],
     },
@@ -331,7 +333,7 @@ mod tests {
             let note = faults.faults[0].note.as_deref().unwrap();
             let mut allowed: BTreeSet<&str> = note.split('`').skip(1).step_by(2).collect();
             if path.is_empty() {
-                for table in ["task", "teacher", "student", "stages", "goal"] {
+                for table in ["task", "teacher", "student", "stages", "goal", "matrix"] {
                     assert!(allowed.remove(table));
                 }
             }

@@ -9,6 +9,7 @@ pub mod glue;
 mod goal;
 pub mod keys;
 mod layer_map;
+mod matrix;
 mod models;
 mod node;
 mod origin;
@@ -27,6 +28,7 @@ mod testing;
 mod training;
 
 pub use fault::{Fault, Faults, Source, Sources};
+pub use matrix::{Experiments, Variant};
 pub use models::{Models, check_models};
 pub use origin::Origin;
 pub use recipe::recipes_table;

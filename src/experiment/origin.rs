@@ -105,6 +105,19 @@ impl Experiment {
         stages
     }
 
+    /// The seed that a stage draws from.
+    pub fn seed_of(&self, stage: StageName) -> u64 {
+        let stages = &self.stages;
+        let training = match stage {
+            StageName::Finetune => stages.finetune.as_ref().map(|stage| &stage.training),
+            StageName::GeneralDistill => stages.general_distill.as_ref().map(|it| &it.training),
+            StageName::TdPhase1 => stages.td_phase1.as_ref().map(|stage| &stage.training),
+            StageName::TdPhase2 => stages.td_phase2.as_ref().map(|stage| &stage.training),
+            StageName::DataPrep | StageName::CorpusPrep | StageName::Eval => None,
+        };
+        training.and_then(|found| found.seed).unwrap_or(self.seed)
+    }
+
     /// The `student` key of a stage.
     pub(super) fn student_key(&self, stage: StageName) -> Option<&Located<ModelSource>> {
         let stages = &self.stages;
@@ -134,6 +147,7 @@ fn as_origin(source: &Located<ModelSource>) -> Located<Origin> {
     source.clone().map(|source| match source {
         ModelSource::Stage(stage) => Origin::Stage(stage),
         ModelSource::Folder(folder) => Origin::Folder(folder),
+        ModelSource::Random => Origin::Random,
     })
 }
 

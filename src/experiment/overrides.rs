@@ -81,7 +81,12 @@ fn parse_value(source: usize, argument: &str, start: usize) -> Result<Node, Vec<
     })
 }
 
-fn insert(tree: &mut Table, path: &[(String, Span)], node: Node) -> Result<(), Vec<Fault>> {
+/// Puts a value at a path, in place of what is there.
+pub(super) fn insert(
+    tree: &mut Table,
+    path: &[(String, Span)],
+    node: Node,
+) -> Result<(), Vec<Fault>> {
     let Some(((last, place), tables)) = path.split_last() else {
         return Ok(());
     };

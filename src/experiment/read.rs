@@ -3,45 +3,52 @@
 use super::collector::Collector;
 use super::fault::{Fault, Faults, Sources};
 use super::goal::read_goals;
+use super::matrix::{Experiments, Overlay, Variant};
+use super::node::Table;
 use super::schema::{Experiment, Recipe};
 use super::section::Section;
 use super::student::{read_student, read_teacher};
 use super::task::read_task;
-use super::{check, node, overrides, stages};
+use super::{check, matrix, node, overrides, stages};
 use crate::job::{Device, Precision};
 
 impl Experiment {
-    /// Reads an experiment file.
-    ///
-    /// `file` names the file in messages, `stem` is the experiment's name where the file
-    /// gives none, and each of `overrides` is a `key.path=value` that replaces what the
-    /// file says. The [`Sources`] are what the spans in the experiment point into.
+    /// Reads an experiment file without a `[matrix]`; of one with it, the first experiment.
     ///
     /// # Errors
     ///
-    /// Every fault of the text, together.
+    /// As [`Experiments::read`].
     pub fn read(
         file: &str,
         stem: &str,
         text: &str,
         overrides: &[String],
     ) -> Result<(Self, Sources), Faults> {
-        Self::read_or_examine(file, stem, text, overrides, |_| Vec::new())
+        let (mut all, sources) = Experiments::read(file, stem, text, overrides, |_| Vec::new())?;
+        Ok((all.variants.swap_remove(0).experiment, sources))
     }
+}
 
-    /// As [`Experiment::read`]. Where the text has faults, `more` is asked for those that can
-    /// be seen elsewhere, such as files that are not there, so that all are told together.
-    /// Keys at fault hold their defaults then.
+impl Experiments {
+    /// Reads an experiment file.
+    ///
+    /// `file` names the file in messages, `stem` is the experiment's name where the file
+    /// gives none, and each of `overrides` is a `key.path=value` that replaces what the
+    /// file says. The [`Sources`] are what the spans in the experiments point into.
+    ///
+    /// Where the text has faults, `more` is asked for those of an experiment that can be seen
+    /// elsewhere, such as files that are not there, so that all are told together. Keys at
+    /// fault hold their defaults then.
     ///
     /// # Errors
     ///
-    /// Every fault of the text and what `more` adds.
-    pub fn read_or_examine(
+    /// Every fault of the text, together, and what `more` adds.
+    pub fn read(
         file: &str,
         stem: &str,
         text: &str,
         overrides: &[String],
-        more: impl FnOnce(&Self) -> Vec<Fault>,
+        more: impl Fn(&Experiment) -> Vec<Fault>,
     ) -> Result<(Self, Sources), Faults> {
         let sources = Sources::new(file, text, overrides);
         let (mut table, syntax) = node::parse(text);
@@ -51,16 +58,11 @@ impl Experiment {
                 faults.extend(found);
             }
         }
-        let collector = Collector::default();
-        let experiment = read_top(&Section::top(&table, &collector), stem);
-        let (written, unfit) = collector.into_faults();
-        if syntax.is_empty() {
-            faults.extend(written);
-            faults.extend(unfit);
-            if !faults.is_empty() {
-                faults.extend(more(&experiment));
-            }
-        } else {
+        let (overlays, found) = matrix::expand(&mut table, &sources);
+        if !syntax.is_empty() {
+            let collector = Collector::default();
+            read_top(&Section::top(&table, &collector), stem);
+            let (written, _) = collector.into_faults();
             // What could be made out of a broken line, and what seems to be missing after it,
             // would be blamed on the wrong key.
             let broken: Vec<_> = syntax.iter().map(|fault| sources.line(fault)).collect();
@@ -69,12 +71,108 @@ impl Experiment {
                 .filter(|fault| !broken.contains(&sources.line(fault)));
             faults.extend(elsewhere);
             faults.extend(syntax);
+            return Err(Faults::new(faults, sources));
         }
+        faults.extend(found);
+        let is_matrix = overlays.is_some();
+        let overlays = overlays.unwrap_or_else(|| vec![Overlay::default()]);
+        let mut name = String::new();
+        let mut variants = Vec::new();
+        let mut of_variants = Shared::default();
+        for overlay in overlays {
+            let (experiment, mut found) = match overlay.apply(&table) {
+                Ok(tree) => read_tree(&tree, stem),
+                Err(found) => {
+                    of_variants.add(&overlay.name, found);
+                    continue;
+                }
+            };
+            if !found.is_empty() || !faults.is_empty() {
+                found.extend(more(&experiment));
+            }
+            of_variants.add(&overlay.name, found);
+            name.clone_from(&experiment.name);
+            let Overlay {
+                name: own,
+                group,
+                values,
+                ..
+            } = overlay;
+            let whole = if own.is_empty() {
+                name.clone()
+            } else {
+                format!("{name}/{own}")
+            };
+            variants.push(Variant {
+                name: own,
+                group,
+                values,
+                experiment: Experiment {
+                    name: whole,
+                    ..experiment
+                },
+            });
+        }
+        faults.extend(of_variants.into_faults());
         if faults.is_empty() {
-            Ok((experiment, sources))
+            let all = Self {
+                name,
+                is_matrix,
+                variants,
+            };
+            Ok((all, sources))
         } else {
             Err(Faults::new(faults, sources))
         }
+    }
+}
+
+/// One experiment of a tree without faults of syntax, and what is wrong with it.
+fn read_tree(tree: &Table, stem: &str) -> (Experiment, Vec<Fault>) {
+    let collector = Collector::default();
+    let experiment = read_top(&Section::top(tree, &collector), stem);
+    let (mut found, unfit) = collector.into_faults();
+    found.extend(unfit);
+    (experiment, found)
+}
+
+/// Faults of several experiments of one file, each told once.
+#[derive(Default)]
+struct Shared {
+    faults: Vec<(Fault, Vec<String>)>,
+    variants: usize,
+}
+
+impl Shared {
+    fn add(&mut self, variant: &str, found: Vec<Fault>) {
+        self.variants += 1;
+        for fault in found {
+            let known = self.faults.iter_mut().find(|(known, _)| *known == fault);
+            match known {
+                Some((_, variants)) => variants.push(variant.to_owned()),
+                None => self.faults.push((fault, vec![variant.to_owned()])),
+            }
+        }
+    }
+
+    /// A fault that not all of them have says whose it is.
+    fn into_faults(self) -> impl Iterator<Item = Fault> {
+        let all = self.variants;
+        self.faults.into_iter().map(move |(fault, variants)| {
+            if variants.len() == all {
+                return fault;
+            }
+            let more = match variants.len() - 1 {
+                0 => String::new(),
+                others => format!(" and {others} more"),
+            };
+            let whose = format!("in variant `{}`{more}", variants[0]);
+            let note = match &fault.note {
+                Some(note) => format!("{note}; {whose}"),
+                None => whose,
+            };
+            fault.with_note(note)
+        })
     }
 }
 
@@ -91,6 +189,8 @@ fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
     let student = read_student(&top.section_or_empty("student"), recipe);
     let (stages, headers) = stages::read(&top.section_or_empty("stages"), recipe, *task.name);
     let goals = read_goals(&top.section_or_empty("goal"), &task);
+    // Taken out of the tree before; asked for here so that a misspelt one is told its name.
+    let _ = top.section("matrix");
     top.finish();
     let experiment = Experiment {
         name,
@@ -113,15 +213,23 @@ fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
 fn read_name(top: &Section<'_>, stem: &str) -> String {
     let written = top.string("name");
     let name = written.as_ref().map_or(stem, |name| name.as_str());
-    let is_plain = |character: char| character.is_alphanumeric() || "._-".contains(character);
-    let problem = if RESERVED_NAMES.contains(&name) {
+    let is_plain = |character: char| character.is_alphanumeric() || "._-/".contains(character);
+    // Folders within folders: `study/first`, and the variants of a matrix.
+    let mut parts = name.split('/');
+    let first = parts.next().unwrap_or_default();
+    let problem = if RESERVED_NAMES.contains(&first) {
         Some("is a folder of tinyrun's own in `runs/`")
     } else if name.len() > 100 {
         Some("is longer than 100 bytes")
     } else if !name.chars().all(is_plain) {
-        Some("holds more than letters, digits, `.`, `_` and `-`")
-    } else if !name.starts_with(char::is_alphanumeric) {
-        Some("does not begin with a letter or digit")
+        Some("holds more than letters, digits, `.`, `_`, `-` and `/`")
+    } else if !name
+        .split('/')
+        .all(|part| part.starts_with(char::is_alphanumeric))
+    {
+        Some("does not begin with a letter or digit in each of its parts")
+    } else if parts.any(matrix::is_taken) {
+        Some("names a file or stage of another experiment's folder")
     } else {
         None
     };
@@ -176,7 +284,20 @@ mod tests {
     #[test]
     fn a_name_that_cannot_be_a_folder_of_results_is_refused() {
         for name in [
-            "a/b", "..", ".hidden", "-x", "a b", "store", "work", "a\\\\b",
+            "a//b",
+            "a/",
+            "/a",
+            "..",
+            "a/../b",
+            ".hidden",
+            "-x",
+            "a b",
+            "store",
+            "work",
+            "work/a",
+            "a/eval",
+            "a/results.csv",
+            "a\\\\b",
         ] {
             let found = faults(&format!("name = \"{name}\"\n{MINIMAL}"), &[]);
             assert_eq!(found.len(), 1, "{name}: {found:?}");

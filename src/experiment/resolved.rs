@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::schema::{
     Distill, Eval, Experiment, Finetune, GateRule, GeneralDistill, Keep, LayerMapRule, ModelSource,
-    Stages, Student, Task, TdPhase1, TdPhase2, Training,
+    RANDOM, Stages, Student, Task, TdPhase1, TdPhase2, Training,
 };
 use super::span::Located;
 use crate::job::{Initializer, Optimizer, Schedule, ScheduleKind, Warmup, Word};
@@ -81,6 +81,7 @@ impl Writer {
         match source.map(|source| &source.value) {
             Some(ModelSource::Stage(stage)) => self.string(key, stage.as_str()),
             Some(ModelSource::Folder(folder)) => self.string(key, folder),
+            Some(ModelSource::Random) => self.string(key, RANDOM),
             None => {}
         }
     }
@@ -230,6 +231,7 @@ fn write_td_phase2(out: &mut Writer, stage: &TdPhase2) {
         training,
         temperature,
         reduction,
+        soft_loss_weight,
         hard_label_weight,
         regression_target,
         teacher_dropout,
@@ -243,6 +245,7 @@ fn write_td_phase2(out: &mut Writer, stage: &TdPhase2) {
     write_training(out, training);
     out.float("temperature", *temperature);
     out.word("soft-loss-reduction", *reduction);
+    out.float("soft-loss-weight", *soft_loss_weight);
     out.float("hard-label-weight", *hard_label_weight);
     out.word("regression-target", *regression_target);
     out.plain("teacher-dropout", teacher_dropout);
@@ -254,6 +257,7 @@ fn write_td_phase2(out: &mut Writer, stage: &TdPhase2) {
 
 fn write_training(out: &mut Writer, training: &Training) {
     let Training {
+        seed,
         epochs,
         batch_size,
         gradient_accumulation_steps,
@@ -268,6 +272,7 @@ fn write_training(out: &mut Writer, training: &Training) {
         checkpoint_seconds,
         checkpoint_keep,
     } = training;
+    out.optional("seed", *seed);
     out.plain("epochs", **epochs);
     out.plain("batch-size", **batch_size);
     out.plain("gradient-accumulation-steps", **gradient_accumulation_steps);
@@ -435,7 +440,8 @@ mod tests {
             "stages.td-phase1.hidden-weight=0", "stages.td-phase1.reduction=tokens",
             "stages.td-phase1.student=m/s", "stages.td-phase1.teacher=finetune",
             "stages.td-phase2.temperature=2", "stages.td-phase2.soft-loss-reduction=batch",
-            "stages.td-phase2.hard-label-weight=0.5", "stages.td-phase2.eval-interval=3",
+            "stages.td-phase2.hard-label-weight=0.5", "stages.td-phase2.soft-loss-weight=0.5",
+            "stages.td-phase1.seed=3", "stages.td-phase2.eval-interval=3",
             "stages.td-phase2.keep=last", "stages.td-phase2.student=general-distill",
             "stages.td-phase2.teacher=td-phase1", "stages.eval.batch-size=8",
             "goal={ \"custom.accuracy\" = 0.9 }", "stages.eval.student=td-phase2", "stages.eval.teacher=m/t",

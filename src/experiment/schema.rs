@@ -279,7 +279,12 @@ pub enum ModelSource {
     Stage(StageName),
     /// A Hugging Face folder.
     Folder(String),
+    /// Random weights in the shape of `[student]`.
+    Random,
 }
+
+/// The word for [`ModelSource::Random`].
+pub(super) const RANDOM: &str = "random";
 
 /// What a fine-tuned teacher must show on dev before a stage learns from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -304,6 +309,8 @@ pub enum Keep {
 /// Settings that every training stage has, with its own defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
+    /// Seed of this stage; the experiment's where `None`.
+    pub seed: Option<u64>,
     /// Passes over the data.
     pub epochs: Located<u32>,
     /// Examples an optimizer step (divided by `gradient_accumulation_steps` for a micro-step).
@@ -417,6 +424,8 @@ pub struct TdPhase2 {
     pub temperature: f64,
     /// What the soft loss averages over.
     pub reduction: SoftLossReduction,
+    /// Factor of the soft loss; 0 leaves it out.
+    pub soft_loss_weight: f64,
     /// Factor of an added cross-entropy against the gold labels.
     pub hard_label_weight: f64,
     /// Whose value is learnt in a regression.

@@ -5,7 +5,7 @@ use super::convert::did_you_mean;
 use super::fault::Fault;
 use super::schema::{
     DataPrep, Distill, Eval, Finetune, GateRule, GeneralDistill, Keep, LongLines, ModelSource,
-    Recipe, StageName, Stages, TaskName, TdPhase1, TdPhase2,
+    RANDOM, Recipe, StageName, Stages, TaskName, TdPhase1, TdPhase2,
 };
 use super::section::{Section, WordOrNumber};
 use super::span::Located;
@@ -79,11 +79,22 @@ fn read_td_phase1(stage: &Section<'_>, recipe: Recipe, task: TaskName) -> TdPhas
 }
 
 fn read_td_phase2(stage: &Section<'_>, recipe: Recipe) -> TdPhase2 {
+    let soft_loss_weight = stage.float_or("soft-loss-weight", 0.0.., 1.0);
+    let hard_label_weight = stage.float_or("hard-label-weight", 0.0.., 0.0);
+    if soft_loss_weight == 0.0 && hard_label_weight == 0.0 {
+        let message = format!(
+            "{} is 0, and so is `hard-label-weight`",
+            stage.name("soft-loss-weight")
+        );
+        let fault = Fault::new(message, stage.value_span("soft-loss-weight"));
+        stage.unfit(fault.with_label("nothing is left to learn from"));
+    }
     let found = TdPhase2 {
         training: read_training(stage, &recipe.training(StageName::TdPhase2)),
         temperature: stage.float_or("temperature", above_zero_to(1000.0), 1.0),
         reduction: stage.word_or("soft-loss-reduction", SoftLossReduction::BatchAndClasses),
-        hard_label_weight: stage.float_or("hard-label-weight", 0.0.., 0.0),
+        soft_loss_weight,
+        hard_label_weight,
         regression_target: stage.word_or("regression-target", recipe.regression_target()),
         teacher_dropout: read_teacher_dropout(stage, recipe),
         gate: read_gate(stage),
@@ -168,17 +179,25 @@ fn read_keep(stage: &Section<'_>) -> Keep {
     stage.word_or("keep", Keep::Best)
 }
 
-/// A stage's name or a folder. A bare word that names no stage is a misspelt stage.
+/// A stage's name, a folder or `random`. A bare word that names no stage is a misspelt stage.
 fn read_source(stage: &Section<'_>, key: &'static str) -> Option<Located<ModelSource>> {
     let word = stage.string(key)?;
     if let Some(name) = StageName::parse(&word) {
         return Some(word.map(|_| ModelSource::Stage(name)));
     }
+    // What is scored or learnt from was trained.
+    let may_be_random = key == "student" && stage.path() != "stages.eval";
+    if may_be_random && word.as_str() == RANDOM {
+        return Some(word.map(|_| ModelSource::Random));
+    }
     if !word.contains(['/', '\\', '.']) {
         let names: Vec<&str> = StageName::ALL.iter().map(|name| name.as_str()).collect();
         let message = format!("unknown stage `{}`", word.value);
-        let fault = Fault::new(message, word.span.clone())
-            .with_label("expected a stage's name, or a folder with a `/` in its path");
+        let fault = Fault::new(message, word.span.clone()).with_label(if may_be_random {
+            "expected a stage's name, `random`, or a folder with a `/` in its path"
+        } else {
+            "expected a stage's name, or a folder with a `/` in its path"
+        });
         stage.wrong(key, fault.with_hint(did_you_mean(&word, &names)));
         return None;
     }
@@ -189,6 +208,31 @@ fn read_source(stage: &Section<'_>, key: &'static str) -> Option<Located<ModelSo
 mod tests {
     use super::super::testing::{MINIMAL, faults, pipeline, read, read_with};
     use super::*;
+
+    #[test]
+    fn random_weights_are_a_student_where_one_is_trained_and_nowhere_else() {
+        let student = |stage: &str| read_with(&pipeline(), &[&format!("{stage}=random")]);
+        let phase1 = student("stages.td-phase1.student").unwrap();
+        let named = phase1.stages.td_phase1.unwrap().student;
+        assert_eq!(named.unwrap().value, ModelSource::Random);
+        for elsewhere in ["stages.eval.student", "stages.td-phase1.teacher"] {
+            let faults = student(elsewhere).unwrap_err().to_string();
+            assert!(faults.contains("unknown stage `random`"), "{faults}");
+        }
+    }
+
+    #[test]
+    fn a_phase_2_that_learns_from_nobody_is_refused() {
+        let without = ["stages.td-phase2.soft-loss-weight=0"];
+        assert_eq!(
+            faults(&pipeline(), &without),
+            [
+                "--set:1:35: `soft-loss-weight` in `[stages.td-phase2]` is 0, and so is `hard-label-weight`"
+            ]
+        );
+        let labels = [without[0], "stages.td-phase2.hard-label-weight=1"];
+        assert!(faults(&pipeline(), &labels).is_empty());
+    }
 
     #[test]
     fn a_stage_that_is_left_out_is_not_run() {

@@ -1,6 +1,6 @@
 //! Texts for this room's tests.
 
-use super::{Experiment, Fault, Faults};
+use super::{Experiment, Experiments, Fault, Faults};
 
 /// The least that is an experiment.
 pub(super) const MINIMAL: &str = r#"
@@ -25,6 +25,12 @@ corpus = ["corpus/*.txt"]
 [stages.eval]
 "#
     )
+}
+
+/// Reads every experiment of the text.
+pub(super) fn read_all(text: &str, overrides: &[&str]) -> Result<Experiments, Faults> {
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+    Experiments::read("x.toml", "x", text, &overrides, |_| Vec::new()).map(|(all, _)| all)
 }
 
 /// Reads the text with overrides.

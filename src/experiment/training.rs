@@ -24,6 +24,7 @@ pub(super) fn read_training(stage: &Section<'_>, defaults: &TrainingDefaults) ->
         stage.unfit(fault.with_label("every micro-step takes the same share of a batch"));
     }
     Training {
+        seed: stage.integer("seed", 0..).map(|found| found.value),
         epochs,
         batch_size,
         gradient_accumulation_steps: steps,

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::config::BertConfig;
 
 /// Version of the contract. Bumped with every change of [`Job`] or [`Event`].
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Exit code of the kernel after it was asked to stop and wrote a checkpoint.
 pub const EXIT_INTERRUPTED: u8 = 130;

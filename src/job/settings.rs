@@ -85,6 +85,8 @@ pub enum Objective {
         temperature: f64,
         /// What the soft loss averages over.
         reduction: SoftLossReduction,
+        /// Factor of the soft cross-entropy; 0 leaves it out, and the teacher is not asked.
+        soft_loss_weight: f64,
         /// Factor of an added cross-entropy against the gold labels; 0 leaves it out.
         hard_label_weight: f64,
     },

@@ -97,13 +97,16 @@ pub(crate) fn part_names(objective: &job::Objective) -> Vec<String> {
             names
         }
         job::Objective::Prediction {
-            hard_label_weight, ..
+            soft_loss_weight,
+            hard_label_weight,
+            ..
         } => {
-            let mut names = vec!["prediction_loss".to_owned()];
-            if *hard_label_weight > 0.0 {
-                names.push("label_loss".to_owned());
-            }
-            names
+            let names = [
+                ("prediction_loss", soft_loss_weight),
+                ("label_loss", hard_label_weight),
+            ];
+            let used = names.into_iter().filter(|(_, weight)| **weight > 0.0);
+            used.map(|(name, _)| name.to_owned()).collect()
         }
     }
 }
@@ -187,25 +190,29 @@ pub(crate) fn losses(
         job::Objective::Prediction {
             temperature,
             reduction,
+            soft_loss_weight,
             hard_label_weight,
         } => {
-            let teacher = teacher.expect("distillation has a teacher");
-            let target = no_grad(|| teacher.logits(batch));
+            // A loss that does not count is not computed, and its teacher not asked. The teacher
+            // draws its dropout before the student.
+            let target = (*soft_loss_weight > 0.0).then(|| {
+                let teacher = teacher.expect("distillation has a teacher");
+                no_grad(|| teacher.logits(batch))
+            });
             let logits = student.logits(batch, true);
-            let soft = soft_cross_entropy(&logits, &target, *temperature, *reduction);
-            let soft = soft * share.examples;
-            if *hard_label_weight > 0.0 {
-                let hard = cross_entropy(&logits, batch.expect_labels()) * share.examples;
-                let parts = vec![soft.detach(), hard.detach()];
-                Losses {
-                    total: soft + hard * *hard_label_weight,
-                    parts,
-                }
-            } else {
-                Losses {
-                    parts: vec![soft.detach()],
-                    total: soft,
-                }
+            let soft = target.map(|target| {
+                let soft = soft_cross_entropy(&logits, &target, *temperature, *reduction);
+                (soft * share.examples, *soft_loss_weight)
+            });
+            let hard = (*hard_label_weight > 0.0).then(|| {
+                let hard = cross_entropy(&logits, batch.expect_labels());
+                (hard * share.examples, *hard_label_weight)
+            });
+            let losses: Vec<(Tensor, f64)> = soft.into_iter().chain(hard).collect();
+            let weighed: Vec<Tensor> = losses.iter().map(|(loss, weight)| loss * *weight).collect();
+            Losses {
+                total: sum(&weighed),
+                parts: losses.iter().map(|(loss, _)| loss.detach()).collect(),
             }
         }
     }

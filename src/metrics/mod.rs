@@ -2,6 +2,7 @@
 
 pub mod csv_file;
 pub mod scores;
+pub mod spread;
 
 pub use csv_file::{MetricsFile, MetricsFileError};
 pub use scores::{Counts, accuracy, f1, matthews_corr, pearson, spearman};

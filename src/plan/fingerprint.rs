@@ -52,7 +52,7 @@ pub(super) fn settings(
     let Experiment {
         name: _,
         recipe: _, // what it comes to is in the keys
-        seed,
+        seed: _,   // as the stage has it: `seed_of`
         device: _,
         precision,
         threads: _,
@@ -76,7 +76,7 @@ pub(super) fn settings(
     } = teacher;
     let mut found = Settings(BTreeMap::new());
     let computes = |found: &mut Settings| found.put("precision", precision.as_str());
-    let draws = |found: &mut Settings| found.put("seed", *seed);
+    let draws = |found: &mut Settings| found.put("seed", experiment.seed_of(node.stage));
     match node.stage {
         StageName::DataPrep => {
             let DataPrep {} = data_prep;
@@ -150,6 +150,7 @@ pub(super) fn settings(
                 training,
                 temperature,
                 reduction,
+                soft_loss_weight,
                 hard_label_weight,
                 regression_target,
                 teacher_dropout,
@@ -165,6 +166,10 @@ pub(super) fn settings(
                 found.training(training);
                 found.put("temperature", *temperature);
                 found.put("soft-loss-reduction", reduction.as_str());
+                // Before there was such a key it was 1.
+                if (soft_loss_weight - 1.0).abs() > 0.0 {
+                    found.put("soft-loss-weight", *soft_loss_weight);
+                }
                 found.put("hard-label-weight", *hard_label_weight);
                 found.put("regression-target", regression_target.as_str());
                 found.put("teacher-dropout", *teacher_dropout);
@@ -235,6 +240,7 @@ impl Settings {
 
     fn training(&mut self, training: &Training) {
         let Training {
+            seed: _, // put beside the precision
             epochs,
             batch_size,
             gradient_accumulation_steps,
@@ -480,6 +486,20 @@ mod tests {
             let computes = !matches!(stage, DataPrep | CorpusPrep);
             assert_eq!(changes(stage, &["precision=\"fp32\""]), computes, "{stage}");
         }
+    }
+
+    #[test]
+    fn a_seed_of_a_stage_is_its_own_and_the_files_seed_that_of_the_others() {
+        let own = "stages.td-phase1.seed=7";
+        for stage in StageName::ALL {
+            assert_eq!(changes(stage, &[own]), stage == StageName::TdPhase1);
+        }
+        // Said twice, it is the same seed.
+        assert!(!changes(StageName::TdPhase1, &["stages.td-phase1.seed=42"]));
+        assert!(!changes(
+            StageName::TdPhase1,
+            &["seed=7", "stages.td-phase1.seed=42"]
+        ));
     }
 
     #[test]

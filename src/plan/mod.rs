@@ -3,12 +3,14 @@
 //! of digests.
 
 mod fingerprint;
+mod forced;
 mod given_models;
 mod graph;
 mod inputs;
 mod reason;
 mod status;
 
+pub use forced::Forced;
 pub use graph::{Node, Take, graph};
 pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs, find_missing};
 pub use reason::{ModelFrom, StaleReason, compare};

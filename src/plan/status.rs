@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::fingerprint::{semantics, settings};
+use super::forced::Forced;
 use super::graph::Node;
 use super::inputs::Inputs;
 use super::reason::{StaleReason, compare};
 use crate::experiment::{Experiment, StageName};
 use crate::runs::{
-    Checkpoint, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream,
+    Checkpoint, Digest, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream,
     newest_checkpoint,
 };
 
@@ -59,7 +60,7 @@ pub struct Planner<'a> {
     /// Where results lie.
     pub layout: &'a Layout,
     /// Stages that are run although fresh.
-    pub forced: &'a BTreeSet<StageName>,
+    pub forced: &'a Forced,
     /// Digests of files.
     pub digester: &'a mut Digester,
 }
@@ -103,10 +104,9 @@ impl Planner<'_> {
             .into_iter()
             .filter(|stage| !done.contains_key(stage))
             .collect();
-        let forced = self.forced.contains(&stage);
         if !on.is_empty() {
             let mut reasons = self.compare_with_last(&key, &unknown);
-            if forced {
+            if self.forced.applies(stage, None) {
                 reasons.insert(0, StaleReason::Forced);
             }
             let status = Status::Waits { on, reasons };
@@ -116,6 +116,7 @@ impl Planner<'_> {
                 key: None,
             });
         }
+        let forced = self.forced.applies(stage, Some(&key.fingerprint()));
         let status = self.status(&key, forced);
         Ok(Planned {
             stage,
@@ -124,14 +125,38 @@ impl Planner<'_> {
         })
     }
 
+    /// What a stage's result will depend on, as far as settings and input files say: equal for
+    /// two stages that will share their result, whether or not those before them are done.
+    /// `before` are the identities of the stages it takes something from.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn identity(
+        &mut self,
+        node: &Node,
+        before: &BTreeMap<StageName, Fingerprint>,
+    ) -> Result<Fingerprint, Error> {
+        let upstream = node.takes.iter().filter_map(|take| {
+            let name = format!("{}/{}", before.get(&take.from)?, take.artifact);
+            let digest = Digest::of_bytes(name.as_bytes());
+            let artifact = take.name();
+            Some((take.role.to_owned(), Upstream { artifact, digest }))
+        });
+        let key = Key {
+            kind: node.stage.as_str().to_owned(),
+            semantics: semantics(node.stage),
+            settings: settings(self.experiment, node, &self.inputs.models),
+            inputs: self.digest_inputs(node)?,
+            upstream: upstream.collect(),
+        };
+        Ok(key.fingerprint())
+    }
+
     /// Digests of the files that a stage reads, by role and name.
     ///
     /// # Errors
     /// One cannot be read.
-    pub fn digest_inputs(
-        &mut self,
-        node: &Node,
-    ) -> Result<BTreeMap<String, crate::runs::Digest>, Error> {
+    pub fn digest_inputs(&mut self, node: &Node) -> Result<BTreeMap<String, Digest>, Error> {
         let files = self.inputs.of(node);
         let paths: Vec<&PathBuf> = files.values().collect();
         let digests = self.digester.digest(&paths);

@@ -1,5 +1,6 @@
 //! Bars on a terminal, plain lines elsewhere, both on stderr.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
@@ -40,6 +41,8 @@ pub struct Console {
     terminal: bool,
     explain: bool,
     running: Option<Running>,
+    /// What is written before the first line.
+    heading: RefCell<Option<String>>,
 }
 
 /// The stage in progress.
@@ -64,7 +67,13 @@ impl Console {
             terminal: stderr.is_terminal() && !dumb,
             explain,
             running: None,
+            heading: RefCell::default(),
         }
+    }
+
+    /// Writes a text before the next line, if there is one.
+    pub fn announce(&mut self, heading: String) {
+        self.heading.replace(Some(heading));
     }
 
     /// Writes lines above the bar, if there is one.
@@ -72,9 +81,10 @@ impl Console {
         if self.verbosity < from {
             return;
         }
+        let heading = self.heading.take().unwrap_or_default();
         // A closed stderr is no reason to stop training.
         let write = || {
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{heading}{text}");
         };
         match self
             .running

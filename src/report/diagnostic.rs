@@ -107,24 +107,25 @@ learning_rte = 5e-5
 
     #[test]
     fn an_unknown_key_is_drawn_with_what_is_allowed_and_what_was_meant() {
-        let expected = "\
+        let head = "\
 error: unknown key `learning_rte` in `[stages.td-phase1]`
   --> experiments/x.toml:13:1
    |
 13 | learning_rte = 5e-5
    | ^^^^^^^^^^^^
    |
-   = note: allowed: `epochs`, `batch-size`, `gradient-accumulation-steps`, `schedule`, `power`,
-           `learning-rate`, `end-learning-rate`, `warmup-proportion`, `warmup-steps`,
-           `warmup-epochs`, `decay-from`, `optimizer`, `adam-beta1`, `adam-beta2`, `adam-epsilon`,
-           `weight-decay`, `weight-decay-exempt`, `clipping`, `max-grad-norm`, `shuffle`,
-           `drop-last`, `pad-to`, `train-limit`, `log-interval`, `checkpoint-interval`,
-           `checkpoint-seconds`, `checkpoint-keep`, `attention-weight`, `hidden-weight`,
-           `attention-layer-weights`, `hidden-layer-weights`, `reduction`, `projection`,
-           `keep-projection`, `teacher-dropout`, `gate`, `student`, `teacher`
-   = hint: did you mean `learning-rate`?
-";
-        assert_eq!(drawn(TEXT, &[]), expected);
+   = note: allowed: `epochs`, `batch-size`,";
+        let drawn = drawn(TEXT, &[]);
+        assert!(drawn.starts_with(head), "{drawn}");
+        assert!(
+            drawn.contains("\n           `"),
+            "long notes are broken: {drawn}"
+        );
+        assert!(drawn.lines().all(|line| line.len() <= 100), "{drawn}");
+        assert!(
+            drawn.ends_with("\n   = hint: did you mean `learning-rate`?\n"),
+            "{drawn}"
+        );
     }
 
     #[test]
@@ -173,7 +174,7 @@ error: `models/teacher` does not exist
     fn columns_count_characters() {
         let text = "# für später\nname = \"größe ö\"\n";
         let expected = "\
-error: the experiment's name `größe ö` holds more than letters, digits, `.`, `_` and `-`
+error: the experiment's name `größe ö` holds more than letters, digits, `.`, `_`, `-` and `/`
  --> experiments/x.toml:2:8
   |
 2 | name = \"größe ö\"

@@ -1,5 +1,6 @@
 //! A plan as text: what `--dry-run` prints.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Style;
@@ -11,9 +12,21 @@ const SHOWN: usize = 3;
 
 /// A line a stage: `fresh` or `stale`, its name, and why. With `explain`, every reason and
 /// the fingerprint on lines of their own.
-pub fn render_plan(plans: &[Planned], explain: bool, style: Style) -> String {
+///
+/// A stage in `shared` runs for the experiment named there, and its result serves here too.
+pub fn render_plan(
+    plans: &[Planned],
+    shared: &BTreeMap<StageName, String>,
+    explain: bool,
+    style: Style,
+) -> String {
     let mut text = String::new();
     for plan in plans {
+        if let Some(owner) = shared.get(&plan.stage) {
+            let word = style.faint("same");
+            let _ = writeln!(text, "{word}   {:16}as `{owner}`", plan.stage);
+            continue;
+        }
         let fresh = matches!(plan.status, Status::Fresh(_));
         let word = if fresh {
             style.good("fresh")
@@ -111,7 +124,7 @@ mod tests {
             ),
         ];
         assert_eq!(
-            render_plan(&plans, false, Style::PLAIN),
+            render_plan(&plans, &BTreeMap::new(), false, Style::PLAIN),
             "stale  data-prep       never run\n\
              stale  finetune        resumable at step 300 of 598\n\
              stale  td-phase1       `learning-rate` changed: 0.0001 -> 0.00005; \
@@ -128,11 +141,11 @@ mod tests {
             .collect();
         let plans = [planned(StageName::DataPrep, Status::Stale(reasons))];
         assert_eq!(
-            render_plan(&plans, false, Style::PLAIN),
+            render_plan(&plans, &BTreeMap::new(), false, Style::PLAIN),
             "stale  data-prep       `train/0.tsv` is new; `train/1.tsv` is new; \
              `train/2.tsv` is new; 2 more\n"
         );
-        let explained = render_plan(&plans, true, Style::PLAIN);
+        let explained = render_plan(&plans, &BTreeMap::new(), true, Style::PLAIN);
         assert_eq!(explained.lines().count(), 6);
         assert!(
             explained.ends_with("       `train/4.tsv` is new\n"),

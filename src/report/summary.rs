@@ -61,6 +61,17 @@ pub fn summary(
     text
 }
 
+/// The scored models alone, a line each.
+pub fn scores(outcome: &Outcome) -> String {
+    let mut stages = outcome.stages.iter();
+    let eval = stages.find(|found| found.stage == StageName::Eval);
+    let models = eval.map_or(&[][..], |eval| &eval.record.summary.scored);
+    let lines = models
+        .iter()
+        .map(|model| format!("  {}\n", scored_line(models, model)));
+    lines.collect()
+}
+
 /// A goal and whether it was reached.
 pub fn goal_line(goal: &GoalResult, style: Style) -> String {
     let GoalResult { name, at_least, .. } = goal;

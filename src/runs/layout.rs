@@ -6,6 +6,9 @@
 //! runs/<experiment>/<stage>            link to the stored stage
 //! runs/<experiment>/results.csv        what eval found
 //! runs/<experiment>/experiment.toml    the file as resolved, with every default
+//! runs/<matrix>/<variant>/              an experiment of a matrix
+//! runs/<matrix>/matrix.csv             what eval found in each
+//! runs/<matrix>/summary.csv            means and deviations over seeds
 //! runs/digests.json                    digests of files seen before
 //! ```
 
@@ -73,6 +76,16 @@ impl Layout {
     /// What eval found.
     pub fn results(&self, name: &str) -> PathBuf {
         self.experiment(name).join("results.csv")
+    }
+
+    /// What the experiments of a matrix came to, one by one.
+    pub fn matrix(&self, name: &str) -> PathBuf {
+        self.experiment(name).join("matrix.csv")
+    }
+
+    /// What the variants of a matrix came to.
+    pub fn matrix_summary(&self, name: &str) -> PathBuf {
+        self.experiment(name).join("summary.csv")
     }
 
     /// The experiment file as resolved.

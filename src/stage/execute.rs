@@ -50,7 +50,7 @@ pub(super) fn execute(
     create_folder(&layout.runs().join("work"))?;
     let _held = hands.interrupts.hold();
     let _lock = lock(stage, &layout.lock(kind, &fingerprint), hands)?;
-    let forced = planner.forced.contains(&stage);
+    let forced = planner.forced.applies(stage, Some(&fingerprint));
     // Whoever held the lock, or finished between our plan and the lock, may have done it.
     if !forced && let Some(Ok(record)) = planner.stored(kind, &fingerprint) {
         hands.observer.notice(&Notice::Fresh { stage });
@@ -183,7 +183,7 @@ fn do_work(
         version: job::VERSION,
         stage: place.stage().to_string(),
         fingerprint: fingerprint.to_string(),
-        seed: place.experiment.seed,
+        seed: place.experiment.seed_of(place.stage()),
         device: place.experiment.device,
         precision: place.experiment.precision,
         threads: place.experiment.threads,

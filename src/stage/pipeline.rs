@@ -1,13 +1,13 @@
 //! All stages, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::execute::{Hands, execute};
 use super::{Interrupts, Kernel, Notice, Observer, StageError, write_results};
 use crate::experiment::{Experiment, StageName};
-use crate::plan::{Inputs, Node, Planner, Status};
+use crate::plan::{Forced, Inputs, Node, Planner, Status};
 use crate::runs::{Digester, Layout, Record, link_to};
 
 /// An experiment that is ready to run.
@@ -22,7 +22,7 @@ pub struct Pipeline<'a> {
     /// Where results lie.
     pub layout: &'a Layout,
     /// Stages that are run although fresh.
-    pub forced: &'a BTreeSet<StageName>,
+    pub forced: &'a Forced,
     /// The last stage to be done; all where `None`.
     pub until: Option<StageName>,
 }
@@ -107,6 +107,7 @@ impl Pipeline<'_> {
                     let saved = planner.digester.save();
                     let result = result?;
                     saved?;
+                    self.forced.mark(&result.0.fingerprint);
                     result
                 }
                 // Every stage before this one is done, so its key is known.

@@ -63,6 +63,7 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
                 Objective::Prediction {
                     temperature: stage.temperature,
                     reduction: stage.reduction,
+                    soft_loss_weight: stage.soft_loss_weight,
                     hard_label_weight: stage.hard_label_weight,
                 },
             ),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tinyrun::experiment::Experiment;
+use tinyrun::experiment::{Experiment, Experiments};
 use tinyrun::report::diagnostic;
 
 #[test]
@@ -14,8 +14,9 @@ fn every_experiment_that_we_ship_is_read_without_faults() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
-        match Experiment::read(&path.display().to_string(), &stem, &text, &[]) {
-            Ok((experiment, _)) => assert_eq!(experiment.name, stem),
+        let file = path.display().to_string();
+        match Experiments::read(&file, &stem, &text, &[], |_| Vec::new()) {
+            Ok((experiments, _)) => assert_eq!(experiments.name, stem),
             Err(faults) => panic!("{faults}"),
         }
         read.push(stem);

@@ -15,6 +15,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
     Some(match (path, key) {
         ("", "recipe") => "huawei",
         ("", "seed") => "7",
+        (_, "seed") => "8",
         ("", "device") => "cpu",
         ("", "precision") => "fp32",
         ("", "threads") => "1",
@@ -81,7 +82,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "regression-target") => "labels",
         (_, "temperature") => "2",
         (_, "soft-loss-reduction") => "batch",
-        (_, "hard-label-weight") => "0.5",
+        (_, "soft-loss-weight" | "hard-label-weight") => "0.5",
         ("stages.general-distill", "student") => "./other",
         ("stages.td-phase1" | "stages.td-phase2", "student") => "./other",
         ("stages.eval", "student") => "./classifier",

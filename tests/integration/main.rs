@@ -8,6 +8,7 @@ mod harness;
 mod knobs;
 mod lifecycle;
 mod make;
+mod matrix;
 mod output;
 #[cfg(feature = "kernel")]
 mod pipeline;

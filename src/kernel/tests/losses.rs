@@ -89,6 +89,7 @@ fn gradients_of_the_prediction_loss_are_pytorchs() {
     let objective = Objective::Prediction {
         temperature: 1.0,
         reduction: SoftLossReduction::BatchAndClasses,
+        soft_loss_weight: 1.0,
         hard_label_weight: 0.0,
     };
     check(&objective, "prediction", &[]);

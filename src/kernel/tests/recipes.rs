@@ -86,6 +86,7 @@ fn stage(experiment: &Experiment, name: &str) -> (Objective, Training) {
         let objective = Objective::Prediction {
             temperature: phase2.temperature,
             reduction: phase2.reduction,
+            soft_loss_weight: phase2.soft_loss_weight,
             hard_label_weight: phase2.hard_label_weight,
         };
         (objective, phase2.training.clone())

@@ -1,5 +1,8 @@
 //! The command line.
 
+mod plan;
+mod run;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,13 +11,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
-use crate::experiment::{Experiment, Faults, Sources, StageName, to_toml};
-use crate::plan::{Node, Planned, Planner, Status, find_inputs, find_missing, graph};
-use crate::report::{
-    Console, Style, Verbosity, diagnostic, failure, goal_line, plain_error, render_plan, summary,
-};
-use crate::runs::{Digester, Error, Layout, create_folder, write_atomic};
-use crate::stage::{GoalResult, Interrupts, Kernel, Pipeline, StageError, goals};
+use crate::experiment::{Experiments, Fault, Faults, Sources, StageName};
+use crate::plan::{Forced, Inputs, Node, find_inputs, find_missing, graph};
+use crate::report::{Style, diagnostic, failure, goal_line, plain_error};
+use crate::runs::{Digester, Error, Layout};
+use crate::stage::{GoalResult, Pipeline, StageError};
 
 /// The command line as typed.
 #[derive(Debug, Parser)]
@@ -82,8 +83,8 @@ enum Failure {
     Faults(Faults),
     /// A stage.
     Stage(StageError),
-    /// Goals that were not reached.
-    Goals(Vec<GoalResult>),
+    /// Goals that were not reached, each with its experiment's name in a matrix.
+    Goals(Vec<(String, GoalResult)>),
     /// The answer could not be written.
     Output(io::Error),
 }
@@ -136,8 +137,15 @@ pub fn main() -> ExitCode {
                 Failure::Faults(faults) => diagnostic::render(faults, style.is_coloured()),
                 Failure::Stage(error) => failure(error, style),
                 Failure::Goals(missed) => {
-                    let goals: Vec<String> =
-                        missed.iter().map(|goal| goal_line(goal, style)).collect();
+                    let goals = missed.iter().map(|(variant, goal)| {
+                        let line = goal_line(goal, style);
+                        if variant.is_empty() {
+                            line
+                        } else {
+                            format!("{variant}: {line}")
+                        }
+                    });
+                    let goals: Vec<String> = goals.collect();
                     plain_error(&goals.join("; "), None, style)
                 }
                 Failure::Output(error) => {
@@ -152,13 +160,61 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(arguments)?;
-    let (experiment, sources) = read(arguments, &layout)?;
-    let nodes = graph(&experiment);
-    let forced = forced(arguments, &nodes)?;
-    let until = match &arguments.until {
-        Some(name) => Some(stage_of(name, &nodes)?),
-        None => None,
-    };
+    let (experiments, sources) = read(arguments, &layout)?;
+    let found = prepare(arguments, &experiments, sources, &layout)?;
+    let mut digester = Digester::open(layout.digests(), layout.root().to_owned());
+    if arguments.dry_run {
+        let text = plan::dry_run(arguments, &experiments, &found, &layout, &mut digester)?;
+        return print(&text);
+    }
+    run::run(arguments, &experiments, &found, &layout, &mut digester)
+}
+
+/// What the experiments of a file need to run.
+struct Prepared {
+    /// Graph and inputs of each variant, in their order.
+    variants: Vec<(Vec<Node>, Inputs)>,
+    forced: Forced,
+    until: Option<StageName>,
+}
+
+impl Prepared {
+    /// The pipeline of the variant at a place.
+    fn pipeline<'a>(
+        &'a self,
+        place: usize,
+        experiments: &'a Experiments,
+        layout: &'a Layout,
+    ) -> Pipeline<'a> {
+        let (nodes, inputs) = &self.variants[place];
+        Pipeline {
+            experiment: &experiments.variants[place].experiment,
+            inputs,
+            nodes,
+            layout,
+            forced: &self.forced,
+            until: self.until,
+        }
+    }
+}
+
+/// Graphs and inputs of all experiments, and what the command line says of stages.
+fn prepare(
+    arguments: &Arguments,
+    experiments: &Experiments,
+    sources: Sources,
+    layout: &Layout,
+) -> Result<Prepared, Failure> {
+    let graphs = experiments.variants.iter();
+    let graphs: Vec<_> = graphs.map(|variant| graph(&variant.experiment)).collect();
+    // A stage that one variant leaves out may be another's.
+    let stages: BTreeSet<StageName> = graphs.iter().flatten().map(|node| node.stage).collect();
+    let names = arguments.force.iter();
+    let forced: BTreeSet<StageName> = names
+        .map(|name| stage_of(name, &stages))
+        .collect::<Result<_, _>>()?;
+    let until = arguments.until.as_ref();
+    let until = until.map(|name| stage_of(name, &stages)).transpose()?;
     if let Some(last) = until
         && let Some(stage) = forced.iter().find(|stage| **stage > last)
     {
@@ -167,48 +223,27 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             hint: None,
         });
     }
-    let inputs =
-        find_inputs(&experiment, &nodes, &layout).map_err(|faults| Faults::new(faults, sources))?;
-    let mut digester = Digester::open(layout.digests(), layout.root().to_owned());
-    let pipeline = Pipeline {
-        experiment: &experiment,
-        inputs: &inputs,
-        nodes: &nodes,
-        layout: &layout,
-        forced: &forced,
+    let mut faults: Vec<Fault> = Vec::new();
+    let mut variants = Vec::new();
+    for (variant, nodes) in experiments.variants.iter().zip(graphs) {
+        match find_inputs(&variant.experiment, &nodes, layout) {
+            Ok(inputs) => variants.push((nodes, inputs)),
+            // Variants mostly share what they read, and so what is wrong with it.
+            Err(found) => {
+                let new = found.into_iter().filter(|fault| !faults.contains(fault));
+                let new: Vec<Fault> = new.collect();
+                faults.extend(new);
+            }
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Faults::new(faults, sources).into());
+    }
+    Ok(Prepared {
+        variants,
+        forced: Forced::new(forced),
         until,
-    };
-    if arguments.dry_run {
-        let plans = plan(&pipeline, &mut digester)?;
-        let style = Style::of(&io::stdout());
-        let text = render_plan(&plans, arguments.explain, style);
-        return print(&text);
-    }
-    let verbosity = match (arguments.quiet, arguments.verbose) {
-        (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
-    };
-    let interrupts = Interrupts::listen().map_err(|error| Failure::Usage {
-        message: format!("cannot listen to signals: {error}"),
-        hint: None,
-    })?;
-    write_resolved(&experiment, &layout)?;
-    let mut console = Console::new(verbosity, arguments.explain);
-    let outcome = pipeline.run(&Kernel::find(), &mut digester, &interrupts, &mut console);
-    drop(console);
-    let outcome = outcome?;
-    if verbosity > Verbosity::Quiet {
-        let text = summary(&outcome, &experiment, &layout, Style::of(&io::stderr()));
-        let _ = io::stderr().write_all(text.as_bytes());
-    }
-    let mut missed = goals(&experiment, &outcome);
-    missed.retain(|goal| !goal.is_reached());
-    if missed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Goals(missed))
-    }
+    })
 }
 
 /// Writes an answer to stdout. A reader that has seen enough, as `head`, is no fault.
@@ -220,7 +255,7 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn read(arguments: &Arguments, layout: &Layout) -> Result<(Experiment, Sources), Failure> {
+fn read(arguments: &Arguments, layout: &Layout) -> Result<(Experiments, Sources), Failure> {
     let file = &arguments.file;
     let usage = |message: String, hint: Option<String>| Failure::Usage { message, hint };
     let bytes = std::fs::read(file).map_err(|error| {
@@ -233,7 +268,7 @@ fn read(arguments: &Arguments, layout: &Layout) -> Result<(Experiment, Sources),
         .map_err(|_| usage(format!("`{}` is not valid UTF-8", file.display()), None))?;
     let stem = file.file_stem().and_then(|stem| stem.to_str());
     let name = file.display().to_string();
-    Ok(Experiment::read_or_examine(
+    Ok(Experiments::read(
         &name,
         stem.unwrap_or("experiment"),
         &text,
@@ -260,59 +295,14 @@ fn layout(arguments: &Arguments) -> Result<Layout, Failure> {
     Ok(Layout::new(root))
 }
 
-fn forced(arguments: &Arguments, nodes: &[Node]) -> Result<BTreeSet<StageName>, Failure> {
-    let names = arguments.force.iter();
-    names.map(|name| stage_of(name, nodes)).collect()
-}
-
-/// A stage by its name, which must be one of this experiment's.
-fn stage_of(name: &str, nodes: &[Node]) -> Result<StageName, Failure> {
-    let stage =
-        StageName::parse(name).filter(|stage| nodes.iter().any(|node| node.stage == *stage));
+/// A stage by its name, which must be one of the file's.
+fn stage_of(name: &str, stages: &BTreeSet<StageName>) -> Result<StageName, Failure> {
+    let stage = StageName::parse(name).filter(|stage| stages.contains(stage));
     stage.ok_or_else(|| {
-        let there: Vec<String> = nodes
-            .iter()
-            .map(|node| format!("`{}`", node.stage))
-            .collect();
+        let there: Vec<String> = stages.iter().map(|stage| format!("`{stage}`")).collect();
         Failure::Usage {
             message: format!("`{name}` is not a stage of this experiment"),
             hint: Some(format!("it has {}", there.join(", "))),
         }
     })
-}
-
-/// Where each stage stands, as far as that is known before any is run.
-fn plan(pipeline: &Pipeline<'_>, digester: &mut Digester) -> Result<Vec<Planned>, Error> {
-    let mut done = std::collections::BTreeMap::new();
-    let mut planner = Planner {
-        experiment: pipeline.experiment,
-        inputs: pipeline.inputs,
-        layout: pipeline.layout,
-        forced: pipeline.forced,
-        digester,
-    };
-    let mut plans = Vec::new();
-    for node in pipeline.selected() {
-        let plan = planner.plan(node, &done)?;
-        if let Status::Fresh(record) = &plan.status {
-            done.insert(node.stage, (**record).clone());
-        }
-        plans.push(plan);
-    }
-    // A dry run leaves nothing behind but what saves reading the next time.
-    if pipeline.layout.runs().is_dir() {
-        digester.save()?;
-    }
-    Ok(plans)
-}
-
-/// Writes the experiment as resolved beside its results.
-fn write_resolved(experiment: &Experiment, layout: &Layout) -> Result<(), Error> {
-    let path = layout.resolved(&experiment.name);
-    let text = to_toml(experiment);
-    if std::fs::read_to_string(&path).is_ok_and(|present| present == text) {
-        return Ok(());
-    }
-    create_folder(&layout.experiment(&experiment.name))?;
-    write_atomic(&path, text.as_bytes())
 }
