@@ -1,9 +1,9 @@
 //! The command line.
 
+mod file;
 mod plan;
 mod run;
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
-use crate::experiment::{Experiments, Fault, Faults, Sources, StageName};
-use crate::plan::{Forced, Inputs, Node, find_inputs, find_missing, graph};
-use crate::report::{Style, diagnostic, failure, goal_line, plain_error};
+use self::file::Request;
+use crate::experiment::{Faults, StageName};
+use crate::report::{Style, diagnostic, failed_stages, failure, goal_line, plain_error};
 use crate::runs::{Digester, Error, Layout};
-use crate::stage::{GoalResult, Pipeline, StageError};
+use crate::stage::{GoalResult, StageError};
 
 /// The command line as typed.
 #[derive(Debug, Parser)]
@@ -31,9 +31,9 @@ use crate::stage::{GoalResult, Pipeline, StageError};
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag by itself")]
 struct Arguments {
-    /// Experiment file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// Experiment files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
 
     /// Folder that the file's paths and `runs/` are relative to; the current one by default
     #[arg(long, value_name = "DIR")]
@@ -47,6 +47,10 @@ struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
+    /// Print the plan as JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
+
     /// Give every reason and fingerprint
     #[arg(long)]
     explain: bool,
@@ -58,6 +62,21 @@ struct Arguments {
     /// Stop after a stage
     #[arg(long, value_name = "STAGE", value_parser = stage_names())]
     until: Option<String>,
+
+    /// Do this stage alone, of what is there
+    #[arg(long, value_name = "STAGE", value_parser = stage_names(), conflicts_with = "until")]
+    single_stage: Option<String>,
+
+    /// Do this stage and those that take something from it, of what is there
+    #[arg(
+        long, value_name = "STAGE", value_parser = stage_names(),
+        conflicts_with_all = ["until", "single_stage"]
+    )]
+    downstream: Option<String>,
+
+    /// After a failure, go on with what does not depend on it
+    #[arg(short, long)]
+    keep_going: bool,
 
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose")]
@@ -83,6 +102,8 @@ enum Failure {
     Faults(Faults),
     /// A stage.
     Stage(StageError),
+    /// Stages, each told when it failed; how many of them, and how many wait for them.
+    Stages { failed: usize, left_out: usize },
     /// Goals that were not reached, each with its experiment's name in a matrix.
     Goals(Vec<(String, GoalResult)>),
     /// The answer could not be written.
@@ -94,7 +115,7 @@ impl Failure {
         match self {
             Self::Usage { .. } | Self::Faults(_) => 2,
             Self::Stage(error) => error.exit_code(),
-            Self::Output(_) => 1,
+            Self::Output(_) | Self::Stages { .. } => 1,
             Self::Goals(_) => 3,
         }
     }
@@ -136,6 +157,10 @@ pub fn main() -> ExitCode {
                 Failure::Usage { message, hint } => plain_error(message, hint.as_deref(), style),
                 Failure::Faults(faults) => diagnostic::render(faults, style.is_coloured()),
                 Failure::Stage(error) => failure(error, style),
+                Failure::Stages { failed, left_out } => {
+                    let message = failed_stages(*failed, *left_out);
+                    plain_error(&message, None, style)
+                }
                 Failure::Goals(missed) => {
                     let goals = missed.iter().map(|(variant, goal)| {
                         let line = goal_line(goal, style);
@@ -160,90 +185,13 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(arguments)?;
-    let (experiments, sources) = read(arguments, &layout)?;
-    let found = prepare(arguments, &experiments, sources, &layout)?;
+    let request = Request::read(arguments, &layout)?;
     let mut digester = Digester::open(layout.digests(), layout.root().to_owned());
     if arguments.dry_run {
-        let text = plan::dry_run(arguments, &experiments, &found, &layout, &mut digester)?;
+        let text = plan::dry_run(&request, &mut digester)?;
         return print(&text);
     }
-    run::run(arguments, &experiments, &found, &layout, &mut digester)
-}
-
-/// What the experiments of a file need to run.
-struct Prepared {
-    /// Graph and inputs of each variant, in their order.
-    variants: Vec<(Vec<Node>, Inputs)>,
-    forced: Forced,
-    until: Option<StageName>,
-}
-
-impl Prepared {
-    /// The pipeline of the variant at a place.
-    fn pipeline<'a>(
-        &'a self,
-        place: usize,
-        experiments: &'a Experiments,
-        layout: &'a Layout,
-    ) -> Pipeline<'a> {
-        let (nodes, inputs) = &self.variants[place];
-        Pipeline {
-            experiment: &experiments.variants[place].experiment,
-            inputs,
-            nodes,
-            layout,
-            forced: &self.forced,
-            until: self.until,
-        }
-    }
-}
-
-/// Graphs and inputs of all experiments, and what the command line says of stages.
-fn prepare(
-    arguments: &Arguments,
-    experiments: &Experiments,
-    sources: Sources,
-    layout: &Layout,
-) -> Result<Prepared, Failure> {
-    let graphs = experiments.variants.iter();
-    let graphs: Vec<_> = graphs.map(|variant| graph(&variant.experiment)).collect();
-    // A stage that one variant leaves out may be another's.
-    let stages: BTreeSet<StageName> = graphs.iter().flatten().map(|node| node.stage).collect();
-    let names = arguments.force.iter();
-    let forced: BTreeSet<StageName> = names
-        .map(|name| stage_of(name, &stages))
-        .collect::<Result<_, _>>()?;
-    let until = arguments.until.as_ref();
-    let until = until.map(|name| stage_of(name, &stages)).transpose()?;
-    if let Some(last) = until
-        && let Some(stage) = forced.iter().find(|stage| **stage > last)
-    {
-        return Err(Failure::Usage {
-            message: format!("`--force {stage}` lies after `--until {last}`"),
-            hint: None,
-        });
-    }
-    let mut faults: Vec<Fault> = Vec::new();
-    let mut variants = Vec::new();
-    for (variant, nodes) in experiments.variants.iter().zip(graphs) {
-        match find_inputs(&variant.experiment, &nodes, layout) {
-            Ok(inputs) => variants.push((nodes, inputs)),
-            // Variants mostly share what they read, and so what is wrong with it.
-            Err(found) => {
-                let new = found.into_iter().filter(|fault| !faults.contains(fault));
-                let new: Vec<Fault> = new.collect();
-                faults.extend(new);
-            }
-        }
-    }
-    if !faults.is_empty() {
-        return Err(Faults::new(faults, sources).into());
-    }
-    Ok(Prepared {
-        variants,
-        forced: Forced::new(forced),
-        until,
-    })
+    run::run(&request, &mut digester)
 }
 
 /// Writes an answer to stdout. A reader that has seen enough, as `head`, is no fault.
@@ -253,28 +201,6 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),
     }
-}
-
-fn read(arguments: &Arguments, layout: &Layout) -> Result<(Experiments, Sources), Failure> {
-    let file = &arguments.file;
-    let usage = |message: String, hint: Option<String>| Failure::Usage { message, hint };
-    let bytes = std::fs::read(file).map_err(|error| {
-        let hint = (error.kind() == io::ErrorKind::NotFound)
-            .then(|| "FILE is relative to the current folder, whatever `--root` says".to_owned())
-            .filter(|_| arguments.root.is_some());
-        usage(Error::read(file)(error).to_string(), hint)
-    })?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| usage(format!("`{}` is not valid UTF-8", file.display()), None))?;
-    let stem = file.file_stem().and_then(|stem| stem.to_str());
-    let name = file.display().to_string();
-    Ok(Experiments::read(
-        &name,
-        stem.unwrap_or("experiment"),
-        &text,
-        &arguments.set,
-        |experiment| find_missing(experiment, layout),
-    )?)
 }
 
 fn layout(arguments: &Arguments) -> Result<Layout, Failure> {
@@ -293,16 +219,4 @@ fn layout(arguments: &Arguments) -> Result<Layout, Failure> {
         root.clone()
     };
     Ok(Layout::new(root))
-}
-
-/// A stage by its name, which must be one of the file's.
-fn stage_of(name: &str, stages: &BTreeSet<StageName>) -> Result<StageName, Failure> {
-    let stage = StageName::parse(name).filter(|stage| stages.contains(stage));
-    stage.ok_or_else(|| {
-        let there: Vec<String> = stages.iter().map(|stage| format!("`{stage}`")).collect();
-        Failure::Usage {
-            message: format!("`{name}` is not a stage of this experiment"),
-            hint: Some(format!("it has {}", there.join(", "))),
-        }
-    })
 }

@@ -57,6 +57,25 @@ pub fn plan_unshuffled(n: usize, batch_size: usize, drop_last: bool) -> Vec<Vec<
     examples.chunks(batch_size).map(<[u32]>::to_vec).collect()
 }
 
+/// Optimizer steps of an epoch of `examples`, `micro_batch_size` a micro-step, `accumulation`
+/// micro-steps a step.
+///
+/// # Panics
+/// Where `micro_batch_size` or `accumulation` is 0.
+pub fn steps_per_epoch(
+    examples: u64,
+    micro_batch_size: u32,
+    accumulation: u32,
+    drop_last: bool,
+) -> u64 {
+    let (size, micro_steps) = (u64::from(micro_batch_size), u64::from(accumulation));
+    if drop_last {
+        examples / size / micro_steps
+    } else {
+        examples.div_ceil(size).div_ceil(micro_steps)
+    }
+}
+
 /// Batches for scoring: every example exactly once, shortest first, of equals the first first.
 ///
 /// # Panics

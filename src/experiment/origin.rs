@@ -1,7 +1,7 @@
 //! Where each stage's student and teacher come from: the rules of defaults, written once,
 //! for the checks here and for the plan.
 
-use super::schema::{Experiment, ModelSource, StageName};
+use super::schema::{Experiment, ModelSource, StageName, Training};
 use super::span::Located;
 
 /// Where a model comes from.
@@ -105,16 +105,21 @@ impl Experiment {
         stages
     }
 
+    /// The common settings of a training stage; `None` for the other stages and those left out.
+    pub fn training(&self, stage: StageName) -> Option<&Training> {
+        let stages = &self.stages;
+        match stage {
+            StageName::Finetune => Some(&stages.finetune.as_ref()?.training),
+            StageName::GeneralDistill => Some(&stages.general_distill.as_ref()?.training),
+            StageName::TdPhase1 => Some(&stages.td_phase1.as_ref()?.training),
+            StageName::TdPhase2 => Some(&stages.td_phase2.as_ref()?.training),
+            StageName::DataPrep | StageName::CorpusPrep | StageName::Eval => None,
+        }
+    }
+
     /// The seed that a stage draws from.
     pub fn seed_of(&self, stage: StageName) -> u64 {
-        let stages = &self.stages;
-        let training = match stage {
-            StageName::Finetune => stages.finetune.as_ref().map(|stage| &stage.training),
-            StageName::GeneralDistill => stages.general_distill.as_ref().map(|it| &it.training),
-            StageName::TdPhase1 => stages.td_phase1.as_ref().map(|stage| &stage.training),
-            StageName::TdPhase2 => stages.td_phase2.as_ref().map(|stage| &stage.training),
-            StageName::DataPrep | StageName::CorpusPrep | StageName::Eval => None,
-        };
+        let training = self.training(stage);
         training.and_then(|found| found.seed).unwrap_or(self.seed)
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tch::{Tensor, no_grad};
-use tinyrun::data::batches::{choose_limit, plan_epoch, plan_unshuffled};
+use tinyrun::data::batches::{choose_limit, plan_epoch, plan_unshuffled, steps_per_epoch};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{Event, Job, Objective, Progress, Train};
 use tinyrun::metrics::csv_file::MetricsFile;
@@ -238,17 +238,17 @@ impl Data {
             .iter()
             .map(|&row| store.length(row as usize) as u32)
             .collect();
-        let (examples, size) = (rows.len() as u64, u64::from(train.batch_size));
-        let micro_steps = u64::from(train.gradient_accumulation_steps);
-        let steps_per_epoch = if train.drop_last {
-            examples / size / micro_steps
-        } else {
-            examples.div_ceil(size).div_ceil(micro_steps)
-        };
+        let examples = rows.len() as u64;
+        let steps_per_epoch = steps_per_epoch(
+            examples,
+            train.batch_size,
+            train.gradient_accumulation_steps,
+            train.drop_last,
+        );
         if steps_per_epoch == 0 {
             return Err(KernelError::NoWholeBatch {
                 examples,
-                batch: size * micro_steps,
+                batch: u64::from(train.batch_size) * u64::from(train.gradient_accumulation_steps),
             });
         }
         Ok(Self {

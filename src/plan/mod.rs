@@ -2,6 +2,7 @@
 //! whether its result is there. This room reads and decides; it writes nothing but the memo
 //! of digests.
 
+mod estimate;
 mod fingerprint;
 mod forced;
 mod given_models;
@@ -10,6 +11,7 @@ mod inputs;
 mod reason;
 mod status;
 
+pub use estimate::{Estimate, Work, estimate};
 pub use forced::Forced;
 pub use graph::{Node, Take, graph};
 pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs, find_missing};

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Style;
 use super::amounts::{bytes, count, counted, duration};
+use super::failure;
 use super::plan::why;
 use crate::experiment::StageName;
 use crate::job::{Event, Progress};
@@ -43,6 +44,8 @@ pub struct Console {
     running: Option<Running>,
     /// What is written before the first line.
     heading: RefCell<Option<String>>,
+    /// Whether there are several experiments, told apart by headings.
+    of_many: bool,
 }
 
 /// The stage in progress.
@@ -68,12 +71,14 @@ impl Console {
             explain,
             running: None,
             heading: RefCell::default(),
+            of_many: false,
         }
     }
 
     /// Writes a text before the next line, if there is one.
     pub fn announce(&mut self, heading: String) {
         self.heading.replace(Some(heading));
+        self.of_many = true;
     }
 
     /// Writes lines above the bar, if there is one.
@@ -245,7 +250,16 @@ impl Observer for Console {
         match *notice {
             Notice::Fresh { stage } => {
                 self.end();
-                self.line(stage, &self.style.faint("up to date"));
+                // Of many experiments, only what is done is worth a line.
+                let from = if self.of_many {
+                    Verbosity::Verbose
+                } else {
+                    Verbosity::Normal
+                };
+                self.say(
+                    from,
+                    &format!("{stage:16}{}", self.style.faint("up to date")),
+                );
             }
             Notice::Waiting { stage, owner } => {
                 let whom = owner.map_or_else(
@@ -278,6 +292,11 @@ impl Observer for Console {
             Notice::Stopping { stage } => {
                 let text = "stops after this step and keeps a checkpoint; once more quits at once";
                 self.line(stage, text);
+            }
+            Notice::Failed { error, .. } => {
+                self.end();
+                let text = failure(error, self.style);
+                self.say(Verbosity::Quiet, text.trim_end());
             }
             Notice::Finished { stage, record } => {
                 self.end();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Style;
+use super::amounts::counted;
 use crate::stage::StageError;
 
 /// `error: ...` and, where there is one, `hint: ...`.
@@ -36,4 +37,14 @@ pub fn failure(error: &StageError, style: Style) -> String {
         let _ = writeln!(text, "{}: {hint}", style.strong("hint"));
     }
     text
+}
+
+/// The last line of a run that went on after failures.
+pub fn failed_stages(failed: usize, left_out: usize) -> String {
+    let failed = counted(failed as u64, "stage");
+    match left_out {
+        0 => format!("{failed} failed"),
+        1 => format!("{failed} failed, 1 more waits for what failed"),
+        more => format!("{failed} failed, {more} more wait for what failed"),
+    }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::Style;
 use super::amounts::{counted, duration};
-use crate::experiment::{Experiments, Variant};
+use crate::experiment::Experiments;
 use crate::runs::Layout;
 use crate::stage::{MatrixResults, VariantScore};
 
 /// What stands above the lines of one experiment: `[3/24] no-attention.seed-1`.
-pub fn matrix_heading(place: usize, of: usize, variant: &Variant, style: Style) -> String {
+pub fn matrix_heading(place: usize, of: usize, name: &str, style: Style) -> String {
     let number = style.faint(format!("[{}/{of}]", place + 1));
-    format!("{number} {}\n", style.strong(&variant.name))
+    format!("{number} {}\n", style.strong(name))
 }
 
 /// The closing table: the student's scores, or the teacher's where no student is scored, a

@@ -1,28 +1,41 @@
 //! A plan as text: what `--dry-run` prints.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::Style;
+use super::amounts::{bytes, count, duration};
 use crate::experiment::StageName;
-use crate::plan::{Planned, StaleReason, Status};
+use crate::plan::{Estimate, Planned, StaleReason, Status};
 
 /// Reasons that a line shows; `--explain` shows all.
 const SHOWN: usize = 3;
 
-/// A line a stage: `fresh` or `stale`, its name, and why. With `explain`, every reason and
-/// the fingerprint on lines of their own.
-///
-/// A stage in `shared` runs for the experiment named there, and its result serves here too.
-pub fn render_plan(
-    plans: &[Planned],
-    shared: &BTreeMap<StageName, String>,
-    explain: bool,
-    style: Style,
-) -> String {
+/// A stage of a plan and what it may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedStage {
+    /// Where it stands.
+    pub plan: Planned,
+    /// What it may take.
+    pub estimate: Estimate,
+    /// The experiment of the same command that runs it for this one too.
+    pub same_as: Option<String>,
+}
+
+impl PlannedStage {
+    /// Whether this experiment will run it, as far as is known.
+    pub fn is_to_run(&self) -> bool {
+        self.same_as.is_none() && !matches!(self.plan.status, Status::Fresh(_))
+    }
+}
+
+/// A line a stage: `fresh` or `stale`, its name, and why; below it what it may take, where that
+/// is known. With `explain`, every reason and the fingerprint on lines of their own.
+pub fn render_plan(stages: &[PlannedStage], explain: bool, style: Style) -> String {
     let mut text = String::new();
-    for plan in plans {
-        if let Some(owner) = shared.get(&plan.stage) {
+    for stage in stages {
+        let plan = &stage.plan;
+        if let Some(owner) = &stage.same_as {
             let word = style.faint("same");
             let _ = writeln!(text, "{word}   {:16}as `{owner}`", plan.stage);
             continue;
@@ -53,12 +66,60 @@ pub fn render_plan(
                 let _ = writeln!(text, "       {part}");
             }
         }
+        if !fresh && let Some(cost) = cost(&stage.estimate) {
+            let _ = writeln!(text, "       {}", style.faint(cost));
+        }
         if explain && let Some(fingerprint) = plan.fingerprint() {
             let line = format!("fingerprint {fingerprint}");
             let _ = writeln!(text, "       {}", style.faint(line));
         }
     }
     text
+}
+
+/// What all that is to run may take; `None` where nothing is, or nothing is known of it.
+pub fn total_line<'a>(
+    stages: impl Iterator<Item = &'a PlannedStage>,
+    style: Style,
+) -> Option<String> {
+    let to_run: Vec<&Estimate> = stages
+        .filter(|stage| stage.is_to_run())
+        .map(|stage| &stage.estimate)
+        .collect();
+    let seconds: Vec<f64> = to_run.iter().filter_map(|it| it.seconds).collect();
+    let sizes: Vec<u64> = to_run.iter().filter_map(|it| it.bytes).collect();
+    if seconds.iter().sum::<f64>() < 1.0 {
+        return None;
+    }
+    let time = duration(Duration::from_secs_f64(seconds.iter().sum()));
+    let size = bytes(sizes.iter().sum());
+    let unknown = match to_run.len() - seconds.len() {
+        0 => String::new(),
+        1 => ", and 1 stage of which nothing is known".to_owned(),
+        some => format!(", and {some} stages of which nothing is known"),
+    };
+    let line = format!("in all about {time}, {size}, by earlier results{unknown}");
+    Some(format!("{}\n", style.strong(line)))
+}
+
+/// Steps, time and disk, as far as they are known. What takes less than a second needs no word.
+fn cost(estimate: &Estimate) -> Option<String> {
+    if estimate.seconds.is_some_and(|seconds| seconds < 1.0) {
+        return None;
+    }
+    let mut parts = Vec::new();
+    if let Some(work) = estimate.work {
+        let (steps, batch) = (count(work.steps), work.batch_size);
+        parts.push(format!("{steps} steps of {batch} examples"));
+    }
+    if let Some(seconds) = estimate.seconds {
+        parts.push(format!(
+            "about {}",
+            duration(Duration::from_secs_f64(seconds))
+        ));
+        parts.extend(estimate.bytes.map(bytes));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// The first reasons and how many more there are, in one line.
@@ -88,13 +149,18 @@ pub(super) fn why(reasons: &[StaleReason]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Work;
     use crate::runs::Checkpoint;
 
-    fn planned(stage: StageName, status: Status) -> Planned {
-        Planned {
-            stage,
-            status,
-            key: None,
+    fn planned(stage: StageName, status: Status) -> PlannedStage {
+        PlannedStage {
+            plan: Planned {
+                stage,
+                status,
+                key: None,
+            },
+            estimate: Estimate::default(),
+            same_as: None,
         }
     }
 
@@ -124,12 +190,43 @@ mod tests {
             ),
         ];
         assert_eq!(
-            render_plan(&plans, &BTreeMap::new(), false, Style::PLAIN),
+            render_plan(&plans, false, Style::PLAIN),
             "stale  data-prep       never run\n\
              stale  finetune        resumable at step 300 of 598\n\
              stale  td-phase1       `learning-rate` changed: 0.0001 -> 0.00005; \
              waits for `finetune`, `general-distill`\n"
         );
+    }
+
+    #[test]
+    fn what_a_stage_may_take_stands_below_it_and_in_the_sum() {
+        let mut stale = planned(
+            StageName::Finetune,
+            Status::Stale(vec![StaleReason::Forced]),
+        );
+        stale.estimate = Estimate {
+            work: Some(Work {
+                examples: 67_349,
+                steps: 4210,
+                batch_size: 32,
+            }),
+            seconds: Some(754.0),
+            bytes: Some(57_400_000),
+        };
+        let mut served = stale.clone();
+        served.same_as = Some("full".to_owned());
+        let unknown = planned(StageName::Eval, Status::Stale(vec![StaleReason::NeverRun]));
+        let stages = [stale, served, unknown];
+        assert_eq!(
+            render_plan(&stages, false, Style::PLAIN),
+            "stale  finetune        forced\n       4,210 steps of 32 examples, about 12m34s, 57.4 MB\n\
+             same   finetune        as `full`\nstale  eval            never run\n"
+        );
+        assert_eq!(
+            total_line(stages.iter(), Style::PLAIN).unwrap(),
+            "in all about 12m34s, 57.4 MB, by earlier results, and 1 stage of which nothing is known\n"
+        );
+        assert_eq!(total_line(stages[2..].iter(), Style::PLAIN), None);
     }
 
     #[test]
@@ -141,11 +238,11 @@ mod tests {
             .collect();
         let plans = [planned(StageName::DataPrep, Status::Stale(reasons))];
         assert_eq!(
-            render_plan(&plans, &BTreeMap::new(), false, Style::PLAIN),
+            render_plan(&plans, false, Style::PLAIN),
             "stale  data-prep       `train/0.tsv` is new; `train/1.tsv` is new; \
              `train/2.tsv` is new; 2 more\n"
         );
-        let explained = render_plan(&plans, &BTreeMap::new(), true, Style::PLAIN);
+        let explained = render_plan(&plans, true, Style::PLAIN);
         assert_eq!(explained.lines().count(), 6);
         assert!(
             explained.ends_with("       `train/4.tsv` is new\n"),

@@ -49,6 +49,11 @@ impl Layout {
             .join(fingerprint.as_str())
     }
 
+    /// Folder of all finished stages of a kind.
+    pub fn stores(&self, kind: &str) -> PathBuf {
+        self.runs().join("store").join(kind)
+    }
+
     /// Folder of a stage in progress.
     pub fn work(&self, kind: &str, fingerprint: &Fingerprint) -> PathBuf {
         self.runs()

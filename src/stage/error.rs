@@ -68,6 +68,18 @@ pub enum StageError {
         /// The files by role and name.
         files: Vec<String>,
     },
+    /// A stage was asked for by itself, and what it takes is not there.
+    #[error(
+        "`{stage}` needs {}, which {} not up to date",
+        stages(needs),
+        verb(needs)
+    )]
+    NotReady {
+        /// The stage.
+        stage: StageName,
+        /// The stages before it that have to run.
+        needs: Vec<StageName>,
+    },
     /// The user asked to stop.
     #[error("interrupted{}", place(*stage, *step))]
     Interrupted {
@@ -89,6 +101,10 @@ impl StageError {
             Self::Prep { hint, .. } => hint.clone(),
             Self::Model { source, .. } => source.hint(),
             Self::Store { source, .. } => source.hint(),
+            Self::NotReady { .. } => Some(
+                "run without `--single-stage` and `--downstream`, which leave it as it is"
+                    .to_owned(),
+            ),
             Self::Incomplete { .. } => {
                 Some("runner and kernel may be of two builds: build both again".to_owned())
             }
@@ -168,6 +184,15 @@ fn place(stage: Option<StageName>, step: Option<u64>) -> String {
         (Some(stage), _) => format!(" in `{stage}`"),
         (None, _) => String::new(),
     }
+}
+
+fn stages(names: &[StageName]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+fn verb(names: &[StageName]) -> &'static str {
+    if names.len() == 1 { "is" } else { "are" }
 }
 
 fn names(files: &[String]) -> String {

@@ -25,4 +25,4 @@ pub use interrupts::Interrupts;
 pub use kernel::{Kernel, KernelError};
 pub use matrix::{MatrixResults, VariantScore};
 pub use observer::{Notice, Observer};
-pub use pipeline::{Outcome, Pipeline, StageOutcome};
+pub use pipeline::{Done, Outcome, Pipeline, Selection, StageOutcome};

@@ -1,5 +1,6 @@
 //! What is told while stages are done.
 
+use super::StageError;
 use crate::experiment::StageName;
 use crate::job::Event;
 use crate::plan::StaleReason;
@@ -52,6 +53,13 @@ pub enum Notice<'a> {
     Stopping {
         /// The stage.
         stage: StageName,
+    },
+    /// A stage failed, and the others go on.
+    Failed {
+        /// The stage.
+        stage: StageName,
+        /// Why.
+        error: &'a StageError,
     },
     /// A stage's result is stored.
     Finished {

@@ -1,6 +1,6 @@
 //! All stages, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,10 @@ use super::execute::{Hands, execute};
 use super::{Interrupts, Kernel, Notice, Observer, StageError, write_results};
 use crate::experiment::{Experiment, StageName};
 use crate::plan::{Forced, Inputs, Node, Planner, Status};
-use crate::runs::{Digester, Layout, Record, link_to};
+use crate::runs::{Digester, Error, Layout, Record, link_to};
+
+/// Records of the stages that are done.
+pub type Done = BTreeMap<StageName, Record>;
 
 /// An experiment that is ready to run.
 #[derive(Debug)]
@@ -23,8 +26,23 @@ pub struct Pipeline<'a> {
     pub layout: &'a Layout,
     /// Stages that are run although fresh.
     pub forced: &'a Forced,
-    /// The last stage to be done; all where `None`.
-    pub until: Option<StageName>,
+    /// Which stages are done.
+    pub selection: Selection,
+    /// Go on with what does not depend on a stage that failed.
+    pub keep_going: bool,
+}
+
+/// Which stages of an experiment are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// Every one.
+    All,
+    /// Those up to this one.
+    Until(StageName),
+    /// This one alone, of what is there.
+    Single(StageName),
+    /// This one and those that take something from it, of what is there.
+    Downstream(StageName),
 }
 
 /// What a run came to.
@@ -32,6 +50,10 @@ pub struct Pipeline<'a> {
 pub struct Outcome {
     /// Every stage that was looked at, in order.
     pub stages: Vec<StageOutcome>,
+    /// Stages that failed; with `keep_going` only.
+    pub failed: Vec<StageName>,
+    /// Stages that wait for one that failed.
+    pub left_out: Vec<StageName>,
     /// Time it all took.
     pub elapsed: Duration,
 }
@@ -48,23 +70,60 @@ pub struct StageOutcome {
 }
 
 impl Pipeline<'_> {
-    /// Stages to be done, in order: all, or those up to `until`.
+    /// Stages to be done, in order.
     pub fn selected(&self) -> Vec<&Node> {
-        let Some(until) = self.until else {
-            return self.nodes.iter().collect();
-        };
-        let end = self.nodes.iter().position(|node| node.stage == until);
-        self.nodes
+        let nodes = self.nodes.iter();
+        match self.selection {
+            Selection::All => nodes.collect(),
+            Selection::Until(last) => {
+                let end = self.nodes.iter().position(|node| node.stage == last);
+                nodes.take(end.map_or(0, |end| end + 1)).collect()
+            }
+            Selection::Single(stage) => nodes.filter(|node| node.stage == stage).collect(),
+            Selection::Downstream(first) => {
+                let mut found = BTreeSet::from([first]);
+                // Each stage stands after those it takes something from.
+                let below = nodes.filter(|node| {
+                    let is_below = node.stage == first || !node.after().is_disjoint(&found);
+                    if is_below {
+                        found.insert(node.stage);
+                    }
+                    is_below
+                });
+                below.collect()
+            }
+        }
+    }
+
+    /// Records of stages that are not to be done and are fresh: what the others build on.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn fresh_before(&self, planner: &mut Planner<'_>) -> Result<Done, Error> {
+        let mut done = Done::new();
+        let selected: BTreeSet<StageName> = self.selected().iter().map(|it| it.stage).collect();
+        if matches!(self.selection, Selection::All | Selection::Until(_)) {
+            return Ok(done);
+        }
+        for node in self
+            .nodes
             .iter()
-            .take(end.map_or(0, |end| end + 1))
-            .collect()
+            .filter(|node| !selected.contains(&node.stage))
+        {
+            let plan = planner.plan(node, &done)?;
+            if let Status::Fresh(record) = plan.status {
+                done.insert(node.stage, *record);
+            }
+        }
+        Ok(done)
     }
 
     /// Does what is not up to date. Each stage is planned when those before it are done:
     /// only then is known what they left.
     ///
     /// # Errors
-    /// The first stage that fails ends the run; what was finished stays.
+    /// The first stage that fails ends the run, unless it is told to keep going; what was
+    /// finished stays.
     pub fn run(
         &self,
         kernel: &Kernel,
@@ -74,7 +133,6 @@ impl Pipeline<'_> {
     ) -> Result<Outcome, StageError> {
         let clock = Instant::now();
         let mut outcome = Outcome::default();
-        let mut done = BTreeMap::new();
         let mut planner = Planner {
             experiment: self.experiment,
             inputs: self.inputs,
@@ -82,6 +140,7 @@ impl Pipeline<'_> {
             forced: self.forced,
             digester,
         };
+        let mut done = self.fresh_before(&mut planner)?;
         for node in self.selected() {
             if interrupts.asked().load(Ordering::SeqCst) {
                 return Err(StageError::Interrupted {
@@ -90,6 +149,12 @@ impl Pipeline<'_> {
                 });
             }
             let stage = node.stage;
+            let after = node.after();
+            let is_lost = |name: &StageName| after.contains(name);
+            if outcome.failed.iter().any(is_lost) || outcome.left_out.iter().any(is_lost) {
+                outcome.left_out.push(stage);
+                continue;
+            }
             let plan = planner.plan(node, &done)?;
             let (record, ran) = match (&plan.status, &plan.key) {
                 (Status::Fresh(record), _) => {
@@ -105,13 +170,28 @@ impl Pipeline<'_> {
                     let result = execute(node, &plan, key, &done, &mut planner, &mut hands);
                     // What was learnt of the inputs is worth keeping however it ended.
                     let saved = planner.digester.save();
-                    let result = result?;
+                    let result = match result {
+                        Ok(result) => result,
+                        Err(error) if self.keep_going && error.exit_code() == 1 => {
+                            observer.notice(&Notice::Failed {
+                                stage,
+                                error: &error,
+                            });
+                            outcome.failed.push(stage);
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
                     saved?;
                     self.forced.mark(&result.0.fingerprint);
                     result
                 }
-                // Every stage before this one is done, so its key is known.
-                (_, None) => continue,
+                // Only stages that are left out of the selection can be missing.
+                (_, None) => {
+                    let needs = after.into_iter().filter(|name| !done.contains_key(name));
+                    let needs = needs.collect();
+                    return Err(StageError::NotReady { stage, needs });
+                }
             };
             let store = self.layout.store(stage.as_str(), &record.fingerprint);
             let link = self.layout.link(&self.experiment.name, stage.as_str());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{STAGES, Test};
+use crate::harness::{EXPERIMENT, STAGES, Test};
 
 /// Where each stage stands, but for the fresh ones.
 fn stale(test: &Test) -> Vec<(String, String)> {
@@ -376,4 +376,57 @@ fn a_result_is_recorded_with_all_that_it_depends_on() {
             .count(),
         0
     );
+}
+
+#[test]
+fn a_single_stage_runs_alone_on_what_is_there() {
+    let test = Test::done();
+    test.replace("x.toml", "learning-rate = 1e-4", "learning-rate = 1e-3");
+    let alone = |stage| ["x.toml", "--single-stage", stage];
+    test.run(&alone("eval"))
+        .ends_with(1)
+        .says("error: `eval` needs `td-phase2`, which is not up to date")
+        .says("hint: run without `--single-stage`");
+    test.run(&alone("td-phase1")).succeeds().ran(&["td-phase1"]);
+    let plan = test.run(&[&alone("td-phase2")[..], &["--dry-run"]].concat());
+    assert_eq!(
+        plan.succeeds().stdout,
+        "stale  td-phase2       `td-phase1/model` changed\n"
+    );
+}
+
+#[test]
+fn downstream_runs_a_stage_and_what_takes_something_from_it() {
+    let test = Test::done();
+    test.replace("x.toml", "learning-rate = 1e-4", "learning-rate = 1e-3")
+        .replace(
+            "x.toml",
+            "[stages.finetune]\nepochs = 1",
+            "[stages.finetune]\nepochs = 2",
+        );
+    let arguments = ["x.toml", "--downstream", "td-phase1"];
+    test.run(&arguments)
+        .ends_with(1)
+        .says("error: `td-phase1` needs `finetune`, which is not up to date");
+    test.run(&["x.toml", "--single-stage", "finetune"])
+        .succeeds();
+    test.run(&arguments)
+        .succeeds()
+        .ran(&["td-phase1", "td-phase2", "eval"]);
+}
+
+#[test]
+fn two_files_are_run_one_after_the_other_and_share_what_is_equal() {
+    let test = Test::new();
+    let other = EXPERIMENT.replace("epochs = 3", "epochs = 2");
+    test.write("y.toml", &other);
+    let expected = [&STAGES[..], &["td-phase2", "eval"]].concat();
+    let ran = test.run(&["x.toml", "y.toml"]).succeeds().ran(&expected);
+    assert!(ran.stderr.starts_with("[1/2] x\n"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("[2/2] y\n").count(), 1);
+    assert!(test.exists("runs/x/results.csv") && test.exists("runs/y/results.csv"));
+    test.write("other/x.toml", &other);
+    test.run(&["x.toml", "other/x.toml"])
+        .ends_with(2)
+        .says("error: `x.toml` and `other/x.toml` are both experiment `x`");
 }

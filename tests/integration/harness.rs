@@ -253,7 +253,9 @@ impl Test {
     /// Where each stage stands, by `--dry-run`.
     pub(crate) fn standing(&self) -> BTreeMap<String, String> {
         let plan = self.plan();
-        let lines = plan.lines().map(|line| {
+        // What a stage may take stands below it.
+        let stages = plan.lines().filter(|line| !line.starts_with([' ', 'i']));
+        let lines = stages.map(|line| {
             let (word, rest) = line.split_once("  ").expect("two columns");
             let (stage, why) = rest.split_once(' ').unwrap_or((rest, ""));
             let why = why.trim();

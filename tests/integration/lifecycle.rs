@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::harness::{STAGES, Test};
+use crate::harness::{EXPERIMENT, STAGES, Test};
 
 #[test]
 fn a_killed_kernel_is_a_failed_stage_with_its_last_words_and_how_to_go_on() {
@@ -229,4 +229,33 @@ fn rows_that_are_wrong_are_named_and_lose_nothing() {
         "text\tlabel\ngood film\tpos\nbad film\tneg\n",
     );
     test.run(&["x.toml"]).succeeds().ran(&[]);
+}
+
+#[test]
+fn keep_going_does_what_does_not_wait_for_what_failed() {
+    let test = Test::new();
+    test.kernel("finetune", "fails");
+    let arguments = ["x.toml", "--keep-going"];
+    test.run(&arguments)
+        .ends_with(1)
+        .ran(&["data-prep", "corpus-prep", "general-distill"])
+        .says("error: `finetune` failed: the loss is not a number at step 5")
+        .says("error: 1 stage failed, 3 more wait for what failed");
+    test.remove("fake/finetune");
+    test.run(&arguments)
+        .succeeds()
+        .ran(&["finetune", "td-phase1", "td-phase2", "eval"]);
+}
+
+#[test]
+fn keep_going_goes_on_to_the_next_experiment() {
+    let test = Test::new();
+    test.write(
+        "y.toml",
+        &EXPERIMENT.replace("[stages.finetune]\nepochs = 1\n", "[stages.finetune]\n"),
+    );
+    test.kernel("td-phase2", "fails");
+    test.run(&["x.toml", "y.toml", "-k"])
+        .ends_with(1)
+        .says("error: 2 stages failed, 2 more wait for what failed");
 }

@@ -298,3 +298,61 @@ fn a_missed_goal_ends_in_its_own_exit_code_with_the_figure_reached() {
         .ran(&[])
         .says("error: custom.accuracy at least 0.75: 0.5000 (2/4), missed");
 }
+
+#[test]
+fn a_plan_as_json_has_what_the_lines_say() {
+    let test = Test::done();
+    test.replace("x.toml", "epochs = 3", "epochs = 4");
+    let ran = test.run(&["x.toml", "--dry-run", "--json"]).succeeds();
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(document["format"], 1);
+    let experiment = &document["experiments"][0];
+    assert_eq!(
+        (&experiment["file"], &experiment["name"]),
+        (&"x.toml".into(), &"x".into())
+    );
+    let stages = experiment["stages"].as_array().expect("stages");
+    let named = |name: &str| {
+        stages
+            .iter()
+            .find(|stage| stage["stage"] == name)
+            .expect(name)
+    };
+    assert_eq!(named("finetune")["status"], "fresh");
+    let mut phase2 = named("td-phase2").clone();
+    // Time and bytes differ from machine to machine.
+    assert!(phase2["estimated_seconds"].take().as_f64().is_some());
+    assert!(phase2["estimated_bytes"].take().as_u64().is_some());
+    assert_eq!(
+        phase2["fingerprint"].take().as_str().map(str::len),
+        Some(32)
+    );
+    assert_eq!(
+        phase2,
+        serde_json::json!({
+            "stage": "td-phase2",
+            "status": "stale",
+            "may_be_fresh": false,
+            "reasons": [{
+                "kind": "setting-changed", "key": "epochs", "old": 3, "new": 4,
+                "text": "`epochs` changed: 3 -> 4",
+            }],
+            "waits_for": [],
+            "checkpoint": null,
+            "fingerprint": null,
+            "same_as": null,
+            "examples": 2,
+            "steps": 4,
+            "batch_size": 32,
+            "estimated_seconds": null,
+            "estimated_bytes": null,
+        })
+    );
+    let eval = named("eval");
+    assert_eq!(
+        (&eval["status"], &eval["may_be_fresh"]),
+        (&"waits".into(), &true.into())
+    );
+    assert_eq!(eval["waits_for"], serde_json::json!(["td-phase2"]));
+    test.run(&["x.toml", "--json"]).ends_with(2);
+}

@@ -1,0 +1,93 @@
+//! How much work a stage is, and what it may take: from settings, and from earlier records.
+
+use std::fs;
+use std::path::Path;
+
+use crate::data::batches::steps_per_epoch;
+use crate::experiment::{Experiment, StageName};
+use crate::runs::{Layout, Record, Value};
+
+/// Work and cost of a stage that has yet to run.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Estimate {
+    /// What a training stage does; `None` for other stages, and while its data are not there.
+    pub work: Option<Work>,
+    /// Seconds that it takes, by the rate of an earlier result of the same kind; `None` where
+    /// there is none.
+    pub seconds: Option<f64>,
+    /// Bytes of its result, as of that earlier one.
+    pub bytes: Option<u64>,
+}
+
+/// What a training stage does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Examples of an epoch.
+    pub examples: u64,
+    /// Optimizer steps of all epochs.
+    pub steps: u64,
+    /// Examples an optimizer step.
+    pub batch_size: u32,
+}
+
+/// What a stage may take. `data` is the record of the preparation whose examples it trains on,
+/// where that is done; `resumed` the step that it goes on from.
+pub fn estimate(
+    experiment: &Experiment,
+    stage: StageName,
+    data: Option<&Record>,
+    resumed: u64,
+    layout: &Layout,
+) -> Estimate {
+    let work = work(experiment, stage, data);
+    let Some(earlier) = earlier(experiment, stage, layout) else {
+        return Estimate {
+            work,
+            ..Estimate::default()
+        };
+    };
+    let batch = earlier.key.settings.get("batch-size");
+    let seconds = match (work, earlier.summary.steps, batch) {
+        _ if experiment.training(stage).is_none() => Some(earlier.seconds),
+        (Some(work), Some(steps), Some(Value::Integer(batch))) => {
+            // Its time is that of its last part, if it was interrupted.
+            let done = (steps - earlier.resumed_from.unwrap_or(0).min(steps)) * batch;
+            let left = (work.steps - resumed.min(work.steps)) * u64::from(work.batch_size);
+            (done > 0).then(|| earlier.seconds / done as f64 * left as f64)
+        }
+        _ => None,
+    };
+    let sizes = earlier.artifacts.values().map(|artifact| artifact.size);
+    Estimate {
+        work,
+        seconds,
+        bytes: Some(sizes.sum()),
+    }
+}
+
+fn work(experiment: &Experiment, stage: StageName, data: Option<&Record>) -> Option<Work> {
+    let training = experiment.training(stage)?;
+    let prepared = data?.summary.prepared.as_ref()?;
+    let (_, all) = prepared.examples.iter().find(|(name, _)| name == "train")?;
+    let examples = training.train_limit.map_or(*all, |limit| limit.min(*all));
+    let accumulation = *training.gradient_accumulation_steps;
+    let micro = *training.batch_size / accumulation.max(1);
+    let steps = steps_per_epoch(examples, micro, accumulation, training.drop_last);
+    Some(Work {
+        examples,
+        steps: steps * u64::from(*training.epochs),
+        batch_size: *training.batch_size,
+    })
+}
+
+/// The result of this kind that this experiment used last, or else the newest one stored.
+fn earlier(experiment: &Experiment, stage: StageName, layout: &Layout) -> Option<Record> {
+    let last = Record::read(&layout.link(&experiment.name, stage.as_str()));
+    last.or_else(|| newest(&layout.stores(stage.as_str())))
+}
+
+fn newest(folder: &Path) -> Option<Record> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let records = entries.filter_map(|entry| Record::read(&entry.path()));
+    records.max_by_key(|record| record.finished)
+}
