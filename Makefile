@@ -45,6 +45,12 @@ test: libtorch ## build and pass all tests (ARGS="..." goes to cargo test)
 	@scripts/prerequisites cargo compiler crates
 	@cargo test --locked $(ARGS)
 
+.PHONY: parity
+parity: libtorch ## make the fixtures again with PyTorch and transformers, hold the kernel to them
+	@scripts/prerequisites cargo compiler crates venv
+	@scripts/parity
+	@cargo test --locked --bin tinyrun-kernel $(ARGS)
+
 .PHONY: check
 check: libtorch ## formatting, lints as errors, forbidden words
 	@scripts/prerequisites cargo lints compiler crates

@@ -58,6 +58,23 @@ pub(super) fn batch(weights: &Weights, prefix: &str) -> Batch {
     batch_of(&rows(weights, prefix))
 }
 
+/// The batch `{prefix}input_ids` and so on, with its `{prefix}labels`.
+pub(super) fn labelled_batch(weights: &Weights, prefix: &str) -> Batch {
+    labelled_and_padded(weights, prefix, 0)
+}
+
+/// The same, padded at least to `length`.
+pub(super) fn labelled_and_padded(weights: &Weights, prefix: &str, length: usize) -> Batch {
+    let labels = weights.to_f32(&format!("{prefix}labels")).expect("labels");
+    let rows = rows(weights, prefix);
+    let rows = rows.iter().zip(labels).map(|((ids, start), label)| Row {
+        ids,
+        text_b_start: *start,
+        label: Some(label),
+    });
+    Batch::from_rows(&rows.collect::<Vec<_>>(), 0, length, Device::Cpu)
+}
+
 /// Rows without their padding: ids, and where the second text begins.
 pub(super) fn rows(weights: &Weights, prefix: &str) -> Vec<(Vec<u32>, usize)> {
     let integers = |name: &str| -> Vec<i64> {
@@ -96,11 +113,6 @@ pub(super) fn rows(weights: &Weights, prefix: &str) -> Vec<(Vec<u32>, usize)> {
 
 /// Rows as a batch, padded to the longest.
 pub(super) fn batch_of(rows: &[(Vec<u32>, usize)]) -> Batch {
-    padded_batch_of(rows, 0)
-}
-
-/// Rows as a batch, padded to the longest and at least to `length`.
-pub(super) fn padded_batch_of(rows: &[(Vec<u32>, usize)], length: usize) -> Batch {
     let rows: Vec<Row<'_>> = rows
         .iter()
         .map(|(ids, text_b_start)| Row {
@@ -109,7 +121,7 @@ pub(super) fn padded_batch_of(rows: &[(Vec<u32>, usize)], length: usize) -> Batc
             label: None,
         })
         .collect();
-    Batch::from_rows(&rows, 0, length, Device::Cpu)
+    Batch::from_rows(&rows, 0, 0, Device::Cpu)
 }
 
 /// All tensors of a model folder of `fixtures/`.

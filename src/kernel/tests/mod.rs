@@ -4,7 +4,9 @@
 mod fixture;
 mod forward;
 mod losses;
+mod objectives;
 mod optimizer;
 mod recipes;
 mod resume;
+mod shapes;
 mod twenty_steps;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use tch::{Device, Tensor};
-use tinyrun::job::OptimizerKind;
+use tinyrun::job::{Clipping, OptimizerKind};
 
-use super::fixture::{adam, assert_close, tensor, tensors, weights};
+use super::fixture::{adam, assert_close, json, tensor, tensors, weights};
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 
@@ -37,6 +37,63 @@ fn ten_steps_of_bert_adam_are_the_published_rule() {
 #[test]
 fn ten_steps_of_adamw_are_pytorchs() {
     check(OptimizerKind::AdamW, "adamw");
+}
+
+/// Settings of a case of `optimizers.json`.
+fn settings(case: &serde_json::Value, kind: OptimizerKind) -> tinyrun::job::Optimizer {
+    let number = |key: &str| case[key].as_f64().expect("a number");
+    let exempt = case["exempt"].as_array().expect("a list").iter();
+    tinyrun::job::Optimizer {
+        kind,
+        beta1: number("beta1"),
+        beta2: number("beta2"),
+        epsilon: number("epsilon"),
+        weight_decay: number("weight_decay"),
+        weight_decay_exempt: exempt
+            .map(|part| part.as_str().expect("a name").to_owned())
+            .collect(),
+        clipping: match case["clipping"].as_str().expect("a word") {
+            "tensor" => Clipping::Tensor,
+            "global" => Clipping::Global,
+            "off" => Clipping::Off,
+            other => panic!("clipping {other}"),
+        },
+        max_grad_norm: number("max_norm"),
+    }
+}
+
+#[test]
+fn ten_steps_under_every_clipping_decay_and_constant_are_pytorchs() {
+    let gradients_file = weights("optimizer.safetensors");
+    let file = weights("optimizers.safetensors");
+    let document = json("optimizers.json");
+    let document = document.as_object().expect("cases");
+    let cases: Vec<_> = document
+        .iter()
+        .filter(|(name, _)| *name != "versions")
+        .collect();
+    assert_eq!(cases.len(), 8);
+    for (case, values) in cases {
+        for (kind, rule) in [
+            (OptimizerKind::BertAdam, "bert-adam"),
+            (OptimizerKind::AdamW, "adamw"),
+        ] {
+            let start = tensors(&gradients_file, "start.");
+            let parameters = Parameters::new(start).trainable(Device::Cpu);
+            let mut optimizer = Optimizer::new(settings(values, kind), &parameters);
+            for step in 0..10 {
+                let gradients: Vec<Tensor> = parameters
+                    .iter()
+                    .map(|(name, _)| tensor(&gradients_file, &format!("gradients.{step}.{name}")))
+                    .collect();
+                optimizer.step(&gradients, 1e-2, step).expect("finite");
+                for (name, value) in parameters.iter() {
+                    let key = format!("{case}.{rule}.{step}.{name}");
+                    assert_close(&key, &value.detach(), &tensor(&file, &key), 5e-6);
+                }
+            }
+        }
+    }
 }
 
 #[test]

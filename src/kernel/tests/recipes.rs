@@ -1,4 +1,4 @@
-//! Twenty steps of both phases under the recipes `huawei` and `mindspore` against an independent
+//! Twenty steps of every stage that trains under the recipes `huawei` and `mindspore` against an independent
 //! PyTorch script, loss by loss. The settings are those that the experiment file comes to.
 
 use tch::{Device, Kind, Tensor};
@@ -6,7 +6,7 @@ use tinyrun::experiment::{Experiment, Training};
 use tinyrun::job::{HeadKind, Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
-    assert_close, intermediate, json, model, padded_batch_of, rows, tensors, weights,
+    assert_close, intermediate, json, labelled_and_padded, model, tensors, weights,
 };
 use crate::bert::{Bert, Classifier, Linear};
 use crate::folder::projection_names;
@@ -22,7 +22,8 @@ const PADDED: usize = 16;
 fn experiment(recipe: &str) -> Experiment {
     let text = format!(
         "recipe = \"{recipe}\"\n[task]\nname = \"custom\"\ntrain = \"t\"\ndev = \"d\"\n[teacher]\nmodel = \"m\"\n\
-         [stages.general-distill]\ncorpus = [\"c\"]\n\
+         [stages.finetune]\nlearning-rate = 1e-3\n\
+         [stages.general-distill]\ncorpus = [\"c\"]\nlearning-rate = 1e-3\n\
          [stages.td-phase1]\nlearning-rate = 1e-3\n[stages.td-phase2]\nlearning-rate = 1e-3\n"
     );
     let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
@@ -39,14 +40,19 @@ fn teacher(head: HeadKind) -> Teacher {
     }
 }
 
-/// The student of the fixtures with the recipe's activation and layer norm.
-fn student(experiment: &Experiment) -> (Student, Parameters) {
+/// The student of the fixtures with the recipe's activation and layer norm. It is also the model
+/// that is fine-tuned, as it is: a teacher's shape is its own.
+fn student(experiment: &Experiment, stage: &str) -> (Student, Parameters) {
     let (model, parameters) = model("bert-student");
     let mut config = model.config;
-    config
-        .hidden_act
-        .clone_from(&experiment.student.shape.hidden_act);
-    config.layer_norm_eps = experiment.student.shape.layer_norm_eps;
+    let (shape, head) = (&experiment.student.shape, experiment.student.head);
+    let head = if stage == "finetune" {
+        experiment.teacher.head
+    } else {
+        config.hidden_act.clone_from(&shape.hidden_act);
+        config.layer_norm_eps = shape.layer_norm_eps;
+        head
+    };
     let parameters = parameters.trainable(Device::Cpu);
     let projection = experiment
         .stages
@@ -57,11 +63,7 @@ fn student(experiment: &Experiment) -> (Student, Parameters) {
         .projection;
     let student = Student {
         bert: Bert::new(&parameters, &config, Kind::Float),
-        classifier: Some(Classifier::new(
-            &parameters,
-            &config,
-            experiment.student.head,
-        )),
+        classifier: Some(Classifier::new(&parameters, &config, head)),
         projections: projection_names(projection, 3)
             .iter()
             .map(|name| Linear::new(&parameters, name))
@@ -73,23 +75,34 @@ fn student(experiment: &Experiment) -> (Student, Parameters) {
 /// Objective and settings of a stage, as the experiment comes to them.
 fn stage(experiment: &Experiment, name: &str) -> (Objective, Training) {
     let stages = &experiment.stages;
-    if name == "td-phase1" {
-        let phase1 = stages.td_phase1.as_ref().expect("there");
-        assert_eq!(phase1.distill.reduction, Reduction::Block);
-        (
-            intermediate(phase1.distill.reduction),
-            phase1.training.clone(),
-        )
-    } else {
-        let phase2 = stages.td_phase2.as_ref().expect("there");
-        assert_eq!(phase2.reduction, SoftLossReduction::BatchAndClasses);
-        let objective = Objective::Prediction {
-            temperature: phase2.temperature,
-            reduction: phase2.reduction,
-            soft_loss_weight: phase2.soft_loss_weight,
-            hard_label_weight: phase2.hard_label_weight,
-        };
-        (objective, phase2.training.clone())
+    match name {
+        "finetune" => {
+            let finetune = stages.finetune.as_ref().expect("there");
+            (Objective::Labels, finetune.training.clone())
+        }
+        "general-distill" => {
+            let general = stages.general_distill.as_ref().expect("there");
+            assert_eq!(general.distill.reduction, Reduction::Block);
+            let objective = intermediate(general.distill.reduction);
+            (objective, general.training.clone())
+        }
+        "td-phase1" => {
+            let phase1 = stages.td_phase1.as_ref().expect("there");
+            assert_eq!(phase1.distill.reduction, Reduction::Block);
+            let objective = intermediate(phase1.distill.reduction);
+            (objective, phase1.training.clone())
+        }
+        _ => {
+            let phase2 = stages.td_phase2.as_ref().expect("there");
+            assert_eq!(phase2.reduction, SoftLossReduction::BatchAndClasses);
+            let objective = Objective::Prediction {
+                temperature: phase2.temperature,
+                reduction: phase2.reduction,
+                soft_loss_weight: phase2.soft_loss_weight,
+                hard_label_weight: phase2.hard_label_weight,
+            };
+            (objective, phase2.training.clone())
+        }
     }
 }
 
@@ -98,7 +111,7 @@ fn twenty_steps_under_each_recipe_follow_pytorch_loss_by_loss() {
     let file = weights("recipes.safetensors");
     let document = json("recipes.json");
     let runs = document["runs"].as_array().expect("runs");
-    assert_eq!(runs.len(), 4);
+    assert_eq!(runs.len(), 8);
     for run in runs {
         let (recipe, name) = (&run["recipe"], &run["stage"]);
         let recipe = recipe.as_str().expect("a recipe");
@@ -106,7 +119,7 @@ fn twenty_steps_under_each_recipe_follow_pytorch_loss_by_loss() {
         let experiment = experiment(recipe);
         let (objective, training) = stage(&experiment, name);
         let teacher = teacher(experiment.teacher.head);
-        let (student, parameters) = student(&experiment);
+        let (student, parameters) = student(&experiment, name);
         let mut optimizer = Optimizer::new(training.optimizer.clone(), &parameters);
         let leaves = optimizer.parameters();
         let steps = run["steps"].as_array().expect("steps");
@@ -122,8 +135,7 @@ fn twenty_steps_under_each_recipe_follow_pytorch_loss_by_loss() {
                 (rate - wanted).abs() <= 1e-12,
                 "{what}: {rate:e} for {wanted:e}"
             );
-            let rows = rows(&file, &format!("batches.{step}."));
-            let batch = padded_batch_of(&rows, PADDED);
+            let batch = labelled_and_padded(&file, &format!("batches.{step}."), PADDED);
             let found = losses(&objective, &student, Some(&teacher), &batch, Share::WHOLE);
             let loss = found.total.double_value(&[]);
             let wanted = expected["loss"].as_f64().expect("a loss");

@@ -1,0 +1,166 @@
+//! Other projections, weights of single layers, gold labels and a regression against an
+//! independent PyTorch script: the loss, and every gradient by name.
+
+use tch::{Device, Kind, Tensor};
+use tinyrun::job::{
+    HeadKind, LayerMap, Objective, Projection, Reduction, RegressionTarget, SoftLossReduction,
+};
+use tinyrun::model::Weights;
+
+use super::fixture::{assert_close, json, labelled_batch, model, tensors, weights};
+use crate::bert::{Bert, Classifier, Linear};
+use crate::folder::{is_projection, projection_names};
+use crate::objective::{Share, Student, Teacher, losses};
+use crate::parameters::Parameters;
+
+const TOLERANCE: f64 = 1e-5;
+
+/// Of a regression, the first output of a head of three.
+fn narrowed(parameters: Parameters, outputs: i64) -> Parameters {
+    let tensors = parameters.iter().map(|(name, value)| {
+        let is_head = name.starts_with("classifier.");
+        let value = if is_head {
+            value.narrow(0, 0, outputs).copy()
+        } else {
+            value.shallow_clone()
+        };
+        (name.to_owned(), value)
+    });
+    Parameters::new(tensors.collect())
+}
+
+fn student(file: &Weights, projection: Projection, outputs: i64) -> (Student, Parameters) {
+    let (loaded, parameters) = model("bert-student");
+    let mut all: std::collections::BTreeMap<String, Tensor> = narrowed(parameters, outputs)
+        .iter()
+        .filter(|(name, _)| !is_projection(name))
+        .map(|(name, value)| (name.to_owned(), value.shallow_clone()))
+        .collect();
+    let projections = tensors(file, "projections.");
+    all.extend(
+        projections
+            .into_iter()
+            .filter(|(name, _)| is_projection(name)),
+    );
+    let parameters = Parameters::new(all).trainable(Device::Cpu);
+    let student = Student {
+        bert: Bert::new(&parameters, &loaded.config, Kind::Float),
+        classifier: Some(Classifier::new(
+            &parameters,
+            &loaded.config,
+            HeadKind::Plain,
+        )),
+        projections: projection_names(projection, 3)
+            .iter()
+            .map(|name| Linear::new(&parameters, name))
+            .collect(),
+    };
+    (student, parameters)
+}
+
+fn teacher(outputs: i64) -> Teacher {
+    let (loaded, parameters) = model("bert-tiny");
+    let parameters = narrowed(parameters, outputs).frozen(Device::Cpu, Kind::Float);
+    Teacher {
+        bert: Bert::new(&parameters, &loaded.config, Kind::Float),
+        classifier: Some(Classifier::new(
+            &parameters,
+            &loaded.config,
+            HeadKind::Plain,
+        )),
+        dropout: false,
+    }
+}
+
+/// The objective of a case as the kernel has it, and its projections.
+fn objective(name: &str, case: &serde_json::Value) -> (Objective, Projection) {
+    let numbers = |key: &str| -> Vec<f64> {
+        let list = case[key].as_array().expect("a list");
+        list.iter()
+            .map(|it| it.as_f64().expect("a number"))
+            .collect()
+    };
+    let projection = match name {
+        "per-layer" => Projection::PerLayer,
+        _ => Projection::EmbeddingAndHidden,
+    };
+    let objective = match name {
+        "regression" => Objective::Regression {
+            target: RegressionTarget::Teacher,
+        },
+        "per-layer" | "embedding-and-hidden" => Objective::Intermediate {
+            layer_map: LayerMap {
+                attention: vec![0, 2],
+                hidden: vec![0, 1, 3],
+            },
+            attention_weights: numbers("attention_weights"),
+            hidden_weights: numbers("hidden_weights"),
+            reduction: match case["reduction"].as_str() {
+                Some("block") => Reduction::Block,
+                _ => Reduction::Tokens,
+            },
+            projection,
+            keep_projection: true,
+        },
+        _ => Objective::Prediction {
+            temperature: case["temperature"].as_f64().expect("a number"),
+            reduction: match case["reduction"].as_str() {
+                Some("batch") => SoftLossReduction::Batch,
+                _ => SoftLossReduction::BatchAndClasses,
+            },
+            soft_loss_weight: case["soft"].as_f64().expect("a number"),
+            hard_label_weight: case["hard"].as_f64().expect("a number"),
+        },
+    };
+    (objective, projection)
+}
+
+#[test]
+fn every_objective_has_pytorchs_loss_and_gradients() {
+    let file = weights("objectives.safetensors");
+    let document = json("objectives.json");
+    let document = document.as_object().expect("cases");
+    let cases: Vec<_> = document
+        .iter()
+        .filter(|(name, _)| *name != "versions")
+        .collect();
+    assert_eq!(cases.len(), 6);
+    for (name, case) in cases {
+        let outputs = if name == "regression" { 1 } else { 3 };
+        let (objective, projection) = objective(name, case);
+        let (student, parameters) = student(&file, projection, outputs);
+        let teacher = teacher(outputs);
+        let batch = labelled_batch(&file, "");
+        let found = losses(&objective, &student, Some(&teacher), &batch, Share::WHOLE);
+        let (loss, wanted) = (
+            found.total.double_value(&[]),
+            case["loss"].as_f64().expect("a loss"),
+        );
+        assert!(
+            (loss - wanted).abs() <= TOLERANCE * wanted,
+            "{name}: {loss} for {wanted}"
+        );
+        let expected = tensors(&file, &format!("{name}.gradients."));
+        assert!(!expected.is_empty());
+        let (names, leaves): (Vec<&str>, Vec<&Tensor>) = parameters.iter().unzip();
+        let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);
+        for (tensor, gradient) in names.iter().zip(&gradients) {
+            let what = format!("{name}: gradient of {tensor}");
+            match expected.get(*tensor) {
+                Some(expected) => {
+                    let rows = gradient.size()[0];
+                    assert_close(
+                        &what,
+                        gradient,
+                        &expected.narrow(0, 0, rows),
+                        2.0 * TOLERANCE,
+                    );
+                }
+                None => assert!(
+                    !gradient.defined() || gradient.abs().max().double_value(&[]) == 0.0,
+                    "{what}: there is none in PyTorch"
+                ),
+            }
+        }
+    }
+}
