@@ -111,6 +111,8 @@ impl<'a> Check<'a> {
         let teacher = &experiment.teacher.model;
         check_config("teacher", self.teacher, teacher, &mut self.faults);
         check_lengths(experiment, "teacher", self.teacher, &mut self.faults);
+        self.segments("teacher", self.teacher, teacher.span.as_ref());
+        self.shape();
         if let Some(model) = &experiment.student.model {
             check_config("student", self.student, model, &mut self.faults);
             let stages = &experiment.stages;
@@ -120,6 +122,7 @@ impl<'a> Check<'a> {
             {
                 check_lengths(experiment, "student", self.student, &mut self.faults);
                 self.vocabulary("student", self.student, model.span.as_ref());
+                self.segments("student", self.student, model.span.as_ref());
             }
         }
     }
@@ -171,6 +174,39 @@ impl<'a> Check<'a> {
             let fault = Fault::new(message, span.cloned());
             self.faults
                 .push(fault.with_label("both must read the same tokens"));
+        }
+    }
+
+    /// Pairs come in two segments.
+    fn segments(&mut self, whose: &str, config: &BertConfig, span: Option<&Span>) {
+        if let Some(pair) = &self.experiment.task.pair
+            && config.type_vocab_size < 2
+        {
+            let message = format!("the {whose} knows one segment, and the task is of pairs");
+            let span = span.cloned().or_else(|| pair.span.clone());
+            let fault = Fault::new(message, span);
+            self.faults
+                .push(fault.with_label("`type-vocab-size` is 1, pairs take 2"));
+        }
+    }
+
+    /// Sizes of `[student]` that the teacher or the data bound.
+    fn shape(&mut self) {
+        let shape = &self.experiment.student.shape;
+        if let Some(size) = &shape.vocab_size
+            && size.value < self.teacher.vocab_size
+        {
+            let wanted = self.teacher.vocab_size;
+            let message = format!(
+                "`vocab-size` in `[student]` is {}, the teacher has {wanted} tokens",
+                size.value
+            );
+            let fault = Fault::new(message, size.span.clone());
+            self.faults
+                .push(fault.with_label(format!("expected at least {wanted}")));
+        }
+        if let Some(size) = &shape.type_vocab_size {
+            self.segments("student", self.student, size.span.as_ref());
         }
     }
 
@@ -249,7 +285,11 @@ impl<'a> Check<'a> {
 fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
     let shape = &experiment.student.shape;
     BertConfig {
-        vocab_size: teacher.vocab_size,
+        vocab_size: shape
+            .vocab_size
+            .as_deref()
+            .copied()
+            .unwrap_or(teacher.vocab_size),
         hidden_size: *shape.hidden_size,
         num_hidden_layers: *shape.num_hidden_layers,
         num_attention_heads: *shape.num_attention_heads,
@@ -258,10 +298,15 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         hidden_dropout_prob: shape.hidden_dropout_prob,
         attention_probs_dropout_prob: shape.attention_probs_dropout_prob,
         max_position_embeddings: *shape.max_position_embeddings,
-        type_vocab_size: teacher.type_vocab_size,
+        type_vocab_size: shape
+            .type_vocab_size
+            .as_deref()
+            .copied()
+            .unwrap_or(teacher.type_vocab_size),
         initializer_range: shape.initializer_range,
         layer_norm_eps: shape.layer_norm_eps,
         pad_token_id: teacher.pad_token_id,
+        use_relative_positions: shape.use_relative_positions,
         id2label: BTreeMap::new(),
         tinyrun_head: None,
     }
@@ -344,6 +389,37 @@ mod tests {
         folders: &[(&str, &BertConfig)],
     ) -> Result<Models, Vec<Fault>> {
         check_models(experiment, &folders.iter().copied().collect())
+    }
+
+    #[test]
+    fn a_students_tables_are_no_smaller_than_teacher_and_data_need() {
+        let teacher: BertConfig = serde_json::from_str(
+            r#"{"vocab_size": 100, "hidden_size": 24, "num_hidden_layers": 12,
+                "num_attention_heads": 12, "intermediate_size": 48,
+                "max_position_embeddings": 512}"#,
+        )
+        .unwrap();
+        let check = |sets: &[&str]| {
+            let experiment = read_with(&pipeline(), sets).unwrap();
+            let teacher_folder = experiment.teacher.model.value.clone();
+            let folders = BTreeMap::from([(teacher_folder.as_str(), &teacher)]);
+            check_models(&experiment, &folders)
+        };
+        let faults = |sets: &[&str]| -> Vec<String> {
+            let found = check(sets).unwrap_err();
+            messages(&found).into_iter().map(str::to_owned).collect()
+        };
+        assert_eq!(
+            faults(&["student.vocab-size=99"]),
+            ["`vocab-size` in `[student]` is 99, the teacher has 100 tokens"]
+        );
+        assert_eq!(
+            faults(&["student.type-vocab-size=1", "task.pair=second"]),
+            ["the student knows one segment, and the task is of pairs"]
+        );
+        let sizes = ["student.vocab-size=128", "student.type-vocab-size=1"];
+        let student = check(&sizes).unwrap().student;
+        assert_eq!((student.vocab_size, student.type_vocab_size), (128, 1));
     }
 
     #[test]

@@ -187,7 +187,12 @@ fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
     let teacher = top.required_section("teacher", "the model to compress");
     let teacher = read_teacher(&teacher, recipe);
     let student = read_student(&top.section_or_empty("student"), recipe);
-    let (stages, headers) = stages::read(&top.section_or_empty("stages"), recipe, *task.name);
+    let (stages, headers) = stages::read(
+        &top.section_or_empty("stages"),
+        recipe,
+        *task.name,
+        precision,
+    );
     let goals = read_goals(&top.section_or_empty("goal"), &task);
     // Taken out of the tree before; asked for here so that a misspelt one is told its name.
     let _ = top.section("matrix");

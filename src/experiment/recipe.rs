@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use super::resolved::to_toml;
 use super::schema::{Experiment, Recipe, StageName, TaskName};
 use crate::job::{
-    DecayFrom, HeadKind, InitializerKind, PadTo, Projection, Reduction, RegressionTarget,
-    ScheduleKind, Warmup,
+    DecayFrom, HeadKind, InitializerKind, LossScaling, PadTo, Projection, Reduction,
+    RegressionTarget, ScheduleKind, Warmup,
 };
 
 /// Defaults of a training stage.
@@ -24,6 +24,7 @@ pub(super) struct TrainingDefaults {
     pub(super) shuffle: bool,
     pub(super) drop_last: bool,
     pub(super) pad_to: PadTo,
+    pub(super) loss_scaling: LossScaling,
 }
 
 /// Defaults of a stage that compares layers.
@@ -44,6 +45,13 @@ pub(super) struct StudentDefaults {
     pub(super) embedding_range: Option<f64>,
 }
 
+/// That of MindSpore's general distillation. Neither the paper nor Huawei's code trains in fp16.
+const SCALING: LossScaling = LossScaling {
+    initial: 65536.0,
+    factor: 2.0,
+    window: 1000,
+};
+
 const LINEAR: ScheduleKind = ScheduleKind::Polynomial(1.0);
 
 impl Recipe {
@@ -62,6 +70,7 @@ impl Recipe {
             shuffle: true,
             drop_last: false,
             pad_to: PadTo::Longest,
+            loss_scaling: SCALING,
         };
         if stage == StageName::Finetune {
             return common;
@@ -101,6 +110,11 @@ impl Recipe {
                 epochs: 10,
                 learning_rate: 5e-5,
                 warmup: Warmup::Epochs(0.1),
+                loss_scaling: LossScaling {
+                    initial: 256.0,
+                    window: 50,
+                    ..SCALING
+                },
                 ..common
             },
             (StageName::TdPhase1, _) => TrainingDefaults {
@@ -110,7 +124,13 @@ impl Recipe {
                 warmup: Warmup::Proportion(0.0),
                 ..common
             },
-            (_, Self::Mindspore) => common,
+            (_, Self::Mindspore) => TrainingDefaults {
+                loss_scaling: LossScaling {
+                    window: 50,
+                    ..SCALING
+                },
+                ..common
+            },
             (_, Self::Paper | Self::Huawei) => TrainingDefaults {
                 learning_rate: 3e-5,
                 ..common
@@ -311,6 +331,23 @@ mod tests {
         let phase2 = mindspore.stages.td_phase2.unwrap();
         assert!((phase2.training.schedule.learning_rate - 2e-5).abs() < f64::EPSILON);
         assert_eq!(phase2.training.schedule.warmup, Warmup::Proportion(0.1));
+    }
+
+    #[test]
+    fn mindspores_code_scales_its_losses_by_stage() {
+        let mindspore = experiment("mindspore", &["precision=fp16"]);
+        let stages = mindspore.stages;
+        let scaling = [
+            stages.general_distill.unwrap().training,
+            stages.td_phase1.unwrap().training,
+            stages.td_phase2.unwrap().training,
+        ]
+        .map(|training| {
+            let scaling = training.loss_scaling.unwrap();
+            (scaling.initial, scaling.factor, scaling.window)
+        });
+        let expected = [(65536.0, 2.0, 1000), (256.0, 2.0, 50), (65536.0, 2.0, 50)];
+        assert_eq!(scaling, expected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::schema::{
     RANDOM, Stages, Student, Task, TdPhase1, TdPhase2, Training,
 };
 use super::span::Located;
-use crate::job::{Initializer, Optimizer, Schedule, ScheduleKind, Warmup, Word};
+use crate::job::{Initializer, LossScaling, Optimizer, Schedule, ScheduleKind, Warmup, Word};
 
 /// The file as resolved: it reads as the same experiment, whatever later defaults are.
 pub fn to_toml(experiment: &Experiment) -> String {
@@ -136,6 +136,9 @@ fn write_student(out: &mut Writer, student: &Student) {
         out.plain("max-position-embeddings", *shape.max_position_embeddings);
         out.float("initializer-range", shape.initializer_range);
         out.float("layer-norm-eps", shape.layer_norm_eps);
+        out.optional("vocab-size", shape.vocab_size.as_deref());
+        out.optional("type-vocab-size", shape.type_vocab_size.as_deref());
+        out.plain("use-relative-positions", shape.use_relative_positions);
     }
     let Initializer {
         kind,
@@ -146,6 +149,7 @@ fn write_student(out: &mut Writer, student: &Student) {
     out.float("embedding-initializer-range", *embedding_range);
     out.float("projection-initializer-range", *projection_range);
     out.word("head", student.head);
+    out.word("dtype", student.dtype);
     match &student.layer_map.value {
         LayerMapRule::Uniform => out.string("layer-map", "uniform"),
         LayerMapRule::Top => out.string("layer-map", "top"),
@@ -263,6 +267,7 @@ fn write_training(out: &mut Writer, training: &Training) {
         gradient_accumulation_steps,
         schedule,
         optimizer,
+        loss_scaling,
         shuffle,
         drop_last,
         pad_to,
@@ -271,6 +276,7 @@ fn write_training(out: &mut Writer, training: &Training) {
         checkpoint_interval,
         checkpoint_seconds,
         checkpoint_keep,
+        prefetch,
     } = training;
     out.optional("seed", *seed);
     out.plain("epochs", **epochs);
@@ -278,6 +284,16 @@ fn write_training(out: &mut Writer, training: &Training) {
     out.plain("gradient-accumulation-steps", **gradient_accumulation_steps);
     write_schedule(out, schedule);
     write_optimizer(out, optimizer);
+    if let Some(LossScaling {
+        initial,
+        factor,
+        window,
+    }) = loss_scaling
+    {
+        out.float("loss-scale", *initial);
+        out.float("loss-scale-factor", *factor);
+        out.plain("loss-scale-window", window);
+    }
     out.plain("shuffle", shuffle);
     out.plain("drop-last", drop_last);
     out.word("pad-to", *pad_to);
@@ -286,6 +302,7 @@ fn write_training(out: &mut Writer, training: &Training) {
     out.plain("checkpoint-interval", checkpoint_interval);
     out.plain("checkpoint-seconds", checkpoint_seconds);
     out.plain("checkpoint-keep", checkpoint_keep);
+    out.plain("prefetch", prefetch);
 }
 
 fn write_schedule(out: &mut Writer, schedule: &Schedule) {
@@ -412,7 +429,9 @@ mod tests {
             "student.max-position-embeddings=256", "student.initializer-range=0.3",
             "student.layer-norm-eps=1e-5",
             "student.layer-map={ attention = [1, 2], hidden = [0, 1, 2] }",
-            "stages.finetune.epochs=4", "stages.finetune.batch-size=12",
+            "student.vocab-size=40000", "student.type-vocab-size=3",
+            "student.use-relative-positions=true", "student.dtype=fp16",
+            "stages.finetune.epochs=4", "stages.finetune.prefetch=0", "stages.finetune.batch-size=12",
             "stages.finetune.gradient-accumulation-steps=3", "stages.finetune.learning-rate=3.5e-7",
             "stages.finetune.schedule=constant", "stages.finetune.warmup-proportion=0.25",
             "stages.finetune.optimizer=adamw", "stages.finetune.adam-beta1=0.8",

@@ -8,8 +8,8 @@ use std::fmt;
 use super::glue::GlueTask;
 use super::span::Located;
 use crate::job::{
-    Device, HeadKind, Initializer, LayerMap, Metric, Optimizer, PadTo, Precision, Projection,
-    Reduction, RegressionTarget, Schedule, SoftLossReduction, words,
+    Device, HeadKind, Initializer, LayerMap, LossScaling, Metric, Optimizer, PadTo, Precision,
+    Projection, Reduction, RegressionTarget, Schedule, SoftLossReduction, WeightDtype, words,
 };
 
 /// A whole experiment file.
@@ -154,10 +154,11 @@ pub struct Student {
     pub head: HeadKind,
     /// Which teacher layer each student layer learns from.
     pub layer_map: Located<LayerMapRule>,
+    /// Number format of the weights that phase 2 writes.
+    pub dtype: WeightDtype,
 }
 
-/// Shape of a student that starts from random weights. Vocabulary, segments and padding id
-/// are the teacher's.
+/// Shape of a student that starts from random weights. The padding id is the teacher's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudentShape {
     /// Encoder layers.
@@ -180,6 +181,12 @@ pub struct StudentShape {
     pub initializer_range: f64,
     /// Added to the variance in layer norms.
     pub layer_norm_eps: f64,
+    /// Rows of the table of words; the teacher's where `None`, and no fewer.
+    pub vocab_size: Option<Located<usize>>,
+    /// Segments of an input; the teacher's where `None`.
+    pub type_vocab_size: Option<Located<usize>>,
+    /// Positions relative to each other, as MindSpore's BERT defines them, instead of absolute ones.
+    pub use_relative_positions: bool,
 }
 
 /// How teacher layers are chosen (semantics.md A1).
@@ -322,6 +329,8 @@ pub struct Training {
     /// `optimizer`, `adam-beta1`, `adam-beta2`, `adam-epsilon`, `weight-decay`,
     /// `weight-decay-exempt`, `clipping`, `max-grad-norm`
     pub optimizer: Optimizer,
+    /// `loss-scale`, `loss-scale-factor`, `loss-scale-window`; with `precision = "fp16"` only.
+    pub loss_scaling: Option<LossScaling>,
     /// Another order each epoch; else the data's own.
     pub shuffle: bool,
     /// Leave out an epoch's last batch where it is not whole.
@@ -338,6 +347,8 @@ pub struct Training {
     pub checkpoint_seconds: u64,
     /// Newest checkpoints that are kept; not part of a fingerprint.
     pub checkpoint_keep: u32,
+    /// Batches laid out ahead; not part of a fingerprint.
+    pub prefetch: u32,
 }
 
 /// Settings of the intermediate-layer losses: general distillation and phase 1.

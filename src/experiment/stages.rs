@@ -11,10 +11,15 @@ use super::section::{Section, WordOrNumber};
 use super::span::Located;
 use super::student::{LARGEST, above_zero_to};
 use super::training::read_training;
-use crate::job::SoftLossReduction;
+use crate::job::{Precision, SoftLossReduction};
 
 /// Reads `[stages]`, and where each stage's header is.
-pub(super) fn read(stages: &Section<'_>, recipe: Recipe, task: TaskName) -> (Stages, Headers) {
+pub(super) fn read(
+    stages: &Section<'_>,
+    recipe: Recipe,
+    task: TaskName,
+    precision: Precision,
+) -> (Stages, Headers) {
     let headers = StageName::ALL
         .into_iter()
         .filter_map(|stage| Some((stage, stages.value_span(stage.as_str())?)))
@@ -26,25 +31,25 @@ pub(super) fn read(stages: &Section<'_>, recipe: Recipe, task: TaskName) -> (Sta
         data_prep: DataPrep {},
         finetune: stages
             .section("finetune")
-            .map(|stage| read_finetune(&stage, recipe)),
+            .map(|stage| read_finetune(&stage, recipe, precision)),
         general_distill: stages
             .section("general-distill")
-            .map(|stage| read_general_distill(&stage, recipe)),
+            .map(|stage| read_general_distill(&stage, recipe, precision)),
         td_phase1: stages
             .section("td-phase1")
-            .map(|stage| read_td_phase1(&stage, recipe, task)),
+            .map(|stage| read_td_phase1(&stage, recipe, task, precision)),
         td_phase2: stages
             .section("td-phase2")
-            .map(|stage| read_td_phase2(&stage, recipe)),
+            .map(|stage| read_td_phase2(&stage, recipe, precision)),
         eval: stages.section("eval").map(|stage| read_eval(&stage)),
     };
     stages.finish_as("stage");
     (found, headers)
 }
 
-fn read_finetune(stage: &Section<'_>, recipe: Recipe) -> Finetune {
+fn read_finetune(stage: &Section<'_>, recipe: Recipe, precision: Precision) -> Finetune {
     let found = Finetune {
-        training: read_training(stage, &recipe.training(StageName::Finetune)),
+        training: read_training(stage, &recipe.training(StageName::Finetune), precision),
         eval_interval: stage.integer_or("eval-interval", 0.., 0).value,
         keep: read_keep(stage),
     };
@@ -52,12 +57,20 @@ fn read_finetune(stage: &Section<'_>, recipe: Recipe) -> Finetune {
     found
 }
 
-fn read_general_distill(stage: &Section<'_>, recipe: Recipe) -> GeneralDistill {
+fn read_general_distill(
+    stage: &Section<'_>,
+    recipe: Recipe,
+    precision: Precision,
+) -> GeneralDistill {
     let found = GeneralDistill {
         corpus: stage.required_strings("corpus", "a list of globs of text files"),
         max_seq_length: stage.integer_or("max-seq-length", 3..=LARGEST, 128),
         long_lines: stage.word_or("long-lines", LongLines::Split),
-        training: read_training(stage, &recipe.training(StageName::GeneralDistill)),
+        training: read_training(
+            stage,
+            &recipe.training(StageName::GeneralDistill),
+            precision,
+        ),
         distill: read_distill(stage, recipe),
         student: read_source(stage, "student"),
         teacher: read_source(stage, "teacher"),
@@ -66,9 +79,14 @@ fn read_general_distill(stage: &Section<'_>, recipe: Recipe) -> GeneralDistill {
     found
 }
 
-fn read_td_phase1(stage: &Section<'_>, recipe: Recipe, task: TaskName) -> TdPhase1 {
+fn read_td_phase1(
+    stage: &Section<'_>,
+    recipe: Recipe,
+    task: TaskName,
+    precision: Precision,
+) -> TdPhase1 {
     let found = TdPhase1 {
-        training: read_training(stage, &recipe.phase1(task)),
+        training: read_training(stage, &recipe.phase1(task), precision),
         distill: read_distill(stage, recipe),
         gate: read_gate(stage),
         student: read_source(stage, "student"),
@@ -78,7 +96,7 @@ fn read_td_phase1(stage: &Section<'_>, recipe: Recipe, task: TaskName) -> TdPhas
     found
 }
 
-fn read_td_phase2(stage: &Section<'_>, recipe: Recipe) -> TdPhase2 {
+fn read_td_phase2(stage: &Section<'_>, recipe: Recipe, precision: Precision) -> TdPhase2 {
     let soft_loss_weight = stage.float_or("soft-loss-weight", 0.0.., 1.0);
     let hard_label_weight = stage.float_or("hard-label-weight", 0.0.., 0.0);
     if soft_loss_weight == 0.0 && hard_label_weight == 0.0 {
@@ -90,7 +108,7 @@ fn read_td_phase2(stage: &Section<'_>, recipe: Recipe) -> TdPhase2 {
         stage.unfit(fault.with_label("nothing is left to learn from"));
     }
     let found = TdPhase2 {
-        training: read_training(stage, &recipe.training(StageName::TdPhase2)),
+        training: read_training(stage, &recipe.training(StageName::TdPhase2), precision),
         temperature: stage.float_or("temperature", above_zero_to(1000.0), 1.0),
         reduction: stage.word_or("soft-loss-reduction", SoftLossReduction::BatchAndClasses),
         soft_loss_weight,

@@ -7,7 +7,7 @@ use super::recipe::StudentDefaults;
 use super::schema::{LayerMapRule, Recipe, Student, StudentShape, Teacher};
 use super::section::{Section, WordOrSection};
 use super::span::Located;
-use crate::job::{Initializer, LayerMap};
+use crate::job::{Initializer, LayerMap, WeightDtype};
 
 /// Longest input and widest layer that are taken for meant.
 pub(super) const LARGEST: i64 = 1_000_000;
@@ -37,6 +37,7 @@ pub(super) fn read_student(student: &Section<'_>, recipe: Recipe) -> Student {
         projection_range: range("projection-initializer-range").map_or(small, |found| found.value),
     };
     let layer_map = read_layer_map(student);
+    let dtype = student.word_or("dtype", WeightDtype::Fp32);
     student.finish();
     Student {
         model,
@@ -44,6 +45,7 @@ pub(super) fn read_student(student: &Section<'_>, recipe: Recipe) -> Student {
         initializer,
         head,
         layer_map,
+        dtype,
     }
 }
 
@@ -59,6 +61,9 @@ const SHAPE_KEYS: &[&str] = &[
     "max-position-embeddings",
     "initializer-range",
     "layer-norm-eps",
+    "vocab-size",
+    "type-vocab-size",
+    "use-relative-positions",
 ];
 
 fn check_shape_is_left_out(student: &Section<'_>) {
@@ -96,6 +101,9 @@ fn read_shape(student: &Section<'_>, defaults: &StudentDefaults) -> StudentShape
             above_zero_to(0.1),
             defaults.layer_norm_eps,
         ),
+        vocab_size: student.integer("vocab-size", 1..=LARGEST),
+        type_vocab_size: student.integer("type-vocab-size", 1..=LARGEST),
+        use_relative_positions: student.boolean_or("use-relative-positions", false).value,
     }
 }
 
@@ -153,7 +161,11 @@ mod tests {
     #[test]
     fn a_given_student_excludes_every_key_of_the_shape() {
         for key in SHAPE_KEYS {
-            let value = if *key == "hidden-act" { "relu" } else { "1" };
+            let value = match *key {
+                "hidden-act" => "relu",
+                "use-relative-positions" => "true",
+                _ => "1",
+            };
             let found = faults(
                 MINIMAL,
                 &[

@@ -1,15 +1,23 @@
 //! Reading what every training stage has: batches, learning rate, optimizer, checkpoints.
 
+use std::ops::Bound;
+
 use super::fault::Fault;
 use super::recipe::TrainingDefaults;
 use super::schema::Training;
 use super::section::Section;
 use super::span::Located;
 use super::student::above_zero_to;
-use crate::job::{Clipping, Optimizer, OptimizerKind, Schedule, ScheduleKind, Warmup};
+use crate::job::{
+    Clipping, LossScaling, Optimizer, OptimizerKind, Precision, Schedule, ScheduleKind, Warmup,
+};
 
 /// Reads the common keys of a training stage.
-pub(super) fn read_training(stage: &Section<'_>, defaults: &TrainingDefaults) -> Training {
+pub(super) fn read_training(
+    stage: &Section<'_>,
+    defaults: &TrainingDefaults,
+    precision: Precision,
+) -> Training {
     let epochs = stage.integer_or("epochs", 1..=10_000, defaults.epochs);
     let batch_size: Located<u32> = stage.integer_or("batch-size", 1..=65536, defaults.batch_size);
     let steps: Located<u32> = stage.integer_or("gradient-accumulation-steps", 1..=65536, 1);
@@ -42,6 +50,7 @@ pub(super) fn read_training(stage: &Section<'_>, defaults: &TrainingDefaults) ->
             clipping: stage.word_or("clipping", Clipping::Tensor),
             max_grad_norm: stage.float_or("max-grad-norm", 0.0.., 1.0),
         },
+        loss_scaling: read_loss_scaling(stage, defaults, precision),
         shuffle: stage.boolean_or("shuffle", defaults.shuffle).value,
         drop_last: stage.boolean_or("drop-last", defaults.drop_last).value,
         pad_to: stage.word_or("pad-to", defaults.pad_to),
@@ -50,6 +59,7 @@ pub(super) fn read_training(stage: &Section<'_>, defaults: &TrainingDefaults) ->
         checkpoint_interval: stage.integer_or("checkpoint-interval", 0.., 0).value,
         checkpoint_seconds: stage.integer_or("checkpoint-seconds", 0.., 60).value,
         checkpoint_keep: stage.integer_or("checkpoint-keep", 1..=1000, 2).value,
+        prefetch: stage.integer_or("prefetch", 0..=1000, 2).value,
     }
 }
 
@@ -126,6 +136,39 @@ fn read_schedule(stage: &Section<'_>, defaults: &TrainingDefaults) -> Schedule {
     }
 }
 
+/// The scale of the loss, which only fp16 needs.
+fn read_loss_scaling(
+    stage: &Section<'_>,
+    defaults: &TrainingDefaults,
+    precision: Precision,
+) -> Option<LossScaling> {
+    let LossScaling {
+        initial,
+        factor,
+        window,
+    } = defaults.loss_scaling;
+    let largest = f64::from(f32::MAX);
+    let found = LossScaling {
+        initial: stage.float_or("loss-scale", 1.0..=largest, initial),
+        factor: stage.float_or(
+            "loss-scale-factor",
+            (Bound::Excluded(1.0), Bound::Included(largest)),
+            factor,
+        ),
+        window: stage.integer_or("loss-scale-window", 1.., window).value,
+    };
+    if precision == Precision::Fp16 {
+        return Some(found);
+    }
+    let keys = ["loss-scale", "loss-scale-factor", "loss-scale-window"];
+    for key in keys.into_iter().filter(|key| stage.has(key)) {
+        let message = format!("{} without `precision = \"fp16\"`", stage.name(key));
+        let fault = Fault::new(message, stage.key_span(key));
+        stage.unfit(fault.with_label("the other formats need no scaled loss"));
+    }
+    None
+}
+
 /// One of three keys says how long the warm-up is.
 fn read_warmup(stage: &Section<'_>, default: Warmup) -> Warmup {
     let proportion = stage.float("warmup-proportion", 0.0..1.0);
@@ -162,6 +205,16 @@ mod tests {
             keys("5"),
             ["--set:1:45: `gradient-accumulation-steps` 5 does not divide `batch-size` 32"]
         );
+    }
+
+    #[test]
+    fn a_scaled_loss_is_for_fp16_alone() {
+        let key = "stages.td-phase1.loss-scale=256";
+        assert_eq!(
+            faults(&pipeline(), &[key]),
+            ["--set:1:18: `loss-scale` in `[stages.td-phase1]` without `precision = \"fp16\"`"]
+        );
+        assert!(faults(&pipeline(), &["precision=fp16", key]).is_empty());
     }
 
     #[test]

@@ -11,9 +11,9 @@ mod word;
 
 pub use event::{Event, Failure, Progress};
 pub use settings::{
-    Clipping, DecayFrom, Device, HeadKind, Initializer, InitializerKind, LayerMap, Metric,
-    Objective, Optimizer, OptimizerKind, PadTo, Precision, Projection, Reduction, RegressionTarget,
-    Schedule, ScheduleKind, SoftLossReduction, Warmup,
+    Clipping, DecayFrom, Device, HeadKind, Initializer, InitializerKind, LayerMap, LossScaling,
+    Metric, Objective, Optimizer, OptimizerKind, PadTo, Precision, Projection, Reduction,
+    RegressionTarget, Schedule, ScheduleKind, SoftLossReduction, Warmup, WeightDtype,
 };
 
 pub use word::Word;
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::config::BertConfig;
 
 /// Version of the contract. Bumped with every change of [`Job`] or [`Event`].
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Exit code of the kernel after it was asked to stop and wrote a checkpoint.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -106,6 +106,8 @@ pub struct Train {
     pub gradient_accumulation_steps: u32,
     /// Update rule.
     pub optimizer: Optimizer,
+    /// By what the loss is multiplied, in fp16 only.
+    pub loss_scaling: Option<LossScaling>,
     /// Learning rate as a function of the step.
     pub schedule: Schedule,
     /// The score that makes a model the best.
@@ -122,6 +124,8 @@ pub struct Train {
     pub checkpoint_seconds: u64,
     /// Newest checkpoints that are kept.
     pub checkpoint_keep: u32,
+    /// Batches laid out ahead of the step that takes them; 0: none.
+    pub prefetch: u32,
 }
 
 /// What a teacher must show before it is learnt from.
@@ -151,6 +155,8 @@ pub struct Student {
     pub labels: Vec<String>,
     /// How the classifier reads the pooled output.
     pub head: HeadKind,
+    /// Number format in which the weights are written.
+    pub dtype: WeightDtype,
 }
 
 /// Scoring of one or two models. It leaves in [`Job::output`] one

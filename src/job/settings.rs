@@ -38,6 +38,8 @@ pub enum Precision {
     Fp32,
     /// 16-bit brain floats.
     Bf16,
+    /// IEEE 16-bit floats, with a scaled loss ([`LossScaling`]).
+    Fp16,
 }
 
 /// How a classifier reads the pooled output (semantics.md A4).
@@ -190,6 +192,30 @@ pub enum SoftLossReduction {
     Batch,
 }
 
+/// By what a loss is multiplied, so that small gradients do not vanish in fp16 (semantics.md A7).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossScaling {
+    /// Scale of the first step.
+    pub initial: f64,
+    /// What it is divided by after an overflow, and multiplied by after a window without one.
+    pub factor: f64,
+    /// Steps without an overflow after which it grows.
+    pub window: u64,
+}
+
+/// Number format in which weights are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightDtype {
+    /// 32-bit floats.
+    Fp32,
+    /// IEEE 16-bit floats.
+    Fp16,
+    /// 16-bit brain floats.
+    Bf16,
+}
+
 /// Update rule and its constants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -303,7 +329,8 @@ impl ScheduleKind {
 }
 
 words! {
-    Precision { "auto" => Auto, "fp32" => Fp32, "bf16" => Bf16 }
+    Precision { "auto" => Auto, "fp32" => Fp32, "bf16" => Bf16, "fp16" => Fp16 }
+    WeightDtype { "fp32" => Fp32, "fp16" => Fp16, "bf16" => Bf16 }
     HeadKind { "plain" => Plain, "relu" => Relu }
     Reduction { "tokens" => Tokens, "block" => Block }
     Projection {

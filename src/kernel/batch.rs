@@ -28,9 +28,27 @@ pub(crate) struct Batch {
     pub(crate) squared_lengths: u64,
 }
 
-impl Batch {
+/// A padded block of token rows in plain memory: what becomes a [`Batch`].
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// Rows and their length: `B`, `L`.
+    size: [i64; 2],
+    input_ids: Vec<i64>,
+    token_type_ids: Vec<i64>,
+    /// 1 for real tokens, 0 for padding; `None` where nothing is padded.
+    real: Option<Vec<f32>>,
+    labels: Option<Vec<f32>>,
+    /// Rows.
+    pub(crate) examples: u64,
+    /// Real tokens.
+    pub(crate) tokens: u64,
+    /// Sum over rows of the squared length.
+    pub(crate) squared_lengths: u64,
+}
+
+impl Block {
     /// The rows `indices` of `store`, padded to the longest of them or to the store's longest.
-    pub(crate) fn new(store: &TokenStore, indices: &[u32], pad_to: PadTo, device: Device) -> Self {
+    pub(crate) fn new(store: &TokenStore, indices: &[u32], pad_to: PadTo) -> Self {
         let rows: Vec<Row> = indices
             .iter()
             .map(|&index| {
@@ -46,50 +64,66 @@ impl Batch {
             PadTo::Longest => 0,
             PadTo::MaxSeqLength => store.meta().max_seq_length,
         };
-        Self::from_rows(&rows, store.meta().pad_token_id, length, device)
+        Self::from_rows(&rows, store.meta().pad_token_id, length)
     }
 
     /// Pads `rows` to the longest of them, and at least to `length`.
-    pub(crate) fn from_rows(
-        rows: &[Row<'_>],
-        pad_token_id: u32,
-        length: usize,
-        device: Device,
-    ) -> Self {
+    pub(crate) fn from_rows(rows: &[Row<'_>], pad_token_id: u32, length: usize) -> Self {
         let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
         let longest = longest.max(length);
         let cells = rows.len() * longest;
         let mut input_ids = vec![i64::from(pad_token_id); cells];
-        let mut token_types = vec![0_i64; cells];
+        let mut token_type_ids = vec![0_i64; cells];
         let mut real = vec![0_f32; cells];
         let (mut tokens, mut squared_lengths) = (0, 0);
         for (index, row) in rows.iter().enumerate() {
             let from = index * longest;
             for (position, &id) in row.ids.iter().enumerate() {
                 input_ids[from + position] = i64::from(id);
-                token_types[from + position] = i64::from(position >= row.text_b_start);
+                token_type_ids[from + position] = i64::from(position >= row.text_b_start);
                 real[from + position] = 1.0;
             }
             let length = row.ids.len() as u64;
             tokens += length;
             squared_lengths += length * length;
         }
-        let size = [rows.len() as i64, longest as i64];
-        let block = |values: &[i64]| Tensor::from_slice(values).view(size).to_device(device);
-        let padded = tokens < cells as u64;
-        let token_mask = padded.then(|| Tensor::from_slice(&real).view(size).to_device(device));
         Self {
-            input_ids: block(&input_ids),
-            token_type_ids: block(&token_types),
-            key_mask: token_mask
-                .as_ref()
-                .map(|real| ((1.0_f64 - real) * MASKED).view([size[0], 1, 1, size[1]])),
-            token_mask,
-            labels: labels(rows).map(|labels| labels.to_device(device)),
+            size: [rows.len() as i64, longest as i64],
+            input_ids,
+            token_type_ids,
+            real: (tokens < cells as u64).then_some(real),
+            labels: rows.iter().map(|row| row.label).collect(),
             examples: rows.len() as u64,
             tokens,
             squared_lengths,
         }
+    }
+}
+
+impl Batch {
+    /// A block as tensors on `device`.
+    pub(crate) fn of(block: &Block, device: Device) -> Self {
+        let size = block.size;
+        let integers = |values: &[i64]| Tensor::from_slice(values).view(size).to_device(device);
+        let floats = |values: &Vec<f32>| Tensor::from_slice(values).to_device(device);
+        let token_mask = block.real.as_ref().map(|real| floats(real).view(size));
+        Self {
+            input_ids: integers(&block.input_ids),
+            token_type_ids: integers(&block.token_type_ids),
+            key_mask: token_mask
+                .as_ref()
+                .map(|real| ((1.0_f64 - real) * MASKED).view([size[0], 1, 1, size[1]])),
+            token_mask,
+            labels: block.labels.as_ref().map(floats),
+            examples: block.examples,
+            tokens: block.tokens,
+            squared_lengths: block.squared_lengths,
+        }
+    }
+
+    /// The rows `indices` of `store`, padded to the longest of them.
+    pub(crate) fn new(store: &TokenStore, indices: &[u32], device: Device) -> Self {
+        Self::of(&Block::new(store, indices, PadTo::Longest), device)
     }
 }
 
@@ -102,9 +136,4 @@ pub(crate) struct Row<'a> {
     pub(crate) text_b_start: usize,
     /// Class index, or value of a regression.
     pub(crate) label: Option<f32>,
-}
-
-fn labels(rows: &[Row<'_>]) -> Option<Tensor> {
-    let labels: Option<Vec<f32>> = rows.iter().map(|row| row.label).collect();
-    labels.map(|labels| Tensor::from_slice(&labels))
 }

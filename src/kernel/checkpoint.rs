@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::{KernelError, io};
+use crate::loss_scale::LossScale;
 
 /// Version of the checkpoint format.
 const VERSION: u32 = 1;
@@ -33,6 +34,9 @@ pub(crate) struct State {
     pub(crate) total_steps: u64,
     /// Best scoring of dev so far.
     pub(crate) best: Option<Best>,
+    /// Scale of the loss, in fp16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loss_scale: Option<LossScale>,
     /// What has been gathered for the next row of `metrics.csv`.
     pub(crate) window: Window,
     /// SHA-256 of the tensor file.
@@ -77,6 +81,7 @@ impl State {
             step: 0,
             total_steps,
             best: None,
+            loss_scale: None,
             window: Window::default(),
             sha256: String::new(),
         }
@@ -272,7 +277,7 @@ fn write_tensors(path: &Path, tensors: &[(String, &Tensor)]) -> Result<String, K
         .iter()
         .map(|(name, tensor)| {
             let shape = tensor.size().iter().map(|&n| n as usize).collect();
-            (name.clone(), shape, tensor_bytes(tensor))
+            (name.clone(), shape, tensor_bytes(tensor, Kind::Float))
         })
         .collect();
     let views = bytes.iter().map(|(name, shape, bytes)| {
@@ -304,15 +309,15 @@ fn read_tensors(path: &Path, sha256: Option<&str>) -> Result<BTreeMap<String, Te
         .collect())
 }
 
-/// The numbers of an fp32 tensor on any device, little-endian.
-pub(crate) fn tensor_bytes(tensor: &Tensor) -> Vec<u8> {
+/// The numbers of a tensor on any device as numbers of `kind`, little-endian.
+pub(crate) fn tensor_bytes(tensor: &Tensor, kind: Kind) -> Vec<u8> {
     no_grad(|| {
         let tensor = tensor
             .detach()
             .to_device(tch::Device::Cpu)
-            .to_kind(Kind::Float)
+            .to_kind(kind)
             .contiguous();
-        let mut bytes = vec![0; tensor.numel() * 4];
+        let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
         tensor.copy_data_u8(&mut bytes, tensor.numel());
         bytes
     })

@@ -3,6 +3,7 @@
 use tch::{Cuda, Device, Kind};
 use tinyrun::job;
 
+use crate::bert::multiplies;
 use crate::error::KernelError;
 
 /// A resolved device and number format.
@@ -37,7 +38,10 @@ impl Compute {
         };
         let kind = match precision {
             job::Precision::Bf16 => Kind::BFloat16,
-            job::Precision::Auto if device != Device::Cpu || computes_in_bf16() => Kind::BFloat16,
+            job::Precision::Fp16 => Kind::Half,
+            job::Precision::Auto if device != Device::Cpu || multiplies(Kind::BFloat16) => {
+                Kind::BFloat16
+            }
             job::Precision::Auto | job::Precision::Fp32 => Kind::Float,
         };
         if let Some(threads) = threads {
@@ -67,25 +71,12 @@ impl Compute {
         }
     }
 
-    /// `fp32` or `bf16`
+    /// `fp32`, `bf16` or `fp16`
     fn precision_name(&self) -> &'static str {
-        if self.kind == Kind::BFloat16 {
-            "bf16"
-        } else {
-            "fp32"
+        match self.kind {
+            Kind::BFloat16 => "bf16",
+            Kind::Half => "fp16",
+            _ => "fp32",
         }
-    }
-}
-
-/// Whether the processor multiplies bf16 matrices natively. Without it libtorch emulates
-/// them, at a tenth of the speed of fp32.
-fn computes_in_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        std::arch::is_x86_feature_detected!("avx512bf16")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::{Kind, Tensor};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{HeadKind, Projection, Train};
+use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
 use tinyrun::model::{LoadedModel, Weights, load_model, write_model_folder, write_safetensors};
 
 use crate::bert::{Bert, Classifier};
@@ -144,30 +144,39 @@ pub(crate) fn write_folder(
     }
     let (projection, model): (Vec<_>, Vec<_>) =
         tensors.iter().partition(|(name, _)| is_projection(name));
-    let bytes = |tensors: Vec<(&String, &Tensor)>| {
+    let (kind, dtype) = match spec.dtype {
+        WeightDtype::Fp32 => (Kind::Float, "float32"),
+        WeightDtype::Fp16 => (Kind::Half, "float16"),
+        WeightDtype::Bf16 => (Kind::BFloat16, "bfloat16"),
+    };
+    config["torch_dtype"] = dtype.into();
+    let bytes = |tensors: Vec<(&String, &Tensor)>, kind: Kind| {
         tensors
             .into_iter()
             .map(|(name, tensor)| {
                 let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-                (
-                    name.clone(),
-                    shape,
-                    tensor_bytes(&tensor.to_kind(Kind::Float)),
-                )
+                (name.clone(), shape, tensor_bytes(tensor, kind))
             })
             .collect::<Vec<_>>()
     };
-    let written =
-        write_model_folder(folder, &config, bytes(model), &spec.tokenizer).and_then(|()| {
-            if projection.is_empty() {
-                return Ok(());
-            }
-            write_safetensors(
-                &folder.join(FIT_DENSE_FILE),
-                bytes(projection),
-                &BTreeMap::new(),
-            )
-        });
+    let written = write_model_folder(
+        folder,
+        &config,
+        spec.dtype,
+        bytes(model, kind),
+        &spec.tokenizer,
+    )
+    .and_then(|()| {
+        if projection.is_empty() {
+            return Ok(());
+        }
+        write_safetensors(
+            &folder.join(FIT_DENSE_FILE),
+            WeightDtype::Fp32,
+            bytes(projection, Kind::Float),
+            &BTreeMap::new(),
+        )
+    });
     written.map_err(|source| KernelError::Model {
         context: format!("cannot write the model to `{}`", folder.display()),
         source,

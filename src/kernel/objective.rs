@@ -4,7 +4,7 @@
 use tch::{Tensor, no_grad};
 use tinyrun::job::{self, Reduction, RegressionTarget};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Block};
 use crate::bert::{Bert, Classifier, Linear, Output, Wanted};
 use crate::losses::{attention_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss};
 
@@ -49,19 +49,19 @@ impl Share {
         squared_lengths: 1.0,
     };
 
-    /// Of micro-batch `index` of those with these rows' lengths.
-    pub(crate) fn of(index: usize, lengths: &[Vec<u64>]) -> Self {
-        if lengths.len() == 1 {
+    /// Of micro-batch `index` of these.
+    pub(crate) fn of(index: usize, micro_batches: &[Block]) -> Self {
+        if micro_batches.len() == 1 {
             return Self::WHOLE;
         }
-        let share = |amount: fn(u64) -> u64| {
-            let of = |rows: &[u64]| rows.iter().map(|&length| amount(length)).sum::<u64>() as f64;
-            of(&lengths[index]) / lengths.iter().map(|rows| of(rows)).sum::<f64>()
+        let share = |amount: fn(&Block) -> u64| {
+            let of = |block| amount(block) as f64;
+            of(&micro_batches[index]) / micro_batches.iter().map(of).sum::<f64>()
         };
         Self {
-            examples: share(|_| 1),
-            tokens: share(|length| length),
-            squared_lengths: share(|length| length * length),
+            examples: share(|block| block.examples),
+            tokens: share(|block| block.tokens),
+            squared_lengths: share(|block| block.squared_lengths),
         }
     }
 }

@@ -62,14 +62,16 @@ impl Optimizer {
             .collect()
     }
 
-    /// One update at `learning_rate`. `gradients[i]` belongs to parameter `i`; an undefined
-    /// gradient leaves its parameter, decay included, as it is. `update` counts updates from 0.
+    /// One update at `learning_rate`. `gradients[i]` belongs to parameter `i` and is `scale` times
+    /// its loss's; an undefined gradient leaves its parameter, decay included, as it is. `update` counts
+    /// updates from 0.
     ///
     /// # Errors
     /// The name of a parameter whose gradient is not finite; then nothing was changed.
     pub(crate) fn step(
         &mut self,
         gradients: &[Tensor],
+        scale: f64,
         learning_rate: f64,
         update: u64,
     ) -> Result<(), String> {
@@ -79,7 +81,7 @@ impl Optimizer {
             "one gradient a parameter"
         );
         no_grad(|| {
-            let norms = self.norms(gradients)?;
+            let norms = self.norms(gradients, scale)?;
             let all = norms.iter().flatten().map(|norm| norm * norm).sum::<f64>();
             let all = all.sqrt();
             for ((slot, gradient), norm) in self.slots.iter_mut().zip(gradients).zip(norms) {
@@ -89,20 +91,27 @@ impl Optimizer {
                         Clipping::Global => all,
                         Clipping::Tensor | Clipping::Off => norm,
                     };
-                    slot.step(&self.settings, &gradient, norm, learning_rate, update);
+                    slot.step(
+                        &self.settings,
+                        &gradient,
+                        norm,
+                        scale,
+                        learning_rate,
+                        update,
+                    );
                 }
             }
             Ok(())
         })
     }
 
-    /// Norm of every gradient; `None` where it is undefined.
-    fn norms(&self, gradients: &[Tensor]) -> Result<Vec<Option<f64>>, String> {
+    /// Norm of every gradient without its scale; `None` where it is undefined.
+    fn norms(&self, gradients: &[Tensor], scale: f64) -> Result<Vec<Option<f64>>, String> {
         let norm_of = |(slot, gradient): (&Slot, &Tensor)| {
             if !gradient.defined() {
                 return Ok(None);
             }
-            let norm = gradient_norm(&gradient.contiguous());
+            let norm = gradient_norm(&gradient.contiguous()) / scale;
             if norm.is_finite() {
                 Ok(Some(norm))
             } else {
@@ -133,6 +142,7 @@ impl Slot {
         settings: &Settings,
         gradient: &Tensor,
         norm: f64,
+        scale: f64,
         learning_rate: f64,
         update: u64,
     ) {
@@ -148,7 +158,7 @@ impl Slot {
             0.0
         };
         let rule = Rule {
-            clip,
+            clip: clip / scale,
             learning_rate,
             beta1: settings.beta1,
             beta2: settings.beta2,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::data::batches::plan_in_order;
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Metric, PadTo};
+use tinyrun::job::Metric;
 use tinyrun::metrics::{Counts, f1, matthews_corr, pearson, spearman};
 
 use crate::batch::Batch;
@@ -146,7 +146,7 @@ pub(crate) fn predict_by_each(
         if stop() {
             return None;
         }
-        let batch = Batch::new(store, &rows, PadTo::Longest, device);
+        let batch = Batch::new(store, &rows, device);
         let clock = Instant::now();
         let logits: Vec<Tensor> = no_grad(|| {
             let output = bert.forward_t(&batch, Wanted::Last, false);

@@ -1,10 +1,9 @@
 //! The training loop. One function serves fine-tuning and every distillation stage.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tch::{Tensor, no_grad};
-use tinyrun::data::batches::{choose_limit, plan_epoch, plan_unshuffled, steps_per_epoch};
-use tinyrun::data::store::TokenStore;
 use tinyrun::job::{Event, Job, Objective, Progress, Train};
 use tinyrun::metrics::csv_file::MetricsFile;
 
@@ -12,7 +11,9 @@ use crate::batch::Batch;
 use crate::checkpoint::{Best, Checkpoints, State, Window};
 use crate::device::Compute;
 use crate::error::KernelError;
+use crate::feed::{Data, Feed};
 use crate::gate::{Verdict, check_teacher};
+use crate::loss_scale::LossScale;
 use crate::objective::{Losses, Share, losses, part_names};
 use crate::optimizer::Optimizer;
 use crate::reporter::Reporter;
@@ -46,7 +47,7 @@ pub(crate) fn train(
     stop: &Stop,
 ) -> Result<Ended, KernelError> {
     let seed = Seed(job.seed);
-    let data = Data::open(job, train)?;
+    let data = Arc::new(Data::open(job, train)?);
     let checkpoints = Checkpoints::new(&job.output, train.checkpoint_keep);
     // A run that goes on has passed the gate.
     if let (Some(gate), Some(teacher), None) =
@@ -69,7 +70,10 @@ pub(crate) fn train(
         epoch: data.steps_per_epoch,
         total: total_steps,
     };
-    let mut state = State::new(&job.fingerprint, total_steps);
+    let mut state = State {
+        loss_scale: train.loss_scaling.as_ref().map(LossScale::new),
+        ..State::new(&job.fingerprint, total_steps)
+    };
     let mut warnings = trainee.warnings();
     let newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
     let resumed = newest.is_some();
@@ -89,36 +93,36 @@ pub(crate) fn train(
 
     let mut saved_at = (state.step, Instant::now());
     let mut told_at = Instant::now();
-    let mut plan = EpochPlan::default();
+    let mut feed = Feed::start(&data, train, job.seed, state.step);
     while state.step < total_steps {
-        // The micro-batches of this step
         let clock = Instant::now();
-        let (epoch, index) = (
-            state.step / data.steps_per_epoch,
-            state.step % data.steps_per_epoch,
-        );
-        plan.turn_to(epoch, &data, train, job.seed);
-        let micro_batches = plan.step(index, train.gradient_accumulation_steps);
-        let rate = learning_rate(&train.schedule, state.step, length);
+        let micro_batches = feed.next();
+        // A step that is skipped for an overflow is none to the schedule and to the optimizer.
+        let scale = state.loss_scale.map_or(1.0, |scale| scale.scale);
+        let update = state.step - state.loss_scale.map_or(0, |scale| scale.overflows);
+        let rate = learning_rate(&train.schedule, update, length);
 
         // Forward and backward, the gradients summed over the micro-batches
-        let lengths = data.lengths_of(micro_batches);
         let mut gradients: Vec<Tensor> = Vec::new();
         let mut sums = vec![0.0; state.window.losses.len().max(columns_of_losses(train))];
-        for (micro, rows) in micro_batches.iter().enumerate() {
+        for (micro, block) in micro_batches.iter().enumerate() {
             let place = state.step * u64::from(train.gradient_accumulation_steps) + micro as u64;
             tch::manual_seed(seed.of_micro_step(place));
-            let batch = Batch::new(&data.train, rows, train.pad_to, compute.device);
+            let batch = Batch::of(block, compute.device);
             let Losses { total, parts } = losses(
                 &train.objective,
                 &trainee.student,
                 trainee.teacher.as_ref(),
                 &batch,
-                Share::of(micro, &lengths),
+                Share::of(micro, &micro_batches),
             );
+            let scaled = match state.loss_scale {
+                Some(_) => &total * scale,
+                None => total.shallow_clone(),
+            };
             accumulate(
                 &mut gradients,
-                Tensor::run_backward(&[&total], &parameters, false, false),
+                Tensor::run_backward(&[&scaled], &parameters, false, false),
             );
             add(&mut sums, &total, &parts);
             state.window.examples += batch.examples;
@@ -135,10 +139,17 @@ pub(crate) fn train(
             return Err(not_finite(format!("the loss is {}", sums[0])));
         }
 
-        // Update
-        optimizer
-            .step(&gradients, rate, state.step)
-            .map_err(|name| not_finite(format!("the gradient of `{name}` is not finite")))?;
+        // Update, or with a scaled loss wait for a scale that the gradients bear
+        let updated = optimizer.step(&gradients, scale, rate, update);
+        let overflow = updated.map_err(|name| format!("the gradient of `{name}` is not finite"));
+        match (overflow, &mut state.loss_scale, &train.loss_scaling) {
+            (Ok(()), Some(scale), Some(settings)) => scale.grow(settings),
+            (Ok(()), _, _) => {}
+            (Err(what), Some(scale), Some(settings)) => scale
+                .shrink(settings)
+                .map_err(|_| not_finite(format!("{what} at the smallest loss scale")))?,
+            (Err(what), _, _) => return Err(not_finite(what)),
+        }
         drop(gradients);
         state.step += 1;
         state.window.add(&sums, clock.elapsed());
@@ -164,7 +175,7 @@ pub(crate) fn train(
         if scores.is_some() || epoch_ends || due(state.step, train.log_interval) {
             let row = row(
                 &progress,
-                &state.window,
+                &state,
                 scores.as_ref(),
                 data.dev.as_ref().map(|_| train.student.labels.len()),
             );
@@ -210,102 +221,6 @@ pub(crate) fn train(
     Ok(Ended::Done { steps: total_steps })
 }
 
-/// The token stores and what follows from their sizes.
-struct Data {
-    train: TokenStore,
-    dev: Option<TokenStore>,
-    /// Rows trained on, as indices of `train`.
-    rows: Vec<u32>,
-    /// Lengths of those rows in tokens.
-    lengths: Vec<u32>,
-    steps_per_epoch: u64,
-}
-
-impl Data {
-    fn open(job: &Job, train: &Train) -> Result<Self, KernelError> {
-        let store = TokenStore::open(&train.train)?;
-        let count = store.len() as u32;
-        if count == 0 {
-            return Err(KernelError::NoRows {
-                store: train.train.clone(),
-            });
-        }
-        let rows = match train.train_limit {
-            Some(limit) if limit < u64::from(count) => choose_limit(store.len(), limit, job.seed),
-            _ => (0..count).collect(),
-        };
-        let lengths: Vec<u32> = rows
-            .iter()
-            .map(|&row| store.length(row as usize) as u32)
-            .collect();
-        let examples = rows.len() as u64;
-        let steps_per_epoch = steps_per_epoch(
-            examples,
-            train.batch_size,
-            train.gradient_accumulation_steps,
-            train.drop_last,
-        );
-        if steps_per_epoch == 0 {
-            return Err(KernelError::NoWholeBatch {
-                examples,
-                batch: u64::from(train.batch_size) * u64::from(train.gradient_accumulation_steps),
-            });
-        }
-        Ok(Self {
-            dev: train.dev.as_deref().map(TokenStore::open).transpose()?,
-            steps_per_epoch,
-            train: store,
-            rows,
-            lengths,
-        })
-    }
-
-    /// Lengths in tokens of the rows of each micro-batch.
-    fn lengths_of(&self, micro_batches: &[Vec<u32>]) -> Vec<Vec<u64>> {
-        let length = |&row: &u32| self.train.length(row as usize) as u64;
-        let lengths = |rows: &Vec<u32>| rows.iter().map(length).collect();
-        micro_batches.iter().map(lengths).collect()
-    }
-}
-
-/// The micro-batches of one epoch.
-#[derive(Default)]
-struct EpochPlan {
-    epoch: Option<u64>,
-    batches: Vec<Vec<u32>>,
-}
-
-impl EpochPlan {
-    /// Makes the plan of `epoch`, a function of seed and epoch alone.
-    fn turn_to(&mut self, epoch: u64, data: &Data, train: &Train, seed: u64) {
-        if self.epoch == Some(epoch) {
-            return;
-        }
-        let size = train.batch_size as usize;
-        let mut batches = if train.shuffle {
-            plan_epoch(&data.lengths, size, seed, epoch, train.drop_last)
-        } else {
-            plan_unshuffled(data.lengths.len(), size, train.drop_last)
-        };
-        for batch in &mut batches {
-            for place in batch {
-                *place = data.rows[*place as usize];
-            }
-        }
-        *self = Self {
-            epoch: Some(epoch),
-            batches,
-        };
-    }
-
-    /// The micro-batches of optimizer step `index` of the epoch; fewer at its end.
-    fn step(&self, index: u64, accumulation: u32) -> &[Vec<u32>] {
-        let from = index as usize * accumulation as usize;
-        let to = (from + accumulation as usize).min(self.batches.len());
-        &self.batches[from..to]
-    }
-}
-
 /// Columns of `metrics.csv` after `step`.
 fn columns(train: &Train) -> Vec<String> {
     let mut columns = vec![
@@ -318,6 +233,9 @@ fn columns(train: &Train) -> Vec<String> {
         "examples_per_second".to_owned(),
         "tokens_per_second".to_owned(),
     ]);
+    if train.loss_scaling.is_some() {
+        columns.extend(["loss_scale".to_owned(), "overflows".to_owned()]);
+    }
     if train.dev.is_some() {
         let names = Scores::names(train.student.labels.len()).iter();
         columns.extend(names.map(|name| format!("dev_{name}")));
@@ -332,16 +250,22 @@ fn columns_of_losses(train: &Train) -> usize {
 /// One row of `metrics.csv`, in the order of [`columns`]. `classes` are those of a dev set.
 fn row(
     progress: &Progress,
-    window: &Window,
+    state: &State,
     scores: Option<&Scores>,
     classes: Option<usize>,
 ) -> Vec<Option<f64>> {
     let mut row = vec![Some(progress.epoch), Some(progress.learning_rate)];
-    row.extend(window.mean_losses().into_iter().map(Some));
+    row.extend(state.window.mean_losses().into_iter().map(Some));
     row.extend([
         Some(progress.examples_per_second),
         Some(progress.tokens_per_second),
     ]);
+    if let Some(LossScale {
+        scale, overflows, ..
+    }) = state.loss_scale
+    {
+        row.extend([Some(scale), Some(overflows as f64)]);
+    }
     if let Some(classes) = classes {
         match scores {
             Some(scores) => row.extend(scores.values()),

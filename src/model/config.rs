@@ -61,7 +61,19 @@ pub struct BertConfig {
     /// the one that `transformers` computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tinyrun_head: Option<String>,
+    /// Positions relative to each other as MindSpore's BERT defines them (semantics.md A8): no
+    /// table of positions, and one of distances in each layer. `transformers` does not know them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub use_relative_positions: bool,
 }
+
+/// Distances between positions that are told apart, in each direction.
+pub const MAX_RELATIVE_DISTANCE: usize = 16;
+
+/// What `config.json` says of the kind of a model: `model_type`, `position_embedding_type`. One
+/// that `transformers` would compute otherwise has names that it refuses.
+const ABSOLUTE: (&str, &str) = ("bert", "absolute");
+const RELATIVE: (&str, &str) = ("tinyrun-bert", "relative");
 
 impl BertConfig {
     /// Reads and checks `config.json` of a model folder.
@@ -210,11 +222,16 @@ impl BertConfig {
     pub fn to_json(&self, architecture: &str, labels: &[String]) -> Value {
         let mut object = Map::new();
         object.insert("architectures".to_owned(), json!([architecture]));
-        object.insert("model_type".to_owned(), json!("bert"));
+        let (kind, positions) = if self.use_relative_positions {
+            RELATIVE
+        } else {
+            ABSOLUTE
+        };
+        object.insert("model_type".to_owned(), json!(kind));
         if let Ok(Value::Object(own)) = serde_json::to_value(self) {
             object.extend(own.into_iter().filter(|(key, _)| key != "id2label"));
         }
-        object.insert("position_embedding_type".to_owned(), json!("absolute"));
+        object.insert("position_embedding_type".to_owned(), json!(positions));
         object.insert("torch_dtype".to_owned(), json!("float32"));
         if labels.is_empty() && architecture == "BertForSequenceClassification" {
             // `transformers` counts the labels by their names.
@@ -256,10 +273,9 @@ const REQUIRED: [&str; 6] = [
 
 /// Refuses models that share BERT's keys but not its computation.
 fn check_kind(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError> {
-    for (key, only) in [
-        ("model_type", "bert"),
-        ("position_embedding_type", "absolute"),
-    ] {
+    let is_relative = object.get("use_relative_positions") == Some(&Value::Bool(true));
+    let (kind, positions) = if is_relative { RELATIVE } else { ABSOLUTE };
+    for (key, only) in [("model_type", kind), ("position_embedding_type", positions)] {
         match object.get(key) {
             None | Some(Value::Null) => {}
             Some(Value::String(found)) if found == only => {}

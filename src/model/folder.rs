@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 
 use super::error::ModelError;
+use crate::job::WeightDtype;
 
 /// Files that a folder's tokenizer consists of; which of them are there differs.
 pub const TOKENIZER_FILES: [&str; 4] = [
@@ -20,7 +21,7 @@ pub const TOKENIZER_FILES: [&str; 4] = [
     "special_tokens_map.json",
 ];
 
-/// Writes tensors of 32-bit floats to a safetensors file, in place of the one that may be
+/// Writes tensors of floats to a safetensors file, in place of the one that may be
 /// there: to a temporary file first, synced, then renamed.
 ///
 /// `tensors` gives name, shape and row-major little-endian bytes. They are written in order of
@@ -31,6 +32,7 @@ pub const TOKENIZER_FILES: [&str; 4] = [
 /// The disk refuses, or a tensor's bytes do not fit its shape.
 pub fn write_safetensors<N, B>(
     path: &Path,
+    dtype: WeightDtype,
     tensors: impl IntoIterator<Item = (N, Vec<usize>, B)>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), ModelError>
@@ -43,7 +45,7 @@ where
         .into_iter()
         .map(|(name, shape, bytes)| (name.into(), (shape, bytes)))
         .collect();
-    let header = header(&tensors, metadata).map_err(failed)?;
+    let header = header(dtype, &tensors, metadata).map_err(failed)?;
     write_atomic(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
@@ -57,6 +59,7 @@ where
 /// serializer, which passes `__metadata__` through a hash map: equal tensors would not make
 /// equal files, and artifacts are compared by digest.
 fn header<B: AsRef<[u8]>>(
+    dtype: WeightDtype,
     tensors: &BTreeMap<String, (Vec<usize>, B)>,
     metadata: &BTreeMap<String, String>,
 ) -> io::Result<Vec<u8>> {
@@ -64,17 +67,22 @@ fn header<B: AsRef<[u8]>>(
     all.insert("format".to_owned(), "pt".to_owned());
     let mut object = Map::new();
     object.insert("__metadata__".to_owned(), json!(all));
+    let (dtype, size) = match dtype {
+        WeightDtype::Fp32 => (Dtype::F32, 4),
+        WeightDtype::Fp16 => (Dtype::F16, 2),
+        WeightDtype::Bf16 => (Dtype::BF16, 2),
+    };
     let mut start = 0;
     for (name, (shape, bytes)) in tensors {
         let length = bytes.as_ref().len();
-        if shape.iter().product::<usize>() * size_of::<f32>() != length {
+        if shape.iter().product::<usize>() * size != length {
             let message = format!("tensor `{name}` of shape {shape:?} has {length} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let data_offsets = (start, start + length);
         start += length;
         let info = TensorInfo {
-            dtype: Dtype::F32,
+            dtype,
             shape: shape.clone(),
             data_offsets,
         };
@@ -93,6 +101,7 @@ fn header<B: AsRef<[u8]>>(
 pub fn write_model_folder<N, B>(
     folder: &Path,
     config: &Value,
+    dtype: WeightDtype,
     tensors: impl IntoIterator<Item = (N, Vec<usize>, B)>,
     tokenizer_from: &Path,
 ) -> Result<(), ModelError>
@@ -116,7 +125,8 @@ where
         .map_err(|error| ModelError::write(&path, error.into()))?;
     text.push('\n');
     write_atomic(&path, |file| file.write_all(text.as_bytes()))?;
-    write_safetensors(&folder.join("model.safetensors"), tensors, &BTreeMap::new())
+    let weights = folder.join("model.safetensors");
+    write_safetensors(&weights, dtype, tensors, &BTreeMap::new())
 }
 
 /// Writes beside `path`, syncs and renames, so that no reader and no power cut ever meets
@@ -178,9 +188,9 @@ mod tests {
             ("c", vec![0], Vec::new()),
         ];
         let (first, second) = (folder.path().join("1"), folder.path().join("2"));
-        write_safetensors(&first, tensors.clone(), &metadata).unwrap();
+        write_safetensors(&first, WeightDtype::Fp32, tensors.clone(), &metadata).unwrap();
         tensors.reverse();
-        write_safetensors(&second, tensors, &metadata).unwrap();
+        write_safetensors(&second, WeightDtype::Fp32, tensors, &metadata).unwrap();
         let written = fs::read(&first).unwrap();
         assert_eq!(written, fs::read(&second).unwrap());
 
@@ -198,8 +208,13 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("model.safetensors");
         fs::write(&path, "old").unwrap();
-        let error =
-            write_safetensors(&path, [("a", vec![2], vec![0; 4])], &BTreeMap::new()).unwrap_err();
+        let error = write_safetensors(
+            &path,
+            WeightDtype::Fp32,
+            [("a", vec![2], vec![0; 4])],
+            &BTreeMap::new(),
+        )
+        .unwrap_err();
         assert!(
             error
                 .to_string()
@@ -224,7 +239,7 @@ mod tests {
                 let tensor = model.weights.tensor(name).unwrap();
                 (name, tensor.shape, tensor.bytes)
             });
-            write_model_folder(&target, &config, tensors, tokenizer_from)
+            write_model_folder(&target, &config, WeightDtype::Fp32, tensors, tokenizer_from)
         };
         write(&source).unwrap();
         // Again over itself, as a resumed run does.

@@ -126,6 +126,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::job::WeightDtype;
     use crate::model::write_safetensors;
 
     fn fixture(name: &str) -> PathBuf {
@@ -151,6 +152,7 @@ mod tests {
         });
         write_safetensors(
             &folder.path().join("model.safetensors"),
+            WeightDtype::Fp32,
             tensors,
             &BTreeMap::new(),
         )
@@ -259,6 +261,7 @@ mod tests {
             .collect();
         write_safetensors(
             &folder.path().join("model.safetensors"),
+            WeightDtype::Fp32,
             twice,
             &BTreeMap::new(),
         )

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::config::BertConfig;
+use super::config::{BertConfig, MAX_RELATIVE_DISTANCE};
 use super::contradiction::contradictions;
 
 /// Tensors of a kind that are listed one by one in a message; the rest is a count.
@@ -76,17 +76,30 @@ pub fn expected_encoder(config: &BertConfig) -> BTreeMap<String, Vec<usize>> {
         expected.insert(format!("{part}.LayerNorm.weight"), vec![width]);
         expected.insert(format!("{part}.LayerNorm.bias"), vec![width]);
     }
-    for (table, rows) in [
+    if config.use_relative_positions {
+        for layer in 0..config.num_hidden_layers {
+            let distances = vec![2 * MAX_RELATIVE_DISTANCE + 1, config.head_size()];
+            expected.insert(relative_positions(layer), distances);
+        }
+    }
+    let positions = ("position", config.max_position_embeddings);
+    let tables = [
         ("word", config.vocab_size),
-        ("position", config.max_position_embeddings),
         ("token_type", config.type_vocab_size),
-    ] {
+    ];
+    let absolute = (!config.use_relative_positions).then_some(positions);
+    for (table, rows) in tables.into_iter().chain(absolute) {
         expected.insert(
             format!("bert.embeddings.{table}_embeddings.weight"),
             vec![rows, width],
         );
     }
     expected
+}
+
+/// Name of a layer's table of distances, `[33, d/h]`, where positions are relative.
+pub fn relative_positions(layer: usize) -> String {
+    format!("bert.encoder.layer.{layer}.attention.self.relative_positions.weight")
 }
 
 /// [`expected_encoder`] with a classifier of `num_labels` classes.

@@ -8,7 +8,7 @@
 //! | input files: names relative to their root, and the digest of their bytes | yes |
 //! | artifacts of earlier stages that are read: the digest of their bytes | yes |
 //! | device, threads | no: recorded |
-//! | `log-interval`, `checkpoint-interval`, `checkpoint-seconds` | no |
+//! | `log-interval`, `checkpoint-interval`, `checkpoint-seconds`, `checkpoint-keep`, `prefetch` | no |
 //! | the experiment's name, absolute paths, times, tinyrun's own version | no |
 //! | defaults spelled out, the order of keys, spellings such as `1e-4` and `0.0001` | no |
 //!
@@ -22,7 +22,10 @@ use crate::experiment::{
     DataPrep, Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, Models, Origin, StageName,
     Stages, Student, StudentShape, Task, TdPhase1, TdPhase2, Teacher, Training,
 };
-use crate::job::{Initializer, LayerMap, Metric, Optimizer, Schedule, ScheduleKind, Warmup, Word};
+use crate::job::{
+    Initializer, LayerMap, LossScaling, Metric, Optimizer, Schedule, ScheduleKind, Warmup,
+    WeightDtype, Word,
+};
 use crate::runs::Value;
 
 /// Version of what a stage kind does. Bump it when the same settings and inputs come to
@@ -246,6 +249,7 @@ impl Settings {
             gradient_accumulation_steps,
             schedule,
             optimizer,
+            loss_scaling,
             shuffle,
             drop_last,
             pad_to,
@@ -254,6 +258,7 @@ impl Settings {
             checkpoint_interval: _,
             checkpoint_seconds: _,
             checkpoint_keep: _,
+            prefetch: _,
         } = training;
         self.put("epochs", **epochs);
         self.put("batch-size", **batch_size);
@@ -278,6 +283,16 @@ impl Settings {
             Warmup::Proportion(share) => self.put("warmup-proportion", *share),
             Warmup::Steps(steps) => self.put("warmup-steps", *steps),
             Warmup::Epochs(epochs) => self.put("warmup-epochs", *epochs),
+        }
+        if let Some(LossScaling {
+            initial,
+            factor,
+            window,
+        }) = loss_scaling
+        {
+            self.put("loss-scale", *initial);
+            self.put("loss-scale-factor", *factor);
+            self.put("loss-scale-window", *window);
         }
         self.put("shuffle", *shuffle);
         self.put("drop-last", *drop_last);
@@ -361,7 +376,12 @@ impl Settings {
             initializer,
             head: student_head,
             layer_map: _, // resolved in `distill`
+            dtype,
         } = student;
+        // Before there was such a key it was fp32, and the stages before phase 2 write that always.
+        if node.stage == StageName::TdPhase2 && *dtype != WeightDtype::Fp32 {
+            self.put("student.dtype", dtype.as_str());
+        }
         self.put("student.head", student_head.as_str());
         let Initializer {
             kind,
@@ -388,6 +408,9 @@ impl Settings {
             max_position_embeddings,
             initializer_range,
             layer_norm_eps,
+            vocab_size,
+            type_vocab_size,
+            use_relative_positions,
         } = shape;
         self.put("student.num-hidden-layers", **num_hidden_layers);
         self.put("student.hidden-size", **hidden_size);
@@ -403,6 +426,16 @@ impl Settings {
         self.put("student.initializer-range", *initializer_range);
         self.put("student.embedding-initializer-range", *embedding_range);
         self.put("student.layer-norm-eps", *layer_norm_eps);
+        // Before there were such keys they were the teacher's, whose files are inputs, and absolute.
+        if let Some(size) = vocab_size {
+            self.put("student.vocab-size", **size);
+        }
+        if let Some(size) = type_vocab_size {
+            self.put("student.type-vocab-size", **size);
+        }
+        if *use_relative_positions {
+            self.put("student.use-relative-positions", true);
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use super::place::Place;
 use crate::data::TokenStore;
 use crate::experiment::{Distill, GateRule, Keep, Located, StageName, Training};
 use crate::job::{
-    Gate, HeadKind, Initializer, InitializerKind, Objective, RegressionTarget, Student, Train, Work,
+    Gate, HeadKind, Initializer, InitializerKind, Objective, RegressionTarget, Student, Train,
+    WeightDtype, Work,
 };
 use crate::model::BertConfig;
 
@@ -106,6 +107,7 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
         batch_size: *training.batch_size / (*training.gradient_accumulation_steps).max(1),
         gradient_accumulation_steps: *training.gradient_accumulation_steps,
         optimizer: training.optimizer.clone(),
+        loss_scaling: training.loss_scaling,
         schedule: training.schedule.clone(),
         metric: place.experiment.task.metric(),
         keep_best: recipe.keep == Keep::Best,
@@ -114,6 +116,7 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
         checkpoint_interval: training.checkpoint_interval,
         checkpoint_seconds: training.checkpoint_seconds,
         checkpoint_keep: training.checkpoint_keep,
+        prefetch: training.prefetch,
         objective: recipe.objective,
     })))
 }
@@ -212,6 +215,11 @@ fn student(
             .unwrap_or_default(),
         labels: labels(place, objective, train)?,
         head,
+        // What the next stage goes on from is not rounded.
+        dtype: match place.stage() {
+            StageName::TdPhase2 => place.experiment.student.dtype,
+            _ => WeightDtype::Fp32,
+        },
     })
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tinyrun::job::WeightDtype;
 use tinyrun::model::{BertConfig, names, write_model_folder};
 
 /// An experiment with every stage. Keys are edited by tests, so each stands on its own line.
@@ -188,7 +189,7 @@ impl Test {
         let folder = self.path(name);
         let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
         let json = config.to_json("BertModel", &labels);
-        write_model_folder(&folder, &json, tensors, &folder).expect("written");
+        write_model_folder(&folder, &json, WeightDtype::Fp32, tensors, &folder).expect("written");
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

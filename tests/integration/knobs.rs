@@ -28,6 +28,10 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         ("task", "max-seq-length") => "3",
         ("teacher", "model") => "other",
         (_, "head") => "relu",
+        (_, "dtype") => "bf16",
+        (_, "vocab-size") => "70",
+        (_, "type-vocab-size") => "3",
+        (_, "use-relative-positions") => "true",
         (_, "hidden-size") => "6",
         (_, "intermediate-size") => "9",
         (_, "hidden-act") => "relu",
@@ -59,10 +63,13 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "weight-decay-exempt") => "[\"bias\"]",
         (_, "clipping") => "global",
         (_, "max-grad-norm") => "0.5",
+        (_, "loss-scale" | "loss-scale-factor") => "4",
+        (_, "loss-scale-window") => "7",
         (_, "shuffle") => "false",
         (_, "drop-last") => "true",
         (_, "pad-to") => "max-seq-length",
         (_, "train-limit") => "1",
+        (_, "prefetch") => "7",
         (_, "log-interval" | "checkpoint-interval" | "checkpoint-seconds" | "checkpoint-keep") => {
             "7"
         }
@@ -101,6 +108,9 @@ fn beside(path: &str, key: &str) -> Vec<String> {
             .map(str::to_owned)
             .to_vec(),
         (_, "power") => vec![stage("schedule=polynomial")],
+        (_, "loss-scale" | "loss-scale-factor" | "loss-scale-window") => {
+            vec!["precision=fp16".to_owned()]
+        }
         // A constant schedule has no end and no decay.
         ("stages.td-phase1", "end-learning-rate" | "decay-from") => {
             vec![stage("schedule=polynomial"), stage("power=3")]

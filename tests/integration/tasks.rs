@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
+use tinyrun::job::WeightDtype;
 use tinyrun::model::{BertConfig, Weights, write_model_folder};
 
 use crate::harness::Test;
@@ -22,7 +23,8 @@ fn write_bare_model(test: &Test, name: &str) {
     });
     let tensors: Vec<_> = tensors.collect();
     let json = config.to_json("BertModel", &[]);
-    write_model_folder(&test.path(name), &json, tensors, &from).expect("written");
+    write_model_folder(&test.path(name), &json, WeightDtype::Fp32, tensors, &from)
+        .expect("written");
 }
 
 #[test]

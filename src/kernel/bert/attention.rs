@@ -4,6 +4,8 @@ use tch::Tensor;
 use tinyrun::model::config::BertConfig;
 
 use super::linear::{LayerNorm, Linear};
+use super::product::matmul;
+use super::relative::{RelativePositions, by_position};
 use crate::batch::Batch;
 use crate::parameters::Parameters;
 
@@ -15,6 +17,7 @@ pub(crate) struct Attention {
     value: Linear,
     output: Linear,
     norm: LayerNorm,
+    relative: Option<RelativePositions>,
     heads: i64,
     head_size: i64,
     hidden_dropout: f64,
@@ -36,6 +39,9 @@ impl Attention {
                 &format!("{name}.output.LayerNorm"),
                 config.layer_norm_eps,
             ),
+            relative: config
+                .use_relative_positions
+                .then(|| RelativePositions::new(parameters, name)),
             heads: heads as i64,
             head_size: (config.hidden_size / heads) as i64,
             hidden_dropout: config.hidden_dropout_prob,
@@ -55,12 +61,22 @@ impl Attention {
         );
         // Scaling the query costs L·d products, scaling the scores h·L².
         let scale = 1.0 / (self.head_size as f64).sqrt();
-        let mut scores = (query * scale).matmul(&key.transpose(-1, -2));
+        let query = query * scale;
+        let mut scores = matmul(&query, &key.transpose(-1, -2));
+        let distances = self.relative.as_ref();
+        let distances = distances.map(|relative| relative.of(l, x.kind()));
+        if let Some(distances) = &distances {
+            scores += by_position(&query, &distances.transpose(1, 2));
+        }
         if let Some(mask) = &batch.key_mask {
             scores += mask.to_kind(x.kind());
         }
         let probs = scores.softmax(-1, None).dropout(self.probs_dropout, train);
-        let context = probs.matmul(&value).transpose(1, 2).reshape([b, l, d]);
+        let mut context = matmul(&probs, &value);
+        if let Some(distances) = &distances {
+            context += by_position(&probs, distances);
+        }
+        let context = context.transpose(1, 2).reshape([b, l, d]);
         let output = self
             .output
             .forward(&context)

@@ -7,11 +7,12 @@ use super::linear::{LayerNorm, cast};
 use crate::batch::Batch;
 use crate::parameters::Parameters;
 
-/// Sum of the three embeddings, normalised.
+/// Sum of the embeddings, normalised.
 #[derive(Debug)]
 pub(crate) struct Embeddings {
     words: Tensor,
-    positions: Tensor,
+    /// `None` where positions are relative.
+    positions: Option<Tensor>,
     token_types: Tensor,
     norm: LayerNorm,
     /// Its row gets no gradient, as in Hugging Face's model.
@@ -25,7 +26,7 @@ impl Embeddings {
         let get = |name: &str| parameters.get(&format!("bert.embeddings.{name}.weight"));
         Self {
             words: get("word_embeddings"),
-            positions: get("position_embeddings"),
+            positions: (!config.use_relative_positions).then(|| get("position_embeddings")),
             token_types: get("token_type_embeddings"),
             norm: LayerNorm::new(
                 parameters,
@@ -42,14 +43,17 @@ impl Embeddings {
         let length = batch.input_ids.size()[1];
         // The sum is taken in the format of the tables: rounding three addends to bf16 before
         // adding them would cost a bit for nothing.
-        let sum = Tensor::embedding(
-            &self.words,
-            &batch.input_ids,
-            self.pad_token_id,
-            false,
-            false,
-        ) + Tensor::embedding(&self.token_types, &batch.token_type_ids, -1, false, false)
-            + self.positions.narrow(0, 0, length);
+        let mut sum =
+            Tensor::embedding(
+                &self.words,
+                &batch.input_ids,
+                self.pad_token_id,
+                false,
+                false,
+            ) + Tensor::embedding(&self.token_types, &batch.token_type_ids, -1, false, false);
+        if let Some(positions) = &self.positions {
+            sum += positions.narrow(0, 0, length);
+        }
         self.norm
             .forward(&cast(&sum, kind))
             .dropout(self.dropout, train)

@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::product;
 use crate::parameters::Parameters;
 
 /// `y = x Wᵀ + b`, with `W` `[out, in]`.
@@ -24,7 +25,7 @@ impl Linear {
     /// another format is cast here, so that its gradient arrives in fp32.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
-        x.linear(&cast(&self.weight, kind), Some(cast(&self.bias, kind)))
+        product::linear(x, &cast(&self.weight, kind), &cast(&self.bias, kind))
     }
 }
 

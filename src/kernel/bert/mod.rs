@@ -9,6 +9,9 @@ mod embeddings;
 mod layer;
 mod linear;
 mod model;
+mod product;
+mod relative;
 
 pub(crate) use linear::Linear;
 pub(crate) use model::{Bert, Classifier, Output, Wanted};
+pub(crate) use product::multiplies;

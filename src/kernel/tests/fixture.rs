@@ -10,7 +10,7 @@ use tinyrun::job::{
 };
 use tinyrun::model::{LoadedModel, Weights, load_model};
 
-use crate::batch::{Batch, Row};
+use crate::batch::{Batch, Block, Row};
 use crate::bert::{Bert, Classifier, Linear};
 use crate::folder::projection_names;
 use crate::objective::{Student, Teacher};
@@ -72,7 +72,8 @@ pub(super) fn labelled_and_padded(weights: &Weights, prefix: &str, length: usize
         text_b_start: *start,
         label: Some(label),
     });
-    Batch::from_rows(&rows.collect::<Vec<_>>(), 0, length, Device::Cpu)
+    let block = Block::from_rows(&rows.collect::<Vec<_>>(), 0, length);
+    Batch::of(&block, Device::Cpu)
 }
 
 /// Rows without their padding: ids, and where the second text begins.
@@ -113,6 +114,11 @@ pub(super) fn rows(weights: &Weights, prefix: &str) -> Vec<(Vec<u32>, usize)> {
 
 /// Rows as a batch, padded to the longest.
 pub(super) fn batch_of(rows: &[(Vec<u32>, usize)]) -> Batch {
+    Batch::of(&block_of(rows), Device::Cpu)
+}
+
+/// Rows as a block, padded to the longest.
+pub(super) fn block_of(rows: &[(Vec<u32>, usize)]) -> Block {
     let rows: Vec<Row<'_>> = rows
         .iter()
         .map(|(ids, text_b_start)| Row {
@@ -121,7 +127,7 @@ pub(super) fn batch_of(rows: &[(Vec<u32>, usize)]) -> Batch {
             label: None,
         })
         .collect();
-    Batch::from_rows(&rows, 0, 0, Device::Cpu)
+    Block::from_rows(&rows, 0, 0)
 }
 
 /// All tensors of a model folder of `fixtures/`.

@@ -4,8 +4,10 @@ use tch::{Tensor, no_grad};
 use tinyrun::job::{Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
-    assert_close, batch, batch_of, intermediate, json, rows, student, teacher, tensors, weights,
+    assert_close, batch, batch_of, block_of, intermediate, json, rows, student, teacher, tensors,
+    weights,
 };
+use crate::batch::Block;
 use crate::losses::soft_cross_entropy;
 use crate::objective::{Share, losses, part_names};
 
@@ -140,18 +142,15 @@ fn micro_batches_of_uneven_size_sum_to_the_gradients_of_the_whole_batch() {
     let leaves: Vec<&Tensor> = parameters.iter().map(|(_, leaf)| leaf).collect();
     let objective = intermediate(Reduction::Tokens);
     let parts = [&rows[..3], &rows[3..]];
-    let lengths: Vec<Vec<u64>> = parts
-        .iter()
-        .map(|rows| rows.iter().map(|(ids, _)| ids.len() as u64).collect())
-        .collect();
+    let blocks: Vec<Block> = parts.iter().map(|rows| block_of(rows)).collect();
     let gradients = |rows: &[(Vec<u32>, usize)], share: Share| {
         let batch = batch_of(rows);
         let found = losses(&objective, &student, Some(&teacher), &batch, share);
         Tensor::run_backward(&[&found.total], &leaves, false, false)
     };
     let whole = gradients(&rows, Share::WHOLE);
-    let first = gradients(parts[0], Share::of(0, &lengths));
-    let second = gradients(parts[1], Share::of(1, &lengths));
+    let first = gradients(parts[0], Share::of(0, &blocks));
+    let second = gradients(parts[1], Share::of(1, &blocks));
     for ((name, _), ((whole, first), second)) in
         parameters.iter().zip(whole.iter().zip(first).zip(second))
     {

@@ -3,10 +3,12 @@
 
 mod fixture;
 mod forward;
+mod half;
 mod losses;
 mod objectives;
 mod optimizer;
 mod recipes;
+mod relative;
 mod resume;
 mod shapes;
 mod twenty_steps;

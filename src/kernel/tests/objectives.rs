@@ -16,7 +16,7 @@ use crate::parameters::Parameters;
 const TOLERANCE: f64 = 1e-5;
 
 /// Of a regression, the first output of a head of three.
-fn narrowed(parameters: Parameters, outputs: i64) -> Parameters {
+fn narrowed(parameters: &Parameters, outputs: i64) -> Parameters {
     let tensors = parameters.iter().map(|(name, value)| {
         let is_head = name.starts_with("classifier.");
         let value = if is_head {
@@ -31,7 +31,7 @@ fn narrowed(parameters: Parameters, outputs: i64) -> Parameters {
 
 fn student(file: &Weights, projection: Projection, outputs: i64) -> (Student, Parameters) {
     let (loaded, parameters) = model("bert-student");
-    let mut all: std::collections::BTreeMap<String, Tensor> = narrowed(parameters, outputs)
+    let mut all: std::collections::BTreeMap<String, Tensor> = narrowed(&parameters, outputs)
         .iter()
         .filter(|(name, _)| !is_projection(name))
         .map(|(name, value)| (name.to_owned(), value.shallow_clone()))
@@ -60,7 +60,7 @@ fn student(file: &Weights, projection: Projection, outputs: i64) -> (Student, Pa
 
 fn teacher(outputs: i64) -> Teacher {
     let (loaded, parameters) = model("bert-tiny");
-    let parameters = narrowed(parameters, outputs).frozen(Device::Cpu, Kind::Float);
+    let parameters = narrowed(&parameters, outputs).frozen(Device::Cpu, Kind::Float);
     Teacher {
         bert: Bert::new(&parameters, &loaded.config, Kind::Float),
         classifier: Some(Classifier::new(

@@ -21,7 +21,7 @@ fn check(kind: OptimizerKind, name: &str) {
             .iter()
             .map(|(parameter, _)| tensor(&file, &format!("gradients.{step}.{parameter}")))
             .collect();
-        optimizer.step(&gradients, 1e-2, step).expect("finite");
+        optimizer.step(&gradients, 1.0, 1e-2, step).expect("finite");
         for (parameter, value) in parameters.iter() {
             let key = format!("{name}.{step}.{parameter}");
             assert_close(&key, &value.detach(), &tensor(&file, &key), 5e-6);
@@ -86,13 +86,35 @@ fn ten_steps_under_every_clipping_decay_and_constant_are_pytorchs() {
                     .iter()
                     .map(|(name, _)| tensor(&gradients_file, &format!("gradients.{step}.{name}")))
                     .collect();
-                optimizer.step(&gradients, 1e-2, step).expect("finite");
+                optimizer.step(&gradients, 1.0, 1e-2, step).expect("finite");
                 for (name, value) in parameters.iter() {
                     let key = format!("{case}.{rule}.{step}.{name}");
                     assert_close(&key, &value.detach(), &tensor(&file, &key), 5e-6);
                 }
             }
         }
+    }
+}
+
+#[test]
+fn gradients_of_a_loss_scaled_by_a_power_of_two_make_the_same_bytes() {
+    let file = weights("optimizer.safetensors");
+    for kind in [OptimizerKind::BertAdam, OptimizerKind::AdamW] {
+        let run = |scale: f64| {
+            let parameters = Parameters::new(tensors(&file, "start.")).trainable(Device::Cpu);
+            let mut optimizer = Optimizer::new(adam(kind, 0.01, 1.0), &parameters);
+            for step in 0..10 {
+                let gradients: Vec<Tensor> = parameters
+                    .iter()
+                    .map(|(name, _)| tensor(&file, &format!("gradients.{step}.{name}")) * scale)
+                    .collect();
+                let update = optimizer.step(&gradients, scale, 1e-2, step);
+                update.expect("finite");
+            }
+            let values = parameters.iter().map(|(_, value)| value.detach());
+            values.collect::<Vec<_>>()
+        };
+        assert_eq!(run(1.0), run(65536.0));
     }
 }
 
@@ -105,7 +127,9 @@ fn a_parameter_without_a_gradient_does_not_decay() {
     let parameters = Parameters::new(tensors).trainable(Device::Cpu);
     let settings = adam(OptimizerKind::BertAdam, 0.5, 1.0);
     let mut optimizer = Optimizer::new(settings, &parameters);
-    optimizer.step(&[Tensor::new()], 1.0, 0).expect("finite");
+    optimizer
+        .step(&[Tensor::new()], 1.0, 1.0, 0)
+        .expect("finite");
     assert_eq!(
         parameters.get("dense.weight").detach(),
         Tensor::from_slice(&[1.0_f32, 2.0])
@@ -119,7 +143,7 @@ fn a_gradient_that_is_no_number_changes_nothing_and_is_named() {
     let parameters = Parameters::new(BTreeMap::from(tensors)).trainable(Device::Cpu);
     let settings = adam(OptimizerKind::BertAdam, 0.0, 0.0);
     let gradients = [1.0, f32::INFINITY].map(|slope| Tensor::from_slice(&[slope]));
-    let refused = Optimizer::new(settings, &parameters).step(&gradients, 1.0, 0);
+    let refused = Optimizer::new(settings, &parameters).step(&gradients, 1.0, 1.0, 0);
     assert_eq!(refused, Err("b.weight".to_owned()));
     for (name, value) in start {
         assert_eq!(parameters.get(name).detach(), Tensor::from_slice(&[value]));

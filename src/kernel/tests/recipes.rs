@@ -145,7 +145,7 @@ fn twenty_steps_under_each_recipe_follow_pytorch_loss_by_loss() {
             );
             let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);
             optimizer
-                .step(&gradients, rate, step as u64)
+                .step(&gradients, 1.0, rate, step as u64)
                 .expect("finite");
         }
         let end = tensors(&file, &format!("{recipe}.{name}.final."));

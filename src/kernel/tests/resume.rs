@@ -6,10 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
-    self, DecayFrom, Device, HeadKind, Initializer, InitializerKind, Job, Objective, OptimizerKind,
-    PadTo, Precision, Reduction, Schedule, ScheduleKind, Student, Train, Warmup, Work,
+    self, DecayFrom, Device, HeadKind, Initializer, InitializerKind, Job, LossScaling, Objective,
+    OptimizerKind, PadTo, Precision, Reduction, Schedule, ScheduleKind, Student, Train, Warmup,
+    WeightDtype, Work,
 };
-use tinyrun::model::BertConfig;
+use tinyrun::model::{BertConfig, Dtype, Weights};
 
 use super::fixture::{adam, intermediate, path};
 use crate::device::Compute;
@@ -72,6 +73,7 @@ fn job(folder: &Path, objective: Objective) -> Job {
                 tokenizer: path("bert-tiny"),
                 labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
                 head: HeadKind::Plain,
+                dtype: WeightDtype::Fp32,
             },
             train: folder.join("store"),
             dev: fine_tuning.then(|| folder.join("store")),
@@ -83,6 +85,7 @@ fn job(folder: &Path, objective: Objective) -> Job {
             batch_size: 4,
             gradient_accumulation_steps: 2,
             optimizer: adam(OptimizerKind::AdamW, 0.01, 1.0),
+            loss_scaling: None,
             schedule: Schedule {
                 kind: ScheduleKind::Polynomial(1.0),
                 learning_rate: 5e-3,
@@ -97,6 +100,7 @@ fn job(folder: &Path, objective: Objective) -> Job {
             checkpoint_interval: 0,
             checkpoint_seconds: 0,
             checkpoint_keep: 2,
+            prefetch: 2,
         })),
     }
 }
@@ -161,15 +165,18 @@ fn without_speed(metrics: &str) -> String {
         .collect()
 }
 
-fn stopped_after_every_step_equals_unbroken(objective: &Objective) {
+/// With `change` made to the job.
+fn stopped_after_every_step_equals_unbroken(objective: &Objective, change: impl Fn(&mut Job)) {
     let folder = tempfile::tempdir().expect("a folder");
-    let unbroken = job(&folder.path().join("unbroken"), objective.clone());
+    let mut unbroken = job(&folder.path().join("unbroken"), objective.clone());
+    change(&mut unbroken);
     assert_eq!(
         run(&unbroken, &Stop::default()).expect("it trains"),
         Ended::Done { steps: 8 }
     );
 
-    let stopped = job(&folder.path().join("stopped"), objective.clone());
+    let mut stopped = job(&folder.path().join("stopped"), objective.clone());
+    change(&mut stopped);
     let ask = Stop::default();
     ask.ask();
     for step in 1..8 {
@@ -199,12 +206,112 @@ fn stopped_after_every_step_equals_unbroken(objective: &Objective) {
 
 #[test]
 fn phase_1_with_dropout_stopped_after_every_step_ends_in_the_same_bytes() {
-    stopped_after_every_step_equals_unbroken(&intermediate(Reduction::Tokens));
+    stopped_after_every_step_equals_unbroken(&intermediate(Reduction::Tokens), |_| {});
 }
 
 #[test]
 fn fine_tuning_with_a_best_model_stopped_after_every_step_ends_in_the_same_bytes() {
-    stopped_after_every_step_equals_unbroken(&Objective::Labels);
+    stopped_after_every_step_equals_unbroken(&Objective::Labels, |_| {});
+}
+
+/// Trains in fp16 from a scale at which the first steps overflow.
+fn in_fp16(job: &mut Job, initial: f64) {
+    job.precision = Precision::Fp16;
+    let Work::Train(work) = &mut job.work else {
+        panic!("a training job")
+    };
+    work.loss_scaling = Some(LossScaling {
+        initial,
+        factor: 16.0,
+        window: 2,
+    });
+    work.log_interval = 1;
+    work.student.dtype = WeightDtype::Fp16;
+}
+
+#[test]
+fn fp16_with_overflows_stopped_after_every_step_ends_in_the_same_bytes() {
+    let change = |job: &mut Job| in_fp16(job, 2_f64.powi(30));
+    stopped_after_every_step_equals_unbroken(&intermediate(Reduction::Tokens), change);
+}
+
+/// Columns of `metrics.csv` by name.
+fn column(folder: &Path, name: &str) -> Vec<f64> {
+    let text = fs::read_to_string(folder.join("metrics.csv")).expect("metrics");
+    let mut lines = text.lines().map(|line| line.split(','));
+    let header = lines.next().expect("a header");
+    let place = header.into_iter().position(|cell| cell == name);
+    let place = place.expect("a column");
+    lines
+        .map(|mut line| line.nth(place).expect("a cell").parse().expect("a number"))
+        .collect()
+}
+
+#[test]
+fn a_step_that_overflows_is_skipped_and_counted_and_the_schedule_waits_for_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut job = job(folder.path(), intermediate(Reduction::Tokens));
+    in_fp16(&mut job, 2_f64.powi(30));
+    run(&job, &Stop::default()).expect("it trains");
+    let overflows = column(&job.output, "overflows");
+    let scales = column(&job.output, "loss_scale");
+    let rates = column(&job.output, "learning_rate");
+    let skipped = overflows.last().expect("steps");
+    assert!((1.0..7.0).contains(skipped), "{overflows:?}");
+    for step in 0..7 {
+        let counted = if step == 0 { 0.0 } else { overflows[step - 1] };
+        let same_rate = (rates[step] - rates[step + 1]).abs() < 1e-12;
+        if overflows[step] > counted {
+            assert!(same_rate, "step {step} was skipped: {rates:?}");
+            let before = if step == 0 {
+                2_f64.powi(30)
+            } else {
+                scales[step - 1]
+            };
+            assert!((scales[step] * 16.0 - before).abs() < 1.0, "{scales:?}");
+        } else {
+            assert!(!same_rate, "step {step} counts: {rates:?}");
+        }
+    }
+    let weights = Weights::open(&job.output.join("model")).expect("a model");
+    let tensor = weights.tensor("bert.embeddings.word_embeddings.weight");
+    assert_eq!(tensor.expect("there").dtype, Dtype::F16);
+}
+
+#[test]
+fn gradients_that_overflow_at_the_smallest_scale_stop_the_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut job = job(folder.path(), intermediate(Reduction::Tokens));
+    in_fp16(&mut job, 1.0);
+    let Work::Train(work) = &mut job.work else {
+        panic!("a training job")
+    };
+    let Objective::Intermediate { hidden_weights, .. } = &mut work.objective else {
+        panic!("layers are compared")
+    };
+    hidden_weights.fill(1e9);
+    let error = run(&job, &Stop::default()).expect_err("an overflow");
+    let message = error.to_string();
+    assert!(
+        message.ends_with("at the smallest loss scale at step 1"),
+        "{message}"
+    );
+}
+
+#[test]
+fn batches_laid_out_ahead_are_those_laid_out_when_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outputs = [0, 5].map(|prefetch| {
+        let place = folder.path().join(prefetch.to_string());
+        let mut job = job(&place, intermediate(Reduction::Tokens));
+        let Work::Train(work) = &mut job.work else {
+            panic!("a training job")
+        };
+        work.prefetch = prefetch;
+        run(&job, &Stop::default()).expect("it trains");
+        left(&job.output)
+    });
+    assert!(outputs[0] == outputs[1]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn twenty_steps_of_phase_1_follow_pytorch_loss_by_loss() {
         );
         let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);
         optimizer
-            .step(&gradients, 1e-3, step as u64)
+            .step(&gradients, 1.0, 1e-3, step as u64)
             .expect("finite");
     }
     let end = tensors(&file, "final.");

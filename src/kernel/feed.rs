@@ -1,0 +1,179 @@
+//! The rows of each step, laid out ahead of it on a thread of their own.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use tinyrun::data::batches::{choose_limit, plan_epoch, plan_unshuffled, steps_per_epoch};
+use tinyrun::data::store::TokenStore;
+use tinyrun::job::{Job, PadTo, Train};
+
+use crate::batch::Block;
+use crate::error::KernelError;
+
+/// The token stores and what follows from their sizes.
+pub(crate) struct Data {
+    pub(crate) train: TokenStore,
+    pub(crate) dev: Option<TokenStore>,
+    /// Rows trained on, as indices of `train`.
+    rows: Vec<u32>,
+    /// Lengths of those rows in tokens.
+    lengths: Vec<u32>,
+    pub(crate) steps_per_epoch: u64,
+}
+
+impl Data {
+    /// Opens the stores of a job.
+    ///
+    /// # Errors
+    /// An unreadable store, or one with no row or no whole batch.
+    pub(crate) fn open(job: &Job, train: &Train) -> Result<Self, KernelError> {
+        let store = TokenStore::open(&train.train)?;
+        let count = store.len() as u32;
+        if count == 0 {
+            return Err(KernelError::NoRows {
+                store: train.train.clone(),
+            });
+        }
+        let rows = match train.train_limit {
+            Some(limit) if limit < u64::from(count) => choose_limit(store.len(), limit, job.seed),
+            _ => (0..count).collect(),
+        };
+        let lengths: Vec<u32> = rows
+            .iter()
+            .map(|&row| store.length(row as usize) as u32)
+            .collect();
+        let examples = rows.len() as u64;
+        let steps_per_epoch = steps_per_epoch(
+            examples,
+            train.batch_size,
+            train.gradient_accumulation_steps,
+            train.drop_last,
+        );
+        if steps_per_epoch == 0 {
+            return Err(KernelError::NoWholeBatch {
+                examples,
+                batch: u64::from(train.batch_size) * u64::from(train.gradient_accumulation_steps),
+            });
+        }
+        Ok(Self {
+            dev: train.dev.as_deref().map(TokenStore::open).transpose()?,
+            steps_per_epoch,
+            train: store,
+            rows,
+            lengths,
+        })
+    }
+}
+
+/// The micro-batches of one optimizer step after the other.
+pub(crate) struct Feed {
+    source: Source,
+}
+
+enum Source {
+    /// Laid out when asked for.
+    Here(Box<Layout>),
+    /// Laid out by a thread, which ends when nobody listens any more.
+    Ahead(Receiver<Vec<Block>>),
+}
+
+impl Feed {
+    /// From optimizer step `step` on, `train.prefetch` steps ahead of who asks.
+    pub(crate) fn start(data: &Arc<Data>, train: &Train, seed: u64, step: u64) -> Self {
+        let mut layout = Layout {
+            data: Arc::clone(data),
+            order: Order {
+                seed,
+                shuffle: train.shuffle,
+                drop_last: train.drop_last,
+                batch_size: train.batch_size as usize,
+                accumulation: train.gradient_accumulation_steps as usize,
+                pad_to: train.pad_to,
+            },
+            step,
+            epoch: None,
+            batches: Vec::new(),
+        };
+        if train.prefetch == 0 {
+            return Self {
+                source: Source::Here(Box::new(layout)),
+            };
+        }
+        // Plain memory only: an operation of libtorch on this thread would start a second team
+        // of threads beside the one that trains.
+        let (sender, receiver) = sync_channel(train.prefetch as usize);
+        thread::spawn(move || while sender.send(layout.next()).is_ok() {});
+        Self {
+            source: Source::Ahead(receiver),
+        }
+    }
+
+    /// The micro-batches of the next step.
+    pub(crate) fn next(&mut self) -> Vec<Block> {
+        match &mut self.source {
+            Source::Here(layout) => layout.next(),
+            Source::Ahead(receiver) => receiver.recv().expect("the thread lives as long as this"),
+        }
+    }
+}
+
+/// What the order of the rows depends on.
+struct Order {
+    seed: u64,
+    shuffle: bool,
+    drop_last: bool,
+    batch_size: usize,
+    accumulation: usize,
+    pad_to: PadTo,
+}
+
+/// Lays out one step after the other.
+struct Layout {
+    data: Arc<Data>,
+    order: Order,
+    /// Optimizer steps before the next one.
+    step: u64,
+    /// The epoch that `batches` belong to.
+    epoch: Option<u64>,
+    batches: Vec<Vec<u32>>,
+}
+
+impl Layout {
+    fn next(&mut self) -> Vec<Block> {
+        let steps = self.data.steps_per_epoch;
+        self.turn_to(self.step / steps);
+        let accumulation = self.order.accumulation;
+        let from = (self.step % steps) as usize * accumulation;
+        let to = (from + accumulation).min(self.batches.len());
+        self.step += 1;
+        self.batches[from..to]
+            .iter()
+            .map(|rows| Block::new(&self.data.train, rows, self.order.pad_to))
+            .collect()
+    }
+
+    /// Makes the plan of `epoch`, a function of seed and epoch alone.
+    fn turn_to(&mut self, epoch: u64) {
+        if self.epoch == Some(epoch) {
+            return;
+        }
+        let Order {
+            seed,
+            shuffle,
+            drop_last,
+            batch_size,
+            ..
+        } = self.order;
+        let data = &self.data;
+        self.batches = if shuffle {
+            plan_epoch(&data.lengths, batch_size, seed, epoch, drop_last)
+        } else {
+            plan_unshuffled(data.lengths.len(), batch_size, drop_last)
+        };
+        for place in self.batches.iter_mut().flatten() {
+            *place = data.rows[*place as usize];
+        }
+        self.epoch = Some(epoch);
+    }
+}
