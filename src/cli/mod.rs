@@ -1,15 +1,24 @@
 //! The command line.
 
+mod clean;
+mod compare;
 mod file;
+mod gc;
+mod init;
 mod plan;
+mod rerun;
 mod run;
+mod show;
+mod status;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use self::file::Request;
 use crate::experiment::{Faults, StageName};
@@ -20,6 +29,9 @@ use crate::stage::{GoalResult, StageError};
 /// The command line as typed.
 #[derive(Debug, Parser)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
     name = "tinyrun",
     version,
     max_term_width = 100,
@@ -29,15 +41,58 @@ use crate::stage::{GoalResult, StageError};
                   changed ones run again.\nExit codes: 0 done or nothing to do, 1 a stage failed, \
                   2 the file or the command line is wrong, 3 a goal was missed, 130 interrupted."
 )]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    run: Arguments,
+}
+
+/// What can be done beside running.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say where each stage stands, running ones with their speed; waits for nobody
+    Status(status::Arguments),
+    /// Show how a result came to be: settings, inputs, versions, machine, artifacts
+    Show(show::Arguments),
+    /// Put the settings in which experiments differ beside their results
+    Compare(compare::Arguments),
+    /// Hash artifacts and inputs again and hold them against the records
+    Verify(verify::Arguments),
+    /// Do a recorded stage again and say whether its bytes agree
+    Rerun(rerun::Arguments),
+    /// List what no experiment uses, or remove it
+    Gc(gc::Arguments),
+    /// Remove an experiment's result of a stage
+    Clean(clean::Arguments),
+    /// Write a commented experiment file for a table of yours
+    Init(init::Arguments),
+    /// Print a script that completes the command line
+    Completions {
+        /// For this shell
+        shell: Shell,
+    },
+}
+
+/// Where the experiment's paths lead from.
+#[derive(Debug, Args, Default)]
+struct Place {
+    /// Folder that the file's paths and `runs/` are relative to; the current one by default
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+/// A run, as typed.
+#[derive(Debug, Args, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag by itself")]
 struct Arguments {
     /// Experiment files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// Folder that the file's paths and `runs/` are relative to; the current one by default
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 
     /// Replace a key of the file, such as `stages.td-phase1.epochs=3`; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
@@ -106,6 +161,8 @@ enum Failure {
     Stages { failed: usize, left_out: usize },
     /// Goals that were not reached, each with its experiment's name in a matrix.
     Goals(Vec<(String, GoalResult)>),
+    /// What was looked at is not as it should be; told already.
+    Found,
     /// The answer could not be written.
     Output(io::Error),
 }
@@ -115,7 +172,7 @@ impl Failure {
         match self {
             Self::Usage { .. } | Self::Faults(_) => 2,
             Self::Stage(error) => error.exit_code(),
-            Self::Output(_) | Self::Stages { .. } => 1,
+            Self::Output(_) | Self::Found | Self::Stages { .. } => 1,
             Self::Goals(_) => 3,
         }
     }
@@ -141,7 +198,7 @@ impl From<Faults> for Failure {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match CommandLine::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to stdout with 0, faults to stderr with 2.
@@ -173,6 +230,7 @@ pub fn main() -> ExitCode {
                     let goals: Vec<String> = goals.collect();
                     plain_error(&goals.join("; "), None, style)
                 }
+                Failure::Found => String::new(),
                 Failure::Output(error) => {
                     plain_error(&format!("cannot write the answer: {error}"), None, style)
                 }
@@ -183,8 +241,27 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let layout = layout(arguments)?;
+fn run(line: &CommandLine) -> Result<(), Failure> {
+    match &line.command {
+        None => run_files(&line.run),
+        Some(Command::Status(arguments)) => status::run(arguments),
+        Some(Command::Show(arguments)) => show::run(arguments),
+        Some(Command::Compare(arguments)) => compare::run(arguments),
+        Some(Command::Verify(arguments)) => verify::run(arguments),
+        Some(Command::Rerun(arguments)) => rerun::run(arguments),
+        Some(Command::Gc(arguments)) => gc::run(arguments),
+        Some(Command::Clean(arguments)) => clean::run(arguments),
+        Some(Command::Init(arguments)) => init::run(arguments),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut CommandLine::command(), "tinyrun", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn run_files(arguments: &Arguments) -> Result<(), Failure> {
+    let layout = layout(&arguments.place)?;
     let request = Request::read(arguments, &layout)?;
     let mut digester = Digester::open(layout.digests(), layout.root().to_owned());
     if arguments.dry_run {
@@ -203,8 +280,8 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn layout(arguments: &Arguments) -> Result<Layout, Failure> {
-    let Some(root) = &arguments.root else {
+fn layout(place: &Place) -> Result<Layout, Failure> {
+    let Some(root) = &place.root else {
         return Ok(Layout::new(""));
     };
     if !root.is_dir() {

@@ -21,6 +21,7 @@ mod schema;
 mod section;
 mod span;
 mod stages;
+mod starter;
 mod student;
 mod task;
 #[cfg(test)]
@@ -32,10 +33,11 @@ pub use matrix::{Experiments, Variant};
 pub use models::{Models, check_models};
 pub use origin::Origin;
 pub use recipe::recipes_table;
-pub use resolved::to_toml;
+pub use resolved::{settings_of, to_toml};
 pub use schema::{
     DataPrep, Distill, Eval, Experiment, Finetune, GateRule, GeneralDistill, Goal, Keep,
     LayerMapRule, LongLines, ModelSource, Recipe, StageName, Stages, Student, StudentShape,
     TableFormat, Task, TaskName, TdPhase1, TdPhase2, Teacher, Training,
 };
 pub use span::{Located, Span};
+pub use starter::starter;

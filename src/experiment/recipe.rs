@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::resolved::to_toml;
+use super::resolved::{flatten, to_toml};
 use super::schema::{Experiment, Recipe, StageName, TaskName};
 use crate::job::{
     DecayFrom, HeadKind, InitializerKind, LossScaling, PadTo, Projection, Reduction,
@@ -253,22 +253,6 @@ pub fn recipes_table() -> String {
         let _ = writeln!(text, "| `{name}` | {} |", cells.join(" | "));
     }
     text
-}
-
-fn flatten(path: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
-    for (key, value) in table {
-        let whole = if path.is_empty() {
-            key.clone()
-        } else {
-            format!("{path}.{key}")
-        };
-        match value {
-            toml::Value::Table(inner) => flatten(&whole, inner, keys),
-            value => {
-                keys.insert(whole, value.to_string());
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The experiment file with every default written out.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::schema::{
@@ -31,6 +32,33 @@ pub fn to_toml(experiment: &Experiment) -> String {
         }
     }
     out.text
+}
+
+/// Every key of an experiment after defaults, by its dotted path, with its value as TOML; the
+/// name is left out.
+pub fn settings_of(experiment: &Experiment) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let table: toml::Table = to_toml(experiment).parse().unwrap_or_default();
+    flatten("", &table, &mut found);
+    found.remove("name");
+    found
+}
+
+/// The values of a table and of those in it, by dotted path.
+pub(super) fn flatten(path: &str, table: &toml::Table, found: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let whole = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
+        match value {
+            toml::Value::Table(inner) => flatten(&whole, inner, found),
+            value => {
+                found.insert(whole, value.to_string());
+            }
+        }
+    }
 }
 
 /// Keys and values as TOML lines.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Local, Utc};
+
 /// A number with its thousands set apart: `22,713,216`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -33,6 +35,27 @@ pub(super) fn duration(time: Duration) -> String {
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
     }
+}
+
+/// How long ago, in one unit: `3 minutes`, `30 days`.
+pub fn age(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    match minutes {
+        0..60 => counted(minutes, "minute"),
+        60..2880 => counted(minutes / 60, "hour"),
+        _ => counted(minutes / 1440, "day"),
+    }
+}
+
+/// A moment in the user's time: `14:03` where it is today, else with its date.
+pub(super) fn clock(moment: DateTime<Utc>) -> String {
+    let (moment, now) = (moment.with_timezone(&Local), Local::now());
+    let format = if moment.date_naive() == now.date_naive() {
+        "%H:%M"
+    } else {
+        "%Y-%m-%d %H:%M"
+    };
+    moment.format(format).to_string()
 }
 
 /// A size in decimal units: `57.4 MB`.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Style;
-use super::amounts::{bytes, count, counted, duration};
+use super::amounts::{bytes, clock, count, counted, duration};
 use super::failure;
 use super::plan::why;
 use crate::experiment::StageName;
@@ -266,7 +266,13 @@ impl Observer for Console {
                     || "another run".to_owned(),
                     |owner| format!("process {} (`{}`)", owner.pid, owner.command),
                 );
-                self.line(stage, &format!("waits for {whom}, which works on it"));
+                let since = owner.and_then(|owner| owner.since);
+                let since =
+                    since.map_or_else(String::new, |since| format!(" since {}", clock(since)));
+                self.line(
+                    stage,
+                    &format!("waits for {whom}, which works on it{since}"),
+                );
             }
             Notice::Started {
                 stage,

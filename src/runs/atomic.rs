@@ -66,6 +66,23 @@ pub fn remove_folder(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Removes a file, a link or a folder with all in it; one that is not there is fine.
+///
+/// # Errors
+/// [`Error::Write`] with the path.
+pub fn remove_path(path: &Path) -> Result<(), Error> {
+    if path.is_dir() && !path.is_symlink() {
+        // Aside first: a folder that is half removed must not stand under its name.
+        let aside = path.with_extension("old");
+        fs::rename(path, &aside).map_err(Error::write(path))?;
+        return remove_folder(&aside);
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Moves a complete folder to where finished ones lie, in place of an older one.
 ///
 /// Everything in it is flushed to the disk first. The older one is moved aside and removed

@@ -20,6 +20,8 @@ use super::Fingerprint;
 #[derive(Debug, Clone)]
 pub struct Layout {
     root: PathBuf,
+    /// `runs/`, where it is not that of the root.
+    runs: Option<PathBuf>,
 }
 
 impl Layout {
@@ -28,7 +30,19 @@ impl Layout {
 
     /// The layout below a root; an empty path is the current folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            runs: None,
+        }
+    }
+
+    /// The same root with another run directory.
+    #[must_use]
+    pub fn with_runs(&self, runs: PathBuf) -> Self {
+        Self {
+            root: self.root.clone(),
+            runs: Some(runs),
+        }
     }
 
     /// What paths in the experiment file are relative to.
@@ -38,7 +52,8 @@ impl Layout {
 
     /// `runs/`
     pub fn runs(&self) -> PathBuf {
-        self.root.join("runs")
+        let own = || self.root.join("runs");
+        self.runs.clone().unwrap_or_else(own)
     }
 
     /// Folder of a finished stage.

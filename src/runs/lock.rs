@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -16,16 +17,36 @@ use super::Error;
 pub struct Lock {
     path: PathBuf,
     /// Keeps the lock; closing the file gives it up.
-    _file: File,
+    file: File,
+    owner: Owner,
 }
 
 /// Who holds a lock, for the one that waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Owner {
     /// Process id.
     pub pid: u32,
     /// Its command line.
     pub command: String,
+    /// Since when it has the lock.
+    #[serde(default)]
+    pub since: Option<DateTime<Utc>>,
+    /// How far it is.
+    #[serde(default)]
+    pub progress: Option<StepProgress>,
+}
+
+/// How far a stage in progress is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepProgress {
+    /// Optimizer steps done; batches of a scoring.
+    pub step: u64,
+    /// Of so many.
+    pub total_steps: u64,
+    /// Examples a second.
+    pub examples_per_second: f64,
+    /// Seconds that the rest will take at this speed; `None` before that can be said.
+    pub seconds_left: Option<f64>,
 }
 
 impl Lock {
@@ -35,7 +56,7 @@ impl Lock {
     /// # Errors
     /// [`Error::Lock`] if the file cannot be created or locked.
     pub fn try_acquire(path: &Path) -> Result<Result<Self, Option<Owner>>, Error> {
-        let attempt = || -> io::Result<Result<File, Option<Owner>>> {
+        let attempt = || -> io::Result<Result<(File, Owner), Option<Owner>>> {
             loop {
                 let mut file = OpenOptions::new()
                     .read(true)
@@ -62,18 +83,48 @@ impl Lock {
                 let owner = Owner {
                     pid: process::id(),
                     command: command.join(" "),
+                    since: Some(Utc::now().trunc_subsecs(0)),
+                    progress: None,
                 };
-                file.set_len(0)?;
-                file.rewind()?;
-                file.write_all(serde_json::to_string(&owner)?.as_bytes())?;
-                return Ok(Ok(file));
+                write_owner(&mut file, &owner)?;
+                return Ok(Ok((file, owner)));
             }
         };
-        Ok(attempt().map_err(Error::lock(path))?.map(|file| Self {
+        let found = attempt().map_err(Error::lock(path))?;
+        Ok(found.map(|(file, owner)| Self {
             path: path.to_owned(),
-            _file: file,
+            file,
+            owner,
         }))
     }
+
+    /// Who holds the lock now, without taking it; the outer `None` is nobody, the inner one
+    /// somebody who has not said who it is.
+    pub fn owner(path: &Path) -> Option<Option<Owner>> {
+        let mut file = File::open(path).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let read = file.read_to_string(&mut text);
+                Some(read.ok().and_then(|_| serde_json::from_str(&text).ok()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Says how far the work is, for whoever asks meanwhile. That it cannot be said stops nothing.
+    pub fn tell(&mut self, progress: StepProgress) {
+        self.owner.progress = Some(progress);
+        let _ = write_owner(&mut self.file, &self.owner);
+    }
+}
+
+/// In place, since the lock is on this file and no other: who reads at the wrong moment finds no
+/// JSON, and knows that much.
+fn write_owner(file: &mut File, owner: &Owner) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(serde_json::to_string(owner)?.as_bytes())
 }
 
 impl Drop for Lock {
@@ -100,6 +151,27 @@ mod tests {
         Lock::try_acquire(&path)
             .expect("works")
             .expect("free again");
+    }
+
+    #[test]
+    fn who_asks_is_told_how_far_the_work_is_and_takes_nothing() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        let path = folder.path().join("stage.lock");
+        assert_eq!(Lock::owner(&path), None);
+        let mut lock = Lock::try_acquire(&path).expect("works").expect("free");
+        let progress = StepProgress {
+            step: 7,
+            total_steps: 90,
+            examples_per_second: 42.5,
+            seconds_left: None,
+        };
+        lock.tell(progress.clone());
+        let owner = Lock::owner(&path).expect("held").expect("told");
+        assert_eq!(owner.pid, process::id());
+        assert_eq!(owner.progress, Some(progress));
+        drop(lock);
+        fs::write(&path, "{}").expect("written");
+        assert_eq!(Lock::owner(&path), None);
     }
 
     #[test]

@@ -8,20 +8,22 @@ mod atomic;
 mod checkpoint;
 mod digest;
 mod error;
+mod inventory;
 mod key;
 mod layout;
 mod lock;
 mod memo;
 mod record;
 
-pub use atomic::{create_folder, link_to, publish, remove_folder, write_atomic};
+pub use atomic::{create_folder, link_to, publish, remove_folder, remove_path, write_atomic};
 pub use checkpoint::{Checkpoint, newest_checkpoint, remove_scaffolding};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
+pub use inventory::{Leftover, LeftoverKind, Stored, leftovers, links, stored};
 pub use key::{Fingerprint, Key, Upstream, Value};
 pub use layout::Layout;
-pub use lock::{Lock, Owner};
+pub use lock::{Lock, Owner, StepProgress};
 pub use memo::{Digester, FileDigest};
 pub use record::{
-    Artifact, FORMAT, Machine, Prepared, RECORD, Record, Scored, Summary, list_artifacts,
+    Artifact, FORMAT, GitState, Machine, Prepared, RECORD, Record, Scored, Summary, list_artifacts,
 };

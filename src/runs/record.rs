@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,45 @@ pub struct Record {
     pub tinyrun: String,
     /// What the kernel ran on; `None` for a stage without a kernel.
     pub machine: Option<Machine>,
+    /// The commit of the working folder, where it is one of git's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitState>,
     /// What came out, for summaries.
     pub summary: Summary,
+    /// The experiment as resolved: what repeats the stage, with `tinyrun rerun`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub experiment: String,
+}
+
+/// Where a working folder stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitState {
+    /// The commit checked out.
+    pub commit: String,
+    /// Whether files that git keeps were changed since.
+    pub changed: bool,
+}
+
+impl GitState {
+    /// Of the folder `root`; `None` where there is no git, or no repository.
+    pub fn of(root: &Path) -> Option<Self> {
+        let root = if root.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            root
+        };
+        let git = |arguments: &[&str]| {
+            let mut command = Command::new("git");
+            command.arg("-C").arg(root).args(arguments);
+            let output = command.stdin(Stdio::null()).output().ok()?;
+            let text = String::from_utf8(output.stdout).ok()?;
+            output.status.success().then_some(text)
+        };
+        let commit = git(&["rev-parse", "HEAD"])?.trim().to_owned();
+        let status = git(&["status", "--porcelain", "--untracked-files=no"])?;
+        let changed = !status.trim().is_empty();
+        Some(Self { commit, changed })
+    }
 }
 
 /// One file of a result.
@@ -241,7 +279,9 @@ mod tests {
             resumed_from: None,
             tinyrun: "0.1.0".to_owned(),
             machine: None,
+            git: None,
             summary: Summary::default(),
+            experiment: String::new(),
         }
     }
 

@@ -13,16 +13,19 @@ use super::place::Place;
 use super::{
     Interrupts, Kernel, KernelError, Notice, Observer, StageError, evaluate, kernel, prep, train,
 };
-use crate::experiment::StageName;
-use crate::job::{self, Job, Work};
+use crate::experiment::{StageName, to_toml};
+use crate::job::{self, Event, Job, Work};
 use crate::plan::{Node, Planned, Planner, Status};
 use crate::runs::{
-    Artifact, Error, FORMAT, Fingerprint, Key, Lock, Record, create_folder, list_artifacts,
-    newest_checkpoint, publish, remove_folder, remove_scaffolding,
+    Artifact, Error, FORMAT, Fingerprint, GitState, Key, Lock, Record, StepProgress, create_folder,
+    list_artifacts, newest_checkpoint, publish, remove_folder, remove_scaffolding,
 };
 
 /// How often a taken lock is tried again.
 const LOCK_TICK: Duration = Duration::from_millis(100);
+
+/// How often a lock is told how far the work is.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// What doing a stage needs beside the plan.
 pub(super) struct Hands<'a> {
@@ -49,7 +52,7 @@ pub(super) fn execute(
     let store = layout.store(kind, &fingerprint);
     create_folder(&layout.runs().join("work"))?;
     let _held = hands.interrupts.hold();
-    let _lock = lock(stage, &layout.lock(kind, &fingerprint), hands)?;
+    let mut lock = lock(stage, &layout.lock(kind, &fingerprint), hands)?;
     let forced = planner.forced.applies(stage, Some(&fingerprint));
     // Whoever held the lock, or finished between our plan and the lock, may have done it.
     if !forced && let Some(Ok(record)) = planner.stored(kind, &fingerprint) {
@@ -81,7 +84,7 @@ pub(super) fn execute(
     };
     let started = Utc::now().trunc_subsecs(3);
     let clock = Instant::now();
-    let outcome = do_work(&place, &fingerprint, hands)?;
+    let outcome = do_work(&place, &fingerprint, &mut lock, hands)?;
     owes_nothing(&place)?;
     // A preparation that read a table while it was being written, a teacher that was
     // replaced: such a result belongs to no inputs at all.
@@ -101,7 +104,9 @@ pub(super) fn execute(
         resumed_from: outcome.resumed_from,
         tinyrun: env!("CARGO_PKG_VERSION").to_owned(),
         machine: outcome.machine,
+        git: GitState::of(layout.root()),
         summary: outcome.summary,
+        experiment: to_toml(experiment),
     };
     record.write(&work)?;
     // Only now: whatever fails before the record is written goes on from the last checkpoint.
@@ -162,6 +167,7 @@ fn adopt(
 fn do_work(
     place: &Place<'_>,
     fingerprint: &Fingerprint,
+    lock: &mut Lock,
     hands: &mut Hands<'_>,
 ) -> Result<Harvest, StageError> {
     let work = match place.stage() {
@@ -190,13 +196,14 @@ fn do_work(
         output: place.work.to_owned(),
         work,
     };
-    run_kernel(place, &job, fingerprint, hands)
+    run_kernel(place, &job, fingerprint, lock, hands)
 }
 
 fn run_kernel(
     place: &Place<'_>,
     job: &Job,
     fingerprint: &Fingerprint,
+    lock: &mut Lock,
     hands: &mut Hands<'_>,
 ) -> Result<Harvest, StageError> {
     let stage = place.stage();
@@ -205,6 +212,7 @@ fn run_kernel(
         keep_best: matches!(&job.work, Work::Train(train) if train.keep_best),
         ..Harvest::default()
     };
+    let mut teller = Teller::new(lock);
     let observer = std::cell::RefCell::new(&mut *hands.observer);
     let ended = hands.kernel.run(
         job,
@@ -212,6 +220,7 @@ fn run_kernel(
         hands.interrupts,
         |event| {
             outcome.hear(event);
+            teller.hear(event);
             observer
                 .borrow_mut()
                 .notice(&Notice::Kernel { stage, event });
@@ -232,6 +241,49 @@ fn run_kernel(
             log,
             checkpoint,
         }),
+    }
+}
+
+/// Tells the lock how far the kernel is, for `tinyrun status`.
+struct Teller<'a> {
+    lock: &'a mut Lock,
+    total_steps: u64,
+    /// The first step told, and when.
+    first: Option<(u64, Instant)>,
+    told: Option<Instant>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(lock: &'a mut Lock) -> Self {
+        Self {
+            lock,
+            total_steps: 0,
+            first: None,
+            told: None,
+        }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Started { total_steps, .. } => self.total_steps = *total_steps,
+            Event::Step(progress) => {
+                let (first, since) = *self.first.get_or_insert((progress.step, Instant::now()));
+                if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+                    return;
+                }
+                self.told = Some(Instant::now());
+                let steps = progress.step.saturating_sub(first) as f64;
+                let left = self.total_steps.saturating_sub(progress.step) as f64;
+                self.lock.tell(StepProgress {
+                    step: progress.step,
+                    total_steps: self.total_steps,
+                    examples_per_second: progress.examples_per_second,
+                    seconds_left: (steps > 0.0)
+                        .then(|| left * since.elapsed().as_secs_f64() / steps),
+                });
+            }
+            _ => {}
+        }
     }
 }
 

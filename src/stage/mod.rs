@@ -3,6 +3,7 @@
 //! [`Pipeline::run`] goes through the graph and does what is not up to date. One file a
 //! stage kind says what its work is; `execute.rs` holds what is the same for all of them.
 
+mod agreement;
 mod error;
 mod evaluate;
 mod execute;
@@ -17,6 +18,7 @@ mod place;
 mod prep;
 mod train;
 
+pub use agreement::{Difference, differences};
 pub use error::StageError;
 pub(crate) use evaluate::speed_up;
 pub use evaluate::write_results;

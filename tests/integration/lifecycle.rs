@@ -170,7 +170,10 @@ fn the_second_of_two_runs_waits_and_says_for_whom() {
     test.wait_for("fake/waits");
     let second = test.start(&["x.toml", "--until", "finetune"]);
     let (second, said) = second.wait_to_say("finetune        waits for process ");
-    assert!(said.contains("x.toml`), which works on it\n"), "{said}");
+    assert!(
+        said.contains("x.toml`), which works on it since "),
+        "{said}"
+    );
     test.write("fake/go", "");
     second.wait().succeeds().ran(&[]);
     first.wait().succeeds().ran(&STAGES);

@@ -1,6 +1,7 @@
 //! Rules of the whole program. The runner is tested with a script in the kernel's place;
 //! its numbers are the business of the kernel's own tests. `pipeline` is the exception.
 
+mod commands;
 mod experiments;
 mod fetch;
 mod freshness;

@@ -1,0 +1,161 @@
+//! `tinyrun gc`: what no experiment uses.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use super::{Failure, Place, layout, print};
+use crate::report::{Removable, Style, age, removable_lines};
+use crate::runs::{Error, Layout, LeftoverKind, Lock, leftovers, remove_path, stored};
+
+/// `tinyrun gc`
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Remove what is listed
+    #[arg(long)]
+    delete: bool,
+
+    /// Only what is older: `12h`, `30d`
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    older_than: Option<Duration>,
+
+    /// Only what is larger: `500kB`, `100MB`, `2GB`
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    larger_than: Option<u64>,
+
+    /// Interrupted stages too, whose checkpoints a next run would go on from
+    #[arg(long)]
+    interrupted: bool,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Something to remove, and the lock that keeps others from using it meanwhile.
+struct Found {
+    path: PathBuf,
+    lock: Option<PathBuf>,
+    what: String,
+    size: u64,
+    modified: SystemTime,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let layout = layout(&arguments.place)?;
+    let mut found = find(&layout, arguments.interrupted)?;
+    let now = SystemTime::now();
+    let old = |item: &Found| now.duration_since(item.modified).unwrap_or_default();
+    found.retain(|item| {
+        let is_old = arguments.older_than.is_none_or(|least| old(item) >= least);
+        is_old && arguments.larger_than.is_none_or(|least| item.size > least)
+    });
+    let mut list = Vec::new();
+    for item in &found {
+        if arguments.delete {
+            // Whoever has it takes it into use at this moment.
+            let lock = item.lock.as_deref().map(Lock::try_acquire).transpose()?;
+            if matches!(lock, Some(Err(_))) {
+                continue;
+            }
+            remove_path(&item.path)?;
+        }
+        list.push(Removable {
+            path: item.path.display().to_string(),
+            what: format!("{}, {} old", item.what, age(old(item))),
+            size: item.size,
+        });
+    }
+    print(&removable_lines(
+        &list,
+        arguments.delete,
+        Style::of(&io::stdout()),
+    ))
+}
+
+fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
+    let mut found = Vec::new();
+    for result in stored(layout)? {
+        if !result.used_by.is_empty() {
+            continue;
+        }
+        let metadata = std::fs::metadata(&result.folder);
+        let modified = metadata.and_then(|metadata| metadata.modified());
+        let modified = modified.map_err(Error::read(&result.folder))?;
+        let lock = result
+            .record
+            .as_ref()
+            .map(|record| layout.lock(&result.kind, &record.fingerprint));
+        found.push(Found {
+            path: result.folder,
+            lock,
+            what: format!("{} that no experiment uses", result.kind),
+            size: result.size,
+            modified,
+        });
+    }
+    for left in leftovers(layout)? {
+        let what = match left.kind {
+            LeftoverKind::Work if !interrupted => continue,
+            LeftoverKind::Work => "interrupted",
+            LeftoverKind::Debris => "left by a move that was cut off",
+        };
+        let lock = matches!(left.kind, LeftoverKind::Work).then(|| {
+            let mut lock = left.path.clone().into_os_string();
+            lock.push(".lock");
+            PathBuf::from(lock)
+        });
+        found.push(Found {
+            path: left.path,
+            lock,
+            what: what.to_owned(),
+            size: left.size,
+            modified: left.modified,
+        });
+    }
+    Ok(found)
+}
+
+/// `12h`, `30d`
+fn parse_age(text: &str) -> Result<Duration, String> {
+    let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "h")) => number.parse::<u32>().ok(),
+        Some((number, "d")) => number
+            .parse::<u32>()
+            .ok()
+            .and_then(|days| days.checked_mul(24)),
+        _ => None,
+    };
+    let hours = hours.ok_or("expected hours or days, such as `12h` or `30d`")?;
+    Ok(Duration::from_secs(u64::from(hours) * 3600))
+}
+
+/// `500kB`, `100MB`, `2GB`
+fn parse_size(text: &str) -> Result<u64, String> {
+    let units = [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let size = units.into_iter().find_map(|(unit, factor)| {
+        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(factor)
+    });
+    size.ok_or_else(|| "expected a size, such as `500kB`, `100MB` or `2GB`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_sizes_are_numbers_with_a_unit() {
+        assert_eq!(parse_age("30d"), Ok(Duration::from_hours(720)));
+        assert_eq!(parse_age("12h"), Ok(Duration::from_hours(12)));
+        for wrong in ["", "d", "12", "-1d", "1w", "99999999999d", "é"] {
+            assert!(parse_age(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_size("2GB"), Ok(2_000_000_000));
+        assert_eq!(parse_size("100 MB"), Ok(100_000_000));
+        for wrong in ["", "GB", "12", "-1MB", "1TB", "99999999999999GB"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `tinyrun rerun`: a recorded stage once more, from its record alone.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::file::Request;
+use super::status::run_arguments;
+use super::{Failure, Place, layout, print, show};
+use crate::experiment::StageName;
+use crate::plan::compare;
+use crate::report::{Console, Style, Verbosity, agreement};
+use crate::runs::{Digester, Error, Layout, link_to, remove_path, stored};
+use crate::stage::{Interrupts, Kernel, differences};
+
+/// `tinyrun rerun RESULT`
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A result: `sst2/td-phase1`, or the folder or file of its record
+    #[arg(value_name = "RESULT")]
+    result: PathBuf,
+
+    /// Keep what came out, in `runs/work/rerun`
+    #[arg(long)]
+    keep: bool,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let layout = layout(&arguments.place)?;
+    let (folder, record) = show::find(&arguments.result, &layout)?;
+    let usage = |message: String, hint: &str| Failure::Usage {
+        message,
+        hint: Some(hint.to_owned()),
+    };
+    let stage = StageName::parse(&record.key.kind);
+    let (Some(stage), false) = (stage, record.experiment.is_empty()) else {
+        return Err(usage(
+            "the record does not hold its experiment".to_owned(),
+            "it was written by an older tinyrun: run its file with `--force` instead",
+        ));
+    };
+    // A place of its own: what is stored stays as it is, whatever comes out.
+    let scratch = layout.runs().join("work").join("rerun");
+    remove_path(&scratch)?;
+    let own = layout.with_runs(scratch.clone());
+    borrow_store(&layout, &own, &folder)?;
+    let file = scratch.join("experiment.toml");
+    crate::runs::write_atomic(&file, record.experiment.as_bytes())?;
+    let mut run = run_arguments(&[file], &[]);
+    run.single_stage = Some(stage.as_str().to_owned());
+    let request = Request::read(&run, &own)?;
+    let pipeline = request.pipeline(&request.files[0], 0);
+    let mut digester = Digester::open(own.digests(), own.root().to_owned());
+    let interrupts = Interrupts::listen().map_err(Failure::Output)?;
+    let mut console = Console::new(Verbosity::Normal, false);
+    let outcome = pipeline.run(&Kernel::find(), &mut digester, &interrupts, &mut console);
+    drop(console);
+    let outcome = outcome?;
+    let Some(again) = outcome.stages.into_iter().next().map(|stage| stage.record) else {
+        return Err(Failure::Found);
+    };
+    if again.fingerprint != record.fingerprint {
+        let reasons = compare(&record.key, &again.key, &BTreeSet::new());
+        let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        return Err(usage(
+            format!(
+                "the stage is no longer the recorded one: {}",
+                reasons.join("; ")
+            ),
+            "bring back the files that it was made of, or run its experiment as it is now",
+        ));
+    }
+    let came_out = own.store(stage.as_str(), &again.fingerprint);
+    let found = differences((&folder, &record), (&came_out, &again))?;
+    let agrees = found.is_empty();
+    print(&agreement(
+        &record,
+        &again,
+        &found,
+        Style::of(&io::stdout()),
+    ))?;
+    if !arguments.keep {
+        remove_path(&scratch)?;
+    }
+    if agrees { Ok(()) } else { Err(Failure::Found) }
+}
+
+/// Links every stored result into another store, but for the one that is to be done again.
+fn borrow_store(from: &Layout, to: &Layout, but: &Path) -> Result<(), Error> {
+    let but = but.canonicalize().map_err(Error::read(but))?;
+    for result in stored(from)? {
+        let Some(record) = &result.record else {
+            continue;
+        };
+        let own = result
+            .folder
+            .canonicalize()
+            .map_err(Error::read(&result.folder))?;
+        if own != but {
+            link_to(&own, &to.store(&result.kind, &record.fingerprint))?;
+        }
+    }
+    Ok(())
+}

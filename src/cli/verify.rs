@@ -1,0 +1,161 @@
+//! `tinyrun verify`: artifacts and inputs against their records.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rayon::prelude::*;
+
+use super::file::Request;
+use super::status::{linked, run_arguments};
+use super::{Failure, Place, layout, print};
+use crate::report::{Style, Verdict, verdict_lines};
+use crate::runs::{Digest, Error, Layout, Record, list_artifacts, stored};
+
+/// `tinyrun verify [FILE...]`
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Experiment files, whose results and inputs are read; without one, every result in `runs/store`
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let layout = layout(&arguments.place)?;
+    let verdicts = if arguments.files.is_empty() {
+        whole_store(&layout)?
+    } else {
+        let run = run_arguments(&arguments.files, &[]);
+        of_files(&Request::read(&run, &layout)?)?
+    };
+    print(&verdict_lines(&verdicts, Style::of(&io::stdout())))?;
+    if verdicts.iter().all(|verdict| verdict.faults.is_empty()) {
+        Ok(())
+    } else {
+        Err(Failure::Found)
+    }
+}
+
+fn whole_store(layout: &Layout) -> Result<Vec<Verdict>, Error> {
+    let stored = stored(layout)?;
+    let verdicts = stored.into_iter().map(|result| {
+        let users: Vec<String> = result.used_by.iter().cloned().collect();
+        let name = match users.first() {
+            Some(first) => format!("{first}/{}", result.kind),
+            None => result.folder.display().to_string(),
+        };
+        let Some(record) = result.record else {
+            return Ok(Verdict {
+                name,
+                files: 0,
+                bytes: 0,
+                faults: vec!["its record cannot be read".to_owned()],
+            });
+        };
+        artifacts(name, &result.folder, &record)
+    });
+    verdicts.collect()
+}
+
+/// Results that experiments link to, and the files that they were made of.
+fn of_files(request: &Request<'_>) -> Result<Vec<Verdict>, Error> {
+    let mut verdicts: BTreeMap<PathBuf, Verdict> = BTreeMap::new();
+    let mut order = Vec::new();
+    for file in &request.files {
+        for (place, variant) in file.experiments.variants.iter().enumerate() {
+            let pipeline = request.pipeline(file, place);
+            for node in pipeline.nodes {
+                let name = format!("{}/{}", request.name_of(variant), node.stage);
+                let Some(folder) = linked(&pipeline, node.stage) else {
+                    continue;
+                };
+                if verdicts.contains_key(&folder) {
+                    continue;
+                }
+                let verdict = match Record::read(&folder) {
+                    None => Verdict {
+                        name,
+                        files: 0,
+                        bytes: 0,
+                        faults: vec!["its record cannot be read".to_owned()],
+                    },
+                    Some(record) => {
+                        let mut verdict = artifacts(name, &folder, &record)?;
+                        let inputs = pipeline.inputs.of(node);
+                        verdict.faults.extend(changed_inputs(&inputs, &record));
+                        verdict.files += inputs.len();
+                        verdict
+                    }
+                };
+                order.push(folder.clone());
+                verdicts.insert(folder, verdict);
+            }
+        }
+    }
+    Ok(order
+        .into_iter()
+        .filter_map(|folder| verdicts.remove(&folder))
+        .collect())
+}
+
+/// Every artifact read again, whatever is remembered of it.
+fn artifacts(name: String, folder: &Path, record: &Record) -> Result<Verdict, Error> {
+    let files: Vec<_> = record.artifacts.iter().collect();
+    let faults: Vec<Option<String>> = files
+        .par_iter()
+        .map(
+            |(file, artifact)| match Digest::of_file(&folder.join(file)) {
+                Ok((digest, _)) if digest == artifact.sha256 => None,
+                Ok((_, size)) if size != artifact.size => {
+                    Some(format!("`{file}` has {size} bytes, not {}", artifact.size))
+                }
+                Ok(_) => Some(format!("`{file}` was changed")),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Some(format!("`{file}` is gone"))
+                }
+                Err(error) => Some(format!("`{file}` cannot be read: {error}")),
+            },
+        )
+        .collect();
+    let mut faults: Vec<String> = faults.into_iter().flatten().collect();
+    let added = list_artifacts(folder)?;
+    let added = added
+        .iter()
+        .filter(|file| !record.artifacts.contains_key(*file));
+    faults.extend(added.map(|file| format!("`{file}` was added")));
+    Ok(Verdict {
+        name,
+        files: files.len(),
+        bytes: record
+            .artifacts
+            .values()
+            .map(|artifact| artifact.size)
+            .sum(),
+        faults,
+    })
+}
+
+/// Input files that are not those that the result was made of.
+fn changed_inputs(inputs: &BTreeMap<String, PathBuf>, record: &Record) -> Vec<String> {
+    let files: Vec<_> = inputs.iter().collect();
+    let found: Vec<Option<String>> = files
+        .par_iter()
+        .map(|(name, path)| {
+            let recorded = record.key.inputs.get(*name);
+            match (Digest::of_file(path), recorded) {
+                (Ok((digest, _)), Some(recorded)) if digest == *recorded => None,
+                (Ok(_), Some(_)) => Some(format!("input `{name}` was changed since")),
+                (Ok(_), None) => Some(format!("input `{name}` was added since")),
+                (Err(error), _) => Some(format!("input `{name}` cannot be read: {error}")),
+            }
+        })
+        .collect();
+    let gone = record.key.inputs.keys();
+    let gone = gone.filter(|name| !inputs.contains_key(*name));
+    let gone = gone.map(|name| format!("input `{name}` is no longer read"));
+    found.into_iter().flatten().chain(gone).collect()
+}

@@ -1,0 +1,87 @@
+//! What lies in `runs/`: what `tinyrun verify`, `gc` and `clean` print.
+
+use std::fmt::Write as _;
+
+use super::Style;
+use super::amounts::{bytes, counted};
+
+/// What was found of one result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// `experiment/stage`, or its folder where no experiment uses it.
+    pub name: String,
+    /// Files read.
+    pub files: usize,
+    /// Their bytes, of artifacts.
+    pub bytes: u64,
+    /// What is wrong.
+    pub faults: Vec<String>,
+}
+
+/// A line a result, and below it what is wrong; at the end how many are.
+pub fn verdict_lines(verdicts: &[Verdict], style: Style) -> String {
+    let mut text = String::new();
+    for verdict in verdicts {
+        let amount = format!(
+            "{}, {}",
+            counted(verdict.files as u64, "file"),
+            bytes(verdict.bytes)
+        );
+        if verdict.faults.is_empty() {
+            let _ = writeln!(
+                text,
+                "{}   {}  {}",
+                style.good("ok"),
+                verdict.name,
+                style.faint(amount)
+            );
+        } else {
+            let _ = writeln!(text, "{}  {}", style.error("bad"), verdict.name);
+            for fault in &verdict.faults {
+                let _ = writeln!(text, "       {fault}");
+            }
+        }
+    }
+    let bad = verdicts.iter().filter(|it| !it.faults.is_empty()).count();
+    let all = counted(verdicts.len() as u64, "result");
+    let last = match bad {
+        0 => format!("{all}, all as recorded"),
+        1 => format!("{all}, 1 is not as recorded: the next run does it again"),
+        bad => format!("{all}, {bad} are not as recorded: the next run does them again"),
+    };
+    let _ = writeln!(text, "{}", style.strong(last));
+    text
+}
+
+/// Something that may be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removable {
+    /// Its path.
+    pub path: String,
+    /// What it is and how old.
+    pub what: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A line each, and what it comes to; `removed` says whether it is gone.
+pub fn removable_lines(items: &[Removable], removed: bool, style: Style) -> String {
+    let mut text = String::new();
+    for item in items {
+        let size = bytes(item.size);
+        let _ = writeln!(
+            text,
+            "{size:>10}  {}  {}",
+            item.path,
+            style.faint(&item.what)
+        );
+    }
+    let total = bytes(items.iter().map(|item| item.size).sum());
+    let last = match (items.len(), removed) {
+        (0, _) => "nothing to remove".to_owned(),
+        (_, true) => format!("{total} removed"),
+        (_, false) => format!("{total} could be removed: add `--delete`"),
+    };
+    let _ = writeln!(text, "{}", style.strong(last));
+    text
+}

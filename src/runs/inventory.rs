@@ -1,0 +1,191 @@
+//! What lies in the run directory, and who uses it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use super::{Error, Layout, Lock, Record};
+
+/// A finished stage in the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its stage kind, as the folder is named.
+    pub kind: String,
+    /// Its record; `None` where there is none that can be read.
+    pub record: Option<Record>,
+    /// Experiments that link to it, sorted.
+    pub used_by: BTreeSet<String>,
+    /// Bytes of all files in it.
+    pub size: u64,
+}
+
+/// What was left behind by a run that ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Its folder or file.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: LeftoverKind,
+    /// Bytes of all files in it.
+    pub size: u64,
+    /// When it was written last.
+    pub modified: SystemTime,
+}
+
+/// What a leftover is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftoverKind {
+    /// A stage that was interrupted: the next run would go on from its checkpoint.
+    Work,
+    /// An older result that was moved aside and not removed, or a file whose writing was cut off.
+    Debris,
+}
+
+/// Every folder of the store, by kind and fingerprint, with the experiments that use it.
+///
+/// # Errors
+/// [`Error::Read`] if a folder cannot be listed.
+pub fn stored(layout: &Layout) -> Result<Vec<Stored>, Error> {
+    let links = links(layout)?;
+    let mut found = Vec::new();
+    for kind in list(&layout.runs().join("store"))? {
+        let name = name_of(&kind);
+        for folder in list(&kind)? {
+            if !is_fingerprint(&name_of(&folder)) {
+                continue;
+            }
+            let used_by = links.iter().filter(|(_, to)| **to == folder);
+            found.push(Stored {
+                kind: name.clone(),
+                record: Record::read(&folder),
+                used_by: used_by
+                    .map(|((experiment, _), _)| experiment.clone())
+                    .collect(),
+                size: size_of(&folder)?,
+                folder,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Every link of an experiment to a result: (experiment, stage) to the folder in the store.
+///
+/// # Errors
+/// [`Error::Read`] if a folder cannot be listed.
+pub fn links(layout: &Layout) -> Result<BTreeMap<(String, String), PathBuf>, Error> {
+    let mut found = BTreeMap::new();
+    for folder in list(&layout.runs())? {
+        if !Layout::RESERVED.contains(&name_of(&folder).as_str()) {
+            links_below(layout, &folder, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+fn links_below(
+    layout: &Layout,
+    folder: &Path,
+    found: &mut BTreeMap<(String, String), PathBuf>,
+) -> Result<(), Error> {
+    if folder.is_symlink() || !folder.is_dir() {
+        return Ok(());
+    }
+    let experiment = folder.strip_prefix(layout.runs()).unwrap_or(folder);
+    let experiment = experiment.display().to_string();
+    for path in list(folder)? {
+        if let Ok(target) = fs::read_link(&path) {
+            // Links are relative to their own folder, and end in `store/<kind>/<fingerprint>`.
+            let mut parts = target.components().rev().map(Component::as_os_str);
+            if let (Some(fingerprint), Some(kind)) = (parts.next(), parts.next()) {
+                let store = layout.runs().join("store").join(kind).join(fingerprint);
+                found.insert((experiment.clone(), name_of(&path)), store);
+            }
+        } else {
+            links_below(layout, &path, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// What nobody works on: interrupted stages, and what was cut off in the middle of a move or a write.
+///
+/// # Errors
+/// [`Error::Read`] if a folder cannot be listed.
+pub fn leftovers(layout: &Layout) -> Result<Vec<Leftover>, Error> {
+    let mut found = Vec::new();
+    let mut add = |path: PathBuf, kind| -> Result<(), Error> {
+        let size = size_of(&path)?;
+        let metadata = fs::symlink_metadata(&path).map_err(Error::read(&path))?;
+        let modified = metadata.modified().map_err(Error::read(&path))?;
+        found.push(Leftover {
+            path,
+            kind,
+            size,
+            modified,
+        });
+        Ok(())
+    };
+    for path in list(&layout.runs().join("work"))? {
+        if path.is_dir() {
+            let mut lock = path.clone().into_os_string();
+            lock.push(".lock");
+            if Lock::owner(Path::new(&lock)).is_none() {
+                add(path, LeftoverKind::Work)?;
+            }
+        }
+    }
+    for kind in list(&layout.runs().join("store"))? {
+        for path in list(&kind)? {
+            if !is_fingerprint(&name_of(&path)) {
+                add(path, LeftoverKind::Debris)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a name is that of a result.
+fn is_fingerprint(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What is in a folder, sorted; nothing where it is not there.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(Error::read(folder)(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(Error::read(folder))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// Bytes of a file, or of all files in a folder and below.
+fn size_of(path: &Path) -> Result<u64, Error> {
+    let metadata = fs::symlink_metadata(path).map_err(Error::read(path))?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    list(path)?.iter().map(|path| size_of(path)).sum()
+}
