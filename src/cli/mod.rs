@@ -129,6 +129,10 @@ struct Arguments {
     )]
     downstream: Option<String>,
 
+    /// Stages that run at a time, where they do not wait for each other
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: u16,
+
     /// After a failure, go on with what does not depend on it
     #[arg(short, long)]
     keep_going: bool,

@@ -1,6 +1,8 @@
-//! Running experiments, one after the other.
+//! Running experiments, one after the other or side by side.
 
 use std::io::{self, Write as _};
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::Failure;
@@ -8,7 +10,10 @@ use super::file::{File, Request};
 use crate::experiment::{Experiment, StageName, to_toml};
 use crate::report::{Console, Style, Verbosity, matrix_heading, matrix_summary, scores, summary};
 use crate::runs::{Digester, Error, Layout, create_folder, write_atomic};
-use crate::stage::{GoalResult, Interrupts, Kernel, MatrixResults, Outcome, StageError, goals};
+use crate::stage::{
+    GoalResult, Interrupts, Kernel, MatrixResults, Outcome, SideBySide, StageError, goals,
+    run_side_by_side,
+};
 
 /// What the experiments of a command came to.
 #[derive(Default)]
@@ -19,6 +24,57 @@ struct Totals {
     left_out: usize,
     /// Experiments so far.
     place: usize,
+}
+
+impl Totals {
+    /// Adds what one experiment came to.
+    fn count(&mut self, name: &str, experiment: &Experiment, outcome: &Outcome) {
+        self.failed += outcome.failed.len();
+        self.left_out += outcome.left_out.len();
+        let goals = goals(experiment, outcome).into_iter();
+        let missed = goals.filter(|goal| !goal.is_reached());
+        self.missed
+            .extend(missed.map(|goal| (name.to_owned(), goal)));
+    }
+}
+
+/// The tables of the matrices among files whose experiments end in any order.
+struct Tables<'a> {
+    /// Of each file; `None` where it is no matrix.
+    of_files: Vec<Option<MatrixResults<'a>>>,
+    /// File, and place in it, of each experiment.
+    places: Vec<(usize, usize)>,
+}
+
+impl<'a> Tables<'a> {
+    fn new(files: &'a [File]) -> Self {
+        let results = |file: &'a File| {
+            let experiments = &file.experiments;
+            experiments
+                .is_matrix
+                .then(|| MatrixResults::new(experiments))
+        };
+        let places = files.iter().enumerate().flat_map(|(index, file)| {
+            let variants = 0..file.experiments.variants.len();
+            variants.map(move |place| (index, place))
+        });
+        Self {
+            of_files: files.iter().map(results).collect(),
+            places: places.collect(),
+        }
+    }
+
+    fn add(&mut self, place: usize, outcome: &Outcome, layout: &Layout) -> Result<(), Error> {
+        let (file, place) = self.places[place];
+        match &mut self.of_files[file] {
+            Some(results) => add(results, place, outcome, layout),
+            None => Ok(()),
+        }
+    }
+
+    fn of_file(&self, file: usize) -> Option<&MatrixResults<'a>> {
+        self.of_files[file].as_ref()
+    }
 }
 
 /// How to run and to tell.
@@ -49,8 +105,12 @@ pub(super) fn run(request: &Request<'_>, digester: &mut Digester) -> Result<(), 
         style: Style::of(&io::stderr()),
     };
     let mut totals = Totals::default();
-    for file in &request.files {
-        session.file(file, digester, &mut totals)?;
+    if arguments.jobs > 1 {
+        session.side_by_side(usize::from(arguments.jobs), &mut totals)?;
+    } else {
+        for file in &request.files {
+            session.file(file, digester, &mut totals)?;
+        }
     }
     if totals.failed > 0 {
         return Err(Failure::Stages {
@@ -96,13 +156,7 @@ impl Session<'_> {
             } else if outcome.failed.is_empty() {
                 self.say(&summary(&outcome, experiment, layout, self.style));
             }
-            totals.failed += outcome.failed.len();
-            totals.left_out += outcome.left_out.len();
-            let goals = goals(experiment, &outcome).into_iter();
-            let missed = goals.filter(|goal| !goal.is_reached());
-            totals
-                .missed
-                .extend(missed.map(|goal| (name.to_owned(), goal)));
+            totals.count(name, experiment, &outcome);
         }
         if experiments.is_matrix {
             let elapsed = clock.elapsed();
@@ -114,6 +168,68 @@ impl Session<'_> {
                 layout,
                 self.style,
             ));
+        }
+        Ok(())
+    }
+
+    /// All experiments of all files, several stages at a time.
+    fn side_by_side(&self, jobs: usize, totals: &mut Totals) -> Result<(), Failure> {
+        let request = self.request;
+        let clock = Instant::now();
+        let mut pipelines = Vec::new();
+        let mut names = Vec::new();
+        for file in &request.files {
+            for (place, variant) in file.experiments.variants.iter().enumerate() {
+                write_resolved(&variant.experiment, request.layout)?;
+                pipelines.push(request.pipeline(file, place));
+                names.push(match request.count() {
+                    1 => String::new(),
+                    _ => request.name_of(variant).to_owned(),
+                });
+            }
+        }
+        let tables = Mutex::new(Tables::new(&request.files));
+        let longest = names.iter().map(String::len).max().unwrap_or(0);
+        let label = |place: usize| match names[place].as_str() {
+            "" => String::new(),
+            name => format!("{name:longest$}  "),
+        };
+        let explain = request.arguments.explain;
+        // What an experiment does not say is shared out: two kernels on every core each are
+        // slower than one after the other.
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let kernel = self.kernel.clone().on_threads((cores / jobs).max(1));
+        let how = SideBySide {
+            jobs,
+            kernel: &kernel,
+            interrupts: &self.interrupts,
+            observer: &|place| Box::new(Console::labelled(self.verbosity, explain, label(place))),
+            finished: &|place, outcome| {
+                let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+                tables.add(place, outcome, request.layout)?;
+                Ok(())
+            },
+        };
+        let outcomes = run_side_by_side(&pipelines, &how)?;
+        let tables = tables.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut place = 0;
+        for (index, file) in request.files.iter().enumerate() {
+            let mut ran = 0;
+            for variant in &file.experiments.variants {
+                let outcome = &outcomes[place];
+                ran += outcome.stages.iter().filter(|stage| stage.ran).count();
+                if !file.experiments.is_matrix && outcome.failed.is_empty() {
+                    let text = summary(outcome, &variant.experiment, request.layout, self.style);
+                    self.say(&text);
+                }
+                totals.count(&names[place], &variant.experiment, outcome);
+                place += 1;
+            }
+            if let Some(results) = tables.of_file(index) {
+                let (all, layout) = (&file.experiments, request.layout);
+                let time = clock.elapsed();
+                self.say(&matrix_summary(all, results, ran, time, layout, self.style));
+            }
         }
         Ok(())
     }

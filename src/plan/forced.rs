@@ -1,7 +1,7 @@
 //! Stages that are run although they are fresh.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::experiment::StageName;
 use crate::runs::Fingerprint;
@@ -11,7 +11,7 @@ use crate::runs::Fingerprint;
 #[derive(Debug, Default)]
 pub struct Forced {
     stages: BTreeSet<StageName>,
-    done: RefCell<BTreeSet<Fingerprint>>,
+    done: Mutex<BTreeSet<Fingerprint>>,
 }
 
 impl Forced {
@@ -19,7 +19,7 @@ impl Forced {
     pub fn new(stages: impl IntoIterator<Item = StageName>) -> Self {
         Self {
             stages: stages.into_iter().collect(),
-            done: RefCell::default(),
+            done: Mutex::default(),
         }
     }
 
@@ -30,12 +30,16 @@ impl Forced {
 
     /// Whether a stage is to be run whatever is there; its fingerprint where it is known.
     pub fn applies(&self, stage: StageName, fingerprint: Option<&Fingerprint>) -> bool {
-        let is_done = |fingerprint| self.done.borrow().contains(fingerprint);
+        let is_done = |fingerprint| self.done().contains(fingerprint);
         self.stages.contains(&stage) && !fingerprint.is_some_and(is_done)
     }
 
     /// A stage was run.
     pub fn mark(&self, fingerprint: &Fingerprint) {
-        self.done.borrow_mut().insert(fingerprint.clone());
+        self.done().insert(fingerprint.clone());
+    }
+
+    fn done(&self) -> MutexGuard<'_, BTreeSet<Fingerprint>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

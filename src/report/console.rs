@@ -46,6 +46,8 @@ pub struct Console {
     heading: RefCell<Option<String>>,
     /// Whether there are several experiments, told apart by headings.
     of_many: bool,
+    /// Before every line, where several stages run at a time.
+    label: String,
 }
 
 /// The stage in progress.
@@ -72,7 +74,17 @@ impl Console {
             running: None,
             heading: RefCell::default(),
             of_many: false,
+            label: String::new(),
         }
+    }
+
+    /// For one of several stages that run at a time: lines without bars, each with `label` before it.
+    pub fn labelled(verbosity: Verbosity, explain: bool, label: String) -> Self {
+        let mut console = Self::new(verbosity, explain);
+        console.terminal = false;
+        console.of_many = !label.is_empty();
+        console.label = label;
+        console
     }
 
     /// Writes a text before the next line, if there is one.
@@ -89,7 +101,7 @@ impl Console {
         let heading = self.heading.take().unwrap_or_default();
         // A closed stderr is no reason to stop training.
         let write = || {
-            let _ = writeln!(io::stderr(), "{heading}{text}");
+            let _ = writeln!(io::stderr(), "{heading}{}{text}", self.label);
         };
         match self
             .running

@@ -192,7 +192,7 @@ fn do_work(
         seed: place.experiment.seed_of(place.stage()),
         device: place.experiment.device,
         precision: place.experiment.precision,
-        threads: place.experiment.threads,
+        threads: place.experiment.threads.or(hands.kernel.threads()),
         output: place.work.to_owned(),
         work,
     };

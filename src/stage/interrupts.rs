@@ -27,7 +27,8 @@ pub struct Interrupts {
 struct Shared {
     count: AtomicUsize,
     asked: AtomicBool,
-    held: AtomicBool,
+    /// How many hold them.
+    held: AtomicUsize,
 }
 
 /// Holds interrupts until it is dropped.
@@ -51,7 +52,7 @@ impl Interrupts {
                 for _ in signals.forever() {
                     shared.asked.store(true, Ordering::SeqCst);
                     let count = shared.count.fetch_add(1, Ordering::SeqCst) + 1;
-                    if count >= LAST || !shared.held.load(Ordering::SeqCst) {
+                    if count >= LAST || shared.held.load(Ordering::SeqCst) == 0 {
                         std::process::exit(INTERRUPTED);
                     }
                 }
@@ -71,13 +72,13 @@ impl Interrupts {
 
     /// Holds them: whoever calls this asks for [`Self::count`] or [`Self::asked`].
     pub fn hold(&self) -> Held<'_> {
-        self.shared.held.store(true, Ordering::SeqCst);
+        self.shared.held.fetch_add(1, Ordering::SeqCst);
         Held { interrupts: self }
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.interrupts.shared.held.store(false, Ordering::SeqCst);
+        self.interrupts.shared.held.fetch_sub(1, Ordering::SeqCst);
     }
 }

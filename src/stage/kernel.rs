@@ -28,6 +28,7 @@ const LOG_TAIL: u64 = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct Kernel {
     program: PathBuf,
+    threads: Option<usize>,
 }
 
 /// How a kernel ended that was not at fault.
@@ -87,7 +88,24 @@ impl Kernel {
             },
             PathBuf::from,
         );
-        Self { program }
+        Self {
+            program,
+            threads: None,
+        }
+    }
+
+    /// The same, on so many threads where an experiment does not say how many.
+    #[must_use]
+    pub fn on_threads(self, threads: usize) -> Self {
+        Self {
+            threads: Some(threads),
+            ..self
+        }
+    }
+
+    /// Threads where an experiment does not say; every core where `None`.
+    pub(super) fn threads(&self) -> Option<usize> {
+        self.threads
     }
 
     /// Does a job. `log` is appended to; `listen` hears every event as it comes, and `stopping`

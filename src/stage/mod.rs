@@ -16,6 +16,7 @@ mod observer;
 mod pipeline;
 mod place;
 mod prep;
+mod side_by_side;
 mod train;
 
 pub use agreement::{Difference, differences};
@@ -28,3 +29,4 @@ pub use kernel::{Kernel, KernelError};
 pub use matrix::{MatrixResults, VariantScore};
 pub use observer::{Notice, Observer};
 pub use pipeline::{Done, Outcome, Pipeline, Selection, StageOutcome};
+pub use side_by_side::{SideBySide, run_side_by_side};

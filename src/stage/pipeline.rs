@@ -193,12 +193,7 @@ impl Pipeline<'_> {
                     return Err(StageError::NotReady { stage, needs });
                 }
             };
-            let store = self.layout.store(stage.as_str(), &record.fingerprint);
-            let link = self.layout.link(&self.experiment.name, stage.as_str());
-            link_to(&store, &link)?;
-            if stage == StageName::Eval {
-                write_results(self.experiment, self.layout, &record)?;
-            }
+            settle(self, stage, &record)?;
             done.insert(stage, record.clone());
             outcome.stages.push(StageOutcome { stage, ran, record });
         }
@@ -206,4 +201,21 @@ impl Pipeline<'_> {
         outcome.elapsed = clock.elapsed();
         Ok(outcome)
     }
+}
+
+/// Makes a result the experiment's own: its link, and for eval the table.
+pub(super) fn settle(
+    pipeline: &Pipeline<'_>,
+    stage: StageName,
+    record: &Record,
+) -> Result<(), StageError> {
+    let Pipeline {
+        experiment, layout, ..
+    } = pipeline;
+    let store = layout.store(stage.as_str(), &record.fingerprint);
+    link_to(&store, &layout.link(&experiment.name, stage.as_str()))?;
+    if stage == StageName::Eval {
+        write_results(experiment, layout, record)?;
+    }
+    Ok(())
 }

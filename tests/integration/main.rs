@@ -6,6 +6,7 @@ mod experiments;
 mod fetch;
 mod freshness;
 mod harness;
+mod jobs;
 mod knobs;
 mod lifecycle;
 mod make;
