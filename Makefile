@@ -45,6 +45,12 @@ test: libtorch ## build and pass all tests (ARGS="..." goes to cargo test)
 	@scripts/prerequisites cargo compiler crates
 	@cargo test --locked $(ARGS)
 
+.PHONY: chaos
+chaos: libtorch ## kill the pipeline 200 times, fail each call to the system; its bytes stay (KILLS=n, SEED=n)
+	@scripts/prerequisites cargo compiler crates
+	@TINYRUN_CHAOS_KILLS=$(or $(KILLS),200) TINYRUN_CHAOS_SEED=$(or $(SEED),$(shell date +%s)) \
+	  cargo test --locked --test integration -- chaos:: faults:: --nocapture
+
 .PHONY: parity
 parity: libtorch ## make the fixtures again with PyTorch and transformers, hold the kernel to them
 	@scripts/prerequisites cargo compiler crates venv

@@ -74,6 +74,7 @@ pub const TABLES: &[Table] = &[
             key("device", "`auto`, `cpu`, `cuda`, `cuda:N`", Value("\"auto\""), "", "Where to compute; `auto` is the first CUDA device, else the processor. Changing it re-runs nothing."),
             key("precision", "`auto`, `fp32`, `bf16`, `fp16`", Value("\"auto\""), "", "Number format of matrix products; `auto` is bf16 where the device computes in it, else fp32. fp16 scales the loss."),
             key("threads", "whole number", Words("every core"), "1 to 4096", "Threads of libtorch. Changing it re-runs nothing."),
+            key("watchdog-seconds", "whole number", Value("0"), "seconds; 0 is off", "A kernel that says nothing for so long is ended, and its stage fails with its last checkpoint kept; a training says something each half second, but not while it loads or scores dev. Changing it re-runs nothing."),
         ],
     },
     Table {

@@ -183,6 +183,7 @@ fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
     let device = read_device(top);
     let precision = top.word_or("precision", Precision::Auto);
     let threads = top.integer("threads", 1..=4096).map(|found| found.value);
+    let watchdog_seconds = top.integer_or("watchdog-seconds", 0.., 0).value;
     let task = read_task(&top.required_section("task", "the labelled data"), recipe);
     let teacher = top.required_section("teacher", "the model to compress");
     let teacher = read_teacher(&teacher, recipe);
@@ -204,6 +205,7 @@ fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
         device,
         precision,
         threads,
+        watchdog_seconds,
         task,
         teacher,
         student,

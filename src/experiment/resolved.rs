@@ -19,6 +19,7 @@ pub fn to_toml(experiment: &Experiment) -> String {
     out.string("device", &experiment.device.to_string());
     out.word("precision", experiment.precision);
     out.optional("threads", experiment.threads);
+    out.plain("watchdog-seconds", experiment.watchdog_seconds);
     write_task(&mut out, &experiment.task);
     out.table("teacher");
     out.string("model", &experiment.teacher.model);

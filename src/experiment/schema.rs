@@ -28,6 +28,8 @@ pub struct Experiment {
     pub precision: Precision,
     /// Threads of libtorch; not part of a fingerprint. Every core where `None`.
     pub threads: Option<usize>,
+    /// Seconds without a word after which a kernel is ended, 0 for never; not part of a fingerprint.
+    pub watchdog_seconds: u64,
     /// `[task]`
     pub task: Task,
     /// `[teacher]`

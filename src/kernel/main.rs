@@ -120,7 +120,9 @@ fn panic_failure(panic: &(dyn std::any::Any + Send)) -> Failure {
         .unwrap_or("unknown");
     // libtorch appends its C++ stack; the first line is the message.
     let first = text.lines().next().unwrap_or_default();
-    let memory = text.contains("not enough memory") || text.contains("out of memory");
+    // The processor's allocator, the GPU's, and C++ itself.
+    let memory = ["not enough memory", "out of memory", "std::bad_alloc"];
+    let memory = memory.iter().any(|words| text.contains(words));
     Failure {
         message: format!("the kernel gave up: {first}"),
         hint: memory.then(|| {
@@ -140,4 +142,29 @@ fn peak_memory() -> u64 {
             .ok()
     });
     kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod out_of_memory {
+    use super::panic_failure;
+
+    #[test]
+    fn is_recognised_with_advice_whoever_ran_out_of_it() {
+        let words = [
+            "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: not enough memory: you tried to allocate 9000000000 bytes.\nstack",
+            "CUDA out of memory. Tried to allocate 2.00 GiB.\nstack",
+            "std::bad_alloc",
+        ];
+        for text in words {
+            let failure = panic_failure(&text.to_owned());
+            assert!(
+                failure
+                    .hint
+                    .is_some_and(|hint| hint.contains("`batch-size`")),
+                "{text}"
+            );
+            assert!(!failure.message.contains('\n'));
+        }
+        assert_eq!(panic_failure(&"shapes differ".to_owned()).hint, None);
+    }
 }

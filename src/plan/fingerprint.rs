@@ -59,6 +59,7 @@ pub(super) fn settings(
         device: _,
         precision,
         threads: _,
+        watchdog_seconds: _,
         task,
         teacher,
         student,

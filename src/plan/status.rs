@@ -117,7 +117,7 @@ impl Planner<'_> {
             });
         }
         let forced = self.forced.applies(stage, Some(&key.fingerprint()));
-        let status = self.status(&key, forced);
+        let status = self.status(&key, forced)?;
         Ok(Planned {
             stage,
             status,
@@ -170,23 +170,26 @@ impl Planner<'_> {
             .collect()
     }
 
-    fn status(&mut self, key: &Key, forced: bool) -> Status {
+    fn status(&mut self, key: &Key, forced: bool) -> Result<Status, Error> {
         let fingerprint = key.fingerprint();
         let stored = self.stored(&key.kind, &fingerprint);
+        if !matches!(stored, Some(Ok(_))) {
+            Record::refuse_newer(&self.layout.store(&key.kind, &fingerprint))?;
+        }
         let mut reasons = match stored {
-            Some(Ok(record)) if !forced => return Status::Fresh(record),
+            Some(Ok(record)) if !forced => return Ok(Status::Fresh(record)),
             Some(Ok(_)) => vec![StaleReason::Forced],
             Some(Err(reasons)) => reasons,
             None => self.compare_with_last(key, &BTreeSet::new()),
         };
         let work = self.layout.work(&key.kind, &fingerprint);
         if let Some(checkpoint) = newest_checkpoint(&work, &fingerprint) {
-            return Status::Resumable(checkpoint);
+            return Ok(Status::Resumable(checkpoint));
         }
         if forced && !reasons.contains(&StaleReason::Forced) {
             reasons.insert(0, StaleReason::Forced);
         }
-        Status::Stale(reasons)
+        Ok(Status::Stale(reasons))
     }
 
     /// The stored result of a fingerprint, or what is wrong with it; `None` if there is none.

@@ -22,6 +22,19 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// A record that a later tinyrun wrote.
+    #[error(
+        "`{}` has format {format}, this tinyrun knows formats up to {known}",
+        path.display()
+    )]
+    NewerRecord {
+        /// The record.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The newest that is understood.
+        known: u32,
+    },
     /// Taking a lock.
     #[error("cannot lock `{}`: {}", path.display(), reason(source))]
     Lock {
@@ -50,8 +63,18 @@ impl Error {
 
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
-        let (Self::Read { source, .. } | Self::Write { source, .. } | Self::Lock { source, .. }) =
-            self;
+        let source = match self {
+            Self::Read { source, .. } | Self::Write { source, .. } | Self::Lock { source, .. } => {
+                source
+            }
+            Self::NewerRecord { path, .. } => {
+                let folder = path.parent().unwrap_or(path);
+                return Some(format!(
+                    "use the newer tinyrun, or remove `{}` to run the stage again",
+                    folder.display()
+                ));
+            }
+        };
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
                 "make room on the disk and run the same command again: what was finished is kept"

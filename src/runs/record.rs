@@ -186,6 +186,29 @@ impl Record {
         is_whole.then_some(record)
     }
 
+    /// Refuses a record that a later tinyrun wrote: it is a result, and must not be run over as if
+    /// it were none.
+    ///
+    /// # Errors
+    /// [`Error::NewerRecord`] with its format.
+    pub fn refuse_newer(folder: &Path) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let path = folder.join(RECORD);
+        let head = fs::read(&path).ok();
+        let head = head.and_then(|text| serde_json::from_slice::<Head>(&text).ok());
+        match head {
+            Some(Head { format }) if format > FORMAT => Err(Error::NewerRecord {
+                path,
+                format,
+                known: FORMAT,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the record into a stage's folder, as the last thing written there.
     ///
     /// # Errors

@@ -173,6 +173,10 @@ fn kernel_hint(source: &KernelError, checkpoint: Option<Checkpoint>) -> Option<S
             "if memory ran out, set a smaller `batch-size` or a larger `gradient-accumulation-steps`; otherwise {}",
             resume()
         )),
+        KernelError::Hung { .. } => Some(format!(
+            "scoring and loading count too: set a larger `watchdog-seconds`, or {}",
+            resume()
+        )),
         KernelError::Died { .. } => Some(resume()),
         KernelError::Disk(error) => error.hint(),
     }

@@ -212,11 +212,14 @@ fn run_kernel(
         keep_best: matches!(&job.work, Work::Train(train) if train.keep_best),
         ..Harvest::default()
     };
+    let watchdog = place.experiment.watchdog_seconds;
+    let watchdog = (watchdog > 0).then(|| Duration::from_secs(watchdog));
     let mut teller = Teller::new(lock);
     let observer = std::cell::RefCell::new(&mut *hands.observer);
     let ended = hands.kernel.run(
         job,
         &log,
+        watchdog,
         hands.interrupts,
         |event| {
             outcome.hear(event);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -63,6 +63,12 @@ pub enum KernelError {
         /// Its words.
         failure: Failure,
     },
+    /// It said nothing for too long.
+    #[error("the training kernel said nothing for {seconds} s and was ended")]
+    Hung {
+        /// The experiment's `watchdog-seconds`.
+        seconds: u64,
+    },
     /// It ended without a word.
     #[error("the training kernel {how}")]
     Died {
@@ -109,7 +115,8 @@ impl Kernel {
     }
 
     /// Does a job. `log` is appended to; `listen` hears every event as it comes, and `stopping`
-    /// is called when the user's wish to stop was passed on.
+    /// is called when the user's wish to stop was passed on. A kernel that says nothing for as long as
+    /// `watchdog` is ended.
     ///
     /// The kernel gets its own process group, so that the terminal's Ctrl-C reaches the
     /// runner only; its stdin stays open as long as it works, and closes with the runner.
@@ -117,6 +124,7 @@ impl Kernel {
         &self,
         job: &Job,
         log: &Path,
+        watchdog: Option<Duration>,
         interrupts: &Interrupts,
         mut listen: impl FnMut(&Event),
         stopping: impl FnMut(),
@@ -137,14 +145,19 @@ impl Kernel {
                 .spawn()
                 .map_err(|source| self.cannot_start(source))?,
         );
-        // A kernel that dies before it has read its job breaks the pipe; that it died is
-        // the better message, and comes below.
-        let stdin = child.0.stdin.take().map(|mut stdin| {
-            let _ = serde_json::to_writer(&mut stdin, job);
-            let _ = stdin.write_all(b"\n");
-            let _ = stdin.flush();
-            stdin
-        });
+        let mut text = serde_json::to_vec(job).map_err(|error| self.cannot_start(error.into()))?;
+        text.push(b'\n');
+        let mut stdin = child.0.stdin.take();
+        if let Some(stdin) = &mut stdin {
+            match stdin.write_all(&text) {
+                // A kernel that dies before it has read its job breaks the pipe; that it died is
+                // the better message, and comes below.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    return Err(self.cannot_start(error));
+                }
+                _ => {}
+            }
+        }
         let events = match child.0.stdout.take() {
             Some(stdout) => hear(stdout, babble),
             None => mpsc::channel().1,
@@ -152,6 +165,7 @@ impl Kernel {
         let mut failure = None;
         let mut ended = None;
         let mut quit = false;
+        let mut hung = false;
         let mut supervise = |event: Event| {
             listen(&event);
             match event {
@@ -167,10 +181,17 @@ impl Kernel {
             interrupts,
             &mut supervise,
             stopping,
+            watchdog,
             &mut quit,
+            &mut hung,
         );
         let status = child.0.wait().map_err(|source| self.cannot_start(source))?;
         drop(stdin);
+        if let (true, Some(silence)) = (hung, watchdog) {
+            return Err(KernelError::Hung {
+                seconds: silence.as_secs(),
+            });
+        }
         if let Some(failure) = failure {
             return Err(KernelError::Failed { failure });
         }
@@ -208,13 +229,25 @@ fn follow(
     interrupts: &Interrupts,
     supervise: &mut impl FnMut(Event),
     mut stopping: impl FnMut(),
+    watchdog: Option<Duration>,
     quit: &mut bool,
+    hung: &mut bool,
 ) {
     let mut passed_on = 0;
+    let mut heard = Instant::now();
     loop {
         match events.recv_timeout(TICK) {
-            Ok(event) => supervise(event),
-            Err(RecvTimeoutError::Timeout) => {}
+            Ok(event) => {
+                heard = Instant::now();
+                supervise(event);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if !*hung && watchdog.is_some_and(|silence| heard.elapsed() >= silence) {
+                    *hung = true;
+                    // It may just have ended by itself.
+                    let _ = kill_process(Pid::from_child(child), Signal::KILL);
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let count = interrupts.count();

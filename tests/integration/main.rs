@@ -1,8 +1,11 @@
 //! Rules of the whole program. The runner is tested with a script in the kernel's place;
 //! its numbers are the business of the kernel's own tests. `pipeline` is the exception.
 
+#[cfg(feature = "kernel")]
+mod chaos;
 mod commands;
 mod experiments;
+mod faults;
 mod fetch;
 mod freshness;
 mod harness;

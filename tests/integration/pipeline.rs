@@ -92,7 +92,7 @@ pub(crate) fn films() -> Test {
 }
 
 /// The runner with the kernel of this build.
-fn real(command: &mut Command) {
+pub(crate) fn real(command: &mut Command) {
     command.env("TINYRUN_KERNEL", env!("CARGO_BIN_EXE_tinyrun-kernel"));
 }
 
