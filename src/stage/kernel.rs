@@ -164,8 +164,6 @@ impl Kernel {
         };
         let mut failure = None;
         let mut ended = None;
-        let mut quit = false;
-        let mut hung = false;
         let mut supervise = |event: Event| {
             listen(&event);
             match event {
@@ -175,19 +173,17 @@ impl Kernel {
                 _ => {}
             }
         };
-        follow(
+        let followed = follow(
             &events,
             &child.0,
             interrupts,
             &mut supervise,
             stopping,
             watchdog,
-            &mut quit,
-            &mut hung,
         );
         let status = child.0.wait().map_err(|source| self.cannot_start(source))?;
         drop(stdin);
-        if let (true, Some(silence)) = (hung, watchdog) {
+        if let (Followed::Hung, Some(silence)) = (&followed, watchdog) {
             return Err(KernelError::Hung {
                 seconds: silence.as_secs(),
             });
@@ -198,7 +194,7 @@ impl Kernel {
         match (ended, status.code()) {
             (Some(Ended::Done), Some(0)) => Ok(Ended::Done),
             (Some(ended @ Ended::Interrupted(_)), _) => Ok(ended),
-            _ if quit => Ok(Ended::Interrupted(None)),
+            _ if followed == Followed::Quit => Ok(Ended::Interrupted(None)),
             // Asked to stop while it was still loading libtorch, before it listens to signals.
             _ if interrupts.count() > 0 && status.signal() == Some(Signal::TERM.as_raw()) => {
                 Ok(Ended::Interrupted(None))
@@ -222,6 +218,17 @@ impl Kernel {
     }
 }
 
+/// How the events of a kernel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Followed {
+    /// By itself, or after it was asked to stop.
+    End,
+    /// The user quit.
+    Quit,
+    /// The watchdog ended it.
+    Hung,
+}
+
 /// Passes events on until the kernel closes its stdout, and the user's wishes to the kernel.
 fn follow(
     events: &Receiver<Event>,
@@ -230,9 +237,8 @@ fn follow(
     supervise: &mut impl FnMut(Event),
     mut stopping: impl FnMut(),
     watchdog: Option<Duration>,
-    quit: &mut bool,
-    hung: &mut bool,
-) {
+) -> Followed {
+    let mut followed = Followed::End;
     let mut passed_on = 0;
     let mut heard = Instant::now();
     loop {
@@ -242,13 +248,14 @@ fn follow(
                 supervise(event);
             }
             Err(RecvTimeoutError::Timeout) => {
-                if !*hung && watchdog.is_some_and(|silence| heard.elapsed() >= silence) {
-                    *hung = true;
+                let is_too_long = watchdog.is_some_and(|silence| heard.elapsed() >= silence);
+                if is_too_long && followed == Followed::End {
+                    followed = Followed::Hung;
                     // It may just have ended by itself.
                     let _ = kill_process(Pid::from_child(child), Signal::KILL);
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return followed,
         }
         let count = interrupts.count();
         if count > passed_on {
@@ -263,7 +270,9 @@ fn follow(
                 stopping();
             }
             passed_on = count;
-            *quit = count > 1;
+            if count > 1 {
+                followed = Followed::Quit;
+            }
         }
     }
 }

@@ -73,7 +73,7 @@ gate = "off"
 "#;
 
 /// How long a process that was told to end may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Victim {
@@ -207,7 +207,7 @@ fn at_work(test: &Test) -> Option<&'static str> {
     let mut locks: Vec<String> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".lock"))
+        .filter_map(|name| Some(name.strip_suffix(".lock")?.to_owned()))
         .collect();
     locks.sort();
     let lock = locks.pop()?;

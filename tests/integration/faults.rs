@@ -235,8 +235,8 @@ fn a_clock_that_goes_backwards_changes_nothing() {
     let mut value: serde_json::Value = serde_json::from_str(&record).expect("a record");
     value["finished"] = "1999-01-01T00:00:00Z".into();
     value["seconds"] = (-3.5).into();
-    let text = serde_json::to_string_pretty(&value).expect("text");
-    test.write("runs/x/eval/record.json", &text);
+    let edited = serde_json::to_string_pretty(&value).expect("text");
+    test.write("runs/x/eval/record.json", &edited);
     test.run(&["x.toml"]).succeeds().ran(&[]);
     for arguments in [
         &["status", "x.toml"][..],
@@ -293,8 +293,8 @@ fn calls(test: &Test, call: &str) -> Option<usize> {
     let trace = test.path("trace");
     let traced = traced(test, &["-e", &format!("trace={call}")])?;
     assert!(traced.status.success(), "{traced:?}");
-    let text = fs::read_to_string(trace).expect("a trace");
-    let made = text.lines().filter(|line| line.starts_with(call));
+    let lines = fs::read_to_string(trace).expect("a trace");
+    let made = lines.lines().filter(|line| line.starts_with(call));
     Some(made.count())
 }
 
