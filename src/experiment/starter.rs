@@ -4,6 +4,11 @@ use std::fmt::Write as _;
 
 use crate::data::Survey;
 
+/// A comment holds no line's end and no other control character.
+fn in_comment(text: &str) -> String {
+    text.replace(|letter: char| letter.is_control() && letter != '\t', " ")
+}
+
 /// The file that `tinyrun init` writes: it reads as an experiment with these settings.
 /// `table` and `corpus` are paths as the file is to name them.
 pub fn starter(survey: &Survey, table: &str, corpus: Option<&str>, model: &str) -> String {
@@ -16,9 +21,10 @@ pub fn starter(survey: &Survey, table: &str, corpus: Option<&str>, model: &str) 
     };
     let _ = writeln!(
         text,
-        "# Made from {table}: {rows}, columns {}.\n\
+        "# Made from {}: {rows}, columns {}.\n\
          # Look it over, then: tinyrun THIS-FILE --dry-run\n",
-        survey.columns.join(", ")
+        in_comment(table),
+        in_comment(&survey.columns.join(", "))
     );
     let _ = writeln!(text, "[task]\nname = \"custom\"\ntrain = {}", quoted(table));
     text.push_str(
@@ -41,7 +47,7 @@ pub fn starter(survey: &Survey, table: &str, corpus: Option<&str>, model: &str) 
         let counts: Vec<String> = counts
             .map(|(name, rows)| format!("{name} {rows}"))
             .collect();
-        let _ = writeln!(text, "# Rows: {}", counts.join(", ").replace('\n', " "));
+        let _ = writeln!(text, "# Rows: {}", in_comment(&counts.join(", ")));
         let _ = writeln!(text, "labels = [{}]", names.join(", "));
     }
     // A word is 1.3 tokens or so, and two or three are added.
@@ -109,23 +115,25 @@ mod tests {
     #[test]
     fn what_is_written_reads_as_an_experiment_of_that_table() {
         let survey = Survey {
-            columns: vec!["id".to_owned(), "say \"it\"".to_owned(), "team".to_owned()],
+            columns: ["id\r\n", "say \"it\"", "team\u{14}"]
+                .map(str::to_owned)
+                .to_vec(),
             is_csv: true,
             rows: 1200,
             is_part: false,
             text: "say \"it\"".to_owned(),
             pair: None,
             label: "team".to_owned(),
-            classes: BTreeMap::from([("a b".to_owned(), 700), ("c\nd".to_owned(), 500)]),
+            classes: BTreeMap::from([("a\u{14}b".to_owned(), 700), ("c\nd".to_owned(), 500)]),
             words: 40,
         };
         for corpus in [None, Some("data/more/*.txt")] {
-            let text = starter(&survey, "data/my \"table\".csv", corpus, "models/bert");
+            let text = starter(&survey, "data/my \"table\"\n.csv", corpus, "models/bert");
             let read = Experiment::read("x.toml", "x", &text, &[]);
             let (experiment, _) = read.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
             let task = experiment.task;
             assert_eq!(*task.text, survey.text);
-            assert_eq!(task.labels.expect("classes").value, ["a b", "c\nd"]);
+            assert_eq!(task.labels.expect("classes").value, ["a\u{14}b", "c\nd"]);
             assert_eq!(*task.max_seq_length, 64);
             assert_eq!(
                 experiment.stages.general_distill.is_some(),
