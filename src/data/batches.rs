@@ -86,6 +86,26 @@ pub fn plan_in_order(lengths: &[u32], batch_size: usize) -> Vec<Vec<u32>> {
     examples.chunks(batch_size).map(<[u32]>::to_vec).collect()
 }
 
+/// Batches of at most `tokens` tokens with their padding (of one example, where it is longer): every
+/// example exactly once, shortest first, of equals the first first.
+///
+/// # Panics
+/// Where there are more than `u32::MAX` examples.
+pub fn plan_by_tokens(lengths: &[u32], tokens: usize) -> Vec<Vec<u32>> {
+    let mut examples = indices(lengths.len());
+    examples.sort_by_key(|&example| lengths[example as usize]);
+    let mut batches: Vec<Vec<u32>> = Vec::new();
+    for example in examples {
+        // It is the longest so far, so the batch is padded to it.
+        let length = lengths[example as usize] as usize;
+        match batches.last_mut() {
+            Some(batch) if (batch.len() + 1) * length <= tokens => batch.push(example),
+            _ => batches.push(vec![example]),
+        }
+    }
+    batches
+}
+
 /// `limit` of the indices `0..n`, each subset equally likely, in ascending order; all of them
 /// where `limit` is no less than `n`. A smaller limit with the same seed is not a subset.
 ///
@@ -194,6 +214,20 @@ mod tests {
     fn scoring_goes_from_short_to_long() {
         let plan = plan_in_order(&[5, 3, 5, 4, 3], 2);
         assert_eq!(plan, [vec![1, 4], vec![3, 0], vec![2]]);
+    }
+
+    #[test]
+    fn a_budget_of_tokens_counts_padding_and_takes_at_least_one() {
+        let plan = plan_by_tokens(&[5, 3, 5, 4, 30], 10);
+        assert_eq!(plan, [vec![1, 3], vec![0, 2], vec![4]]);
+        assert!(plan_by_tokens(&[], 10).is_empty());
+        let lengths = lengths(3000);
+        let plan = plan_by_tokens(&lengths, 512);
+        assert_eq!(sorted(&plan), indices(3000));
+        for batch in &plan {
+            let longest = batch.iter().map(|&i| lengths[i as usize]).max();
+            assert!(longest.unwrap_or(0) as usize * batch.len() <= 512);
+        }
     }
 
     #[test]

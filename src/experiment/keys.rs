@@ -217,6 +217,7 @@ pub const TABLES: &[Table] = &[
         paths: &["stages.td-phase1", "stages.td-phase2"],
         keys: &[
             key("gate", "`auto`, `off`, or a number", Value("\"auto\""), "accuracy, 0 to 1", "What the teacher must show on dev before the stage begins: that it does not guess, and that neither another order of its classes nor the other `head` is clearly better; or this accuracy. Changing it re-runs nothing."),
+            key("teacher-memory", "number", Value("10.0"), "gigabytes; 0 is none", "Disk that the teacher's answers may take while the stage runs, where it has more than one epoch: then each example is put to the teacher once. Where they do not fit, or `teacher-dropout` or reduction `block` make them differ, the teacher is asked in every step. Changing it re-runs nothing."),
         ],
     },
     Table {

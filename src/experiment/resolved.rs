@@ -212,6 +212,7 @@ fn write_stages(out: &mut Writer, stages: &Stages) {
         training,
         distill,
         gate,
+        teacher_memory,
         student,
         teacher,
     }) = &stages.td_phase1
@@ -220,6 +221,7 @@ fn write_stages(out: &mut Writer, stages: &Stages) {
         write_training(out, training);
         write_distill(out, distill);
         write_gate(out, *gate);
+        out.float("teacher-memory", *teacher_memory);
         out.source("student", student.as_ref());
         out.source("teacher", teacher.as_ref());
     }
@@ -269,6 +271,7 @@ fn write_td_phase2(out: &mut Writer, stage: &TdPhase2) {
         regression_target,
         teacher_dropout,
         gate,
+        teacher_memory,
         eval_interval,
         keep,
         student,
@@ -283,6 +286,7 @@ fn write_td_phase2(out: &mut Writer, stage: &TdPhase2) {
     out.word("regression-target", *regression_target);
     out.plain("teacher-dropout", teacher_dropout);
     write_gate(out, *gate);
+    out.float("teacher-memory", *teacher_memory);
     write_scoring(out, *eval_interval, *keep);
     out.source("student", student.as_ref());
     out.source("teacher", teacher.as_ref());
@@ -476,7 +480,7 @@ mod tests {
             "stages.td-phase2.decay-from=warmup", "stages.td-phase2.teacher-dropout=true",
             "stages.td-phase1.warmup-epochs=0.5", "stages.td-phase1.projection=per-layer",
             "stages.td-phase1.keep-projection=true", "stages.td-phase1.teacher-dropout=true", "stages.td-phase1.gate=off",
-            "stages.td-phase2.gate=0.75", "stages.td-phase2.regression-target=teacher",
+            "stages.td-phase2.gate=0.75", "stages.td-phase2.teacher-memory=0.5", "stages.td-phase2.regression-target=teacher",
             "stages.td-phase1.attention-layer-weights=[1, 0.5]",
             "stages.general-distill.hidden-layer-weights=[1, 0, 2]",
             "recipe=mindspore", "student.initializer=normal",

@@ -422,6 +422,8 @@ pub struct TdPhase1 {
     pub distill: Distill,
     /// What the teacher must show first; not part of a fingerprint.
     pub gate: GateRule,
+    /// Gigabytes of disk for the teacher's answers; not part of a fingerprint.
+    pub teacher_memory: f64,
     /// Student to start from; the nearest earlier one where `None`.
     pub student: Option<Located<ModelSource>>,
     /// Teacher; the fine-tuned one where `None`.
@@ -447,6 +449,8 @@ pub struct TdPhase2 {
     pub teacher_dropout: bool,
     /// What the teacher must show first; not part of a fingerprint.
     pub gate: GateRule,
+    /// Gigabytes of disk for the teacher's answers; not part of a fingerprint.
+    pub teacher_memory: f64,
     /// Steps between two scorings of dev beside each epoch's end; 0: only there.
     pub eval_interval: u64,
     /// Which model is handed on.

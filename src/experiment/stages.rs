@@ -89,6 +89,7 @@ fn read_td_phase1(
         training: read_training(stage, &recipe.phase1(task), precision),
         distill: read_distill(stage, recipe),
         gate: read_gate(stage),
+        teacher_memory: stage.float_or("teacher-memory", 0.0..=1e6, 10.0),
         student: read_source(stage, "student"),
         teacher: read_source(stage, "teacher"),
     };
@@ -116,6 +117,7 @@ fn read_td_phase2(stage: &Section<'_>, recipe: Recipe, precision: Precision) -> 
         regression_target: stage.word_or("regression-target", recipe.regression_target()),
         teacher_dropout: read_teacher_dropout(stage, recipe),
         gate: read_gate(stage),
+        teacher_memory: stage.float_or("teacher-memory", 0.0..=1e6, 10.0),
         eval_interval: stage.integer_or("eval-interval", 0.., 0).value,
         keep: read_keep(stage),
         student: read_source(stage, "student"),

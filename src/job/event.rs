@@ -25,6 +25,13 @@ pub enum Event {
         /// Parameters of the model being trained.
         parameters: u64,
     },
+    /// The teacher is asked about every example before the first step.
+    Asking {
+        /// Examples answered so far.
+        done: u64,
+        /// Examples.
+        total: u64,
+    },
     /// A logged step (also a batch of a scoring).
     Step(Progress),
     /// Dev was scored during training.

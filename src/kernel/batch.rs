@@ -4,6 +4,8 @@ use tch::{Device, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::PadTo;
 
+use crate::memory::Answers;
+
 /// What the mask adds to the score of a padding key (semantics.md A2).
 const MASKED: f64 = -10_000.0;
 
@@ -28,6 +30,13 @@ pub(crate) struct Batch {
     pub(crate) squared_lengths: u64,
 }
 
+impl Batch {
+    /// Tokens and padding.
+    pub(crate) fn cells(&self) -> u64 {
+        self.input_ids.numel() as u64
+    }
+}
+
 /// A padded block of token rows in plain memory: what becomes a [`Batch`].
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -38,6 +47,8 @@ pub(crate) struct Block {
     /// 1 for real tokens, 0 for padding; `None` where nothing is padded.
     real: Option<Vec<f32>>,
     labels: Option<Vec<f32>>,
+    /// The teacher's, where they are remembered.
+    pub(crate) answers: Option<Answers>,
     /// Rows.
     pub(crate) examples: u64,
     /// Real tokens.
@@ -67,6 +78,11 @@ impl Block {
         Self::from_rows(&rows, store.meta().pad_token_id, length)
     }
 
+    /// Tokens of a row with its padding.
+    pub(crate) fn padded(&self) -> usize {
+        self.size[1] as usize
+    }
+
     /// Pads `rows` to the longest of them, and at least to `length`.
     pub(crate) fn from_rows(rows: &[Row<'_>], pad_token_id: u32, length: usize) -> Self {
         let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
@@ -93,6 +109,7 @@ impl Block {
             token_type_ids,
             real: (tokens < cells as u64).then_some(real),
             labels: rows.iter().map(|row| row.label).collect(),
+            answers: None,
             examples: rows.len() as u64,
             tokens,
             squared_lengths,

@@ -17,6 +17,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::error::{KernelError, io};
 use crate::loss_scale::LossScale;
+use crate::stopwatch::Split;
 
 /// Version of the checkpoint format.
 const VERSION: u32 = 1;
@@ -66,8 +67,15 @@ pub(crate) struct Window {
     pub(crate) examples: u64,
     /// Real tokens.
     pub(crate) tokens: u64,
-    /// Seconds of training, without scoring and checkpoints.
-    pub(crate) seconds: f64,
+    /// Tokens and padding.
+    #[serde(default)]
+    pub(crate) cells: u64,
+    /// Operations that the models needed.
+    #[serde(default)]
+    pub(crate) flops: f64,
+    /// Where the time went.
+    #[serde(default)]
+    pub(crate) split: Split,
     /// Sums of the total loss and of its parts.
     pub(crate) losses: Vec<f64>,
 }
@@ -333,7 +341,11 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// Writes a file so that its name appears only when all of it is on disk.
-fn write_and_rename(path: &Path, bytes: &[u8]) -> Result<(), KernelError> {
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn write_and_rename(path: &Path, bytes: &[u8]) -> Result<(), KernelError> {
     let temporary = path.with_extension("partial");
     let written = File::create(&temporary).and_then(|mut file| {
         std::io::Write::write_all(&mut file, bytes)?;

@@ -81,6 +81,8 @@ pub(crate) enum KernelError {
     CheckpointLacks { name: String },
     #[error("`{teacher}` does not fit the student: {reason}")]
     LayerMap { teacher: PathBuf, reason: String },
+    #[error("the teacher's answers in `{path}` are damaged")]
+    DamagedMemory { path: PathBuf },
     #[error("another kernel still writes to `{path}`")]
     Busy { path: PathBuf },
 }
@@ -114,6 +116,10 @@ impl KernelError {
                  `report.json` of data-prep, or give `labels` in `[task]`"
                     .to_owned(),
             ),
+            Self::DamagedMemory { path } => Some(format!(
+                "remove `{}`: the teacher is then asked again",
+                path.display()
+            )),
             Self::Gate { hint, .. } => Some(hint.clone()),
             Self::LabelOrder { .. } => {
                 Some("give `labels` in `[task]` in the model's order".to_owned())

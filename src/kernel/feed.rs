@@ -10,15 +10,16 @@ use tinyrun::job::{Job, PadTo, Train};
 
 use crate::batch::Block;
 use crate::error::KernelError;
+use crate::memory::TeacherMemory;
 
 /// The token stores and what follows from their sizes.
 pub(crate) struct Data {
     pub(crate) train: TokenStore,
     pub(crate) dev: Option<TokenStore>,
-    /// Rows trained on, as indices of `train`.
-    rows: Vec<u32>,
+    /// Rows trained on, as indices of `train`, ascending.
+    pub(crate) rows: Vec<u32>,
     /// Lengths of those rows in tokens.
-    lengths: Vec<u32>,
+    pub(crate) lengths: Vec<u32>,
     pub(crate) steps_per_epoch: u64,
 }
 
@@ -66,6 +67,9 @@ impl Data {
     }
 }
 
+/// The micro-batches of one step.
+pub(crate) type Blocks = Result<Vec<Block>, KernelError>;
+
 /// The micro-batches of one optimizer step after the other.
 pub(crate) struct Feed {
     source: Source,
@@ -75,14 +79,22 @@ enum Source {
     /// Laid out when asked for.
     Here(Box<Layout>),
     /// Laid out by a thread, which ends when nobody listens any more.
-    Ahead(Receiver<Vec<Block>>),
+    Ahead(Receiver<Blocks>),
 }
 
 impl Feed {
-    /// From optimizer step `step` on, `train.prefetch` steps ahead of who asks.
-    pub(crate) fn start(data: &Arc<Data>, train: &Train, seed: u64, step: u64) -> Self {
+    /// From optimizer step `step` on, `train.prefetch` steps ahead of who asks; each with what is
+    /// remembered of the teacher.
+    pub(crate) fn start(
+        data: &Arc<Data>,
+        train: &Train,
+        seed: u64,
+        step: u64,
+        memory: Option<TeacherMemory>,
+    ) -> Self {
         let mut layout = Layout {
             data: Arc::clone(data),
+            memory,
             order: Order {
                 seed,
                 shuffle: train.shuffle,
@@ -110,7 +122,10 @@ impl Feed {
     }
 
     /// The micro-batches of the next step.
-    pub(crate) fn next(&mut self) -> Vec<Block> {
+    ///
+    /// # Errors
+    /// What is remembered of the teacher cannot be read.
+    pub(crate) fn next(&mut self) -> Blocks {
         match &mut self.source {
             Source::Here(layout) => layout.next(),
             Source::Ahead(receiver) => receiver.recv().expect("the thread lives as long as this"),
@@ -131,16 +146,18 @@ struct Order {
 /// Lays out one step after the other.
 struct Layout {
     data: Arc<Data>,
+    memory: Option<TeacherMemory>,
     order: Order,
     /// Optimizer steps before the next one.
     step: u64,
     /// The epoch that `batches` belong to.
     epoch: Option<u64>,
+    /// Its batches, as places in [`Data::rows`].
     batches: Vec<Vec<u32>>,
 }
 
 impl Layout {
-    fn next(&mut self) -> Vec<Block> {
+    fn next(&mut self) -> Blocks {
         let steps = self.data.steps_per_epoch;
         self.turn_to(self.step / steps);
         let accumulation = self.order.accumulation;
@@ -149,8 +166,19 @@ impl Layout {
         self.step += 1;
         self.batches[from..to]
             .iter()
-            .map(|rows| Block::new(&self.data.train, rows, self.order.pad_to))
+            .map(|places| self.block(places))
             .collect()
+    }
+
+    fn block(&self, places: &[u32]) -> Result<Block, KernelError> {
+        let data = &self.data;
+        let places: Vec<usize> = places.iter().map(|&place| place as usize).collect();
+        let rows: Vec<u32> = places.iter().map(|&place| data.rows[place]).collect();
+        let mut block = Block::new(&data.train, &rows, self.order.pad_to);
+        let memory = self.memory.as_ref();
+        let answers = memory.map(|memory| memory.answers(data, &places, block.padded()));
+        block.answers = answers.transpose()?;
+        Ok(block)
     }
 
     /// Makes the plan of `epoch`, a function of seed and epoch alone.
@@ -171,9 +199,6 @@ impl Layout {
         } else {
             plan_unshuffled(data.lengths.len(), batch_size, drop_last)
         };
-        for place in self.batches.iter_mut().flatten() {
-            *place = data.rows[*place as usize];
-        }
         self.epoch = Some(epoch);
     }
 }

@@ -1,12 +1,13 @@
 //! What a stage trains on: a batch to its losses. One loop serves every stage; this is all
 //! that differs.
 
-use tch::{Tensor, no_grad};
-use tinyrun::job::{self, Reduction, RegressionTarget};
+use tch::Tensor;
+use tinyrun::job::{self, Reduction};
 
 use crate::batch::{Batch, Block};
 use crate::bert::{Bert, Classifier, Linear, Output, Wanted};
 use crate::losses::{attention_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss};
+use crate::target::Target;
 
 /// The model being trained.
 #[derive(Debug)]
@@ -17,15 +18,6 @@ pub(crate) struct Student {
     /// Projections to the teacher's width, one for each hidden state, where the objective
     /// compares them. Several may be the same.
     pub(crate) projections: Vec<Linear>,
-}
-
-/// The frozen model that is learned from.
-#[derive(Debug)]
-pub(crate) struct Teacher {
-    pub(crate) bert: Bert,
-    pub(crate) classifier: Option<Classifier>,
-    /// Whether its dropout is active.
-    pub(crate) dropout: bool,
 }
 
 /// What a micro-batch is of its optimizer step. Its losses are weighed by it, so that the
@@ -111,12 +103,15 @@ pub(crate) fn part_names(objective: &job::Objective) -> Vec<String> {
     }
 }
 
-/// Losses of `batch`, weighed by its `share` of the step. Dropout is active in the student,
-/// and in the teacher where it is told so.
+/// Losses of `batch` against the teacher's `target`, weighed by its `share` of the step. Dropout is
+/// active in the student.
+///
+/// # Panics
+/// Where the target is not what [`Target::of`] makes for this objective.
 pub(crate) fn losses(
     objective: &job::Objective,
     student: &Student,
-    teacher: Option<&Teacher>,
+    target: &Target,
     batch: &Batch,
     share: Share,
 ) -> Losses {
@@ -129,43 +124,37 @@ pub(crate) fn losses(
             let loss = value_loss(&student.logits(batch, true), batch.expect_labels());
             Losses::single(loss * share.examples)
         }
-        job::Objective::Regression { target } => {
+        job::Objective::Regression { .. } => {
             let values = match target {
-                RegressionTarget::Teacher => {
-                    let teacher = teacher.expect("distillation has a teacher");
-                    no_grad(|| teacher.logits(batch))
-                }
-                RegressionTarget::Labels => batch.expect_labels().shallow_clone(),
+                Target::Logits(values) => values,
+                _ => batch.expect_labels(),
             };
-            let loss = value_loss(&student.logits(batch, true), &values);
+            let loss = value_loss(&student.logits(batch, true), values);
             Losses::single(loss * share.examples)
         }
         job::Objective::Intermediate {
-            layer_map,
             attention_weights,
             hidden_weights,
             reduction,
             ..
         } => {
-            let teacher = teacher.expect("distillation has a teacher");
-            let target = no_grad(|| {
-                let dropout = teacher.dropout;
-                teacher.bert.forward_t(batch, Wanted::Everything, dropout)
-            });
+            let Target::Layers {
+                attention: target_attention,
+                hidden: target_hidden,
+            } = target
+            else {
+                panic!("this objective learns from a teacher's layers");
+            };
             let output = student.bert.forward_t(batch, Wanted::Everything, true);
             let (cells, tokens) = match reduction {
                 Reduction::Tokens => (share.squared_lengths, share.tokens),
                 Reduction::Block => (share.examples, share.examples),
             };
-            let attention: Vec<Tensor> = pairs(
-                &output.attention_scores,
-                &layer_map.attention,
-                &target.attention_scores,
-            )
-            .map(|(s, t)| attention_loss(s, t, batch, *reduction) * cells)
-            .collect();
+            let attention: Vec<Tensor> = pairs(&output.attention_scores, target_attention)
+                .map(|(s, t)| attention_loss(s, t, batch, *reduction) * cells)
+                .collect();
             let projected: Vec<Tensor> = student.project(&output);
-            let hidden: Vec<Tensor> = pairs(&projected, &layer_map.hidden, &target.hidden_states)
+            let hidden: Vec<Tensor> = pairs(&projected, target_hidden)
                 .map(|(s, t)| hidden_loss(s, t, batch, *reduction) * tokens)
                 .collect();
             let (attention_sum, hidden_sum) = (sum(&attention), sum(&hidden));
@@ -193,17 +182,14 @@ pub(crate) fn losses(
             soft_loss_weight,
             hard_label_weight,
         } => {
-            // A loss that does not count is not computed, and its teacher not asked. The teacher
-            // draws its dropout before the student.
-            let target = (*soft_loss_weight > 0.0).then(|| {
-                let teacher = teacher.expect("distillation has a teacher");
-                no_grad(|| teacher.logits(batch))
-            });
             let logits = student.logits(batch, true);
-            let soft = target.map(|target| {
-                let soft = soft_cross_entropy(&logits, &target, *temperature, *reduction);
-                (soft * share.examples, *soft_loss_weight)
-            });
+            let soft = match target {
+                Target::Logits(target) => {
+                    let soft = soft_cross_entropy(&logits, target, *temperature, *reduction);
+                    Some((soft * share.examples, *soft_loss_weight))
+                }
+                _ => None,
+            };
             let hard = (*hard_label_weight > 0.0).then(|| {
                 let hard = cross_entropy(&logits, batch.expect_labels());
                 (hard * share.examples, *hard_label_weight)
@@ -244,18 +230,6 @@ impl Student {
     }
 }
 
-impl Teacher {
-    /// `[B, classes]`
-    fn logits(&self, batch: &Batch) -> Tensor {
-        let classifier = self
-            .classifier
-            .as_ref()
-            .expect("a fine-tuned teacher has a head");
-        let output = self.bert.forward_t(batch, Wanted::Last, self.dropout);
-        classifier.forward_t(output.last(), self.dropout)
-    }
-}
-
 impl Batch {
     /// Class indices or values `[B]`; the store was checked to have one in every row.
     fn expect_labels(&self) -> &Tensor {
@@ -263,21 +237,17 @@ impl Batch {
     }
 }
 
-/// Student tensor `i` with the teacher's `map[i]`.
+/// Student tensor `i` with the teacher's for it.
 fn pairs<'a>(
     student: &'a [Tensor],
-    map: &'a [usize],
     teacher: &'a [Tensor],
 ) -> impl Iterator<Item = (&'a Tensor, &'a Tensor)> {
     assert_eq!(
         student.len(),
-        map.len(),
+        teacher.len(),
         "the layer map has an entry a student layer"
     );
-    student
-        .iter()
-        .zip(map)
-        .map(|(s, &index)| (s, &teacher[index]))
+    student.iter().zip(teacher)
 }
 
 /// Sum of scalars.

@@ -9,18 +9,21 @@ use tinyrun::job::{Objective, Student as StudentSpec, Train};
 use tinyrun::model::names::expected_encoder;
 use tinyrun::model::{BertConfig, Weights};
 
+use crate::batch::Batch;
 use crate::bert::{Bert, Classifier, Linear};
 use crate::check::{check_classes, check_data, check_label_order, unfit};
 use crate::checkpoint::{Best, Checkpoints};
 use crate::device::Compute;
 use crate::error::KernelError;
+use crate::flops::forward;
 use crate::folder::{
     FIT_DENSE_FILE, is_projection, open, projection_names, tensor, tensors_of, with_classes,
     write_folder,
 };
-use crate::objective::{Student, Teacher};
+use crate::objective::Student;
 use crate::parameters::{Distribution, Parameters, initial_tensor};
 use crate::seed::Seed;
+use crate::target::Teacher;
 
 /// The model being trained, the teacher it learns from, and the parameters of the former.
 #[derive(Debug)]
@@ -29,6 +32,10 @@ pub(crate) struct Trainee {
     pub(crate) parameters: Parameters,
     pub(crate) student: Student,
     pub(crate) teacher: Option<Teacher>,
+    /// Shape of the student.
+    config: BertConfig,
+    /// Shape of the teacher as far as it is run.
+    teacher_config: Option<BertConfig>,
     warnings: Vec<String>,
 }
 
@@ -133,10 +140,13 @@ impl Trainee {
                 .map(|name| Linear::new(&parameters, name))
                 .collect(),
         };
+        let (teacher_config, teacher) = teacher.unzip();
         Ok(Self {
             parameters,
             student,
-            teacher: teacher.map(|(_, teacher)| teacher),
+            teacher,
+            config: spec.config.clone(),
+            teacher_config,
             warnings,
         })
     }
@@ -154,6 +164,19 @@ impl Trainee {
             .filter(|(name, _)| !is_projection(name))
             .map(numel)
             .sum()
+    }
+
+    /// Frees the teacher, whose answers are known.
+    pub(crate) fn dismiss_teacher(&mut self) {
+        self.teacher = None;
+        self.teacher_config = None;
+    }
+
+    /// Operations that a step needs for a batch: a forward pass of the teacher; of the student a
+    /// forward and a backward pass, which counts twice.
+    pub(crate) fn flops(&self, batch: &Batch) -> f64 {
+        let of = |config: &BertConfig| forward(config, batch.tokens, batch.squared_lengths);
+        self.teacher_config.as_ref().map_or(0.0, of) + 3.0 * of(&self.config)
     }
 
     /// Names and tensors as they are now.

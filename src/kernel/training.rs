@@ -12,8 +12,10 @@ use crate::checkpoint::{Best, Checkpoints, State, Window};
 use crate::device::Compute;
 use crate::error::KernelError;
 use crate::feed::{Data, Feed};
+use crate::flops;
 use crate::gate::{Verdict, check_teacher};
 use crate::loss_scale::LossScale;
+use crate::memory::{self, Asked};
 use crate::objective::{Losses, Share, losses, part_names};
 use crate::optimizer::Optimizer;
 use crate::reporter::Reporter;
@@ -21,6 +23,8 @@ use crate::schedule::{Length, learning_rate};
 use crate::score::{Scores, score};
 use crate::seed::Seed;
 use crate::stop::Stop;
+use crate::stopwatch::{Phase, Split, Stopwatch};
+use crate::target::Target;
 use crate::trainee::Trainee;
 
 /// Time between two progress events, whatever the interval of `metrics.csv`.
@@ -61,7 +65,7 @@ pub(crate) fn train(
             Verdict::Interrupted => return Ok(Ended::Interrupted { step: 0 }),
         }
     }
-    let trainee = Trainee::load(train, &data.train, compute, seed)?;
+    let mut trainee = Trainee::load(train, &data.train, compute, seed)?;
     let mut optimizer = Optimizer::new(train.optimizer.clone(), &trainee.parameters);
     let parameters = optimizer.parameters();
 
@@ -86,6 +90,18 @@ pub(crate) fn train(
         &columns(train),
         resumed.then_some(state.step),
     )?;
+    let mut memory = None;
+    if state.step < total_steps {
+        let teacher = trainee.teacher.as_ref();
+        match memory::ask((job, train), &data, teacher, compute, reporter, stop)? {
+            Asked::Remembered(answers) => {
+                memory = Some(answers);
+                trainee.dismiss_teacher();
+            }
+            Asked::InEveryStep(warning) => warnings.extend(warning),
+            Asked::Interrupted => return Ok(Ended::Interrupted { step: state.step }),
+        }
+    }
     reporter.send(&compute.started(total_steps, state.step, trainee.model_parameters()));
     for message in warnings {
         reporter.send(&Event::Warning { message });
@@ -93,10 +109,12 @@ pub(crate) fn train(
 
     let mut saved_at = (state.step, Instant::now());
     let mut told_at = Instant::now();
-    let mut feed = Feed::start(&data, train, job.seed, state.step);
+    let peak = flops::peak(compute);
+    let mut watch = Stopwatch::start();
+    let mut feed = Feed::start(&data, train, job.seed, state.step, memory);
     while state.step < total_steps {
-        let clock = Instant::now();
-        let micro_batches = feed.next();
+        let micro_batches = feed.next()?;
+        watch.lap(Phase::Data);
         // A step that is skipped for an overflow is none to the schedule and to the optimizer.
         let scale = state.loss_scale.map_or(1.0, |scale| scale.scale);
         let update = state.step - state.loss_scale.map_or(0, |scale| scale.overflows);
@@ -109,24 +127,27 @@ pub(crate) fn train(
             let place = state.step * u64::from(train.gradient_accumulation_steps) + micro as u64;
             tch::manual_seed(seed.of_micro_step(place));
             let batch = Batch::of(block, compute.device);
-            let Losses { total, parts } = losses(
-                &train.objective,
-                &trainee.student,
-                trainee.teacher.as_ref(),
-                &batch,
-                Share::of(micro, &micro_batches),
-            );
+            watch.lap(Phase::Data);
+            let target = match &block.answers {
+                Some(answers) => answers.target(compute.device),
+                None => Target::of(&train.objective, trainee.teacher.as_ref(), &batch),
+            };
+            watch.lap(Phase::Teacher);
+            let share = Share::of(micro, &micro_batches);
+            let Losses { total, parts } =
+                losses(&train.objective, &trainee.student, &target, &batch, share);
             let scaled = match state.loss_scale {
                 Some(_) => &total * scale,
                 None => total.shallow_clone(),
             };
+            watch.lap(Phase::Forward);
             accumulate(
                 &mut gradients,
                 Tensor::run_backward(&[&scaled], &parameters, false, false),
             );
+            watch.lap(Phase::Backward);
             add(&mut sums, &total, &parts);
-            state.window.examples += batch.examples;
-            state.window.tokens += batch.tokens;
+            state.window.count(&batch, trainee.flops(&batch));
         }
 
         // A loss or a gradient that is no number would poison every weight: stop before the update
@@ -151,8 +172,9 @@ pub(crate) fn train(
             (Err(what), _, _) => return Err(not_finite(what)),
         }
         drop(gradients);
+        watch.lap(Phase::Optimizer);
         state.step += 1;
-        state.window.add(&sums, clock.elapsed());
+        state.window.add(&sums, watch.take());
 
         // Score dev at an epoch's end and at the interval; log
         let epoch_ends = state.step.is_multiple_of(data.steps_per_epoch);
@@ -173,12 +195,10 @@ pub(crate) fn train(
             .window
             .progress(state.step, data.steps_per_epoch, rate);
         if scores.is_some() || epoch_ends || due(state.step, train.log_interval) {
-            let row = row(
-                &progress,
-                &state,
-                scores.as_ref(),
-                data.dev.as_ref().map(|_| train.student.labels.len()),
-            );
+            let classes = data.dev.as_ref().map(|_| train.student.labels.len());
+            watch.lap(Phase::Other);
+            state.window.split.add(watch.take());
+            let row = row(&progress, &state, peak, scores.as_ref(), classes);
             metrics.append(state.step, &row)?;
             state.window = Window::default();
         }
@@ -206,9 +226,12 @@ pub(crate) fn train(
         if stopping && state.step < total_steps {
             return Ok(Ended::Interrupted { step: state.step });
         }
+        watch.lap(Phase::Other);
     }
 
     metrics.sync()?;
+    drop(feed);
+    memory::remove(&job.output)?;
     trainee.write(train, &job.output, state.best.as_ref(), &checkpoints)?;
     if resumed && let Some(best) = state.best {
         // Its scoring may lie before the checkpoint: this process has not told it yet.
@@ -229,10 +252,9 @@ fn columns(train: &Train) -> Vec<String> {
         "loss".to_owned(),
     ];
     columns.extend(part_names(&train.objective));
-    columns.extend([
-        "examples_per_second".to_owned(),
-        "tokens_per_second".to_owned(),
-    ]);
+    let of_speed = ["examples_per_second", "tokens_per_second", "padding", "mfu"];
+    let phases = Phase::ALL.iter().map(|(_, name)| *name);
+    columns.extend(of_speed.into_iter().chain(phases).map(str::to_owned));
     if train.loss_scaling.is_some() {
         columns.extend(["loss_scale".to_owned(), "overflows".to_owned()]);
     }
@@ -247,19 +269,27 @@ fn columns_of_losses(train: &Train) -> usize {
     1 + part_names(&train.objective).len()
 }
 
-/// One row of `metrics.csv`, in the order of [`columns`]. `classes` are those of a dev set.
+/// One row of `metrics.csv`, in the order of [`columns`]. `peak` is what the device can do, in
+/// operations a second, `classes` are those of a dev set.
 fn row(
     progress: &Progress,
     state: &State,
+    peak: f64,
     scores: Option<&Scores>,
     classes: Option<usize>,
 ) -> Vec<Option<f64>> {
     let mut row = vec![Some(progress.epoch), Some(progress.learning_rate)];
     row.extend(state.window.mean_losses().into_iter().map(Some));
+    let window = &state.window;
+    let seconds = window.split.training();
     row.extend([
         Some(progress.examples_per_second),
         Some(progress.tokens_per_second),
+        Some(1.0 - window.tokens as f64 / window.cells as f64),
+        Some(window.flops / seconds / peak),
     ]);
+    let milliseconds = |phase| 1000.0 * window.split.of(phase) / window.steps as f64;
+    row.extend(Phase::ALL.map(|(phase, _)| Some(milliseconds(phase))));
     if let Some(LossScale {
         scale, overflows, ..
     }) = state.loss_scale
@@ -276,13 +306,22 @@ fn row(
 }
 
 impl Window {
-    fn add(&mut self, sums: &[f64], elapsed: Duration) {
+    /// Adds a micro-batch and the operations that it needed.
+    fn count(&mut self, batch: &Batch, flops: f64) {
+        self.examples += batch.examples;
+        self.tokens += batch.tokens;
+        self.cells += batch.cells();
+        self.flops += flops;
+    }
+
+    /// Adds a step.
+    fn add(&mut self, sums: &[f64], split: Split) {
         self.losses.resize(sums.len(), 0.0);
         for (total, loss) in self.losses.iter_mut().zip(sums) {
             *total += loss;
         }
         self.steps += 1;
-        self.seconds += elapsed.as_secs_f64();
+        self.split.add(split);
     }
 
     fn mean_losses(&self) -> Vec<f64> {
@@ -298,8 +337,8 @@ impl Window {
             epoch: step as f64 / steps_per_epoch as f64,
             learning_rate,
             loss: self.losses[0] / self.steps as f64,
-            examples_per_second: self.examples as f64 / self.seconds,
-            tokens_per_second: self.tokens as f64 / self.seconds,
+            examples_per_second: self.examples as f64 / self.split.training(),
+            tokens_per_second: self.tokens as f64 / self.split.training(),
         }
     }
 }

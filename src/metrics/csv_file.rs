@@ -7,6 +7,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+/// Whether a column of a metrics file tells speed or time, which differ between two runs of equal results.
+pub fn is_of_speed(column: &str) -> bool {
+    column.ends_with("_per_second") || column.ends_with("_ms") || column == "mfu"
+}
+
 /// Why a metrics file could not be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsFileError {

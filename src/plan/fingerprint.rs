@@ -8,7 +8,7 @@
 //! | input files: names relative to their root, and the digest of their bytes | yes |
 //! | artifacts of earlier stages that are read: the digest of their bytes | yes |
 //! | device, threads | no: recorded |
-//! | `log-interval`, `checkpoint-interval`, `checkpoint-seconds`, `checkpoint-keep`, `prefetch` | no |
+//! | `log-interval`, `checkpoint-interval`, `checkpoint-seconds`, `checkpoint-keep`, `prefetch`, `teacher-memory` | no |
 //! | the experiment's name, absolute paths, times, tinyrun's own version | no |
 //! | defaults spelled out, the order of keys, spellings such as `1e-4` and `0.0001` | no |
 //!
@@ -137,7 +137,8 @@ pub(super) fn settings(
             if let Some(TdPhase1 {
                 training,
                 distill,
-                gate: _, // lets a stage begin or not, and changes nothing of it
+                gate: _,           // lets a stage begin or not, and changes nothing of it
+                teacher_memory: _, // where an answer is kept, not what it is
                 student: _,
                 teacher: _,
             }) = td_phase1
@@ -159,6 +160,7 @@ pub(super) fn settings(
                 regression_target,
                 teacher_dropout,
                 gate: _,
+                teacher_memory: _,
                 eval_interval,
                 keep,
                 student: _,

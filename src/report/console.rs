@@ -176,6 +176,7 @@ impl Console {
                 }
                 self.detail(stage, &text);
             }
+            Event::Asking { done, total } => self.asking(stage, *done, *total),
             Event::Step(progress) => self.progress(stage, progress),
             Event::Evaluated { step, scores, best } => {
                 let best = if *best { ", the best so far" } else { "" };
@@ -210,6 +211,26 @@ impl Console {
             let total = running.total_steps;
             let comma = if message.is_empty() { "" } else { ", " };
             let text = format!("step {} of {total}{comma}{message}", progress.step);
+            self.line(stage, &text);
+        }
+    }
+
+    fn asking(&mut self, stage: StageName, done: u64, total: u64) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if let Some(bar) = &running.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_style(steps());
+            bar.set_message("asks the teacher");
+        } else if running.last_line.elapsed() >= LINE_INTERVAL || done == total {
+            running.last_line = Instant::now();
+            let text = format!(
+                "teacher asked: {} of {} examples",
+                count(done),
+                count(total)
+            );
             self.line(stage, &text);
         }
     }

@@ -4,10 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::metrics::csv_file::is_of_speed;
 use crate::runs::{Error, Record};
-
-/// Columns of `metrics.csv` that tell speed, and differ from run to run.
-const OF_SPEED: &str = "_per_second";
 
 /// A file in which two results differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +62,7 @@ fn without_speed(path: &Path) -> Result<Vec<Vec<String>>, Error> {
         rows.push(record.iter().map(str::to_owned).collect());
     }
     let speed: Vec<bool> = rows.first().map_or_else(Vec::new, |header| {
-        header.iter().map(|name| name.ends_with(OF_SPEED)).collect()
+        header.iter().map(|name| is_of_speed(name)).collect()
     });
     for row in &mut rows {
         let mut place = 0;

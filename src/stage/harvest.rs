@@ -66,7 +66,8 @@ impl Harvest {
                     machine.peak_memory = *peak_memory;
                 }
             }
-            Event::Step(_)
+            Event::Asking { .. }
+            | Event::Step(_)
             | Event::Checkpoint { .. }
             | Event::Warning { .. }
             | Event::Interrupted { .. }

@@ -24,6 +24,8 @@ struct Recipe<'a> {
     keep: Keep,
     teacher_dropout: bool,
     gate: GateRule,
+    /// Bytes.
+    teacher_memory: u64,
 }
 
 /// The work of a training stage.
@@ -41,6 +43,7 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
             keep: stage.keep,
             teacher_dropout: false,
             gate: GateRule::Off,
+            teacher_memory: 0,
         }),
         StageName::GeneralDistill => stages.general_distill.as_ref().map(|stage| Recipe {
             training: &stage.training,
@@ -49,6 +52,7 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
             keep: Keep::Last,
             teacher_dropout: stage.distill.teacher_dropout,
             gate: GateRule::Off,
+            teacher_memory: 0,
         }),
         StageName::TdPhase1 => stages.td_phase1.as_ref().map(|stage| Recipe {
             training: &stage.training,
@@ -57,6 +61,7 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
             keep: Keep::Last,
             teacher_dropout: stage.distill.teacher_dropout,
             gate: stage.gate,
+            teacher_memory: bytes(stage.teacher_memory),
         }),
         StageName::TdPhase2 => stages.td_phase2.as_ref().map(|stage| Recipe {
             training: &stage.training,
@@ -72,6 +77,7 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
             keep: stage.keep,
             teacher_dropout: stage.teacher_dropout,
             gate: stage.gate,
+            teacher_memory: bytes(stage.teacher_memory),
         }),
         _ => None,
     };
@@ -117,8 +123,19 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
         checkpoint_seconds: training.checkpoint_seconds,
         checkpoint_keep: training.checkpoint_keep,
         prefetch: training.prefetch,
+        teacher_memory: recipe.teacher_memory,
         objective: recipe.objective,
     })))
+}
+
+/// Of gigabytes.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "0 to a million, as the reader of the key made sure"
+)]
+fn bytes(gigabytes: f64) -> u64 {
+    (gigabytes * 1e9) as u64
 }
 
 /// Phase 2 of a regression.

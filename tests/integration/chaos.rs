@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tinyrun::data::order::SplitMix64;
+use tinyrun::metrics::csv_file::is_of_speed;
 
 use crate::harness::{STAGES, Test};
 use crate::pipeline::{films, real};
@@ -138,7 +139,7 @@ fn without_speed(metrics: &[u8]) -> Vec<u8> {
     let header = lines.next().expect("a header");
     let kept = |cells: &[&str]| {
         let pairs = header.iter().zip(cells);
-        let pairs = pairs.filter(|(name, _)| !name.ends_with("_per_second"));
+        let pairs = pairs.filter(|(name, _)| !is_of_speed(name));
         pairs.map(|(_, cell)| *cell).collect::<Vec<_>>().join(",") + "\n"
     };
     let rows: String = lines.map(|cells| kept(&cells)).collect();

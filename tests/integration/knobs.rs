@@ -86,6 +86,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         ("stages.general-distill", "max-seq-length") => "3",
         (_, "long-lines") => "truncate",
         (_, "gate") => "0.3",
+        (_, "teacher-memory") => "0.5",
         (_, "regression-target") => "labels",
         (_, "temperature") => "2",
         (_, "soft-loss-reduction") => "batch",

@@ -14,4 +14,4 @@ mod relative;
 
 pub(crate) use linear::Linear;
 pub(crate) use model::{Bert, Classifier, Output, Wanted};
-pub(crate) use product::multiplies;
+pub(crate) use product::{matmul, multiplies};

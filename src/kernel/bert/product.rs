@@ -17,7 +17,7 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
 }
 
 /// `a b` over the last two dimensions.
-pub(super) fn matmul(a: &Tensor, b: &Tensor) -> Tensor {
+pub(crate) fn matmul(a: &Tensor, b: &Tensor) -> Tensor {
     if !is_widened(a) {
         return a.matmul(b);
     }

@@ -13,8 +13,9 @@ use tinyrun::model::{LoadedModel, Weights, load_model};
 use crate::batch::{Batch, Block, Row};
 use crate::bert::{Bert, Classifier, Linear};
 use crate::folder::projection_names;
-use crate::objective::{Student, Teacher};
+use crate::objective::{self, Losses, Share, Student};
 use crate::parameters::Parameters;
+use crate::target::{Target, Teacher};
 
 /// A file of `fixtures/`.
 pub(super) fn path(name: &str) -> PathBuf {
@@ -210,4 +211,16 @@ pub(super) fn adam(
         clipping: Clipping::Tensor,
         max_grad_norm,
     }
+}
+
+/// Losses of a batch, its teacher asked first.
+pub(super) fn losses(
+    objective: &Objective,
+    student: &Student,
+    teacher: Option<&Teacher>,
+    batch: &Batch,
+    share: Share,
+) -> Losses {
+    let target = Target::of(objective, teacher, batch);
+    objective::losses(objective, student, &target, batch, share)
 }

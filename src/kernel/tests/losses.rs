@@ -4,12 +4,12 @@ use tch::{Tensor, no_grad};
 use tinyrun::job::{Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
-    assert_close, batch, batch_of, block_of, intermediate, json, rows, student, teacher, tensors,
-    weights,
+    assert_close, batch, batch_of, block_of, intermediate, json, losses, rows, student, teacher,
+    tensors, weights,
 };
 use crate::batch::Block;
 use crate::losses::soft_cross_entropy;
-use crate::objective::{Share, losses, part_names};
+use crate::objective::{Share, part_names};
 
 const TOLERANCE: f64 = 1e-5;
 

@@ -5,6 +5,7 @@ mod fixture;
 mod forward;
 mod half;
 mod losses;
+mod memory;
 mod objectives;
 mod optimizer;
 mod recipes;

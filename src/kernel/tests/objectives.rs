@@ -7,11 +7,12 @@ use tinyrun::job::{
 };
 use tinyrun::model::Weights;
 
-use super::fixture::{assert_close, json, labelled_batch, model, tensors, weights};
+use super::fixture::{assert_close, json, labelled_batch, losses, model, tensors, weights};
 use crate::bert::{Bert, Classifier, Linear};
 use crate::folder::{is_projection, projection_names};
-use crate::objective::{Share, Student, Teacher, losses};
+use crate::objective::{Share, Student};
 use crate::parameters::Parameters;
+use crate::target::Teacher;
 
 const TOLERANCE: f64 = 1e-5;
 

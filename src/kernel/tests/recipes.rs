@@ -6,14 +6,15 @@ use tinyrun::experiment::{Experiment, Training};
 use tinyrun::job::{HeadKind, Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
-    assert_close, intermediate, json, labelled_and_padded, model, tensors, weights,
+    assert_close, intermediate, json, labelled_and_padded, losses, model, tensors, weights,
 };
 use crate::bert::{Bert, Classifier, Linear};
 use crate::folder::projection_names;
-use crate::objective::{Share, Student, Teacher, losses};
+use crate::objective::{Share, Student};
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 use crate::schedule::{Length, learning_rate};
+use crate::target::Teacher;
 
 /// Both codes pad to the longest input allowed; this is that of the fixture.
 const PADDED: usize = 16;

@@ -5,9 +5,9 @@ use tch::{Device, Kind, Tensor};
 use tinyrun::job::{HeadKind, Objective};
 use tinyrun::model::{BertConfig, Weights};
 
-use super::fixture::{assert_close, json, labelled_batch, tensor, tensors, weights};
+use super::fixture::{assert_close, json, labelled_batch, losses, tensor, tensors, weights};
 use crate::bert::{Bert, Classifier, Wanted};
-use crate::objective::{Share, Student, losses};
+use crate::objective::{Share, Student};
 use crate::parameters::Parameters;
 
 const TOLERANCE: f64 = 1e-5;

@@ -4,9 +4,9 @@ use tch::Tensor;
 use tinyrun::job::{OptimizerKind, Reduction};
 
 use super::fixture::{
-    adam, assert_close, batch, intermediate, json, student, teacher, tensors, weights,
+    adam, assert_close, batch, intermediate, json, losses, student, teacher, tensors, weights,
 };
-use crate::objective::{Share, losses};
+use crate::objective::Share;
 use crate::optimizer::Optimizer;
 
 #[test]

@@ -1,0 +1,60 @@
+//! Floating-point operations that a model needs, and those that the device can do.
+
+use std::time::Instant;
+
+use tch::{Tensor, no_grad};
+use tinyrun::model::BertConfig;
+
+use crate::bert::matmul;
+use crate::device::Compute;
+
+/// Operations of a forward pass over `tokens` real tokens in rows whose squared lengths sum to
+/// `squared_lengths`: the products of the encoder, a multiplication and an addition counted as
+/// two (as Chowdhery et al. 2022, arXiv 2204.02311, appendix B). Padding counts for nothing.
+pub(crate) fn forward(config: &BertConfig, tokens: u64, squared_lengths: u64) -> f64 {
+    let (d, inner) = (config.hidden_size as f64, config.intermediate_size as f64);
+    let dense = tokens as f64 * (8.0 * d * d + 4.0 * d * inner);
+    let attention = squared_lengths as f64 * 4.0 * d;
+    config.num_hidden_layers as f64 * (dense + attention)
+}
+
+/// Operations a second of the device's own large product in the format of the run, the best of a few.
+pub(crate) fn peak(compute: Compute) -> f64 {
+    let n = if compute.device.is_cuda() { 4096 } else { 1024 };
+    let factor = Tensor::ones([n, n], (compute.kind, compute.device));
+    let product = || {
+        let start = Instant::now();
+        let product = no_grad(|| matmul(&factor, &factor));
+        // Reading a number waits for the device.
+        let _ = product.double_value(&[0, 0]);
+        start.elapsed().as_secs_f64()
+    };
+    // The first one prepares what the others find ready.
+    let _ = product();
+    let best = (0..4).map(|_| product()).fold(f64::INFINITY, f64::min);
+    2.0 * (n as f64).powi(3) / best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_model_needs_what_its_products_sum_to() {
+        let config: BertConfig = serde_json::from_value(serde_json::json!({
+            "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
+            "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512,
+        }))
+        .expect("a configuration");
+        // 12 layers of four 768x768 and two 768x3072 matrices: 84,934,656 weights, twice a token.
+        assert_eq!(
+            forward(&config, 10, 0).to_bits(),
+            (10.0_f64 * 2.0 * 84_934_656.0).to_bits()
+        );
+        // The scores and the context: 2 L² d each, a row.
+        assert_eq!(
+            forward(&config, 0, 64 * 64).to_bits(),
+            (12.0_f64 * 4.0 * 4096.0 * 768.0).to_bits()
+        );
+    }
+}

@@ -1,0 +1,444 @@
+//! A teacher's answers to every example, asked once and kept on disk while the stage runs.
+//!
+//! `teacher-memory.bin` holds a row an example, shortest example first: the parts of the answer without
+//! padding, and a checksum. Examples are put to the teacher in batches that are a function of their
+//! lengths alone, so that an answer is the same whether the run was interrupted or not.
+//! `teacher-memory.json` says how far the file is written; it is renamed into place after a sync.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+use tinyrun::data::batches::plan_by_tokens;
+use tinyrun::job::{Event, Job, Objective, Reduction, Train};
+
+use crate::batch::Batch;
+use crate::checkpoint::write_and_rename;
+use crate::device::Compute;
+use crate::error::{KernelError, io};
+use crate::feed::Data;
+use crate::reporter::Reporter;
+use crate::stop::Stop;
+use crate::target::{Target, Teacher, asks_logits};
+
+/// Version of the file's form.
+const VERSION: u32 = 1;
+/// Tokens that are put to the teacher at once, about; few in tests, whose data is small.
+const TOKENS_AT_ONCE: usize = if cfg!(test) { 64 } else { 4096 };
+/// Between two syncs, and so the most that an interruption costs.
+const SYNC_EVERY: Duration = Duration::from_secs(20);
+/// Between two events.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+/// Bytes of the checksum at a row's end.
+const CHECKSUM: usize = 4;
+/// Disk that is left to others.
+const SPARE: u64 = 1_000_000_000;
+
+/// How asking the teacher ended.
+pub(crate) enum Asked {
+    /// Every answer is there.
+    Remembered(TeacherMemory),
+    /// The teacher is asked in every step; with what should be told about it.
+    InEveryStep(Option<String>),
+    /// On request; what was answered is kept.
+    Interrupted,
+}
+
+/// One tensor of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Part {
+    /// `[B, classes]`
+    Logits(usize),
+    /// `[B, h, L, L]` of so many heads.
+    Attention(usize),
+    /// `[B, L, d]` of this width.
+    Hidden(usize),
+}
+
+impl Part {
+    /// Numbers of an example of `length` tokens.
+    fn numbers(self, length: usize) -> usize {
+        match self {
+            Self::Logits(classes) => classes,
+            Self::Attention(heads) => heads * length * length,
+            Self::Hidden(width) => length * width,
+        }
+    }
+
+    /// Shape of a block of `rows` padded to `length`.
+    fn shape(self, rows: usize, length: usize) -> Vec<i64> {
+        let sizes: &[usize] = match self {
+            Self::Logits(classes) => &[rows, classes],
+            Self::Attention(heads) => &[rows, heads, length, length],
+            Self::Hidden(width) => &[rows, length, width],
+        };
+        sizes.iter().map(|&size| size as i64).collect()
+    }
+
+    /// Calls `copy` for each run of numbers that lies together in both: its place in a block padded to
+    /// `padded`, its place in the answer to row `row` of `length` tokens alone, and its count.
+    fn runs(
+        self,
+        row: usize,
+        length: usize,
+        padded: usize,
+        mut copy: impl FnMut(usize, usize, usize),
+    ) {
+        match self {
+            Self::Logits(classes) => copy(row * classes, 0, classes),
+            Self::Hidden(width) => copy(row * padded * width, 0, length * width),
+            Self::Attention(heads) => {
+                for line in 0..heads * length {
+                    let (head, query) = (line / length, line % length);
+                    let in_block = ((row * heads + head) * padded + query) * padded;
+                    copy(in_block, line * length, length);
+                }
+            }
+        }
+    }
+}
+
+/// The parts of an answer and their number format.
+#[derive(Debug, Clone, PartialEq)]
+struct Layout {
+    parts: Vec<Part>,
+    kind: Kind,
+}
+
+impl Layout {
+    /// Of what `target` holds.
+    fn of(target: &Target) -> Option<Self> {
+        let size = |tensor: &Tensor, axis: usize| tensor.size()[axis] as usize;
+        match target {
+            Target::None => None,
+            Target::Logits(logits) => Some(Self {
+                parts: vec![Part::Logits(size(logits, 1))],
+                kind: logits.kind(),
+            }),
+            Target::Layers { attention, hidden } => {
+                let attention = attention
+                    .iter()
+                    .map(|t| (Part::Attention(size(t, 1)), t.kind()));
+                let hidden = hidden.iter().map(|t| (Part::Hidden(size(t, 2)), t.kind()));
+                let (parts, kinds): (Vec<Part>, Vec<Kind>) = attention.chain(hidden).unzip();
+                Some(Self {
+                    parts,
+                    kind: *kinds.first()?,
+                })
+            }
+        }
+    }
+
+    /// Bytes of a row.
+    fn bytes(&self, length: usize) -> usize {
+        let numbers: usize = self.parts.iter().map(|part| part.numbers(length)).sum();
+        numbers * self.kind.elt_size_in_bytes() + CHECKSUM
+    }
+}
+
+/// The answers to the rows of a block, padded as it is.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    layout: Arc<Layout>,
+    size: [usize; 2],
+    /// A block a part.
+    parts: Vec<Vec<u8>>,
+}
+
+impl Answers {
+    /// As tensors on `device`.
+    pub(crate) fn target(&self, device: Device) -> Target {
+        let [rows, length] = self.size;
+        let mut attention = Vec::new();
+        let mut hidden = Vec::new();
+        for (part, bytes) in self.layout.parts.iter().zip(&self.parts) {
+            let shape = part.shape(rows, length);
+            let tensor = Tensor::from_data_size(bytes, &shape, self.layout.kind).to_device(device);
+            match part {
+                Part::Logits(_) => return Target::Logits(tensor),
+                Part::Attention(_) => attention.push(tensor),
+                Part::Hidden(_) => hidden.push(tensor),
+            }
+        }
+        Target::Layers { attention, hidden }
+    }
+}
+
+/// Every answer, on disk.
+#[derive(Debug)]
+pub(crate) struct TeacherMemory {
+    path: PathBuf,
+    file: File,
+    layout: Arc<Layout>,
+    /// Where the row of each place of [`Data::lengths`] begins.
+    offsets: Vec<u64>,
+}
+
+impl TeacherMemory {
+    /// The answers to the examples at `places`, padded to `padded` tokens.
+    ///
+    /// # Errors
+    /// What the disk says; a row that is not what was written.
+    pub(crate) fn answers(
+        &self,
+        data: &Data,
+        places: &[usize],
+        padded: usize,
+    ) -> Result<Answers, KernelError> {
+        let size = self.layout.kind.elt_size_in_bytes();
+        let rows = places.len();
+        let mut parts: Vec<Vec<u8>> = self
+            .layout
+            .parts
+            .iter()
+            .map(|part| vec![0; part.shape(rows, padded).iter().product::<i64>() as usize * size])
+            .collect();
+        let mut bytes = Vec::new();
+        for (row, &place) in places.iter().enumerate() {
+            let length = data.lengths[place] as usize;
+            bytes.resize(self.layout.bytes(length), 0);
+            self.file
+                .read_exact_at(&mut bytes, self.offsets[place])
+                .map_err(io("read", &self.path))?;
+            let (answer, checksum) = bytes.split_at(bytes.len() - CHECKSUM);
+            if crc32fast::hash(answer).to_le_bytes() != checksum {
+                return Err(KernelError::DamagedMemory {
+                    path: self.path.clone(),
+                });
+            }
+            let mut from = 0;
+            for (part, block) in self.layout.parts.iter().zip(&mut parts) {
+                let answer = &answer[from * size..];
+                part.runs(row, length, padded, |to, at, count| {
+                    block[to * size..(to + count) * size]
+                        .copy_from_slice(&answer[at * size..(at + count) * size]);
+                });
+                from += part.numbers(length);
+            }
+        }
+        Ok(Answers {
+            layout: Arc::clone(&self.layout),
+            size: [rows, padded],
+            parts,
+        })
+    }
+}
+
+/// How far the file is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Standing {
+    version: u32,
+    /// What the answers depend on.
+    key: String,
+    /// Batches in the file.
+    batches: usize,
+}
+
+/// Whether the teacher's answer to an example is the same in every epoch, and asked for twice.
+fn pays(train: &Train) -> bool {
+    let same = match &train.objective {
+        // Over the padded block the answers to padding count, and they differ with the padding.
+        Objective::Intermediate { reduction, .. } => *reduction == Reduction::Tokens,
+        objective => asks_logits(objective),
+    };
+    same && train.epochs > 1 && !train.teacher_dropout && train.teacher_memory > 0
+}
+
+/// Asks `teacher` about every example, or goes on with that, where it pays and fits.
+///
+/// # Errors
+/// What the disk says, but that it is full: then the teacher is asked in every step.
+pub(crate) fn ask(
+    (job, train): (&Job, &Train),
+    data: &Data,
+    teacher: Option<&Teacher>,
+    compute: Compute,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<Asked, KernelError> {
+    let Some(teacher) = teacher.filter(|_| pays(train)) else {
+        return Ok(Asked::InEveryStep(None));
+    };
+    let batches = plan_by_tokens(&data.lengths, TOKENS_AT_ONCE);
+    let answer = |batch: &[u32]| {
+        let rows: Vec<u32> = batch
+            .iter()
+            .map(|&place| data.rows[place as usize])
+            .collect();
+        let batch = Batch::new(&data.train, &rows, compute.device);
+        Target::of(&train.objective, Some(teacher), &batch)
+    };
+    // The shapes of the parts, from the shortest example.
+    let Some(layout) = Layout::of(&answer(&batches[0][..1])).map(Arc::new) else {
+        return Ok(Asked::InEveryStep(None));
+    };
+    let mut offsets = vec![0; data.lengths.len()];
+    let mut ends = Vec::with_capacity(batches.len());
+    let mut end = 0;
+    for batch in &batches {
+        for &place in batch {
+            offsets[place as usize] = end;
+            end += layout.bytes(data.lengths[place as usize] as usize) as u64;
+        }
+        ends.push(end);
+    }
+    if end > train.teacher_memory {
+        return Ok(Asked::InEveryStep(None));
+    }
+    let path = bin(&job.output);
+    let key = format!(
+        "{} {:?} {:?} {end}",
+        job.fingerprint, layout.kind, compute.device
+    );
+    let mut done = standing(&job.output, &key).min(batches.len());
+    let written = done.checked_sub(1).map_or(0, |last| ends[last]);
+    if let Some(free) = free_bytes(&job.output)
+        && end - written + SPARE > free
+    {
+        remove(&job.output)?;
+        return Ok(Asked::InEveryStep(Some(no_room(end))));
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(io("open", &path))?;
+    if file.metadata().map_err(io("read", &path))?.len() < written {
+        done = 0;
+    }
+
+    let save = |batches: usize| {
+        file.sync_data().map_err(io("write", &path))?;
+        let standing = Standing {
+            version: VERSION,
+            key: key.clone(),
+            batches,
+        };
+        let json = serde_json::to_vec(&standing).expect("plain data");
+        write_and_rename(&job.output.join(DOCUMENT), &json)
+    };
+    let total = data.lengths.len() as u64;
+    let mut examples: u64 = batches[..done].iter().map(|batch| batch.len() as u64).sum();
+    let (mut saved_at, mut told_at) = (Instant::now(), None::<Instant>);
+    for (index, batch) in batches.iter().enumerate().skip(done) {
+        let rows = rows(&layout, &answer(batch), data, batch);
+        let wrote = file.write_all_at(&rows, offsets[batch[0] as usize]);
+        if wrote
+            .as_ref()
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+        {
+            remove(&job.output)?;
+            return Ok(Asked::InEveryStep(Some(no_room(end))));
+        }
+        wrote.map_err(io("write", &path))?;
+        examples += batch.len() as u64;
+        if told_at.is_none_or(|at| at.elapsed() > TELL_EVERY) || examples == total {
+            reporter.send(&Event::Asking {
+                done: examples,
+                total,
+            });
+            told_at = Some(Instant::now());
+        }
+        let stopping = stop.asked();
+        if stopping || saved_at.elapsed() > SYNC_EVERY || index + 1 == batches.len() {
+            save(index + 1)?;
+            saved_at = Instant::now();
+        }
+        if stopping && index + 1 < batches.len() {
+            return Ok(Asked::Interrupted);
+        }
+    }
+    Ok(Asked::Remembered(TeacherMemory {
+        path,
+        file,
+        layout,
+        offsets,
+    }))
+}
+
+/// The rows of a batch as they lie in the file.
+fn rows(layout: &Layout, target: &Target, data: &Data, batch: &[u32]) -> Vec<u8> {
+    let tensors: Vec<&Tensor> = match target {
+        Target::None => Vec::new(),
+        Target::Logits(logits) => vec![logits],
+        Target::Layers { attention, hidden } => attention.iter().chain(hidden).collect(),
+    };
+    let size = layout.kind.elt_size_in_bytes();
+    let blocks: Vec<Vec<u8>> = tensors
+        .into_iter()
+        .map(|tensor| {
+            let tensor = tensor.to_device(Device::Cpu).contiguous();
+            let mut bytes = vec![0; tensor.numel() * size];
+            tensor.copy_data_u8(&mut bytes, tensor.numel());
+            bytes
+        })
+        .collect();
+    let lengths = batch
+        .iter()
+        .map(|&place| data.lengths[place as usize] as usize);
+    let padded = lengths.clone().max().unwrap_or(0);
+    let mut found = Vec::new();
+    for (row, length) in lengths.enumerate() {
+        let start = found.len();
+        for (part, block) in layout.parts.iter().zip(&blocks) {
+            // Runs come in the order of the row.
+            part.runs(row, length, padded, |from, _, count| {
+                found.extend_from_slice(&block[from * size..(from + count) * size]);
+            });
+        }
+        let checksum = crc32fast::hash(&found[start..]);
+        found.extend(checksum.to_le_bytes());
+    }
+    found
+}
+
+const DOCUMENT: &str = "teacher-memory.json";
+
+fn bin(output: &Path) -> PathBuf {
+    output.join("teacher-memory.bin")
+}
+
+/// Forgets the answers of a stage.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn remove(output: &Path) -> Result<(), KernelError> {
+    // The document first: without it the file is nothing.
+    for path in [output.join(DOCUMENT), bin(output)] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io("remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Batches that an interrupted run left; none of another key.
+fn standing(output: &Path, key: &str) -> usize {
+    let read = fs::read(output.join(DOCUMENT)).ok();
+    let found = read.and_then(|json| serde_json::from_slice::<Standing>(&json).ok());
+    found
+        .filter(|found| found.version == VERSION && found.key == key)
+        .map_or(0, |found| found.batches)
+}
+
+/// Free bytes of the disk that holds `folder`, where the system tells.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+fn no_room(bytes: u64) -> String {
+    format!(
+        "the disk has no room for {:.1} GB of the teacher's answers: it is asked in every step",
+        bytes as f64 / 1e9
+    )
+}

@@ -1,0 +1,83 @@
+//! What a teacher answers to a batch, and so what the student learns.
+
+use tch::{Tensor, no_grad};
+use tinyrun::job::{Objective, RegressionTarget};
+
+use crate::batch::Batch;
+use crate::bert::{Bert, Classifier, Wanted};
+
+/// The frozen model that is learned from.
+#[derive(Debug)]
+pub(crate) struct Teacher {
+    pub(crate) bert: Bert,
+    pub(crate) classifier: Option<Classifier>,
+    /// Whether its dropout is active.
+    pub(crate) dropout: bool,
+}
+
+/// A teacher's answer, without a gradient.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// The objective asks no teacher.
+    None,
+    /// `[B, classes]` fp32.
+    Logits(Tensor),
+    /// In the order of the student's layers, as the layer map says.
+    Layers {
+        /// `[B, h, L, L]` each: scores before softmax, the mask added.
+        attention: Vec<Tensor>,
+        /// `[B, L, d]` each; the first is what the embeddings learn from.
+        hidden: Vec<Tensor>,
+    },
+}
+
+impl Target {
+    /// What `objective` asks of `teacher` for `batch`. Where the teacher's dropout is active it
+    /// draws before the student's.
+    ///
+    /// # Panics
+    /// Where the objective asks a teacher and there is none.
+    pub(crate) fn of(objective: &Objective, teacher: Option<&Teacher>, batch: &Batch) -> Self {
+        let expect = || teacher.expect("distillation has a teacher");
+        no_grad(|| match objective {
+            Objective::Intermediate { layer_map, .. } => {
+                let teacher = expect();
+                let wanted = Wanted::Everything;
+                let output = teacher.bert.forward_t(batch, wanted, teacher.dropout);
+                let pick = |from: &[Tensor], map: &[usize]| {
+                    map.iter().map(|&i| from[i].shallow_clone()).collect()
+                };
+                Self::Layers {
+                    attention: pick(&output.attention_scores, &layer_map.attention),
+                    hidden: pick(&output.hidden_states, &layer_map.hidden),
+                }
+            }
+            _ if asks_logits(objective) => Self::Logits(expect().logits(batch)),
+            _ => Self::None,
+        })
+    }
+}
+
+/// Whether an objective learns from a teacher's logits.
+pub(crate) fn asks_logits(objective: &Objective) -> bool {
+    match objective {
+        Objective::Regression { target } => *target == RegressionTarget::Teacher,
+        // A loss that does not count is not computed, and its teacher not asked.
+        Objective::Prediction {
+            soft_loss_weight, ..
+        } => *soft_loss_weight > 0.0,
+        _ => false,
+    }
+}
+
+impl Teacher {
+    /// `[B, classes]`
+    fn logits(&self, batch: &Batch) -> Tensor {
+        let classifier = self
+            .classifier
+            .as_ref()
+            .expect("a fine-tuned teacher has a head");
+        let output = self.bert.forward_t(batch, Wanted::Last, self.dropout);
+        classifier.forward_t(output.last(), self.dropout)
+    }
+}
