@@ -51,6 +51,11 @@ chaos: libtorch ## kill the pipeline 200 times, fail each call to the system; it
 	@TINYRUN_CHAOS_KILLS=$(or $(KILLS),200) TINYRUN_CHAOS_SEED=$(or $(SEED),$(shell date +%s)) \
 	  cargo test --locked --test integration -- chaos:: faults:: --nocapture
 
+.PHONY: fuzz
+fuzz: ## feed the readers of foreign files with what breaks readers (SECONDS=n for each, 600)
+	@scripts/prerequisites cargo compiler crates
+	@scripts/fuzz $(or $(SECONDS),600) $(ARGS)
+
 .PHONY: parity
 parity: libtorch ## make the fixtures again with PyTorch and transformers, hold the kernel to them
 	@scripts/prerequisites cargo compiler crates venv
@@ -68,8 +73,14 @@ check: libtorch ## formatting, lints as errors, forbidden words
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench
-bench: build ## measure speed and memory
+bench: build demo ## measure speed beside PyTorch's, an hour or so (bench-quick: two minutes or so)
+	@scripts/prerequisites venv
 	@bench/run $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: build demo
+	@scripts/prerequisites venv
+	@bench/run --quick $(ARGS)
 endif
 
 .PHONY: libtorch

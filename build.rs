@@ -1,4 +1,4 @@
-//! Builds what only the kernel has: the fused optimizer step in C++, and the place where
+//! Builds what only the kernel has: the fused optimizer step and dropout's masks in C++, and the place where
 //! libtorch is found at run time. The runner and the library get nothing, so that the runner
 //! never loads libtorch; without the feature `kernel` nothing is done at all.
 
@@ -6,7 +6,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 const KERNEL: &str = "tinyrun-kernel";
-const OPTIMIZER_STEP: &str = "src/kernel/optimizer_step.cpp";
+const NATIVE: [&str; 2] = [
+    "src/kernel/optimizer_step.cpp",
+    "src/kernel/dropout_mask.cpp",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -25,7 +28,7 @@ fn main() {
             link(&argument);
         }
     }
-    optimizer_step(libtorch.as_deref());
+    native(libtorch.as_deref());
 }
 
 /// The folder libtorch's files are in, links followed: `libtorch_cpu.so` looks for its
@@ -38,13 +41,12 @@ fn real_folder(lib: &Path) -> PathBuf {
         .unwrap_or_else(|| lib.to_path_buf())
 }
 
-/// Compiles the optimizer step and links it into the kernel alone.
-fn optimizer_step(libtorch: Option<&Path>) {
-    if !Path::new(OPTIMIZER_STEP).exists() {
-        return;
+/// Compiles what is written in C++ and links it into the kernel alone.
+fn native(libtorch: Option<&Path>) {
+    for file in NATIVE {
+        println!("cargo:rerun-if-changed={file}");
     }
-    println!("cargo:rerun-if-changed={OPTIMIZER_STEP}");
-    let archive = "tinyrun_optimizer_step";
+    let archive = "tinyrun_native";
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17");
     // clang's own OpenMP is another library than the one libtorch brings; without its pragmas
@@ -55,7 +57,11 @@ fn optimizer_step(libtorch: Option<&Path>) {
     build
         // A debug build trains with it too.
         .opt_level(3)
-        .file(OPTIMIZER_STEP)
+        // A root that may set errno or trap is taken number by number, at a third of the speed. The
+        // numbers are the same.
+        .flag_if_supported("-fno-math-errno")
+        .flag_if_supported("-fno-trapping-math")
+        .files(NATIVE)
         // Printed by hand below: cargo would give the archive to the library, and so to the runner.
         .cargo_metadata(false)
         .compile(archive);

@@ -12,6 +12,7 @@ mod bert;
 mod check;
 mod checkpoint;
 mod device;
+mod dropout;
 mod error;
 mod evaluate;
 mod feed;

@@ -1,6 +1,16 @@
 //! Random numbers as a function of the seed and a place in the run, never of history:
 //! a resumed run draws what an unbroken one would have drawn.
 
+/// `SplitMix64`'s output function over a seed and a place.
+pub(crate) fn mix(seed: u64, place: u64) -> u64 {
+    let mut z = seed
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(place.wrapping_mul(0xd1b5_4a32_d192_ed03));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 /// The seed of a stage.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seed(pub(crate) u64);
@@ -20,17 +30,10 @@ impl Seed {
         self.mixed(micro_step.wrapping_add(0x5eed))
     }
 
-    /// `SplitMix64`'s output function over seed and place.
     fn mixed(self, place: u64) -> i64 {
-        let mut z = self
-            .0
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .wrapping_add(place.wrapping_mul(0xd1b5_4a32_d192_ed03));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         // libtorch takes 64 bits but its CPU generator keeps 32 of them: the high ones are
         // folded in.
-        let folded = (z ^ (z >> 31)) & 0x7fff_ffff;
+        let folded = mix(self.0, place) & 0x7fff_ffff;
         i64::try_from(folded).expect("31 bits fit")
     }
 }

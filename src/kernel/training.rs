@@ -10,6 +10,7 @@ use tinyrun::metrics::csv_file::MetricsFile;
 use crate::batch::Batch;
 use crate::checkpoint::{Best, Checkpoints, State, Window};
 use crate::device::Compute;
+use crate::dropout::reseed;
 use crate::error::KernelError;
 use crate::feed::{Data, Feed};
 use crate::flops;
@@ -125,7 +126,7 @@ pub(crate) fn train(
         let mut sums = vec![0.0; state.window.losses.len().max(columns_of_losses(train))];
         for (micro, block) in micro_batches.iter().enumerate() {
             let place = state.step * u64::from(train.gradient_accumulation_steps) + micro as u64;
-            tch::manual_seed(seed.of_micro_step(place));
+            reseed(seed.of_micro_step(place));
             let batch = Batch::of(block, compute.device);
             watch.lap(Phase::Data);
             let target = match &block.answers {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::process::{Command, Stdio};
 
 use chrono::{DateTime, Utc};
@@ -183,7 +183,13 @@ impl Record {
     pub fn read(folder: &Path) -> Option<Self> {
         let record: Self = serde_json::from_slice(&fs::read(folder.join(RECORD)).ok()?).ok()?;
         let is_whole = record.format == FORMAT && record.key.fingerprint() == record.fingerprint;
-        is_whole.then_some(record)
+        // A record may come from anywhere; what it names is hashed and shown.
+        let stays = |name: &String| {
+            let mut parts = Path::new(name).components();
+            !name.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        let is_sound = is_whole && record.artifacts.keys().all(stays);
+        is_sound.then_some(record)
     }
 
     /// Refuses a record that a later tinyrun wrote: it is a result, and must not be run over as if
@@ -332,6 +338,18 @@ mod tests {
         edited.key.semantics = 7;
         edited.write(folder.path()).expect("written");
         assert_eq!(Record::read(folder.path()), None);
+    }
+
+    #[test]
+    fn a_record_whose_artifacts_lie_outside_its_folder_is_no_record() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        for name in ["../other", "model/../../other", "/etc/passwd", "", "./x"] {
+            let mut crafted = record();
+            let artifact = crafted.artifacts["metrics.csv"].clone();
+            crafted.artifacts.insert(name.to_owned(), artifact);
+            crafted.write(folder.path()).expect("written");
+            assert_eq!(Record::read(folder.path()), None, "{name}");
+        }
     }
 
     #[test]

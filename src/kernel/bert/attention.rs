@@ -7,6 +7,7 @@ use super::linear::{LayerNorm, Linear};
 use super::product::matmul;
 use super::relative::{RelativePositions, by_position};
 use crate::batch::Batch;
+use crate::dropout::dropout;
 use crate::parameters::Parameters;
 
 /// Self-attention with its output projection, residual and norm.
@@ -71,16 +72,13 @@ impl Attention {
         if let Some(mask) = &batch.key_mask {
             scores += mask.to_kind(x.kind());
         }
-        let probs = scores.softmax(-1, None).dropout(self.probs_dropout, train);
+        let probs = dropout(&scores.softmax(-1, None), self.probs_dropout, train);
         let mut context = matmul(&probs, &value);
         if let Some(distances) = &distances {
             context += by_position(&probs, distances);
         }
         let context = context.transpose(1, 2).reshape([b, l, d]);
-        let output = self
-            .output
-            .forward(&context)
-            .dropout(self.hidden_dropout, train);
+        let output = dropout(&self.output.forward(&context), self.hidden_dropout, train);
         (self.norm.forward(&(output + x)), scores)
     }
 }

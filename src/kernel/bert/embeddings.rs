@@ -5,6 +5,7 @@ use tinyrun::model::config::BertConfig;
 
 use super::linear::{LayerNorm, cast};
 use crate::batch::Batch;
+use crate::dropout::dropout;
 use crate::parameters::Parameters;
 
 /// Sum of the embeddings, normalised.
@@ -54,8 +55,6 @@ impl Embeddings {
         if let Some(positions) = &self.positions {
             sum += positions.narrow(0, 0, length);
         }
-        self.norm
-            .forward(&cast(&sum, kind))
-            .dropout(self.dropout, train)
+        dropout(&self.norm.forward(&cast(&sum, kind)), self.dropout, train)
     }
 }

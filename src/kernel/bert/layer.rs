@@ -6,6 +6,7 @@ use tinyrun::model::config::BertConfig;
 use super::attention::Attention;
 use super::linear::{LayerNorm, Linear};
 use crate::batch::Batch;
+use crate::dropout::dropout;
 use crate::parameters::Parameters;
 
 /// Non-linearity of the feed-forward part.
@@ -70,7 +71,7 @@ impl Layer {
     pub(crate) fn forward_t(&self, x: &Tensor, batch: &Batch, train: bool) -> (Tensor, Tensor) {
         let (attended, scores) = self.attention.forward_t(x, batch, train);
         let inner = self.activation.apply(&self.intermediate.forward(&attended));
-        let output = self.output.forward(&inner).dropout(self.dropout, train);
+        let output = dropout(&self.output.forward(&inner), self.dropout, train);
         (self.norm.forward(&(output + &attended)), scores)
     }
 }

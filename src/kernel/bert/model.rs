@@ -8,6 +8,7 @@ use super::embeddings::Embeddings;
 use super::layer::Layer;
 use super::linear::Linear;
 use crate::batch::Batch;
+use crate::dropout::dropout;
 use crate::parameters::Parameters;
 
 /// Which inner tensors of a forward pass are kept.
@@ -101,7 +102,7 @@ impl Classifier {
     pub(crate) fn forward_t(&self, last: &Tensor, train: bool) -> Tensor {
         let pooled = self.pooler.forward(&last.select(1, 0)).tanh();
         let read = match self.head {
-            HeadKind::Plain => pooled.dropout(self.dropout, train),
+            HeadKind::Plain => dropout(&pooled, self.dropout, train),
             HeadKind::Relu => pooled.relu(),
         };
         self.output.forward(&read).to_kind(Kind::Float)
