@@ -251,7 +251,7 @@ fn pays(train: &Train) -> bool {
 /// Asks `teacher` about every example, or goes on with that, where it pays and fits.
 ///
 /// # Errors
-/// What the disk says, but that it is full: then the teacher is asked in every step.
+/// What the disk says. That it has no room to begin with is none: then the teacher is asked in every step.
 pub(crate) fn ask(
     (job, train): (&Job, &Train),
     data: &Data,
@@ -328,15 +328,8 @@ pub(crate) fn ask(
     let (mut saved_at, mut told_at) = (Instant::now(), None::<Instant>);
     for (index, batch) in batches.iter().enumerate().skip(done) {
         let rows = rows(&layout, &answer(batch), data, batch);
-        let wrote = file.write_all_at(&rows, offsets[batch[0] as usize]);
-        if wrote
-            .as_ref()
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
-        {
-            remove(&job.output)?;
-            return Ok(Asked::InEveryStep(Some(no_room(end))));
-        }
-        wrote.map_err(io("write", &path))?;
+        file.write_all_at(&rows, offsets[batch[0] as usize])
+            .map_err(io("write", &path))?;
         examples += batch.len() as u64;
         if told_at.is_none_or(|at| at.elapsed() > TELL_EVERY) || examples == total {
             reporter.send(&Event::Asking {

@@ -84,14 +84,14 @@ enum Victim {
 }
 
 /// A root in which the pipeline is run and killed.
-fn root() -> Test {
+pub(crate) fn root() -> Test {
     let test = films();
     test.write("chaos.toml", FILE);
     test
 }
 
 /// Every artifact in the store by its path, metrics without their columns of speed.
-fn results(test: &Test) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn results(test: &Test) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let store = test.path("runs/store");
     for path in files_below(&store) {
@@ -153,7 +153,7 @@ fn assert_whole(test: &Test, seed: u64) {
             .file_name()
             .and_then(|name| name.to_str())
             .expect("UTF-8");
-        let is_temporary = ["checkpoint-", "best-", ".tmp-"]
+        let is_temporary = ["checkpoint-", "best-", ".tmp-", "teacher-memory"]
             .iter()
             .any(|prefix| name.starts_with(prefix));
         assert!(

@@ -10,6 +10,8 @@ mod fetch;
 mod freshness;
 mod harness;
 mod jobs;
+#[cfg(feature = "kernel")]
+mod kernel_faults;
 mod knobs;
 mod lifecycle;
 mod make;
