@@ -11,6 +11,9 @@ const NATIVE: [&str; 2] = [
     "src/kernel/dropout_mask.cpp",
 ];
 
+/// The only file that includes libtorch's headers.
+const PACKED: &str = "src/kernel/packed.cpp";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if env::var_os("CARGO_FEATURE_KERNEL").is_none() {
@@ -65,8 +68,29 @@ fn native(libtorch: Option<&Path>) {
         // Printed by hand below: cargo would give the archive to the library, and so to the runner.
         .cargo_metadata(false)
         .compile(archive);
+    let with_headers = "tinyrun_packed";
+    println!("cargo:rerun-if-changed={PACKED}");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
+    let include = env::var_os("LIBTORCH_INCLUDE")
+        .map(|root| PathBuf::from(root).join("include"))
+        .or_else(|| libtorch.map(|lib| lib.with_file_name("include")))
+        .expect("torch-sys was built against libtorch's headers");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        // It only calls on; optimising the headers would take minutes.
+        .opt_level(1)
+        .include(include.join("torch/csrc/api/include"))
+        .include(&include)
+        // The headers' own business.
+        .warnings(false)
+        .file(PACKED)
+        .cargo_metadata(false)
+        .compile(with_headers);
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    link(&out.join(format!("lib{archive}.a")).display().to_string());
+    for archive in [archive, with_headers] {
+        link(&out.join(format!("lib{archive}.a")).display().to_string());
+    }
     // libtorch's own OpenMP where it brings one: two in a process would each start their threads.
     match libtorch.map(|lib| lib.join("libgomp.so.1")) {
         Some(gomp) if gomp.exists() => link(&gomp.display().to_string()),

@@ -60,7 +60,7 @@ pub(crate) fn load_for_scoring(
     let count = parameters.count();
     let frozen = parameters.frozen(compute.device, compute.kind);
     Ok(Scorable {
-        bert: Bert::new(&frozen, &model.config, compute.kind),
+        bert: Bert::new(&frozen, &model.config, compute.kind).packed(),
         classifier: Classifier::new(&frozen, &model.config, head),
         parameters: count,
         size_bytes: std::fs::metadata(model.weights.path()).map_or(0, |file| file.len()),

@@ -25,6 +25,7 @@ mod losses;
 mod memory;
 mod objective;
 mod optimizer;
+mod packed;
 mod parameters;
 mod reporter;
 mod schedule;

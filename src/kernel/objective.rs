@@ -211,7 +211,7 @@ impl Student {
             .classifier
             .as_ref()
             .expect("this objective trains a head");
-        let output = self.bert.forward_t(batch, Wanted::Last, train);
+        let output = self.bert.forward_t(batch, Wanted::First, train);
         classifier.forward_t(output.last(), train)
     }
 

@@ -149,7 +149,7 @@ pub(crate) fn predict_by_each(
         let batch = Batch::new(store, &rows, device);
         let clock = Instant::now();
         let logits: Vec<Tensor> = no_grad(|| {
-            let output = bert.forward_t(&batch, Wanted::Last, false);
+            let output = bert.forward_t(&batch, Wanted::First, false);
             let logits = classifiers
                 .iter()
                 .map(|classifier| classifier.forward_t(output.last(), false));

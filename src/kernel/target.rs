@@ -77,7 +77,7 @@ impl Teacher {
             .classifier
             .as_ref()
             .expect("a fine-tuned teacher has a head");
-        let output = self.bert.forward_t(batch, Wanted::Last, self.dropout);
+        let output = self.bert.forward_t(batch, Wanted::First, self.dropout);
         classifier.forward_t(output.last(), self.dropout)
     }
 }

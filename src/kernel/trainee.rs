@@ -253,7 +253,7 @@ fn load_teacher(
     }
     let frozen = parameters.frozen(compute.device, compute.kind);
     let teacher = Teacher {
-        bert: Bert::new(&frozen, &config, compute.kind),
+        bert: Bert::new(&frozen, &config, compute.kind).packed(),
         classifier: classes.map(|_| Classifier::new(&frozen, &config, train.teacher_head)),
         dropout: train.teacher_dropout,
     };

@@ -1,21 +1,46 @@
 //! Multi-head self-attention.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
 use super::linear::{LayerNorm, Linear};
+use super::model::Wanted;
 use super::product::matmul;
 use super::relative::{RelativePositions, by_position};
 use crate::batch::Batch;
 use crate::dropout::dropout;
 use crate::parameters::Parameters;
 
+/// The products that make queries, keys and values.
+#[derive(Debug)]
+enum Inputs {
+    Apart([Linear; 3]),
+    /// One product for all three, of a model that is only read.
+    Together(Linear),
+}
+
+impl Inputs {
+    /// Query of `asking`, the first tokens of `x` `[B, L, d]`, then key and value of `x`.
+    fn of(&self, x: &Tensor, asking: &Tensor) -> [Tensor; 3] {
+        match self {
+            Self::Apart([query, key, value]) => {
+                [query.forward(asking), key.forward(x), value.forward(x)]
+            }
+            Self::Together(layer) => {
+                let width = x.size()[2];
+                let all = layer.forward(x);
+                let part = |part| all.narrow(-1, part * width, width);
+                let query = part(0).narrow(1, 0, asking.size()[1]);
+                [query, part(1), part(2)]
+            }
+        }
+    }
+}
+
 /// Self-attention with its output projection, residual and norm.
 #[derive(Debug)]
 pub(crate) struct Attention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
+    inputs: Inputs,
     output: Linear,
     norm: LayerNorm,
     relative: Option<RelativePositions>,
@@ -31,9 +56,9 @@ impl Attention {
         let linear = |part: &str| Linear::new(parameters, &format!("{name}.{part}"));
         let heads = config.num_attention_heads;
         Self {
-            query: linear("self.query"),
-            key: linear("self.key"),
-            value: linear("self.value"),
+            inputs: Inputs::Apart(
+                ["query", "key", "value"].map(|part| linear(&format!("self.{part}"))),
+            ),
             output: linear("output.dense"),
             norm: LayerNorm::new(
                 parameters,
@@ -50,35 +75,81 @@ impl Attention {
         }
     }
 
-    /// `x` `[B, L, d]` to the layer's attention output `[B, L, d]` and its attention scores
-    /// `[B, h, L, L]`: before softmax, divided by `sqrt(d/h)`, the mask added.
-    pub(crate) fn forward_t(&self, x: &Tensor, batch: &Batch, train: bool) -> (Tensor, Tensor) {
-        let (b, l, d) = x.size3().expect("a hidden state has three dimensions");
-        let split = |t: Tensor| t.view([b, l, self.heads, self.head_size]).transpose(1, 2);
-        let (query, key, value) = (
-            split(self.query.forward(x)),
-            split(self.key.forward(x)),
-            split(self.value.forward(x)),
-        );
+    /// Whether positions are relative: then every token's query has distances of its own.
+    pub(super) fn is_relative(&self) -> bool {
+        self.relative.is_some()
+    }
+
+    /// For a model that is only read.
+    pub(super) fn pack(&mut self) {
+        self.output.pack();
+        if let Inputs::Apart([query, key, value]) = &mut self.inputs {
+            let mut together = Linear::beside(&[query, key, value]);
+            together.pack();
+            if together.is_packed() {
+                self.inputs = Inputs::Together(together);
+            }
+        }
+    }
+
+    /// `x` `[B, L, d]` to the layer's attention output `[B, L, d]` and, where they are `wanted`, its
+    /// attention scores `[B, h, L, L]`: before softmax, divided by `sqrt(d/h)`, the mask added. Of
+    /// the first `asking` tokens alone, where nothing reads the others.
+    pub(crate) fn forward_t(
+        &self,
+        x: &Tensor,
+        asking: i64,
+        batch: &Batch,
+        wanted: Wanted,
+        train: bool,
+    ) -> (Tensor, Option<Tensor>) {
+        let (b, _, d) = x.size3().expect("a hidden state has three dimensions");
+        let first = x.narrow(1, 0, asking);
+        let split = |t: Tensor| t.view([b, -1, self.heads, self.head_size]).transpose(1, 2);
+        let [query, key, value] = self.inputs.of(x, &first).map(split);
+        let (context, scores) = if wanted == Wanted::First && !train && self.relative.is_none() {
+            // Nobody looks at the scores: libtorch's kernel never holds more than a part of them.
+            let mask = batch.key_mask.as_ref();
+            let mask = mask.map(|mask| mask.to_kind(x.kind()));
+            let context = Tensor::scaled_dot_product_attention(
+                &query, &key, &value, mask, 0.0, false, None, false,
+            );
+            (context, None)
+        } else {
+            self.attend(x.kind(), [query, key, value], batch, train)
+        };
+        let context = context.transpose(1, 2).reshape([b, asking, d]);
+        let output = dropout(&self.output.forward(&context), self.hidden_dropout, train);
+        let scores = scores.filter(|_| wanted == Wanted::Everything);
+        (self.norm.forward(&(output + first)), scores)
+    }
+
+    /// Context `[B, h, L, d/h]` and scores of queries, keys and values of that shape.
+    fn attend(
+        &self,
+        kind: Kind,
+        [query, key, value]: [Tensor; 3],
+        batch: &Batch,
+        train: bool,
+    ) -> (Tensor, Option<Tensor>) {
+        let l = query.size()[2];
         // Scaling the query costs L·d products, scaling the scores h·L².
         let scale = 1.0 / (self.head_size as f64).sqrt();
         let query = query * scale;
         let mut scores = matmul(&query, &key.transpose(-1, -2));
         let distances = self.relative.as_ref();
-        let distances = distances.map(|relative| relative.of(l, x.kind()));
+        let distances = distances.map(|relative| relative.of(l, kind));
         if let Some(distances) = &distances {
             scores += by_position(&query, &distances.transpose(1, 2));
         }
         if let Some(mask) = &batch.key_mask {
-            scores += mask.to_kind(x.kind());
+            scores += mask.to_kind(kind);
         }
         let probs = dropout(&scores.softmax(-1, None), self.probs_dropout, train);
         let mut context = matmul(&probs, &value);
         if let Some(distances) = &distances {
             context += by_position(&probs, distances);
         }
-        let context = context.transpose(1, 2).reshape([b, l, d]);
-        let output = dropout(&self.output.forward(&context), self.hidden_dropout, train);
-        (self.norm.forward(&(output + x)), scores)
+        (context, Some(scores))
     }
 }

@@ -5,8 +5,10 @@ use tinyrun::model::config::BertConfig;
 
 use super::attention::Attention;
 use super::linear::{LayerNorm, Linear};
+use super::model::Wanted;
 use crate::batch::Batch;
 use crate::dropout::dropout;
+use crate::packed::After;
 use crate::parameters::Parameters;
 
 /// Non-linearity of the feed-forward part.
@@ -26,6 +28,15 @@ impl Activation {
             "gelu_new" | "gelu_pytorch_tanh" => Self::GeluTanh,
             "relu" => Self::Relu,
             _ => Self::Gelu,
+        }
+    }
+
+    /// What a packed layer can compute by itself.
+    fn after(self) -> Option<After> {
+        match self {
+            Self::Gelu => Some(After::Gelu),
+            Self::GeluTanh => Some(After::GeluTanh),
+            Self::Relu => None,
         }
     }
 
@@ -67,10 +78,34 @@ impl Layer {
         }
     }
 
-    /// `x` `[B, L, d]` to the next hidden state `[B, L, d]` and the attention scores `[B, h, L, L]`.
-    pub(crate) fn forward_t(&self, x: &Tensor, batch: &Batch, train: bool) -> (Tensor, Tensor) {
-        let (attended, scores) = self.attention.forward_t(x, batch, train);
-        let inner = self.activation.apply(&self.intermediate.forward(&attended));
+    /// For a model that is only read.
+    pub(super) fn pack(&mut self) {
+        self.attention.pack();
+        self.intermediate.pack();
+        self.output.pack();
+    }
+
+    /// Whether positions are relative.
+    pub(super) fn is_relative(&self) -> bool {
+        self.attention.is_relative()
+    }
+
+    /// `x` `[B, L, d]` to the next hidden state `[B, L, d]` and, where they are `wanted`, the attention
+    /// scores `[B, h, L, L]`; of the first `asking` tokens alone, where nothing reads the others.
+    pub(crate) fn forward_t(
+        &self,
+        x: &Tensor,
+        asking: i64,
+        batch: &Batch,
+        wanted: Wanted,
+        train: bool,
+    ) -> (Tensor, Option<Tensor>) {
+        let (attended, scores) = self.attention.forward_t(x, asking, batch, wanted, train);
+        let inner = self
+            .activation
+            .after()
+            .and_then(|after| self.intermediate.forward_and(&attended, after))
+            .unwrap_or_else(|| self.activation.apply(&self.intermediate.forward(&attended)));
         let output = dropout(&self.output.forward(&inner), self.dropout, train);
         (self.norm.forward(&(output + &attended)), scores)
     }

@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::product;
+use crate::packed::{After, Packed};
 use crate::parameters::Parameters;
 
 /// `y = x Wᵀ + b`, with `W` `[out, in]`.
@@ -10,6 +11,8 @@ use crate::parameters::Parameters;
 pub(crate) struct Linear {
     weight: Tensor,
     bias: Tensor,
+    /// The same once more as the processor likes it, where nobody trains it.
+    packed: Option<Packed>,
 }
 
 impl Linear {
@@ -18,14 +21,52 @@ impl Linear {
         Self {
             weight: parameters.get(&format!("{name}.weight")),
             bias: parameters.get(&format!("{name}.bias")),
+            packed: None,
         }
     }
 
     /// `x` `[.., in]` to `[.., out]`, computed in the format of `x`. A master weight of
     /// another format is cast here, so that its gradient arrives in fp32.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let kind = x.kind();
-        product::linear(x, &cast(&self.weight, kind), &cast(&self.bias, kind))
+        match &self.packed {
+            Some(packed) => packed.forward(x, After::Nothing),
+            None => {
+                let kind = x.kind();
+                product::linear(x, &cast(&self.weight, kind), &cast(&self.bias, kind))
+            }
+        }
+    }
+
+    /// The same and an activation after it, in one pass where the weight is packed; `None` where not.
+    pub(super) fn forward_and(&self, x: &Tensor, after: After) -> Option<Tensor> {
+        let packed = self.packed.as_ref()?;
+        Some(packed.forward(x, after))
+    }
+
+    /// For a model that is only read: packs the weight where that pays. No gradient reaches it then.
+    pub(super) fn pack(&mut self) {
+        self.packed = Packed::of(&self.weight, &self.bias);
+        if self.packed.is_some() {
+            self.weight = Tensor::new();
+        }
+    }
+
+    /// Several layers over the same input as one, their outputs side by side; to be packed.
+    pub(super) fn beside(layers: &[&Self]) -> Self {
+        let cat = |part: fn(&Self) -> &Tensor| {
+            let parts: Vec<&Tensor> = layers.iter().map(|layer| part(layer)).collect();
+            Tensor::cat(&parts, 0)
+        };
+        Self {
+            weight: cat(|layer| &layer.weight),
+            bias: cat(|layer| &layer.bias),
+            packed: None,
+        }
+    }
+
+    /// Whether it is packed.
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed.is_some()
     }
 }
 

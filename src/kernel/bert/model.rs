@@ -14,8 +14,8 @@ use crate::parameters::Parameters;
 /// Which inner tensors of a forward pass are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The last hidden state only.
-    Last,
+    /// The last hidden state of the first token only, which is what a classifier reads.
+    First,
     /// Every hidden state and every attention score.
     Everything,
 }
@@ -23,7 +23,8 @@ pub(crate) enum Wanted {
 /// Inner tensors of a forward pass.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// `[B, L, d]` each; index 0 is the embedding output. Layers + 1 of them, or the last alone.
+    /// `[B, L, d]` each; index 0 is the embedding output. Layers + 1 of them, or the last alone, whose
+    /// first token at least is there.
     pub(crate) hidden_states: Vec<Tensor>,
     /// `[B, h, L, L]` each, before softmax, mask added; one a layer, or none.
     pub(crate) attention_scores: Vec<Tensor>,
@@ -58,6 +59,12 @@ impl Bert {
         }
     }
 
+    /// For a model that is only read: its weights as the processor likes them.
+    pub(crate) fn packed(mut self) -> Self {
+        self.layers.iter_mut().for_each(Layer::pack);
+        self
+    }
+
     /// Runs the encoder. Dropout is active where `train`.
     pub(crate) fn forward_t(&self, batch: &Batch, wanted: Wanted, train: bool) -> Output {
         let mut hidden = self.embeddings.forward_t(batch, self.kind, train);
@@ -65,12 +72,19 @@ impl Bert {
             hidden_states: Vec::new(),
             attention_scores: Vec::new(),
         };
-        for layer in &self.layers {
-            let (next, scores) = layer.forward_t(&hidden, batch, train);
+        let length = batch.input_ids.size()[1];
+        for (index, layer) in self.layers.iter().enumerate() {
+            // Of the last layer's tokens only the first is read; the others are its keys and values.
+            let is_last = index + 1 == self.layers.len();
+            let asking = match wanted {
+                Wanted::First if is_last && !layer.is_relative() => 1,
+                _ => length,
+            };
+            let (next, scores) = layer.forward_t(&hidden, asking, batch, wanted, train);
             if wanted == Wanted::Everything {
                 output.hidden_states.push(hidden);
-                output.attention_scores.push(scores);
             }
+            output.attention_scores.extend(scores);
             hidden = next;
         }
         output.hidden_states.push(hidden);
@@ -98,7 +112,7 @@ impl Classifier {
         }
     }
 
-    /// Last hidden state `[B, L, d]` to logits `[B, classes]` in fp32.
+    /// Last hidden state, of the first token at least, `[B, .., d]` to logits `[B, classes]` in fp32.
     pub(crate) fn forward_t(&self, last: &Tensor, train: bool) -> Tensor {
         let pooled = self.pooler.forward(&last.select(1, 0)).tanh();
         let read = match self.head {

@@ -55,7 +55,7 @@ fn padding_changes_no_real_token() {
     let padded = batch(&expected, "");
     let (teacher, _) = teacher("bert-tiny");
     let run = |batch: &Batch| -> Output {
-        no_grad(|| teacher.bert.forward_t(batch, Wanted::Last, false))
+        no_grad(|| teacher.bert.forward_t(batch, Wanted::Everything, false))
     };
     let together = run(&padded);
     // Row 3 is the shortest: 4 of 12 positions are real.
@@ -80,4 +80,18 @@ fn padding_changes_no_real_token() {
         &together.last().get(3).narrow(0, 0, 4),
         TOLERANCE,
     );
+}
+
+#[test]
+fn the_first_token_alone_is_that_of_the_whole_last_layer() {
+    let file = weights("forward.safetensors");
+    let batch = batch(&file, "");
+    let (teacher, _) = teacher("bert-tiny");
+    let run = |wanted| no_grad(|| teacher.bert.forward_t(&batch, wanted, false));
+    let whole = run(Wanted::Everything);
+    // The one goes through libtorch's own attention, the other through that of training.
+    let first = run(Wanted::First);
+    assert!(first.attention_scores.is_empty());
+    let whole = whole.last().narrow(1, 0, 1);
+    assert_close("the first token", first.last(), &whole, TOLERANCE);
 }

@@ -105,7 +105,7 @@ fn soft_cross_entropy_has_no_squared_temperature_and_divides_by_the_classes_when
     let (student, teacher) = no_grad(|| {
         let last = teacher
             .bert
-            .forward_t(&batch, crate::bert::Wanted::Last, false);
+            .forward_t(&batch, crate::bert::Wanted::First, false);
         let logits = teacher
             .classifier
             .as_ref()

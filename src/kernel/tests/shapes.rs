@@ -78,7 +78,16 @@ fn check_gradients(
     let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);
     for (tensor, gradient) in names.iter().zip(&gradients) {
         let what = format!("{name}: gradient of {tensor}");
-        // Both sides are in single precision, and a key's bias has no gradient but rounding.
+        if tensor.ends_with("key.bias") {
+            // It adds the same to every score of a query, which softmax does not see: on both sides
+            // there is rounding alone.
+            for rounding in [gradient, &expected[*tensor]] {
+                let largest = rounding.abs().max().double_value(&[]);
+                assert!(largest < 1e-6, "{what} is {largest:e}");
+            }
+            continue;
+        }
+        // Both sides are in single precision.
         assert_close(&what, gradient, &expected[*tensor], 5.0 * TOLERANCE);
     }
 }
