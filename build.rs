@@ -64,6 +64,9 @@ fn native(libtorch: Option<&Path>) {
         // numbers are the same.
         .flag_if_supported("-fno-math-errno")
         .flag_if_supported("-fno-trapping-math")
+        // A product and a sum rounded once in a loop's body and twice in its rest would make a number depend on
+        // where a block begins, and on the processor.
+        .flag_if_supported("-ffp-contract=off")
         .files(NATIVE)
         // Printed by hand below: cargo would give the archive to the library, and so to the runner.
         .cargo_metadata(false)

@@ -22,6 +22,8 @@ pub(crate) struct Batch {
     pub(crate) token_mask: Option<Tensor>,
     /// `[B]` fp32: class indices or values, where every row has one.
     pub(crate) labels: Option<Tensor>,
+    /// Rows of the table of words to look in instead of the whole, of the student alone.
+    pub(crate) words: Option<WordRows>,
     /// Rows.
     pub(crate) examples: u64,
     /// Real tokens.
@@ -30,7 +32,45 @@ pub(crate) struct Batch {
     pub(crate) squared_lengths: u64,
 }
 
+/// A part of a table of words, and where in it each token's is.
+#[derive(Debug)]
+pub(crate) struct WordRows {
+    /// `[U, d]`, a leaf of the graph.
+    pub(crate) rows: Tensor,
+    /// `[B, L]` int64.
+    pub(crate) places: Tensor,
+    /// Place of the padding token, -1 where there is none.
+    pub(crate) pad: i64,
+}
+
+/// The words of a block, each once.
+#[derive(Debug)]
+struct UsedWords {
+    ids: Vec<i64>,
+    /// Of each token, its word in `ids`.
+    places: Vec<i64>,
+    /// Of the padding token; -1 where there is none.
+    pad: i64,
+}
+
 impl Batch {
+    /// Takes the words of `block` out of `table` as a leaf, so that the gradient is one of these rows and not of a
+    /// table that is zero but for them. Returns the leaf; `None` where the words were not found.
+    pub(crate) fn take_words(&mut self, block: &Block, table: &Tensor) -> Option<Tensor> {
+        let used = block.words.as_ref()?;
+        let rows = table
+            .detach()
+            .index_select(0, &Tensor::from_slice(&used.ids));
+        let rows = rows.set_requires_grad(true);
+        let leaf = rows.shallow_clone();
+        self.words = Some(WordRows {
+            rows,
+            places: Tensor::from_slice(&used.places).view(block.size),
+            pad: used.pad,
+        });
+        Some(leaf)
+    }
+
     /// Tokens and padding.
     pub(crate) fn cells(&self) -> u64 {
         self.input_ids.numel() as u64
@@ -47,6 +87,8 @@ pub(crate) struct Block {
     /// 1 for real tokens, 0 for padding; `None` where nothing is padded.
     real: Option<Vec<f32>>,
     labels: Option<Vec<f32>>,
+    /// Its words each once, where [`Self::find_words`] was asked.
+    words: Option<UsedWords>,
     /// The teacher's, where they are remembered.
     pub(crate) answers: Option<Answers>,
     /// Rows.
@@ -76,6 +118,24 @@ impl Block {
             PadTo::MaxSeqLength => store.meta().max_seq_length,
         };
         Self::from_rows(&rows, store.meta().pad_token_id, length)
+    }
+
+    /// Finds the words of the block: the rows of the table that its gradient reaches.
+    pub(crate) fn find_words(&mut self, pad_token_id: i64) {
+        let mut ids = self.input_ids.clone();
+        ids.sort_unstable();
+        ids.dedup();
+        let place = |id: &i64| ids.binary_search(id).map_or(-1, |place| place as i64);
+        self.words = Some(UsedWords {
+            places: self.input_ids.iter().map(place).collect(),
+            pad: place(&pad_token_id),
+            ids,
+        });
+    }
+
+    /// Numbers of the words, ascending, where they were found.
+    pub(crate) fn words(&self) -> Option<&[i64]> {
+        self.words.as_ref().map(|words| words.ids.as_slice())
     }
 
     /// Tokens of a row with its padding.
@@ -109,6 +169,7 @@ impl Block {
             token_type_ids,
             real: (tokens < cells as u64).then_some(real),
             labels: rows.iter().map(|row| row.label).collect(),
+            words: None,
             answers: None,
             examples: rows.len() as u64,
             tokens,
@@ -132,6 +193,7 @@ impl Batch {
                 .map(|real| ((1.0_f64 - real) * MASKED).view([size[0], 1, 1, size[1]])),
             token_mask,
             labels: block.labels.as_ref().map(floats),
+            words: None,
             examples: block.examples,
             tokens: block.tokens,
             squared_lengths: block.squared_lengths,

@@ -175,6 +175,10 @@ impl Layout {
         let places: Vec<usize> = places.iter().map(|&place| place as usize).collect();
         let rows: Vec<u32> = places.iter().map(|&place| data.rows[place]).collect();
         let mut block = Block::new(&data.train, &rows, self.order.pad_to);
+        // Gradients of several micro-batches are added, and those of other rows cannot be.
+        if self.order.accumulation == 1 {
+            block.find_words(i64::from(data.train.meta().pad_token_id));
+        }
         let memory = self.memory.as_ref();
         let answers = memory.map(|memory| memory.answers(data, &places, block.padded()));
         block.answers = answers.transpose()?;

@@ -15,6 +15,8 @@ unsafe extern "C" {
         m: *mut f32,
         v: *mut f32,
         n: i64,
+        places: *const i32,
+        width: i64,
         clip: f32,
         lr: f32,
         beta1: f32,
@@ -28,6 +30,8 @@ unsafe extern "C" {
         m: *mut f32,
         v: *mut f32,
         n: i64,
+        places: *const i32,
+        width: i64,
         clip: f32,
         lr: f32,
         beta1: f32,
@@ -49,19 +53,45 @@ pub(crate) fn squared_sum(tensor: &Tensor) -> f64 {
     }
 }
 
-/// One Adam update of `parameter` and its moments in place.
+/// One Adam update of `parameter` and its moments in place. A gradient that is given with `rows` is theirs, and zero
+/// elsewhere: the result is that of the whole gradient, number by number.
 pub(crate) fn adam(
     parameter: &mut Tensor,
-    gradient: &Tensor,
+    (gradient, rows): (&Tensor, Option<&[i64]>),
     first_moment: &mut Tensor,
     second_moment: &mut Tensor,
     rule: &Rule,
 ) {
     let count = checked(parameter);
-    for tensor in [gradient, first_moment, second_moment] {
+    for tensor in [&*first_moment, &*second_moment] {
         let other = checked(tensor);
         assert_eq!(other, count, "an update's tensors are of one size");
     }
+    // Of each row of the table, its place in the gradient; -1 where it has none.
+    let table = rows.map(|rows| {
+        let (height, width) = parameter.size2().expect("rows are those of a table");
+        assert_eq!(
+            checked(gradient),
+            rows.len() as i64 * width,
+            "a gradient has a row for each number of a row"
+        );
+        let mut places = vec![-1_i32; usize::try_from(height).expect("a count")];
+        for (place, &row) in rows.iter().enumerate() {
+            places[usize::try_from(row).expect("a row")] = i32::try_from(place).expect("few");
+        }
+        (places, width)
+    });
+    if table.is_none() {
+        assert_eq!(
+            checked(gradient),
+            count,
+            "an update's tensors are of one size"
+        );
+    }
+    let (places, width) = match &table {
+        Some((places, width)) => (places.as_ptr(), *width),
+        None => (std::ptr::null(), 0),
+    };
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the update computes in fp32"
@@ -74,7 +104,8 @@ pub(crate) fn adam(
     let slope = gradient.data_ptr().cast::<f32>().cast_const();
     let first = first_moment.data_ptr().cast();
     let second = second_moment.data_ptr().cast();
-    // SAFETY: four distinct tensors of `count` floats each, checked above.
+    // SAFETY: three distinct tensors of `count` floats each, and a gradient of as many, or with `places` of a row of
+    // `width` for each that is not negative, checked above.
     unsafe {
         if let Some((correction1, correction2)) = rule.bias_correction {
             tinyrun_adamw(
@@ -83,6 +114,8 @@ pub(crate) fn adam(
                 first,
                 second,
                 count,
+                places,
+                width,
                 clip,
                 rate,
                 beta1,
@@ -94,7 +127,8 @@ pub(crate) fn adam(
             );
         } else {
             tinyrun_bert_adam(
-                weights, slope, first, second, count, clip, rate, beta1, beta2, epsilon, decay,
+                weights, slope, first, second, count, places, width, clip, rate, beta1, beta2,
+                epsilon, decay,
             );
         }
     }

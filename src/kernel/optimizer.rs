@@ -12,6 +12,15 @@ use crate::parameters::Parameters;
 /// Added to a gradient's norm before dividing by it, as torch's `clip_grad_norm_` does.
 const CLIP_EPSILON: f64 = 1e-6;
 
+/// Of which rows of a parameter the gradient is given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// Its place.
+    pub(crate) parameter: usize,
+    /// Numbers of the rows, ascending.
+    pub(crate) rows: &'a [i64],
+}
+
 /// The state of one tensor.
 #[derive(Debug)]
 struct Slot {
@@ -54,6 +63,11 @@ impl Optimizer {
         Self { settings, slots }
     }
 
+    /// Place of a parameter in that order.
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.name == name)
+    }
+
     /// The parameters in the order in which [`Self::step`] takes their gradients.
     pub(crate) fn parameters(&self) -> Vec<Tensor> {
         self.slots
@@ -68,9 +82,25 @@ impl Optimizer {
     ///
     /// # Errors
     /// The name of a parameter whose gradient is not finite; then nothing was changed.
+    #[cfg(test)]
     pub(crate) fn step(
         &mut self,
         gradients: &[Tensor],
+        scale: f64,
+        learning_rate: f64,
+        update: u64,
+    ) -> Result<(), String> {
+        self.step_rows(gradients, None, scale, learning_rate, update)
+    }
+
+    /// The same where of one parameter the gradient is given for some rows, and zero for the others.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub(crate) fn step_rows(
+        &mut self,
+        gradients: &[Tensor],
+        rows: Option<Rows<'_>>,
         scale: f64,
         learning_rate: f64,
         update: u64,
@@ -84,9 +114,11 @@ impl Optimizer {
             let norms = self.norms(gradients, scale)?;
             let all = norms.iter().flatten().map(|norm| norm * norm).sum::<f64>();
             let all = all.sqrt();
-            for ((slot, gradient), norm) in self.slots.iter_mut().zip(gradients).zip(norms) {
+            let slots = self.slots.iter_mut().zip(gradients).zip(norms);
+            for (place, ((slot, gradient), norm)) in slots.enumerate() {
                 if let Some(norm) = norm {
-                    let gradient = gradient.contiguous();
+                    let rows = rows.filter(|rows| rows.parameter == place);
+                    let gradient = (gradient.contiguous(), rows.map(|rows| rows.rows));
                     let norm = match self.settings.clipping {
                         Clipping::Global => all,
                         Clipping::Tensor | Clipping::Off => norm,
@@ -136,11 +168,12 @@ impl Optimizer {
 }
 
 impl Slot {
-    /// `norm` is what the settings bound: of this gradient, or of all together.
+    /// `norm` is what the settings bound: of this gradient, or of all together. Beside the gradient the rows
+    /// that it is given for, where it is not for all.
     fn step(
         &mut self,
         settings: &Settings,
-        gradient: &Tensor,
+        (gradient, rows): &(Tensor, Option<&[i64]>),
         norm: f64,
         scale: f64,
         learning_rate: f64,
@@ -178,7 +211,7 @@ impl Slot {
         if self.parameter.device() == Device::Cpu {
             fused::adam(
                 &mut self.parameter,
-                gradient,
+                (gradient, *rows),
                 &mut self.first_moment,
                 &mut self.second_moment,
                 &rule,

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define PER_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -55,6 +56,25 @@ PER_PROCESSOR void adamw(float* p, const float* g, float* m, float* v, int64_t n
   }
 }
 
+// Calls `step` for parts of the tensor on all threads, each with its gradient.
+template <typename Step>
+void update(const float* g, int64_t n, const int32_t* places, int64_t width, Step step) {
+  if (places == nullptr) {
+    const int64_t blocks = (n + kBlock - 1) / kBlock;
+#pragma omp parallel for schedule(static) if (blocks > 1)
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t from = b * kBlock;
+      step(from, n - from < kBlock ? n - from : kBlock, g + from);
+    }
+    return;
+  }
+  const std::vector<float> zeros(static_cast<size_t>(width), 0.0f);
+  const int64_t rows = n / width;
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < rows; ++row)
+    step(row * width, width, places[row] < 0 ? zeros.data() : g + places[row] * width);
+}
+
 }  // namespace
 
 extern "C" {
@@ -77,29 +97,25 @@ double tinyrun_squared_sum(const float* g, int64_t n, double* partial) {
 int64_t tinyrun_blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
 
 // m = b1 m + (1-b1) c g;  v = b2 v + (1-b2) (c g)^2;  p -= lr (m / (sqrt(v) + eps) + decay p)
-void tinyrun_bert_adam(float* p, const float* g, float* m, float* v, int64_t n, float clip,
-                       float lr, float beta1, float beta2, float eps, float decay) {
-  const int64_t blocks = (n + kBlock - 1) / kBlock;
-#pragma omp parallel for schedule(static) if (blocks > 1)
-  for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t from = b * kBlock;
-    const int64_t count = n - from < kBlock ? n - from : kBlock;
-    bert_adam(p + from, g + from, m + from, v + from, count, clip, lr, beta1, beta2, eps, decay);
-  }
+//
+// With `places`, the tensors are tables of rows of `width`, and the gradient holds those rows alone whose
+// place is not negative; the others' is zero.
+void tinyrun_bert_adam(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places,
+                       int64_t width, float clip, float lr, float beta1, float beta2, float eps,
+                       float decay) {
+  update(g, n, places, width, [=](int64_t from, int64_t count, const float* gradient) {
+    bert_adam(p + from, gradient, m + from, v + from, count, clip, lr, beta1, beta2, eps, decay);
+  });
 }
 
 // The same moments;  p = p (1 - lr decay) - lr/c1 m / (sqrt(v)/sqrt(c2) + eps)
-void tinyrun_adamw(float* p, const float* g, float* m, float* v, int64_t n, float clip, float lr,
-                   float beta1, float beta2, float eps, float decay, float correction1,
-                   float root_correction2) {
-  const int64_t blocks = (n + kBlock - 1) / kBlock;
-#pragma omp parallel for schedule(static) if (blocks > 1)
-  for (int64_t b = 0; b < blocks; ++b) {
-    const int64_t from = b * kBlock;
-    const int64_t count = n - from < kBlock ? n - from : kBlock;
-    adamw(p + from, g + from, m + from, v + from, count, clip, lr, beta1, beta2, eps, decay,
+void tinyrun_adamw(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places,
+                   int64_t width, float clip, float lr, float beta1, float beta2, float eps,
+                   float decay, float correction1, float root_correction2) {
+  update(g, n, places, width, [=](int64_t from, int64_t count, const float* gradient) {
+    adamw(p + from, gradient, m + from, v + from, count, clip, lr, beta1, beta2, eps, decay,
           correction1, root_correction2);
-  }
+  });
 }
 
 }  // extern "C"

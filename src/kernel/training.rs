@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 use tinyrun::job::{Event, Job, Objective, Progress, Train};
 use tinyrun::metrics::csv_file::MetricsFile;
 
@@ -18,7 +18,7 @@ use crate::gate::{Verdict, check_teacher};
 use crate::loss_scale::LossScale;
 use crate::memory::{self, Asked};
 use crate::objective::{Losses, Share, losses, part_names};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Rows};
 use crate::reporter::Reporter;
 use crate::schedule::{Length, learning_rate};
 use crate::score::{Scores, score};
@@ -30,6 +30,9 @@ use crate::trainee::Trainee;
 
 /// Time between two progress events, whatever the interval of `metrics.csv`.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// The table of which a batch uses few rows.
+const WORDS: &str = "bert.embeddings.word_embeddings.weight";
 
 /// How a training run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,9 @@ pub(crate) fn train(
     let mut trainee = Trainee::load(train, &data.train, compute, seed)?;
     let mut optimizer = Optimizer::new(train.optimizer.clone(), &trainee.parameters);
     let parameters = optimizer.parameters();
+    let words = (compute.device == Device::Cpu)
+        .then(|| optimizer.place(WORDS))
+        .flatten();
 
     let total_steps = data.steps_per_epoch * u64::from(train.epochs);
     let length = Length {
@@ -127,13 +133,20 @@ pub(crate) fn train(
         for (micro, block) in micro_batches.iter().enumerate() {
             let place = state.step * u64::from(train.gradient_accumulation_steps) + micro as u64;
             reseed(seed.of_micro_step(place));
-            let batch = Batch::of(block, compute.device);
+            let mut batch = Batch::of(block, compute.device);
             watch.lap(Phase::Data);
             let target = match &block.answers {
                 Some(answers) => answers.target(compute.device),
                 None => Target::of(&train.objective, trainee.teacher.as_ref(), &batch),
             };
             watch.lap(Phase::Teacher);
+            // What has a gradient: the parameters, but of the words only those of the batch.
+            let mut leaves: Vec<Tensor> = parameters.iter().map(Tensor::shallow_clone).collect();
+            if let Some(words) = words
+                && let Some(rows) = batch.take_words(block, &parameters[words])
+            {
+                leaves[words] = rows;
+            }
             let share = Share::of(micro, &micro_batches);
             let Losses { total, parts } =
                 losses(&train.objective, &trainee.student, &target, &batch, share);
@@ -144,7 +157,7 @@ pub(crate) fn train(
             watch.lap(Phase::Forward);
             accumulate(
                 &mut gradients,
-                Tensor::run_backward(&[&scaled], &parameters, false, false),
+                Tensor::run_backward(&[&scaled], &leaves, false, false),
             );
             watch.lap(Phase::Backward);
             add(&mut sums, &total, &parts);
@@ -162,7 +175,11 @@ pub(crate) fn train(
         }
 
         // Update, or with a scaled loss wait for a scale that the gradients bear
-        let updated = optimizer.step(&gradients, scale, rate, update);
+        let rows = words.and_then(|parameter| {
+            let rows = micro_batches[0].words()?;
+            Some(Rows { parameter, rows })
+        });
+        let updated = optimizer.step_rows(&gradients, rows, scale, rate, update);
         let overflow = updated.map_err(|name| format!("the gradient of `{name}` is not finite"));
         match (overflow, &mut state.loss_scale, &train.loss_scaling) {
             (Ok(()), Some(scale), Some(settings)) => scale.grow(settings),

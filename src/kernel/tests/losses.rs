@@ -1,15 +1,16 @@
 //! Losses and their gradients against an independent PyTorch script.
 
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 use tinyrun::job::{Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
     assert_close, batch, batch_of, block_of, intermediate, json, losses, rows, student, teacher,
     tensors, weights,
 };
-use crate::batch::Block;
+use crate::batch::{Batch, Block};
 use crate::losses::soft_cross_entropy;
 use crate::objective::{Share, part_names};
+use crate::target::Target;
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -158,4 +159,31 @@ fn micro_batches_of_uneven_size_sum_to_the_gradients_of_the_whole_batch() {
             assert_close(name, &(first + second), whole, 1e-4);
         }
     }
+}
+
+#[test]
+fn the_gradient_of_a_batchs_words_is_the_tables_where_the_table_has_one() {
+    let file = weights("losses.safetensors");
+    let (student, parameters) = student();
+    let (teacher, _) = teacher("bert-tiny");
+    let objective = intermediate(Reduction::Tokens);
+    let words = parameters.get("bert.embeddings.word_embeddings.weight");
+    let rows = rows(&file, "");
+    let mut block = block_of(&rows);
+    block.find_words(0);
+    let mut batch = Batch::of(&block, Device::Cpu);
+    let target = Target::of(&objective, Some(&teacher), &batch);
+    let gradient = |batch: &Batch, leaf: &Tensor| {
+        let found = crate::objective::losses(&objective, &student, &target, batch, Share::WHOLE);
+        Tensor::run_backward(&[&found.total], &[leaf], false, false).remove(0)
+    };
+    let whole = gradient(&batch, &words);
+    let leaf = batch.take_words(&block, &words).expect("words were found");
+    let of_rows = gradient(&batch, &leaf);
+    let ids = Tensor::from_slice(block.words().expect("words were found"));
+    assert_close("rows", &of_rows, &whole.index_select(0, &ids), 1e-6);
+    // Nothing is lost, and the padding token has none.
+    let sums = [&of_rows, &whole].map(|t| t.abs().sum(tch::Kind::Double).double_value(&[]));
+    assert!((sums[0] - sums[1]).abs() < 1e-6 * sums[1], "{sums:?}");
+    assert!(whole.get(0).abs().max().double_value(&[]) < 1e-12);
 }

@@ -6,7 +6,7 @@ use tch::{Device, Tensor};
 use tinyrun::job::{Clipping, OptimizerKind};
 
 use super::fixture::{adam, assert_close, json, tensor, tensors, weights};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Rows};
 use crate::parameters::Parameters;
 
 fn check(kind: OptimizerKind, name: &str) {
@@ -147,5 +147,46 @@ fn a_gradient_that_is_no_number_changes_nothing_and_is_named() {
     assert_eq!(refused, Err("b.weight".to_owned()));
     for (name, value) in start {
         assert_eq!(parameters.get(name).detach(), Tensor::from_slice(&[value]));
+    }
+}
+
+#[test]
+fn a_gradient_of_some_rows_updates_the_table_as_the_whole_one_does() {
+    for kind in [OptimizerKind::BertAdam, OptimizerKind::AdamW] {
+        tch::manual_seed(3);
+        let options = (tch::Kind::Float, Device::Cpu);
+        // Wide enough for several blocks of the whole table.
+        let start = Tensor::randn([700, 50], options);
+        let tables = [(); 2].map(|()| {
+            let tensors = BTreeMap::from([("words.weight".to_owned(), start.copy())]);
+            Parameters::new(tensors).trainable(Device::Cpu)
+        });
+        // Without clipping: the norm is a sum in another order.
+        let mut optimizers = tables
+            .each_ref()
+            .map(|table| Optimizer::new(adam(kind, 0.01, 0.0), table));
+        for step in 0..5 {
+            let rows: Vec<i64> = (0..700).filter(|row| row % (step + 2) == 1).collect();
+            let gradient = Tensor::randn([rows.len() as i64, 50], options);
+            let whole = start.zeros_like();
+            let whole = whole.index_copy(0, &Tensor::from_slice(&rows), &gradient);
+            let update = step.unsigned_abs();
+            let [by_rows, by_table] = &mut optimizers;
+            by_table.step(&[whole], 1.0, 1e-2, update).expect("finite");
+            let rows = Rows {
+                parameter: 0,
+                rows: &rows,
+            };
+            by_rows
+                .step_rows(&[gradient], Some(rows), 1.0, 1e-2, update)
+                .expect("finite");
+        }
+        for ((name, by_rows), (_, by_table)) in
+            optimizers[0].state().iter().zip(optimizers[1].state())
+        {
+            assert_eq!(*by_rows, by_table, "{name}");
+        }
+        assert_eq!(tables[0].get("words.weight"), tables[1].get("words.weight"));
+        assert_ne!(tables[0].get("words.weight").detach(), start);
     }
 }
