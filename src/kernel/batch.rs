@@ -4,7 +4,7 @@ use tch::{Device, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::PadTo;
 
-use crate::memory::Answers;
+use crate::answers::Answers;
 
 /// What the mask adds to the score of a padding key (semantics.md A2).
 const MASKED: f64 = -10_000.0;

@@ -7,6 +7,7 @@
     reason = "libtorch counts in i64, everything outside in usize; shapes fit both"
 )]
 
+mod answers;
 mod batch;
 mod bert;
 mod check;
@@ -28,6 +29,7 @@ mod optimizer;
 mod packed;
 mod parameters;
 mod reporter;
+mod row;
 mod schedule;
 mod score;
 mod seed;

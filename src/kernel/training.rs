@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor, no_grad};
-use tinyrun::job::{Event, Job, Objective, Progress, Train};
+use tinyrun::job::{Event, Job, Objective, Train};
 use tinyrun::metrics::csv_file::MetricsFile;
 
 use crate::batch::Batch;
@@ -17,14 +17,15 @@ use crate::flops;
 use crate::gate::{Verdict, check_teacher};
 use crate::loss_scale::LossScale;
 use crate::memory::{self, Asked};
-use crate::objective::{Losses, Share, losses, part_names};
+use crate::objective::{Losses, Share, losses};
 use crate::optimizer::{Optimizer, Rows};
 use crate::reporter::Reporter;
+use crate::row::{columns, columns_of_losses, row};
 use crate::schedule::{Length, learning_rate};
 use crate::score::{Scores, score};
 use crate::seed::Seed;
 use crate::stop::Stop;
-use crate::stopwatch::{Phase, Split, Stopwatch};
+use crate::stopwatch::{Phase, Stopwatch};
 use crate::target::Target;
 use crate::trainee::Trainee;
 
@@ -260,105 +261,6 @@ pub(crate) fn train(
         });
     }
     Ok(Ended::Done { steps: total_steps })
-}
-
-/// Columns of `metrics.csv` after `step`.
-fn columns(train: &Train) -> Vec<String> {
-    let mut columns = vec![
-        "epoch".to_owned(),
-        "learning_rate".to_owned(),
-        "loss".to_owned(),
-    ];
-    columns.extend(part_names(&train.objective));
-    let of_speed = ["examples_per_second", "tokens_per_second", "padding", "mfu"];
-    let phases = Phase::ALL.iter().map(|(_, name)| *name);
-    columns.extend(of_speed.into_iter().chain(phases).map(str::to_owned));
-    if train.loss_scaling.is_some() {
-        columns.extend(["loss_scale".to_owned(), "overflows".to_owned()]);
-    }
-    if train.dev.is_some() {
-        let names = Scores::names(train.student.labels.len()).iter();
-        columns.extend(names.map(|name| format!("dev_{name}")));
-    }
-    columns
-}
-
-fn columns_of_losses(train: &Train) -> usize {
-    1 + part_names(&train.objective).len()
-}
-
-/// One row of `metrics.csv`, in the order of [`columns`]. `peak` is what the device can do, in
-/// operations a second, `classes` are those of a dev set.
-fn row(
-    progress: &Progress,
-    state: &State,
-    peak: f64,
-    scores: Option<&Scores>,
-    classes: Option<usize>,
-) -> Vec<Option<f64>> {
-    let mut row = vec![Some(progress.epoch), Some(progress.learning_rate)];
-    row.extend(state.window.mean_losses().into_iter().map(Some));
-    let window = &state.window;
-    let seconds = window.split.training();
-    row.extend([
-        Some(progress.examples_per_second),
-        Some(progress.tokens_per_second),
-        Some(1.0 - window.tokens as f64 / window.cells as f64),
-        Some(window.flops / seconds / peak),
-    ]);
-    let milliseconds = |phase| 1000.0 * window.split.of(phase) / window.steps as f64;
-    row.extend(Phase::ALL.map(|(phase, _)| Some(milliseconds(phase))));
-    if let Some(LossScale {
-        scale, overflows, ..
-    }) = state.loss_scale
-    {
-        row.extend([Some(scale), Some(overflows as f64)]);
-    }
-    if let Some(classes) = classes {
-        match scores {
-            Some(scores) => row.extend(scores.values()),
-            None => row.extend(Scores::names(classes).iter().map(|_| None)),
-        }
-    }
-    row
-}
-
-impl Window {
-    /// Adds a micro-batch and the operations that it needed.
-    fn count(&mut self, batch: &Batch, flops: f64) {
-        self.examples += batch.examples;
-        self.tokens += batch.tokens;
-        self.cells += batch.cells();
-        self.flops += flops;
-    }
-
-    /// Adds a step.
-    fn add(&mut self, sums: &[f64], split: Split) {
-        self.losses.resize(sums.len(), 0.0);
-        for (total, loss) in self.losses.iter_mut().zip(sums) {
-            *total += loss;
-        }
-        self.steps += 1;
-        self.split.add(split);
-    }
-
-    fn mean_losses(&self) -> Vec<f64> {
-        self.losses
-            .iter()
-            .map(|sum| sum / self.steps as f64)
-            .collect()
-    }
-
-    fn progress(&self, step: u64, steps_per_epoch: u64, learning_rate: f64) -> Progress {
-        Progress {
-            step,
-            epoch: step as f64 / steps_per_epoch as f64,
-            learning_rate,
-            loss: self.losses[0] / self.steps as f64,
-            examples_per_second: self.examples as f64 / self.split.training(),
-            tokens_per_second: self.tokens as f64 / self.split.training(),
-        }
-    }
 }
 
 /// Whether an interval of `every` steps (0: never) ends at `step`.

@@ -345,7 +345,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temp folder");
         for name in ["../other", "model/../../other", "/etc/passwd", "", "./x"] {
             let mut crafted = record();
-            let artifact = crafted.artifacts["metrics.csv"].clone();
+            let artifact = crafted.artifacts["metrics.csv"];
             crafted.artifacts.insert(name.to_owned(), artifact);
             crafted.write(folder.path()).expect("written");
             assert_eq!(Record::read(folder.path()), None, "{name}");

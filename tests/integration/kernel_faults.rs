@@ -18,6 +18,14 @@ const FEW: [&str; 4] = [
     "stages.td-phase1.checkpoint-interval=2",
 ];
 
+#[expect(
+    clippy::print_stderr,
+    reason = "a test says what it left out, or how much it did"
+)]
+fn say(what: &str) {
+    eprintln!("{what}");
+}
+
 /// The pipeline to the end of phase 1, its kernel under `strace` with these arguments.
 fn run(test: &Test, arguments: &str) -> Output {
     let wrapper = test.path("kernel-under-strace");
@@ -90,8 +98,7 @@ fn calls_on_the_folder(trace: &Path, kinds: &[&str]) -> BTreeMap<String, Vec<usi
 fn every_call_of_the_kernel_that_fails_is_an_error_or_none_and_the_next_run_ends_in_the_same_bytes()
 {
     if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("left out: strace is not installed");
-        return;
+        return say("left out: strace is not installed");
     }
     let template = root();
     let mut before = Command::new(env!("CARGO_BIN_EXE_tinyrun"));
@@ -180,5 +187,7 @@ fn every_call_of_the_kernel_that_fails_is_an_error_or_none_and_the_next_run_ends
             tried += 1;
         }
     }
-    eprintln!("{tried} calls failed, each was told or did no harm");
+    say(&format!(
+        "{tried} calls failed, each was told or did no harm"
+    ));
 }

@@ -44,12 +44,11 @@ impl Embeddings {
         let length = batch.input_ids.size()[1];
         // The sum is taken in the format of the tables: rounding three addends to bf16 before
         // adding them would cost a bit for nothing.
-        let words = match &batch.words {
-            Some(part) => Tensor::embedding(&part.rows, &part.places, part.pad, false, false),
-            None => {
-                let ids = &batch.input_ids;
-                Tensor::embedding(&self.words, ids, self.pad_token_id, false, false)
-            }
+        let words = if let Some(part) = &batch.words {
+            Tensor::embedding(&part.rows, &part.places, part.pad, false, false)
+        } else {
+            let ids = &batch.input_ids;
+            Tensor::embedding(&self.words, ids, self.pad_token_id, false, false)
         };
         let mut sum =
             words + Tensor::embedding(&self.token_types, &batch.token_type_ids, -1, false, false);

@@ -28,13 +28,11 @@ impl Linear {
     /// `x` `[.., in]` to `[.., out]`, computed in the format of `x`. A master weight of
     /// another format is cast here, so that its gradient arrives in fp32.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        match &self.packed {
-            Some(packed) => packed.forward(x, After::Nothing),
-            None => {
-                let kind = x.kind();
-                product::linear(x, &cast(&self.weight, kind), &cast(&self.bias, kind))
-            }
+        if let Some(packed) = &self.packed {
+            return packed.forward(x, After::Nothing);
         }
+        let kind = x.kind();
+        product::linear(x, &cast(&self.weight, kind), &cast(&self.bias, kind))
     }
 
     /// The same and an activation after it, in one pass where the weight is packed; `None` where not.
