@@ -4,8 +4,6 @@ use tch::{Device, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::PadTo;
 
-use crate::answers::Answers;
-
 /// What the mask adds to the score of a padding key (semantics.md A2).
 const MASKED: f64 = -10_000.0;
 
@@ -89,8 +87,8 @@ pub(crate) struct Block {
     labels: Option<Vec<f32>>,
     /// Its words each once, where [`Self::find_words`] was asked.
     words: Option<UsedWords>,
-    /// The teacher's, where they are remembered.
-    pub(crate) answers: Option<Answers>,
+    /// Its rows as places in what is trained on; none of a block that is only scored.
+    pub(crate) places: Vec<u32>,
     /// Rows.
     pub(crate) examples: u64,
     /// Real tokens.
@@ -170,7 +168,7 @@ impl Block {
             real: (tokens < cells as u64).then_some(real),
             labels: rows.iter().map(|row| row.label).collect(),
             words: None,
-            answers: None,
+            places: Vec::new(),
             examples: rows.len() as u64,
             tokens,
             squared_lengths,

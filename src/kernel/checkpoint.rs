@@ -38,6 +38,9 @@ pub(crate) struct State {
     /// Scale of the loss, in fp16.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) loss_scale: Option<LossScale>,
+    /// Whether the teacher's answers are remembered, and not asked for in each step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) remembers: bool,
     /// What has been gathered for the next row of `metrics.csv`.
     pub(crate) window: Window,
     /// SHA-256 of the tensor file.
@@ -90,6 +93,7 @@ impl State {
             total_steps,
             best: None,
             loss_scale: None,
+            remembers: false,
             window: Window::default(),
             sha256: String::new(),
         }

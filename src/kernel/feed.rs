@@ -10,7 +10,6 @@ use tinyrun::job::{Job, PadTo, Train};
 
 use crate::batch::Block;
 use crate::error::KernelError;
-use crate::memory::TeacherMemory;
 
 /// The token stores and what follows from their sizes.
 pub(crate) struct Data {
@@ -67,9 +66,6 @@ impl Data {
     }
 }
 
-/// The micro-batches of one step.
-pub(crate) type Blocks = Result<Vec<Block>, KernelError>;
-
 /// The micro-batches of one optimizer step after the other.
 pub(crate) struct Feed {
     source: Source,
@@ -79,22 +75,14 @@ enum Source {
     /// Laid out when asked for.
     Here(Box<Layout>),
     /// Laid out by a thread, which ends when nobody listens any more.
-    Ahead(Receiver<Blocks>),
+    Ahead(Receiver<Vec<Block>>),
 }
 
 impl Feed {
-    /// From optimizer step `step` on, `train.prefetch` steps ahead of who asks; each with what is
-    /// remembered of the teacher.
-    pub(crate) fn start(
-        data: &Arc<Data>,
-        train: &Train,
-        seed: u64,
-        step: u64,
-        memory: Option<TeacherMemory>,
-    ) -> Self {
+    /// From optimizer step `step` on, `train.prefetch` steps ahead of who asks.
+    pub(crate) fn start(data: &Arc<Data>, train: &Train, seed: u64, step: u64) -> Self {
         let mut layout = Layout {
             data: Arc::clone(data),
-            memory,
             order: Order {
                 seed,
                 shuffle: train.shuffle,
@@ -102,6 +90,7 @@ impl Feed {
                 batch_size: train.batch_size as usize,
                 accumulation: train.gradient_accumulation_steps as usize,
                 pad_to: train.pad_to,
+                pad_token_id: train.student.config.pad_token_id as i64,
             },
             step,
             epoch: None,
@@ -122,10 +111,7 @@ impl Feed {
     }
 
     /// The micro-batches of the next step.
-    ///
-    /// # Errors
-    /// What is remembered of the teacher cannot be read.
-    pub(crate) fn next(&mut self) -> Blocks {
+    pub(crate) fn next(&mut self) -> Vec<Block> {
         match &mut self.source {
             Source::Here(layout) => layout.next(),
             Source::Ahead(receiver) => receiver.recv().expect("the thread lives as long as this"),
@@ -141,12 +127,13 @@ struct Order {
     batch_size: usize,
     accumulation: usize,
     pad_to: PadTo,
+    /// The student's own: its row has no gradient.
+    pad_token_id: i64,
 }
 
 /// Lays out one step after the other.
 struct Layout {
     data: Arc<Data>,
-    memory: Option<TeacherMemory>,
     order: Order,
     /// Optimizer steps before the next one.
     step: u64,
@@ -157,7 +144,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn next(&mut self) -> Blocks {
+    fn next(&mut self) -> Vec<Block> {
         let steps = self.data.steps_per_epoch;
         self.turn_to(self.step / steps);
         let accumulation = self.order.accumulation;
@@ -170,19 +157,19 @@ impl Layout {
             .collect()
     }
 
-    fn block(&self, places: &[u32]) -> Result<Block, KernelError> {
+    fn block(&self, places: &[u32]) -> Block {
         let data = &self.data;
-        let places: Vec<usize> = places.iter().map(|&place| place as usize).collect();
-        let rows: Vec<u32> = places.iter().map(|&place| data.rows[place]).collect();
+        let rows: Vec<u32> = places
+            .iter()
+            .map(|&place| data.rows[place as usize])
+            .collect();
         let mut block = Block::new(&data.train, &rows, self.order.pad_to);
+        block.places = places.to_vec();
         // Gradients of several micro-batches are added, and those of other rows cannot be.
         if self.order.accumulation == 1 {
-            block.find_words(i64::from(data.train.meta().pad_token_id));
+            block.find_words(self.order.pad_token_id);
         }
-        let memory = self.memory.as_ref();
-        let answers = memory.map(|memory| memory.answers(data, &places, block.padded()));
-        block.answers = answers.transpose()?;
-        Ok(block)
+        block
     }
 
     /// Makes the plan of `epoch`, a function of seed and epoch alone.

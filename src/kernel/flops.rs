@@ -8,14 +8,29 @@ use tinyrun::model::BertConfig;
 use crate::bert::matmul;
 use crate::device::Compute;
 
-/// Operations of a forward pass over `tokens` real tokens in rows whose squared lengths sum to
-/// `squared_lengths`: the products of the encoder, a multiplication and an addition counted as
-/// two (as Chowdhery et al. 2022, arXiv 2204.02311, appendix B). Padding counts for nothing.
-pub(crate) fn forward(config: &BertConfig, tokens: u64, squared_lengths: u64) -> f64 {
+/// What a batch holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amounts {
+    pub(crate) rows: u64,
+    /// Real ones.
+    pub(crate) tokens: u64,
+    /// Sum over the rows.
+    pub(crate) squared_lengths: u64,
+}
+
+/// Operations of a forward pass: the products of the encoder, a multiplication and an addition counted as
+/// two (as Chowdhery et al. 2022, arXiv 2204.02311, appendix B). Padding counts for nothing. Where a
+/// classifier reads the `first` tokens alone, the last layer makes keys and values of the others only.
+pub(crate) fn forward(config: &BertConfig, batch: Amounts, first: bool) -> f64 {
     let (d, inner) = (config.hidden_size as f64, config.intermediate_size as f64);
-    let dense = tokens as f64 * (8.0 * d * d + 4.0 * d * inner);
-    let attention = squared_lengths as f64 * 4.0 * d;
-    config.num_hidden_layers as f64 * (dense + attention)
+    let (rows, tokens) = (batch.rows as f64, batch.tokens as f64);
+    let whole = tokens * (8.0 * d * d + 4.0 * d * inner) + batch.squared_lengths as f64 * 4.0 * d;
+    let layers = config.num_hidden_layers as f64;
+    if !first || config.use_relative_positions || config.num_hidden_layers == 0 {
+        return layers * whole;
+    }
+    let last = tokens * (4.0 * d * d + 4.0 * d) + rows * (4.0 * d * d + 4.0 * d * inner);
+    (layers - 1.0) * whole + last
 }
 
 /// Operations a second of the device's own large product in the format of the run, the best of a few.
@@ -46,15 +61,24 @@ mod tests {
             "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512,
         }))
         .expect("a configuration");
+        let of = |rows, tokens, squared_lengths, first| {
+            let batch = Amounts {
+                rows,
+                tokens,
+                squared_lengths,
+            };
+            forward(&config, batch, first).to_bits()
+        };
         // 12 layers of four 768x768 and two 768x3072 matrices: 84,934,656 weights, twice a token.
         assert_eq!(
-            forward(&config, 10, 0).to_bits(),
+            of(1, 10, 0, false),
             (10.0_f64 * 2.0 * 84_934_656.0).to_bits()
         );
         // The scores and the context: 2 L² d each, a row.
-        assert_eq!(
-            forward(&config, 0, 64 * 64).to_bits(),
-            (12.0_f64 * 4.0 * 4096.0 * 768.0).to_bits()
-        );
+        let scores = 12.0_f64 * 4.0 * 4096.0 * 768.0;
+        assert_eq!(of(1, 0, 64 * 64, false), scores.to_bits());
+        // Of a row of one token the first is all there is.
+        assert_eq!(of(1, 1, 1, true), of(1, 1, 1, false));
+        assert!(f64::from_bits(of(1, 64, 4096, true)) < f64::from_bits(of(1, 64, 4096, false)));
     }
 }

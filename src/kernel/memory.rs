@@ -16,7 +16,7 @@ use tinyrun::data::batches::plan_by_tokens;
 use tinyrun::job::{Event, Job, Objective, Reduction, Train};
 
 use crate::answers::{Answers, CHECKSUM, Layout, rows};
-use crate::batch::Batch;
+use crate::batch::{Batch, Block};
 use crate::checkpoint::write_and_rename;
 use crate::device::Compute;
 use crate::error::{KernelError, io};
@@ -57,18 +57,15 @@ pub(crate) struct TeacherMemory {
 }
 
 impl TeacherMemory {
-    /// The answers to the examples at `places`, padded to `padded` tokens.
+    /// The answers to the rows of `block`, padded as it is.
     ///
     /// # Errors
     /// What the disk says; a row that is not what was written.
-    pub(crate) fn answers(
-        &self,
-        data: &Data,
-        places: &[usize],
-        padded: usize,
-    ) -> Result<Answers, KernelError> {
+    pub(crate) fn answers(&self, data: &Data, block: &Block) -> Result<Answers, KernelError> {
+        let padded = block.padded();
+        let places = block.places.iter().map(|&place| place as usize);
         let size = self.layout.kind.elt_size_in_bytes();
-        let rows = places.len();
+        let rows = block.places.len();
         let mut parts: Vec<Vec<u8>> = self
             .layout
             .parts
@@ -76,7 +73,7 @@ impl TeacherMemory {
             .map(|part| vec![0; part.shape(rows, padded).iter().product::<i64>() as usize * size])
             .collect();
         let mut bytes = Vec::new();
-        for (row, &place) in places.iter().enumerate() {
+        for (row, place) in places.enumerate() {
             let length = data.lengths[place] as usize;
             bytes.resize(self.layout.bytes(length), 0);
             self.file
@@ -116,32 +113,37 @@ struct Standing {
     batches: usize,
 }
 
-/// Whether the teacher's answer to an example is the same in every epoch, and asked for twice.
+/// Whether the teacher's answer to an example is the same in every epoch, and needed in more than one.
 fn pays(train: &Train) -> bool {
     let same = match &train.objective {
         // Over the padded block the answers to padding count, and they differ with the padding.
         Objective::Intermediate { reduction, .. } => *reduction == Reduction::Tokens,
         objective => asks_logits(objective),
     };
-    same && train.epochs > 1 && !train.teacher_dropout && train.teacher_memory > 0
+    same && train.epochs > 1 && !train.teacher_dropout
 }
 
-/// Asks `teacher` about every example, or goes on with that, where it pays and fits.
+/// Asks `teacher` about every example, or goes on with that, where it pays and fits. A run that goes on from a
+/// checkpoint does as it did `before`, whatever the limit or the disk says now.
 ///
 /// # Errors
 /// What the disk says. That it has no room to begin with is none: then the teacher is asked in every step.
 pub(crate) fn ask(
     (job, train): (&Job, &Train),
+    before: Option<bool>,
     data: &Data,
     teacher: Option<&Teacher>,
     compute: Compute,
-    reporter: &Reporter,
-    stop: &Stop,
+    (reporter, stop): (&Reporter, &Stop),
 ) -> Result<Asked, KernelError> {
-    let Some(teacher) = teacher.filter(|_| pays(train)) else {
+    let wanted = before.unwrap_or(train.teacher_memory > 0);
+    let Some(teacher) = teacher.filter(|_| wanted && pays(train)) else {
         return Ok(Asked::InEveryStep(None));
     };
-    let batches = plan_by_tokens(&data.lengths, TOKENS_AT_ONCE);
+    // No more at once than in a step, which was made to fit the machine.
+    let longest = data.lengths.iter().copied().max().unwrap_or(1) as usize;
+    let tokens = TOKENS_AT_ONCE.min(train.batch_size as usize * longest);
+    let batches = plan_by_tokens(&data.lengths, tokens);
     let answer = |batch: &[u32]| {
         let rows: Vec<u32> = batch
             .iter()
@@ -164,21 +166,27 @@ pub(crate) fn ask(
         }
         ends.push(end);
     }
-    if end > train.teacher_memory {
+    if before.is_none() && end > train.teacher_memory {
         return Ok(Asked::InEveryStep(None));
     }
     let path = bin(&job.output);
     let key = format!(
         "{} {:?} {:?} {end}",
-        job.fingerprint, layout.kind, compute.device
+        job.fingerprint, compute.kind, compute.device
     );
     let mut done = standing(&job.output, &key).min(batches.len());
     let written = done.checked_sub(1).map_or(0, |last| ends[last]);
-    if let Some(free) = free_bytes(&job.output)
+    if before.is_none()
+        && done < batches.len()
+        && let Some(free) = free_bytes(&job.output)
         && end - written + SPARE > free
     {
         remove(&job.output)?;
         return Ok(Asked::InEveryStep(Some(no_room(end))));
+    }
+    if done == 0 {
+        // A document of another key must not vouch for what is written now.
+        remove(&job.output)?;
     }
     let file = OpenOptions::new()
         .read(true)
@@ -189,6 +197,8 @@ pub(crate) fn ask(
         .map_err(io("open", &path))?;
     if file.metadata().map_err(io("read", &path))?.len() < written {
         done = 0;
+        let document = job.output.join(DOCUMENT);
+        fs::remove_file(&document).map_err(io("remove", &document))?;
     }
 
     let save = |batches: usize| {

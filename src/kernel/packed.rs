@@ -52,8 +52,9 @@ impl Packed {
             bias: bias.shallow_clone(),
         };
         let probe = Tensor::zeros([1, 1, weight.size()[1]], (kind, Device::Cpu));
-        let works = packed.try_forward(&probe, After::Nothing).is_some();
-        works.then_some(packed)
+        let after = [After::Nothing, After::Gelu, After::GeluTanh];
+        let works = |after| packed.try_forward(&probe, after).is_some();
+        after.into_iter().all(works).then_some(packed)
     }
 
     /// `x` `[.., in]` to `[.., out]`.

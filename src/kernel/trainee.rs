@@ -15,7 +15,7 @@ use crate::check::{check_classes, check_data, check_label_order, unfit};
 use crate::checkpoint::{Best, Checkpoints};
 use crate::device::Compute;
 use crate::error::KernelError;
-use crate::flops::forward;
+use crate::flops::{Amounts, forward};
 use crate::folder::{
     FIT_DENSE_FILE, is_projection, open, projection_names, tensor, tensors_of, with_classes,
     write_folder,
@@ -175,7 +175,12 @@ impl Trainee {
     /// Operations that a step needs for a batch: a forward pass of the teacher; of the student a
     /// forward and a backward pass, which counts twice.
     pub(crate) fn flops(&self, batch: &Batch) -> f64 {
-        let of = |config: &BertConfig| forward(config, batch.tokens, batch.squared_lengths);
+        let amounts = Amounts {
+            rows: batch.examples,
+            tokens: batch.tokens,
+            squared_lengths: batch.squared_lengths,
+        };
+        let of = |config: &BertConfig| forward(config, amounts, self.student.classifier.is_some());
         self.teacher_config.as_ref().map_or(0.0, of) + 3.0 * of(&self.config)
     }
 

@@ -101,9 +101,19 @@ pub(crate) fn train(
     let mut memory = None;
     if state.step < total_steps {
         let teacher = trainee.teacher.as_ref();
-        match memory::ask((job, train), &data, teacher, compute, reporter, stop)? {
+        // What the steps before did: the two differ by rounding.
+        let before = resumed.then_some(state.remembers);
+        match memory::ask(
+            (job, train),
+            before,
+            &data,
+            teacher,
+            compute,
+            (reporter, stop),
+        )? {
             Asked::Remembered(answers) => {
                 memory = Some(answers);
+                state.remembers = true;
                 trainee.dismiss_teacher();
             }
             Asked::InEveryStep(warning) => warnings.extend(warning),
@@ -119,9 +129,9 @@ pub(crate) fn train(
     let mut told_at = Instant::now();
     let peak = flops::peak(compute);
     let mut watch = Stopwatch::start();
-    let mut feed = Feed::start(&data, train, job.seed, state.step, memory);
+    let mut feed = Feed::start(&data, train, job.seed, state.step);
     while state.step < total_steps {
-        let micro_batches = feed.next()?;
+        let micro_batches = feed.next();
         watch.lap(Phase::Data);
         // A step that is skipped for an overflow is none to the schedule and to the optimizer.
         let scale = state.loss_scale.map_or(1.0, |scale| scale.scale);
@@ -136,8 +146,8 @@ pub(crate) fn train(
             reseed(seed.of_micro_step(place));
             let mut batch = Batch::of(block, compute.device);
             watch.lap(Phase::Data);
-            let target = match &block.answers {
-                Some(answers) => answers.target(compute.device),
+            let target = match &memory {
+                Some(memory) => memory.answers(&data, block)?.target(compute.device),
                 None => Target::of(&train.objective, trainee.teacher.as_ref(), &batch),
             };
             watch.lap(Phase::Teacher);

@@ -142,3 +142,23 @@ fn answers_that_changed_on_disk_are_found() {
     };
     assert_eq!(told, &path);
 }
+
+#[test]
+fn a_run_that_goes_on_does_as_before_whatever_the_limit_says_now() {
+    for (first, then) in [(1_000_000_000, 0), (0, 1_000_000_000)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let objective = intermediate(Reduction::Tokens);
+        let mut unbroken = job(&folder.path().join("unbroken"), objective.clone());
+        work(&mut unbroken).teacher_memory = first;
+        run(&unbroken, &Stop::default()).expect("it trains");
+
+        let mut changed = job(&folder.path().join("changed"), objective);
+        work(&mut changed).teacher_memory = first;
+        let ask = Stop::default();
+        ask.ask();
+        while run(&changed, &ask).expect("it trains") != (Ended::Interrupted { step: 3 }) {}
+        work(&mut changed).teacher_memory = then;
+        run(&changed, &Stop::default()).expect("it trains");
+        assert!(left(&unbroken.output) == left(&changed.output), "{first}");
+    }
+}
