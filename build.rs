@@ -1,4 +1,4 @@
-//! Builds what only the kernel has: the fused optimizer step and dropout's masks in C++, and the place where
+//! Builds what only the kernel has: the parts of it that are written in C++, and the place where
 //! libtorch is found at run time. The runner and the library get nothing, so that the runner
 //! never loads libtorch; without the feature `kernel` nothing is done at all.
 
@@ -11,8 +11,35 @@ const NATIVE: [&str; 2] = [
     "src/kernel/dropout_mask.cpp",
 ];
 
-/// The only file that includes libtorch's headers.
-const PACKED: &str = "src/kernel/packed.cpp";
+/// What includes libtorch's headers and only calls on.
+const CALLS: [&str; 2] = ["src/kernel/packed.cpp", "src/kernel/native/door.cpp"];
+
+/// What includes them and computes.
+const NODES: [&str; 3] = [
+    "src/kernel/native/product.cpp",
+    "src/kernel/native/dense.cpp",
+    "src/kernel/native/attention.cpp",
+];
+
+/// Loops that are compiled once for each kind of processor, and what they include.
+const LOOPS: &str = "src/kernel/native/kernels.cpp";
+
+/// Kinds of processor, and what tells a compiler of them.
+const PROCESSORS: [(&str, &[&str]); 3] = [
+    (
+        "avx512",
+        &[
+            "-mavx512f",
+            "-mavx512bw",
+            "-mavx512vl",
+            "-mavx512dq",
+            "-mfma",
+            "-mprefer-vector-width=512",
+        ],
+    ),
+    ("avx2", &["-mavx2", "-mfma"]),
+    ("baseline", &[]),
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -71,27 +98,62 @@ fn native(libtorch: Option<&Path>) {
         // Printed by hand below: cargo would give the archive to the library, and so to the runner.
         .cargo_metadata(false)
         .compile(archive);
-    let with_headers = "tinyrun_packed";
-    println!("cargo:rerun-if-changed={PACKED}");
+    println!("cargo:rerun-if-changed=src/kernel/native");
+    for file in CALLS {
+        println!("cargo:rerun-if-changed={file}");
+    }
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
     let include = env::var_os("LIBTORCH_INCLUDE")
         .map(|root| PathBuf::from(root).join("include"))
         .or_else(|| libtorch.map(|lib| lib.with_file_name("include")))
         .expect("torch-sys was built against libtorch's headers");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        // It only calls on; optimising the headers would take minutes.
-        .opt_level(1)
-        .include(include.join("torch/csrc/api/include"))
-        .include(&include)
-        // The headers' own business.
-        .warnings(false)
-        .file(PACKED)
-        .cargo_metadata(false)
-        .compile(with_headers);
+    let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
+    let with_headers = |level| {
+        let mut build = cc::Build::new();
+        build
+            .cpp(true)
+            .std("c++17")
+            .opt_level(level)
+            .include(include.join("torch/csrc/api/include"))
+            .include(&include)
+            // The headers' own business.
+            .warnings(false)
+            .cargo_metadata(false);
+        if !build.get_compiler().is_like_clang() {
+            build.flag("-fopenmp");
+        }
+        if x86 {
+            build.define("TINYRUN_PROCESSORS", None);
+        }
+        build
+    };
+    let mut archives = vec!["tinyrun_calls".to_owned(), "tinyrun_nodes".to_owned()];
+    // Optimising the headers for what only calls on would take minutes.
+    with_headers(1).files(CALLS).compile(&archives[0]);
+    with_headers(2).files(NODES).compile(&archives[1]);
+    for (processor, flags) in PROCESSORS {
+        if !x86 && processor != "baseline" {
+            continue;
+        }
+        let mut build = cc::Build::new();
+        build.cpp(true).std("c++17").opt_level(3);
+        for flag in flags
+            .iter()
+            .chain(&["-fno-math-errno", "-fno-trapping-math"])
+        {
+            build.flag(flag);
+        }
+        let name = format!("tinyrun_loops_{processor}");
+        build
+            .define("TINYRUN_PROCESSOR", processor)
+            .file(LOOPS)
+            .cargo_metadata(false)
+            .compile(&name);
+        archives.push(name);
+    }
+    archives.push(archive.to_owned());
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    for archive in [archive, with_headers] {
+    for archive in archives {
         link(&out.join(format!("lib{archive}.a")).display().to_string());
     }
     // libtorch's own OpenMP where it brings one: two in a process would each start their threads.

@@ -166,7 +166,7 @@ pub const TABLES: &[Table] = &[
             key("loss-scale-window", "whole number", Words("1000; 50 in both phases of recipe `mindspore`"), "steps; `fp16` only", "Steps without an overflow after which the scale grows."),
             key("shuffle", "boolean", Value("true"), "", "Another order each epoch, batches of like lengths; else the data's own order."),
             key("drop-last", "boolean", Value("false"), "", "Leave out an epoch's last batch where it is not whole."),
-            key("pad-to", "`longest`, `max-seq-length`", Value("\"longest\""), "", "How long the rows of a batch are padded: as its longest, or always as the longest allowed."),
+            key("pad-to", "`none`, `longest`, `max-seq-length`", Value("\"none\""), "", "How long the rows of a batch are padded: not at all (where the processor computes, in fp32 or bf16, absolute positions and reduction `tokens`; else as `longest`), as its longest, or always as the longest allowed. Between the first two nothing is run again: they differ by rounding."),
             key("train-limit", "whole number", Words("all"), "examples; at least 1", "Train on this many examples only, chosen by the seed."),
             key("log-interval", "whole number", Value("50"), "steps; at least 1", "Steps between two rows of `metrics.csv`. Changing it re-runs nothing."),
             key("checkpoint-interval", "whole number", Value("0"), "steps; 0 is off", "Steps between two checkpoints. Changing it re-runs nothing."),

@@ -69,7 +69,7 @@ impl Recipe {
             weight_decay: 0.01,
             shuffle: true,
             drop_last: false,
-            pad_to: PadTo::Longest,
+            pad_to: PadTo::None,
             loss_scaling: SCALING,
         };
         if stage == StageName::Finetune {

@@ -130,6 +130,8 @@ pub enum Projection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PadTo {
+    /// Not at all where device and model allow it, else as [`PadTo::Longest`].
+    None,
     /// To the longest of the batch.
     Longest,
     /// To the data's `max-seq-length`, as the published codes do.
@@ -338,7 +340,7 @@ words! {
         "per-layer" => PerLayer,
         "embedding-and-hidden" => EmbeddingAndHidden,
     }
-    PadTo { "longest" => Longest, "max-seq-length" => MaxSeqLength }
+    PadTo { "none" => None, "longest" => Longest, "max-seq-length" => MaxSeqLength }
     InitializerKind { "normal" => Normal, "truncated-normal" => TruncatedNormal }
     RegressionTarget { "teacher" => Teacher, "labels" => Labels }
     SoftLossReduction { "batch-and-classes" => BatchAndClasses, "batch" => Batch }

@@ -22,7 +22,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// Numbers of an example of `length` tokens.
-    pub(crate) fn numbers(self, length: usize) -> usize {
+    fn numbers(self, length: usize) -> usize {
         match self {
             Self::Logits(classes) => classes,
             Self::Attention(heads) => heads * length * length,
@@ -30,19 +30,22 @@ impl Part {
         }
     }
 
-    /// Shape of a block of `rows` padded to `length`.
-    pub(crate) fn shape(self, rows: usize, length: usize) -> Vec<i64> {
-        let sizes: &[usize] = match self {
-            Self::Logits(classes) => &[rows, classes],
-            Self::Attention(heads) => &[rows, heads, length, length],
-            Self::Hidden(width) => &[rows, length, width],
+    /// Shape of a block of rows of these lengths, padded to a length or one after the other.
+    fn shape(self, lengths: &[usize], padded: Option<usize>) -> Vec<i64> {
+        let rows = lengths.len();
+        let sizes: &[usize] = match (self, padded) {
+            (Self::Logits(classes), _) => &[rows, classes],
+            (Self::Attention(heads), Some(length)) => &[rows, heads, length, length],
+            (Self::Hidden(width), Some(length)) => &[rows, length, width],
+            (Self::Attention(_), None) => &[lengths.iter().map(|&l| self.numbers(l)).sum()],
+            (Self::Hidden(width), None) => &[lengths.iter().sum(), width],
         };
         sizes.iter().map(|&size| size as i64).collect()
     }
 
     /// Calls `copy` for each run of numbers that lies together in both: its place in a block padded to
     /// `padded`, its place in the answer to row `row` of `length` tokens alone, and its count.
-    pub(crate) fn runs(
+    fn runs(
         self,
         row: usize,
         length: usize,
@@ -71,20 +74,21 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Of what `target` holds.
-    pub(crate) fn of(target: &Target) -> Option<Self> {
-        let size = |tensor: &Tensor, axis: usize| tensor.size()[axis] as usize;
+    /// Of what `target` holds, the answer to one row of `length` tokens.
+    pub(crate) fn of(target: &Target, length: usize) -> Option<Self> {
         match target {
             Target::None => None,
             Target::Logits(logits) => Some(Self {
-                parts: vec![Part::Logits(size(logits, 1))],
+                parts: vec![Part::Logits(logits.numel())],
                 kind: logits.kind(),
             }),
             Target::Layers { attention, hidden } => {
                 let attention = attention
                     .iter()
-                    .map(|t| (Part::Attention(size(t, 1)), t.kind()));
-                let hidden = hidden.iter().map(|t| (Part::Hidden(size(t, 2)), t.kind()));
+                    .map(|t| (Part::Attention(t.numel() / length / length), t.kind()));
+                let hidden = hidden
+                    .iter()
+                    .map(|t| (Part::Hidden(t.numel() / length), t.kind()));
                 let (parts, kinds): (Vec<Part>, Vec<Kind>) = attention.chain(hidden).unzip();
                 Some(Self {
                     parts,
@@ -101,25 +105,60 @@ impl Layout {
     }
 }
 
-/// The answers to the rows of a block, padded as it is.
+/// The answers to the rows of a block, laid out as it is.
 #[derive(Debug)]
 pub(crate) struct Answers {
-    pub(crate) layout: Arc<Layout>,
-    /// Rows and their padded length.
-    pub(crate) size: [usize; 2],
-    /// A block a part.
-    pub(crate) parts: Vec<Vec<u8>>,
+    layout: Arc<Layout>,
+    /// What the rows are padded to; without it they lie one after the other.
+    padded: Option<usize>,
+    /// A block a part, and its shape.
+    parts: Vec<(Vec<u8>, Vec<i64>)>,
 }
 
 impl Answers {
+    /// Room for the answers to rows of these lengths.
+    pub(crate) fn empty(layout: &Arc<Layout>, lengths: &[usize], padded: Option<usize>) -> Self {
+        let size = layout.kind.elt_size_in_bytes();
+        let parts = layout.parts.iter().map(|part| {
+            let shape = part.shape(lengths, padded);
+            let bytes = shape.iter().product::<i64>() as usize * size;
+            let block = match padded {
+                Some(_) => vec![0; bytes],
+                None => Vec::with_capacity(bytes),
+            };
+            (block, shape)
+        });
+        Self {
+            layout: Arc::clone(layout),
+            padded,
+            parts: parts.collect(),
+        }
+    }
+
+    /// Takes in the answer to row `row`, which follows the one before.
+    pub(crate) fn fill(&mut self, row: usize, length: usize, answer: &[u8]) {
+        let size = self.layout.kind.elt_size_in_bytes();
+        let mut from = 0;
+        for (part, (block, _)) in self.layout.parts.iter().zip(&mut self.parts) {
+            let answer = &answer[from * size..][..part.numbers(length) * size];
+            from += part.numbers(length);
+            let Some(padded) = self.padded else {
+                block.extend_from_slice(answer);
+                continue;
+            };
+            part.runs(row, length, padded, |to, at, count| {
+                block[to * size..(to + count) * size]
+                    .copy_from_slice(&answer[at * size..(at + count) * size]);
+            });
+        }
+    }
+
     /// As tensors on `device`.
     pub(crate) fn target(&self, device: Device) -> Target {
-        let [rows, length] = self.size;
         let mut attention = Vec::new();
         let mut hidden = Vec::new();
-        for (part, bytes) in self.layout.parts.iter().zip(&self.parts) {
-            let shape = part.shape(rows, length);
-            let tensor = Tensor::from_data_size(bytes, &shape, self.layout.kind).to_device(device);
+        for (part, (bytes, shape)) in self.layout.parts.iter().zip(&self.parts) {
+            let tensor = Tensor::from_data_size(bytes, shape, self.layout.kind).to_device(device);
             match part {
                 Part::Logits(_) => return Target::Logits(tensor),
                 Part::Attention(_) => attention.push(tensor),
@@ -130,8 +169,14 @@ impl Answers {
     }
 }
 
-/// The answers to rows of these lengths as they lie in the file, one after the other.
-pub(crate) fn rows(layout: &Layout, target: &Target, lengths: &[usize]) -> Vec<u8> {
+/// The answers to rows of these lengths as they lie in the file, one after the other; `padded` is what the rows of
+/// `target` are padded to, where they are.
+pub(crate) fn rows(
+    layout: &Layout,
+    target: &Target,
+    lengths: &[usize],
+    padded: Option<usize>,
+) -> Vec<u8> {
     let tensors: Vec<&Tensor> = match target {
         Target::None => Vec::new(),
         Target::Logits(logits) => vec![logits],
@@ -147,15 +192,21 @@ pub(crate) fn rows(layout: &Layout, target: &Target, lengths: &[usize]) -> Vec<u
             bytes
         })
         .collect();
-    let padded = lengths.iter().copied().max().unwrap_or(0);
     let mut found = Vec::new();
+    let mut begins = vec![0; blocks.len()];
     for (row, &length) in lengths.iter().enumerate() {
         let start = found.len();
-        for (part, block) in layout.parts.iter().zip(&blocks) {
-            // Runs come in the order of the row.
-            part.runs(row, length, padded, |from, _, count| {
-                found.extend_from_slice(&block[from * size..(from + count) * size]);
-            });
+        for ((part, block), begin) in layout.parts.iter().zip(&blocks).zip(&mut begins) {
+            if let Some(padded) = padded {
+                // Runs come in the order of the row.
+                part.runs(row, length, padded, |from, _, count| {
+                    found.extend_from_slice(&block[from * size..(from + count) * size]);
+                });
+            } else {
+                let end = *begin + part.numbers(length) * size;
+                found.extend_from_slice(&block[*begin..end]);
+                *begin = end;
+            }
         }
         let checksum = crc32fast::hash(&found[start..]);
         found.extend(checksum.to_le_bytes());

@@ -7,13 +7,15 @@ use tinyrun::job::PadTo;
 /// What the mask adds to the score of a padding key (semantics.md A2).
 const MASKED: f64 = -10_000.0;
 
-/// A padded block of token rows, `B` rows of at most `L` tokens.
+/// Token rows: a padded block of `B` rows of at most `L` tokens, or all `T` tokens one row after the other.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// `[B, L]` int64.
+    /// `[B, L]` or `[T]` int64.
     pub(crate) input_ids: Tensor,
-    /// `[B, L]` int64: 0 for the first segment and padding, 1 for the second.
+    /// `[B, L]` or `[T]` int64: 0 for the first segment and padding, 1 for the second.
     pub(crate) token_type_ids: Tensor,
+    /// Where the rows are; `None` of a padded block.
+    pub(crate) unpadded: Option<Unpadded>,
     /// `[B, 1, 1, L]` fp32: 0 for real tokens, -10000 for padding. `None` where nothing is padded.
     pub(crate) key_mask: Option<Tensor>,
     /// `[B, L]` fp32: 1 for real tokens, 0 for padding. `None` where nothing is padded.
@@ -30,12 +32,23 @@ pub(crate) struct Batch {
     pub(crate) squared_lengths: u64,
 }
 
+/// Rows that lie one after the other.
+#[derive(Debug)]
+pub(crate) struct Unpadded {
+    /// `[B + 1]` int32: where each begins, and the end of the last.
+    pub(crate) offsets: Tensor,
+    /// `[B]` int64: where each begins.
+    pub(crate) first: Tensor,
+    /// `[T]` int64: place of a token in its row.
+    pub(crate) positions: Tensor,
+}
+
 /// A part of a table of words, and where in it each token's is.
 #[derive(Debug)]
 pub(crate) struct WordRows {
     /// `[U, d]`, a leaf of the graph.
     pub(crate) rows: Tensor,
-    /// `[B, L]` int64.
+    /// `[B, L]` or `[T]` int64.
     pub(crate) places: Tensor,
     /// Place of the padding token, -1 where there is none.
     pub(crate) pad: i64,
@@ -63,7 +76,7 @@ impl Batch {
         let leaf = rows.shallow_clone();
         self.words = Some(WordRows {
             rows,
-            places: Tensor::from_slice(&used.places).view(block.size),
+            places: Tensor::from_slice(&used.places).view_as(&self.input_ids),
             pad: used.pad,
         });
         Some(leaf)
@@ -75,11 +88,13 @@ impl Batch {
     }
 }
 
-/// A padded block of token rows in plain memory: what becomes a [`Batch`].
+/// Token rows in plain memory: what becomes a [`Batch`].
 #[derive(Debug)]
 pub(crate) struct Block {
     /// Rows and their length: `B`, `L`.
     size: [i64; 2],
+    /// Lengths of the rows, where they lie one after the other and are not padded.
+    lengths: Option<Vec<usize>>,
     input_ids: Vec<i64>,
     token_type_ids: Vec<i64>,
     /// 1 for real tokens, 0 for padding; `None` where nothing is padded.
@@ -98,7 +113,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// The rows `indices` of `store`, padded to the longest of them or to the store's longest.
+    /// The rows `indices` of `store`: not padded, to the longest of them, or to the store's longest.
     pub(crate) fn new(store: &TokenStore, indices: &[u32], pad_to: PadTo) -> Self {
         let rows: Vec<Row> = indices
             .iter()
@@ -112,6 +127,7 @@ impl Block {
             })
             .collect();
         let length = match pad_to {
+            PadTo::None => return Self::unpadded(&rows),
             PadTo::Longest => 0,
             PadTo::MaxSeqLength => store.meta().max_seq_length,
         };
@@ -136,9 +152,35 @@ impl Block {
         self.words.as_ref().map(|words| words.ids.as_slice())
     }
 
-    /// Tokens of a row with its padding.
-    pub(crate) fn padded(&self) -> usize {
-        self.size[1] as usize
+    /// Tokens of a row with its padding; `None` where rows are not padded.
+    pub(crate) fn padded(&self) -> Option<usize> {
+        self.lengths.is_none().then_some(self.size[1] as usize)
+    }
+
+    /// Lays `rows` one after the other.
+    pub(crate) fn unpadded(rows: &[Row<'_>]) -> Self {
+        let lengths: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
+        let squares = lengths.iter().map(|&length| (length * length) as u64);
+        let ids = rows.iter().flat_map(|row| row.ids);
+        let types = rows.iter().flat_map(|row| {
+            (0..row.ids.len()).map(|position| i64::from(position >= row.text_b_start))
+        });
+        Self {
+            size: [
+                rows.len() as i64,
+                lengths.iter().copied().max().unwrap_or(0) as i64,
+            ],
+            input_ids: ids.map(|&id| i64::from(id)).collect(),
+            token_type_ids: types.collect(),
+            real: None,
+            labels: rows.iter().map(|row| row.label).collect(),
+            words: None,
+            places: Vec::new(),
+            examples: rows.len() as u64,
+            tokens: lengths.iter().sum::<usize>() as u64,
+            squared_lengths: squares.sum(),
+            lengths: Some(lengths),
+        }
     }
 
     /// Pads `rows` to the longest of them, and at least to `length`.
@@ -163,6 +205,7 @@ impl Block {
         }
         Self {
             size: [rows.len() as i64, longest as i64],
+            lengths: None,
             input_ids,
             token_type_ids,
             real: (tokens < cells as u64).then_some(real),
@@ -180,7 +223,12 @@ impl Batch {
     /// A block as tensors on `device`.
     pub(crate) fn of(block: &Block, device: Device) -> Self {
         let size = block.size;
-        let integers = |values: &[i64]| Tensor::from_slice(values).view(size).to_device(device);
+        let shape: &[i64] = if block.lengths.is_none() {
+            &size
+        } else {
+            &[-1]
+        };
+        let integers = |values: &[i64]| Tensor::from_slice(values).view(shape).to_device(device);
         let floats = |values: &Vec<f32>| Tensor::from_slice(values).to_device(device);
         let token_mask = block.real.as_ref().map(|real| floats(real).view(size));
         Self {
@@ -192,15 +240,38 @@ impl Batch {
             token_mask,
             labels: block.labels.as_ref().map(floats),
             words: None,
+            unpadded: block.lengths.as_deref().map(Unpadded::of),
             examples: block.examples,
             tokens: block.tokens,
             squared_lengths: block.squared_lengths,
         }
     }
 
-    /// The rows `indices` of `store`, padded to the longest of them.
-    pub(crate) fn new(store: &TokenStore, indices: &[u32], device: Device) -> Self {
-        Self::of(&Block::new(store, indices, PadTo::Longest), device)
+    /// The rows `indices` of `store`.
+    pub(crate) fn new(store: &TokenStore, indices: &[u32], pad_to: PadTo, device: Device) -> Self {
+        Self::of(&Block::new(store, indices, pad_to), device)
+    }
+}
+
+impl Unpadded {
+    fn of(lengths: &[usize]) -> Self {
+        let mut end = 0;
+        let ends = lengths.iter().map(|length| {
+            end += length;
+            end
+        });
+        let offsets: Vec<usize> = std::iter::once(0).chain(ends).collect();
+        let small: Vec<i32> = offsets.iter().map(|&offset| offset as i32).collect();
+        let first: Vec<i64> = offsets[..lengths.len()]
+            .iter()
+            .map(|&offset| offset as i64)
+            .collect();
+        let positions = lengths.iter().flat_map(|&length| 0..length as i64);
+        Self {
+            offsets: Tensor::from_slice(&small),
+            first: Tensor::from_slice(&first),
+            positions: Tensor::from_slice(&positions.collect::<Vec<_>>()),
+        }
     }
 }
 

@@ -36,34 +36,58 @@ pub(crate) fn dropout(x: &Tensor, p: f64, train: bool) -> Tensor {
     x * mask(&x.size(), x.kind(), p)
 }
 
+/// A mask that is drawn where it is used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drop {
+    pub(crate) key: u64,
+    /// Of 2^32 cases; 0: nothing is dropped.
+    pub(crate) dropped: u32,
+    /// Factor of the others.
+    pub(crate) kept: f32,
+}
+
+impl Drop {
+    /// The next mask of the micro-step; none without training.
+    pub(crate) fn next(p: f64, train: bool) -> Self {
+        if !train || p <= 0.0 {
+            return Self {
+                key: 0,
+                dropped: 0,
+                kept: 1.0,
+            };
+        }
+        let (seed, place) = DRAWN.get();
+        DRAWN.set((seed, place + 1));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a probability of 2^32 cases; the format of the factor"
+        )]
+        Self {
+            key: mix(seed, place),
+            dropped: (p * 2_f64.powi(32)) as u32,
+            kept: (1.0 / (1.0 - p)) as f32,
+        }
+    }
+}
+
 /// The next mask of the micro-step.
 fn mask(size: &[i64], kind: Kind, p: f64) -> Tensor {
-    let (seed, place) = DRAWN.get();
-    DRAWN.set((seed, place + 1));
-    let key = mix(seed, place);
+    let Drop { key, dropped, kept } = Drop::next(p, true);
     let mask = Tensor::empty(size, (kind, Device::Cpu));
     let n = mask.numel() as i64;
     assert!(
         n <= i64::from(u32::MAX),
         "a mask of fewer than 2^32 numbers"
     );
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a probability of 2^32 cases"
-    )]
-    let dropped = (p * 2_f64.powi(32)) as u32;
-    let kept = 1.0 / (1.0 - p);
     // SAFETY: the mask was just made, contiguous, with `n` numbers of the size that is written.
     unsafe {
         let half = |bits| tinyrun_mask16(mask.data_ptr().cast(), n, key, dropped, bits);
         match kind {
-            Kind::BFloat16 => half(half::bf16::from_f64(kept).to_bits()),
-            Kind::Half => half(half::f16::from_f64(kept).to_bits()),
+            Kind::BFloat16 => half(half::bf16::from_f32(kept).to_bits()),
+            Kind::Half => half(half::f16::from_f32(kept).to_bits()),
             Kind::Float => {
-                #[expect(clippy::cast_possible_truncation, reason = "the format of the mask")]
-                let bits = (kept as f32).to_bits();
-                tinyrun_mask32(mask.data_ptr().cast(), n, key, dropped, bits);
+                tinyrun_mask32(mask.data_ptr().cast(), n, key, dropped, kept.to_bits());
             }
             other => panic!("dropout of {other:?}"),
         }

@@ -79,8 +79,14 @@ enum Source {
 }
 
 impl Feed {
-    /// From optimizer step `step` on, `train.prefetch` steps ahead of who asks.
-    pub(crate) fn start(data: &Arc<Data>, train: &Train, seed: u64, step: u64) -> Self {
+    /// From optimizer step `step` on, `train.prefetch` steps ahead of who asks, rows padded as `pad_to` says.
+    pub(crate) fn start(
+        data: &Arc<Data>,
+        train: &Train,
+        pad_to: PadTo,
+        seed: u64,
+        step: u64,
+    ) -> Self {
         let mut layout = Layout {
             data: Arc::clone(data),
             order: Order {
@@ -89,7 +95,7 @@ impl Feed {
                 drop_last: train.drop_last,
                 batch_size: train.batch_size as usize,
                 accumulation: train.gradient_accumulation_steps as usize,
-                pad_to: train.pad_to,
+                pad_to,
                 pad_token_id: train.student.config.pad_token_id as i64,
             },
             step,

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use tch::{Kind, Tensor};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
+use tinyrun::job::{HeadKind, PadTo, Projection, Train, WeightDtype};
 use tinyrun::model::{LoadedModel, Weights, load_model, write_model_folder, write_safetensors};
 
-use crate::bert::{Bert, Classifier};
+use crate::bert::{Bert, Classifier, Wanted};
 use crate::check::{check_classes, check_data, check_label_order};
 use crate::checkpoint::tensor_bytes;
 use crate::device::Compute;
@@ -60,7 +60,7 @@ pub(crate) fn load_for_scoring(
     let count = parameters.count();
     let frozen = parameters.frozen(compute.device, compute.kind);
     Ok(Scorable {
-        bert: Bert::new(&frozen, &model.config, compute.kind).packed(),
+        bert: Bert::new(&frozen, &model.config, compute.kind).packed(Wanted::First, PadTo::None),
         classifier: Classifier::new(&frozen, &model.config, head),
         parameters: count,
         size_bytes: std::fs::metadata(model.weights.path()).map_or(0, |file| file.len()),

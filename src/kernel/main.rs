@@ -24,6 +24,7 @@ mod gate;
 mod loss_scale;
 mod losses;
 mod memory;
+mod native;
 mod objective;
 mod optimizer;
 mod packed;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tinyrun::data::batches::plan_by_tokens;
-use tinyrun::job::{Event, Job, Objective, Reduction, Train};
+use tinyrun::job::{Event, Job, Objective, PadTo, Reduction, Train};
 
 use crate::answers::{Answers, CHECKSUM, Layout, rows};
 use crate::batch::{Batch, Block};
@@ -62,19 +62,14 @@ impl TeacherMemory {
     /// # Errors
     /// What the disk says; a row that is not what was written.
     pub(crate) fn answers(&self, data: &Data, block: &Block) -> Result<Answers, KernelError> {
-        let padded = block.padded();
         let places = block.places.iter().map(|&place| place as usize);
-        let size = self.layout.kind.elt_size_in_bytes();
-        let rows = block.places.len();
-        let mut parts: Vec<Vec<u8>> = self
-            .layout
-            .parts
-            .iter()
-            .map(|part| vec![0; part.shape(rows, padded).iter().product::<i64>() as usize * size])
+        let lengths: Vec<usize> = places
+            .clone()
+            .map(|place| data.lengths[place] as usize)
             .collect();
+        let mut answers = Answers::empty(&self.layout, &lengths, block.padded());
         let mut bytes = Vec::new();
-        for (row, place) in places.enumerate() {
-            let length = data.lengths[place] as usize;
+        for (row, (place, &length)) in places.zip(&lengths).enumerate() {
             bytes.resize(self.layout.bytes(length), 0);
             self.file
                 .read_exact_at(&mut bytes, self.offsets[place])
@@ -85,21 +80,9 @@ impl TeacherMemory {
                     path: self.path.clone(),
                 });
             }
-            let mut from = 0;
-            for (part, block) in self.layout.parts.iter().zip(&mut parts) {
-                let answer = &answer[from * size..];
-                part.runs(row, length, padded, |to, at, count| {
-                    block[to * size..(to + count) * size]
-                        .copy_from_slice(&answer[at * size..(at + count) * size]);
-                });
-                from += part.numbers(length);
-            }
+            answers.fill(row, length, answer);
         }
-        Ok(Answers {
-            layout: Arc::clone(&self.layout),
-            size: [rows, padded],
-            parts,
-        })
+        Ok(answers)
     }
 }
 
@@ -133,7 +116,7 @@ pub(crate) fn ask(
     before: Option<bool>,
     data: &Data,
     teacher: Option<&Teacher>,
-    compute: Compute,
+    (compute, pad_to): (Compute, PadTo),
     (reporter, stop): (&Reporter, &Stop),
 ) -> Result<Asked, KernelError> {
     let wanted = before.unwrap_or(train.teacher_memory > 0);
@@ -149,11 +132,13 @@ pub(crate) fn ask(
             .iter()
             .map(|&place| data.rows[place as usize])
             .collect();
-        let batch = Batch::new(&data.train, &rows, compute.device);
+        let batch = Batch::new(&data.train, &rows, pad_to, compute.device);
         Target::of(&train.objective, Some(teacher), &batch)
     };
     // The shapes of the parts, from the shortest example.
-    let Some(layout) = Layout::of(&answer(&batches[0][..1])).map(Arc::new) else {
+    let shortest = &batches[0][..1];
+    let length = data.lengths[shortest[0] as usize] as usize;
+    let Some(layout) = Layout::of(&answer(shortest), length).map(Arc::new) else {
         return Ok(Asked::InEveryStep(None));
     };
     let mut offsets = vec![0; data.lengths.len()];
@@ -219,7 +204,8 @@ pub(crate) fn ask(
             .iter()
             .map(|&place| data.lengths[place as usize] as usize)
             .collect();
-        let rows = rows(&layout, &answer(batch), &lengths);
+        let padded = (pad_to != PadTo::None).then(|| lengths.iter().copied().max().unwrap_or(0));
+        let rows = rows(&layout, &answer(batch), &lengths, padded);
         file.write_all_at(&rows, offsets[batch[0] as usize])
             .map_err(io("write", &path))?;
         examples += batch.len() as u64;

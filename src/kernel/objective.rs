@@ -7,6 +7,7 @@ use tinyrun::job::{self, Reduction};
 use crate::batch::{Batch, Block};
 use crate::bert::{Bert, Classifier, Linear, Output, Wanted};
 use crate::losses::{attention_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss};
+use crate::native;
 use crate::target::Target;
 
 /// The model being trained.
@@ -145,18 +146,26 @@ pub(crate) fn losses(
             else {
                 panic!("this objective learns from a teacher's layers");
             };
-            let output = student.bert.forward_t(batch, Wanted::Everything, true);
             let (cells, tokens) = match reduction {
                 Reduction::Tokens => (share.squared_lengths, share.tokens),
                 Reduction::Block => (share.examples, share.examples),
             };
-            let attention: Vec<Tensor> = pairs(&output.attention_scores, target_attention)
-                .map(|(s, t)| attention_loss(s, t, batch, *reduction) * cells)
-                .collect();
-            let projected: Vec<Tensor> = student.project(&output);
-            let hidden: Vec<Tensor> = pairs(&projected, target_hidden)
-                .map(|(s, t)| hidden_loss(s, t, batch, *reduction) * tokens)
-                .collect();
+            let (attention, hidden) = if batch.unpadded.is_some() {
+                assert_eq!(*reduction, Reduction::Tokens, "there is no block");
+                distances(student, (target_attention, target_hidden), batch)
+            } else {
+                let output = student.bert.forward_t(batch, Wanted::Everything, true);
+                let attention = pairs(&output.attention_scores, target_attention)
+                    .map(|(s, t)| attention_loss(s, t, batch, *reduction));
+                let projected = student.project(&output);
+                let hidden = pairs(&projected, target_hidden)
+                    .map(|(s, t)| hidden_loss(s, t, batch, *reduction));
+                (attention.collect(), hidden.collect())
+            };
+            let of_step = |losses: Vec<Tensor>, share: f64| -> Vec<Tensor> {
+                losses.into_iter().map(|loss| loss * share).collect()
+            };
+            let (attention, hidden) = (of_step(attention, cells), of_step(hidden, tokens));
             let (attention_sum, hidden_sum) = (sum(&attention), sum(&hidden));
             // A factor of 0 takes the term out of the graph: 0 times an overflow is not a number.
             let weighed = attention.iter().zip(attention_weights);
@@ -202,6 +211,26 @@ pub(crate) fn losses(
             }
         }
     }
+}
+
+/// Attention losses by layer and hidden-state losses by state of tokens without padding, averaged over real tokens
+/// ([`attention_loss`], [`hidden_loss`]), each computed where its student's side is made.
+fn distances(
+    student: &Student,
+    (attention, hidden): (&[Tensor], &[Tensor]),
+    batch: &Batch,
+) -> (Vec<Tensor>, Vec<Tensor>) {
+    let wanted = Wanted::Squares(attention);
+    let output = student.bert.forward_t(batch, wanted, true);
+    let attention = pairs(&output.attention_squares, attention).map(|(squares, scores)| {
+        // All heads' pairs of tokens.
+        squares / scores.numel() as f64
+    });
+    let states = pairs(&output.hidden_states, hidden).zip(&student.projections);
+    let hidden = states.map(|((state, target), projection)| {
+        native::squares(state, projection.trained(), target) / target.numel() as f64
+    });
+    (attention.collect(), hidden.collect())
 }
 
 impl Student {

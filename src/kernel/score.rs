@@ -146,7 +146,7 @@ pub(crate) fn predict_by_each(
         if stop() {
             return None;
         }
-        let batch = Batch::new(store, &rows, device);
+        let batch = Batch::new(store, &rows, bert.arrangement(), device);
         let clock = Instant::now();
         let logits: Vec<Tensor> = no_grad(|| {
             let output = bert.forward_t(&batch, Wanted::First, false);

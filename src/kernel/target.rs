@@ -24,9 +24,10 @@ pub(crate) enum Target {
     Logits(Tensor),
     /// In the order of the student's layers, as the layer map says.
     Layers {
-        /// `[B, h, L, L]` each: scores before softmax, the mask added.
+        /// `[B, h, L, L]` each: scores before softmax, the mask added. Without padding of each row `[h, length, length]`,
+        /// one after the other.
         attention: Vec<Tensor>,
-        /// `[B, L, d]` each; the first is what the embeddings learn from.
+        /// `[B, L, d]` each, or `[T, d]`; the first is what the embeddings learn from.
         hidden: Vec<Tensor>,
     },
 }
@@ -42,7 +43,7 @@ impl Target {
         no_grad(|| match objective {
             Objective::Intermediate { layer_map, .. } => {
                 let teacher = expect();
-                let wanted = Wanted::Everything;
+                let wanted = Wanted::Layers(&layer_map.attention);
                 let output = teacher.bert.forward_t(batch, wanted, teacher.dropout);
                 let pick = |from: &[Tensor], map: &[usize]| {
                     map.iter().map(|&i| from[i].shallow_clone()).collect()

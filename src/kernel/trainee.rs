@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use tch::Tensor;
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Objective, Student as StudentSpec, Train};
+use tinyrun::job::{Objective, PadTo, Reduction, Student as StudentSpec, Train};
 use tinyrun::model::names::expected_encoder;
 use tinyrun::model::{BertConfig, Weights};
 
 use crate::batch::Batch;
-use crate::bert::{Bert, Classifier, Linear};
+use crate::bert::{Bert, Classifier, Linear, Wanted};
 use crate::check::{check_classes, check_data, check_label_order, unfit};
 use crate::checkpoint::{Best, Checkpoints};
 use crate::device::Compute;
@@ -166,6 +166,19 @@ impl Trainee {
             .sum()
     }
 
+    /// How the rows of a batch are laid out: as the job says, where both models are able to.
+    pub(crate) fn arrangement(&self, train: &Train) -> PadTo {
+        let models = [
+            Some(&self.student.bert),
+            self.teacher.as_ref().map(|t| &t.bert),
+        ];
+        let unpadded = |bert: &Bert| bert.arrangement() == PadTo::None;
+        match pad_to(train) {
+            PadTo::None if !models.into_iter().flatten().all(unpadded) => PadTo::Longest,
+            pad_to => pad_to,
+        }
+    }
+
     /// Frees the teacher, whose answers are known.
     pub(crate) fn dismiss_teacher(&mut self) {
         self.teacher = None;
@@ -220,6 +233,20 @@ impl Trainee {
     }
 }
 
+/// How the job lays out rows; a loss over the padded block has to have one.
+fn pad_to(train: &Train) -> PadTo {
+    match (&train.objective, train.pad_to) {
+        (
+            Objective::Intermediate {
+                reduction: Reduction::Block,
+                ..
+            },
+            PadTo::None,
+        ) => PadTo::Longest,
+        (_, pad_to) => pad_to,
+    }
+}
+
 fn load_teacher(
     train: &Train,
     folder: &Path,
@@ -257,8 +284,12 @@ fn load_teacher(
         config.num_hidden_layers = config.num_hidden_layers.min(attention.max(hidden));
     }
     let frozen = parameters.frozen(compute.device, compute.kind);
+    let wanted = match classes {
+        Some(_) => Wanted::First,
+        None => Wanted::Everything,
+    };
     let teacher = Teacher {
-        bert: Bert::new(&frozen, &config, compute.kind).packed(),
+        bert: Bert::new(&frozen, &config, compute.kind).packed(wanted, pad_to(train)),
         classifier: classes.map(|_| Classifier::new(&frozen, &config, train.teacher_head)),
         dropout: train.teacher_dropout,
     };

@@ -98,6 +98,7 @@ pub(crate) fn train(
         &columns(train),
         resumed.then_some(state.step),
     )?;
+    let pad_to = trainee.arrangement(train);
     let mut memory = None;
     if state.step < total_steps {
         let teacher = trainee.teacher.as_ref();
@@ -108,7 +109,7 @@ pub(crate) fn train(
             before,
             &data,
             teacher,
-            compute,
+            (compute, pad_to),
             (reporter, stop),
         )? {
             Asked::Remembered(answers) => {
@@ -129,7 +130,7 @@ pub(crate) fn train(
     let mut told_at = Instant::now();
     let peak = flops::peak(compute);
     let mut watch = Stopwatch::start();
-    let mut feed = Feed::start(&data, train, job.seed, state.step);
+    let mut feed = Feed::start(&data, train, pad_to, job.seed, state.step);
     while state.step < total_steps {
         let micro_batches = feed.next();
         watch.lap(Phase::Data);

@@ -23,7 +23,7 @@ use crate::experiment::{
     Stages, Student, StudentShape, Task, TdPhase1, TdPhase2, Teacher, Training,
 };
 use crate::job::{
-    Initializer, LayerMap, LossScaling, Metric, Optimizer, Schedule, ScheduleKind, Warmup,
+    Initializer, LayerMap, LossScaling, Metric, Optimizer, PadTo, Schedule, ScheduleKind, Warmup,
     WeightDtype, Word,
 };
 use crate::runs::Value;
@@ -299,7 +299,12 @@ impl Settings {
         }
         self.put("shuffle", *shuffle);
         self.put("drop-last", *drop_last);
-        self.put("pad-to", pad_to.as_str());
+        // Without padding a result is that of the longest row's but for rounding.
+        let padding = match pad_to {
+            PadTo::None => PadTo::Longest,
+            other => *other,
+        };
+        self.put("pad-to", padding.as_str());
         let Optimizer {
             kind,
             beta1,

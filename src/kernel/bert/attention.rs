@@ -3,12 +3,14 @@
 use tch::{Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
+use super::layer::Done;
 use super::linear::{LayerNorm, Linear};
 use super::model::Wanted;
 use super::product::matmul;
 use super::relative::{RelativePositions, by_position};
-use crate::batch::Batch;
-use crate::dropout::dropout;
+use crate::batch::{Batch, Unpadded};
+use crate::dropout::{Drop, dropout};
+use crate::native::{self, Looked};
 use crate::parameters::Parameters;
 
 /// The products that make queries, keys and values.
@@ -17,6 +19,8 @@ enum Inputs {
     Apart([Linear; 3]),
     /// One product for all three, of a model that is only read.
     Together(Linear),
+    /// Query; key and value in one product: of a model that is only read, in the layer whose first tokens are.
+    Halves([Linear; 2]),
 }
 
 impl Inputs {
@@ -33,6 +37,29 @@ impl Inputs {
                 let query = part(0).narrow(1, 0, asking.size()[1]);
                 [query, part(1), part(2)]
             }
+            Self::Halves(_) => unreachable!("packed for tokens without padding"),
+        }
+    }
+
+    /// The same for tokens without padding `[T, d]`; where first tokens alone ask, those are given.
+    fn of_unpadded(&self, x: &Tensor, first: Option<&Tensor>) -> Looked {
+        let nothing = native::Activation::Nothing;
+        let product = |x: &Tensor, layers: &[&Linear]| {
+            let layers: Vec<_> = layers.iter().map(|layer| layer.native()).collect();
+            native::linear(x, &layers, nothing)
+        };
+        match (self, first) {
+            (Self::Apart([query, key, value]), None) => {
+                Looked::All(product(x, &[query, key, value]))
+            }
+            (Self::Apart([query, key, value]), Some(first)) => {
+                Looked::First(product(first, &[query]), product(x, &[key, value]))
+            }
+            (Self::Together(all), None) => Looked::All(product(x, &[all])),
+            (Self::Halves([query, rest]), Some(first)) => {
+                Looked::First(product(first, &[query]), product(x, &[rest]))
+            }
+            _ => unreachable!("packed for what is wanted"),
         }
     }
 }
@@ -92,6 +119,55 @@ impl Attention {
         }
     }
 
+    /// The same for tokens without padding.
+    pub(super) fn pack_unpadded(&mut self, kind: Kind, first: bool) {
+        self.output.pack_unpadded(kind);
+        self.norm.widen();
+        let Inputs::Apart([query, key, value]) = &mut self.inputs else {
+            return;
+        };
+        let packed = |mut layer: Linear| {
+            layer.pack_unpadded(kind);
+            layer
+        };
+        self.inputs = if first {
+            let query = packed(Linear::beside(&[query]));
+            Inputs::Halves([query, packed(Linear::beside(&[key, value]))])
+        } else {
+            Inputs::Together(packed(Linear::beside(&[query, key, value])))
+        };
+    }
+
+    /// Attention, output projection, residual and norm of tokens without padding; see [`super::layer::Layer`].
+    pub(super) fn forward_unpadded(
+        &self,
+        x: &Tensor,
+        first: bool,
+        rows: &Unpadded,
+        (teacher, keeps_scores): (Option<&Tensor>, bool),
+        train: bool,
+    ) -> Done {
+        let asking = first.then(|| x.index_select(0, &rows.first));
+        let looked = self.inputs.of_unpadded(x, asking.as_ref());
+        let drop = Drop::next(self.probs_dropout, train);
+        let attended = native::attention(
+            &looked,
+            &rows.offsets,
+            self.heads,
+            drop,
+            teacher,
+            keeps_scores,
+        );
+        let residual = asking.as_ref().unwrap_or(x);
+        let drop = Drop::next(self.hidden_dropout, train);
+        let (output, norm) = (self.output.native(), self.norm.native());
+        Done {
+            hidden: native::linear_norm(&attended.context, output, residual, norm, drop),
+            scores: attended.scores,
+            squares: attended.squares,
+        }
+    }
+
     /// `x` `[B, L, d]` to the layer's attention output `[B, L, d]` and, where they are `wanted`, its
     /// attention scores `[B, h, L, L]`: before softmax, divided by `sqrt(d/h)`, the mask added. Of
     /// the first `asking` tokens alone, where nothing reads the others.
@@ -100,14 +176,14 @@ impl Attention {
         x: &Tensor,
         asking: i64,
         batch: &Batch,
-        wanted: Wanted,
+        wanted: Wanted<'_>,
         train: bool,
     ) -> (Tensor, Option<Tensor>) {
         let (b, _, d) = x.size3().expect("a hidden state has three dimensions");
         let first = x.narrow(1, 0, asking);
         let split = |t: Tensor| t.view([b, -1, self.heads, self.head_size]).transpose(1, 2);
         let [query, key, value] = self.inputs.of(x, &first).map(split);
-        let (context, scores) = if wanted == Wanted::First && !train && self.relative.is_none() {
+        let (context, scores) = if wanted.is_first() && !train && self.relative.is_none() {
             // Nobody looks at the scores: libtorch's kernel never holds more than a part of them.
             let mask = batch.key_mask.as_ref();
             let mask = mask.map(|mask| mask.to_kind(x.kind()));
@@ -120,7 +196,7 @@ impl Attention {
         };
         let context = context.transpose(1, 2).reshape([b, asking, d]);
         let output = dropout(&self.output.forward(&context), self.hidden_dropout, train);
-        let scores = scores.filter(|_| wanted == Wanted::Everything);
+        let scores = scores.filter(|_| !wanted.is_first());
         (self.norm.forward(&(output + first)), scores)
     }
 

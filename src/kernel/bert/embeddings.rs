@@ -1,6 +1,6 @@
 //! Word, position and segment embeddings.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
 use super::linear::{LayerNorm, cast};
@@ -39,9 +39,13 @@ impl Embeddings {
         }
     }
 
-    /// Hidden state 0, `[B, L, d]` in `kind`: after layer norm and dropout (semantics.md A3).
+    /// Where the tables are.
+    pub(super) fn device(&self) -> Device {
+        self.words.device()
+    }
+
+    /// Hidden state 0, `[B, L, d]` or `[T, d]` in `kind`: after layer norm and dropout (semantics.md A3).
     pub(crate) fn forward_t(&self, batch: &Batch, kind: Kind, train: bool) -> Tensor {
-        let length = batch.input_ids.size()[1];
         // The sum is taken in the format of the tables: rounding three addends to bf16 before
         // adding them would cost a bit for nothing.
         let words = if let Some(part) = &batch.words {
@@ -53,7 +57,10 @@ impl Embeddings {
         let mut sum =
             words + Tensor::embedding(&self.token_types, &batch.token_type_ids, -1, false, false);
         if let Some(positions) = &self.positions {
-            sum += positions.narrow(0, 0, length);
+            sum += match &batch.unpadded {
+                Some(rows) => Tensor::embedding(positions, &rows.positions, -1, false, false),
+                None => positions.narrow(0, 0, batch.input_ids.size()[1]),
+            };
         }
         dropout(&self.norm.forward(&cast(&sum, kind)), self.dropout, train)
     }

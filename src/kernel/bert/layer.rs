@@ -1,13 +1,14 @@
 //! One encoder layer.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
 use super::attention::Attention;
 use super::linear::{LayerNorm, Linear};
 use super::model::Wanted;
-use crate::batch::Batch;
-use crate::dropout::dropout;
+use crate::batch::{Batch, Unpadded};
+use crate::dropout::{Drop, dropout};
+use crate::native;
 use crate::packed::After;
 use crate::parameters::Parameters;
 
@@ -37,6 +38,15 @@ impl Activation {
             Self::Gelu => Some(After::Gelu),
             Self::GeluTanh => Some(After::GeluTanh),
             Self::Relu => None,
+        }
+    }
+
+    /// For tokens without padding.
+    fn native(self) -> native::Activation {
+        match self {
+            Self::Gelu => native::Activation::Gelu,
+            Self::GeluTanh => native::Activation::GeluTanh,
+            Self::Relu => native::Activation::Relu,
         }
     }
 
@@ -85,6 +95,14 @@ impl Layer {
         self.output.pack();
     }
 
+    /// The same for tokens without padding; `first` of a layer whose first tokens alone are read.
+    pub(super) fn pack_unpadded(&mut self, kind: Kind, first: bool) {
+        self.attention.pack_unpadded(kind, first);
+        self.intermediate.pack_unpadded(kind);
+        self.output.pack_unpadded(kind);
+        self.norm.widen();
+    }
+
     /// Whether positions are relative.
     pub(super) fn is_relative(&self) -> bool {
         self.attention.is_relative()
@@ -97,7 +115,7 @@ impl Layer {
         x: &Tensor,
         asking: i64,
         batch: &Batch,
-        wanted: Wanted,
+        wanted: Wanted<'_>,
         train: bool,
     ) -> (Tensor, Option<Tensor>) {
         let (attended, scores) = self.attention.forward_t(x, asking, batch, wanted, train);
@@ -109,4 +127,38 @@ impl Layer {
         let output = dropout(&self.output.forward(&inner), self.dropout, train);
         (self.norm.forward(&(output + &attended)), scores)
     }
+
+    /// Tokens without padding `x` `[T, d]` to the next hidden state `[T, d]`, or `[B, d]` of the `first` token of each row
+    /// alone. With a teacher's scores the attention's distance from them; the scores where they are to be kept.
+    pub(super) fn forward_unpadded(
+        &self,
+        x: &Tensor,
+        first: bool,
+        rows: &Unpadded,
+        scores: (Option<&Tensor>, bool),
+        train: bool,
+    ) -> Done {
+        let done = self
+            .attention
+            .forward_unpadded(x, first, rows, scores, train);
+        let layers = [self.intermediate.native()];
+        let inner = native::linear(&done.hidden, &layers, self.activation.native());
+        let drop = Drop::next(self.dropout, train);
+        let output = self.output.native();
+        Done {
+            hidden: native::linear_norm(&inner, output, &done.hidden, self.norm.native(), drop),
+            ..done
+        }
+    }
+}
+
+/// What a layer makes of tokens without padding.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// `[T, d]` or `[B, d]`
+    pub(super) hidden: Tensor,
+    /// Undefined where they were not to be kept.
+    pub(super) scores: Tensor,
+    /// A scalar; 0 without a teacher.
+    pub(super) squares: Tensor,
 }

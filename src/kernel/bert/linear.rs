@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::product;
+use crate::native::{self, Weights};
 use crate::packed::{After, Packed};
 use crate::parameters::Parameters;
 
@@ -13,6 +14,8 @@ pub(crate) struct Linear {
     bias: Tensor,
     /// The same once more as the processor likes it, where nobody trains it.
     packed: Option<Packed>,
+    /// The same for tokens without padding.
+    packed_unpadded: Option<Tensor>,
 }
 
 impl Linear {
@@ -22,6 +25,7 @@ impl Linear {
             weight: parameters.get(&format!("{name}.weight")),
             bias: parameters.get(&format!("{name}.bias")),
             packed: None,
+            packed_unpadded: None,
         }
     }
 
@@ -49,6 +53,27 @@ impl Linear {
         }
     }
 
+    /// For a model of `kind` that is only read, over tokens without padding.
+    pub(super) fn pack_unpadded(&mut self, kind: Kind) {
+        self.packed_unpadded = Some(native::pack(&self.weight, kind));
+        self.weight = Tensor::new();
+        self.bias = self.bias.to_kind(Kind::Float);
+    }
+
+    /// Weight and bias for tokens without padding.
+    pub(crate) fn native(&self) -> (Weights<'_>, &Tensor) {
+        let weight = match &self.packed_unpadded {
+            Some(packed) => Weights::Packed(packed),
+            None => Weights::Trained(&self.weight),
+        };
+        (weight, &self.bias)
+    }
+
+    /// Weight and bias as they are trained.
+    pub(crate) fn trained(&self) -> (&Tensor, &Tensor) {
+        (&self.weight, &self.bias)
+    }
+
     /// Several layers over the same input as one, their outputs side by side; to be packed.
     pub(super) fn beside(layers: &[&Self]) -> Self {
         let cat = |part: fn(&Self) -> &Tensor| {
@@ -59,6 +84,7 @@ impl Linear {
             weight: cat(|layer| &layer.weight),
             bias: cat(|layer| &layer.bias),
             packed: None,
+            packed_unpadded: None,
         }
     }
 
@@ -84,6 +110,17 @@ impl LayerNorm {
             bias: parameters.get(&format!("{name}.bias")),
             eps,
         }
+    }
+
+    /// In fp32, for tokens without padding.
+    pub(super) fn widen(&mut self) {
+        self.weight = self.weight.to_kind(Kind::Float);
+        self.bias = self.bias.to_kind(Kind::Float);
+    }
+
+    /// Weight, bias and epsilon for tokens without padding.
+    pub(super) fn native(&self) -> (&Tensor, &Tensor, f64) {
+        (&self.weight, &self.bias, self.eps)
     }
 
     /// `x` `[.., d]`, same shape out. Mean and variance are accumulated in fp32 by libtorch.

@@ -1,7 +1,7 @@
 //! The encoder as a whole, and the head on it.
 
 use tch::{Kind, Tensor};
-use tinyrun::job::HeadKind;
+use tinyrun::job::{HeadKind, PadTo};
 use tinyrun::model::config::BertConfig;
 
 use super::embeddings::Embeddings;
@@ -9,29 +9,53 @@ use super::layer::Layer;
 use super::linear::Linear;
 use crate::batch::Batch;
 use crate::dropout::dropout;
+use crate::native;
 use crate::parameters::Parameters;
 
 /// Which inner tensors of a forward pass are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted<'a> {
     /// The last hidden state of the first token only, which is what a classifier reads.
     First,
     /// Every hidden state and every attention score.
     Everything,
+    /// Every hidden state, and the attention scores of these layers; there may be others.
+    Layers(&'a [usize]),
+    /// Every hidden state, and how far the attention scores of each layer are from these. Of tokens without padding
+    /// only: the scores themselves are never held.
+    Squares(&'a [Tensor]),
+}
+
+impl Wanted<'_> {
+    pub(super) fn is_first(self) -> bool {
+        matches!(self, Self::First)
+    }
+
+    /// Whether the scores of layer `index` are kept.
+    pub(super) fn keeps_scores(self, index: usize) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Layers(layers) => layers.contains(&index),
+            Self::First | Self::Squares(_) => false,
+        }
+    }
 }
 
 /// Inner tensors of a forward pass.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// `[B, L, d]` each; index 0 is the embedding output. Layers + 1 of them, or the last alone, whose
-    /// first token at least is there.
+    /// `[B, L, d]` each, or `[T, d]` of tokens without padding; index 0 is the embedding output. Layers + 1 of them, or the
+    /// last alone, `[B, .., d]`, whose first token at least is there.
     pub(crate) hidden_states: Vec<Tensor>,
-    /// `[B, h, L, L]` each, before softmax, mask added; one a layer, or none.
+    /// Before softmax, mask added: one a layer, undefined where it was not wanted, or none. `[B, h, L, L]`; without padding
+    /// of each row `[h, length, length]`, one after the other.
     pub(crate) attention_scores: Vec<Tensor>,
+    /// `Σ (scores - wanted)²` over heads, rows and pairs of tokens, a scalar a layer, where it was asked for.
+    pub(crate) attention_squares: Vec<Tensor>,
 }
 
 impl Output {
-    /// `[B, L, d]`
+    /// `[B, .., d]`, or `[T, d]`
     pub(crate) fn last(&self) -> &Tensor {
         self.hidden_states
             .last()
@@ -45,13 +69,21 @@ pub(crate) struct Bert {
     embeddings: Embeddings,
     layers: Vec<Layer>,
     kind: Kind,
+    /// Whether it reads tokens without padding.
+    reads_unpadded: bool,
 }
 
 impl Bert {
     /// The parameters below `bert.`, computing in `kind`.
     pub(crate) fn new(parameters: &Parameters, config: &BertConfig, kind: Kind) -> Self {
+        let embeddings = Embeddings::new(parameters, config);
+        // Halves are multiplied two by two.
+        let even =
+            config.hidden_size.is_multiple_of(2) && config.intermediate_size.is_multiple_of(2);
+        let fits = !config.use_relative_positions && (even || kind == Kind::Float);
         Self {
-            embeddings: Embeddings::new(parameters, config),
+            reads_unpadded: fits && native::computes(kind, embeddings.device()),
+            embeddings,
             layers: (0..config.num_hidden_layers)
                 .map(|index| Layer::new(parameters, index, config))
                 .collect(),
@@ -59,35 +91,80 @@ impl Bert {
         }
     }
 
-    /// For a model that is only read: its weights as the processor likes them.
-    pub(crate) fn packed(mut self) -> Self {
-        self.layers.iter_mut().for_each(Layer::pack);
+    /// For a model that is only read: its weights as the processor likes them, and as they are needed for what is `wanted`
+    /// of rows that are padded so (`None`, where it is not able to do without, is `Longest`).
+    pub(crate) fn packed(mut self, wanted: Wanted<'_>, pad_to: PadTo) -> Self {
+        let unpadded = pad_to == PadTo::None && self.reads_unpadded;
+        self.reads_unpadded = unpadded;
+        if unpadded {
+            let last = self.layers.len().saturating_sub(1);
+            for (index, layer) in self.layers.iter_mut().enumerate() {
+                layer.pack_unpadded(self.kind, index == last && wanted.is_first());
+            }
+        } else {
+            self.layers.iter_mut().for_each(Layer::pack);
+        }
         self
     }
 
+    /// How rows of tokens are laid out for this model, where nothing speaks for padding.
+    pub(crate) fn arrangement(&self) -> PadTo {
+        if self.reads_unpadded {
+            PadTo::None
+        } else {
+            PadTo::Longest
+        }
+    }
+
     /// Runs the encoder. Dropout is active where `train`.
-    pub(crate) fn forward_t(&self, batch: &Batch, wanted: Wanted, train: bool) -> Output {
+    pub(crate) fn forward_t(&self, batch: &Batch, wanted: Wanted<'_>, train: bool) -> Output {
         let mut hidden = self.embeddings.forward_t(batch, self.kind, train);
         let mut output = Output {
             hidden_states: Vec::new(),
             attention_scores: Vec::new(),
+            attention_squares: Vec::new(),
         };
-        let length = batch.input_ids.size()[1];
+        let everything = !wanted.is_first();
         for (index, layer) in self.layers.iter().enumerate() {
             // Of the last layer's tokens only the first is read; the others are its keys and values.
             let is_last = index + 1 == self.layers.len();
-            let asking = match wanted {
-                Wanted::First if is_last && !layer.is_relative() => 1,
-                _ => length,
+            let first = is_last && wanted.is_first() && !layer.is_relative();
+            let next = if let Some(rows) = &batch.unpadded {
+                let teacher = match wanted {
+                    Wanted::Squares(teacher) => Some(&teacher[index]),
+                    _ => None,
+                };
+                let scores = (teacher, wanted.keeps_scores(index));
+                let done = layer.forward_unpadded(&hidden, first, rows, scores, train);
+                if everything {
+                    output.attention_scores.push(done.scores);
+                    output.attention_squares.push(done.squares);
+                }
+                done.hidden
+            } else {
+                let length = batch.input_ids.size()[1];
+                let asking = if first { 1 } else { length };
+                let (next, scores) = layer.forward_t(&hidden, asking, batch, wanted, train);
+                output.attention_scores.extend(scores);
+                next
             };
-            let (next, scores) = layer.forward_t(&hidden, asking, batch, wanted, train);
-            if wanted == Wanted::Everything {
+            if everything {
                 output.hidden_states.push(hidden);
             }
-            output.attention_scores.extend(scores);
             hidden = next;
         }
-        output.hidden_states.push(hidden);
+        output.hidden_states.push(match &batch.unpadded {
+            // A model without layers has the first tokens among the others.
+            Some(rows) if !everything => {
+                let first = if self.layers.is_empty() {
+                    hidden.index_select(0, &rows.first)
+                } else {
+                    hidden
+                };
+                first.unsqueeze(1)
+            }
+            _ => hidden,
+        });
         output
     }
 }

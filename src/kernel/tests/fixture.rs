@@ -66,15 +66,25 @@ pub(super) fn labelled_batch(weights: &Weights, prefix: &str) -> Batch {
 
 /// The same, padded at least to `length`.
 pub(super) fn labelled_and_padded(weights: &Weights, prefix: &str, length: usize) -> Batch {
-    let labels = weights.to_f32(&format!("{prefix}labels")).expect("labels");
+    labelled(weights, prefix, |rows| Block::from_rows(rows, 0, length))
+}
+
+/// The batch `{prefix}input_ids` and so on, with its labels: padded to its longest row, and not at all.
+pub(super) fn laid_both_ways(weights: &Weights, prefix: &str) -> [(&'static str, Batch); 2] {
+    let padded = labelled(weights, prefix, |rows| Block::from_rows(rows, 0, 0));
+    let unpadded = labelled(weights, prefix, Block::unpadded);
+    [("padded", padded), ("unpadded", unpadded)]
+}
+
+fn labelled(weights: &Weights, prefix: &str, lay: impl Fn(&[Row<'_>]) -> Block) -> Batch {
+    let labels = weights.to_f32(&format!("{prefix}labels")).ok();
     let rows = rows(weights, prefix);
-    let rows = rows.iter().zip(labels).map(|((ids, start), label)| Row {
+    let rows = rows.iter().enumerate().map(|(index, (ids, start))| Row {
         ids,
         text_b_start: *start,
-        label: Some(label),
+        label: labels.as_ref().map(|labels| labels[index]),
     });
-    let block = Block::from_rows(&rows.collect::<Vec<_>>(), 0, length);
-    Batch::of(&block, Device::Cpu)
+    Batch::of(&lay(&rows.collect::<Vec<_>>()), Device::Cpu)
 }
 
 /// Rows without their padding: ids, and where the second text begins.

@@ -13,3 +13,4 @@ mod relative;
 mod resume;
 mod shapes;
 mod twenty_steps;
+mod unpadded;

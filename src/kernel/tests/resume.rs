@@ -81,7 +81,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
             train_limit: Some(28),
             shuffle: true,
             drop_last: false,
-            pad_to: PadTo::Longest,
+            pad_to: PadTo::None,
             epochs: 2,
             batch_size: 4,
             gradient_accumulation_steps: 2,
@@ -222,6 +222,16 @@ fn stopped_after_every_step_equals_unbroken(objective: &Objective, change: impl 
 #[test]
 fn phase_1_with_dropout_stopped_after_every_step_ends_in_the_same_bytes() {
     stopped_after_every_step_equals_unbroken(&intermediate(Reduction::Tokens), |_| {});
+}
+
+#[test]
+fn padded_rows_stopped_after_every_step_end_in_the_same_bytes() {
+    stopped_after_every_step_equals_unbroken(&intermediate(Reduction::Tokens), |job| {
+        let Work::Train(train) = &mut job.work else {
+            panic!("a training job")
+        };
+        train.pad_to = PadTo::Longest;
+    });
 }
 
 #[test]

@@ -5,7 +5,10 @@ use tch::{Device, Kind, Tensor};
 use tinyrun::job::{HeadKind, Objective};
 use tinyrun::model::{BertConfig, Weights};
 
-use super::fixture::{assert_close, json, labelled_batch, losses, tensor, tensors, weights};
+use super::fixture::{
+    assert_close, json, labelled_batch, laid_both_ways, losses, tensor, tensors, weights,
+};
+use crate::batch::Batch;
 use crate::bert::{Bert, Classifier, Wanted};
 use crate::objective::{Share, Student};
 use crate::parameters::Parameters;
@@ -45,8 +48,11 @@ fn check_forward(file: &Weights, name: &str, student: &Student) {
         assert_close(&key, &real(scores), &real(&tensor(file, &key)), TOLERANCE);
     }
     let key = format!("{name}.logits");
-    let logits = student.logits(&batch, false);
-    assert_close(&key, &logits, &tensor(file, &key), TOLERANCE);
+    for (way, batch) in laid_both_ways(file, &format!("{name}.")) {
+        let logits = student.logits(&batch, false);
+        let what = format!("{way} {key}");
+        assert_close(&what, &logits, &tensor(file, &key), TOLERANCE);
+    }
 }
 
 /// The loss that fine-tunes the model, and every gradient of it by name.
@@ -57,27 +63,38 @@ fn check_gradients(
     student: &Student,
     parameters: &Parameters,
 ) {
-    let batch = labelled_batch(file, &format!("{name}."));
+    for (way, batch) in laid_both_ways(file, &format!("{name}.")) {
+        check_gradients_of(file, name, settings, (student, parameters), (way, &batch));
+    }
+}
+
+fn check_gradients_of(
+    file: &Weights,
+    name: &str,
+    settings: &serde_json::Value,
+    (student, parameters): (&Student, &Parameters),
+    (way, batch): (&str, &Batch),
+) {
     let objective = if name == "regression" {
         Objective::Values
     } else {
         Objective::Labels
     };
-    let found = losses(&objective, student, None, &batch, Share::WHOLE);
+    let found = losses(&objective, student, None, batch, Share::WHOLE);
     let (loss, wanted) = (
         found.total.double_value(&[]),
         settings["loss"].as_f64().expect("a loss"),
     );
     assert!(
         (loss - wanted).abs() <= TOLERANCE * wanted,
-        "{name}: {loss}"
+        "{way} {name}: {loss}"
     );
     let expected = tensors(file, &format!("{name}.gradients."));
     let (names, leaves): (Vec<&str>, Vec<&Tensor>) = parameters.iter().unzip();
     assert_eq!(names.len(), expected.len());
     let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);
     for (tensor, gradient) in names.iter().zip(&gradients) {
-        let what = format!("{name}: gradient of {tensor}");
+        let what = format!("{way} {name}: gradient of {tensor}");
         if tensor.ends_with("key.bias") {
             // It adds the same to every score of a query, which softmax does not see: on both sides
             // there is rounding alone.

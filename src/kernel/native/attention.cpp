@@ -1,0 +1,155 @@
+#include "nodes.h"
+#include "product.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+
+namespace tinyrun {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+
+// Where everything of a batch is.
+template <typename T>
+struct Batch {
+  int64_t heads, width, longest = 0, sequences;
+  bool first;  // queries of first tokens alone
+  int64_t ldq, ldkv;
+  const int32_t* offsets;
+  std::vector<int64_t> places;  // of each sequence's scores
+  const T *q, *k, *v, *teacher;
+  Dropout dropout;
+
+  Batch(const at::Tensor& query, const at::Tensor& kv, const at::Tensor& bounds, int64_t heads, Dropout dropout,
+        const at::Tensor& target)
+      : heads(heads), sequences(bounds.numel() - 1), first(is_there(query)), offsets(data<int32_t>(bounds)),
+        dropout(dropout) {
+    ldkv = kv.size(1);
+    const int64_t model = first ? ldkv / 2 : ldkv / 3;
+    width = model / heads;
+    const T* at = data<T>(kv);
+    q = first ? data<T>(query) : at;
+    ldq = first ? query.size(1) : ldkv;
+    k = first ? at : at + model;
+    v = k + model;
+    teacher = is_there(target) ? data<T>(target) : nullptr;
+    places.push_back(0);
+    for (int64_t s = 0; s < sequences; ++s) {
+      longest = std::max(longest, length(s));
+      places.push_back(places.back() + heads * length(s) * length(s));
+    }
+  }
+
+  int64_t length(int64_t s) const { return offsets[s + 1] - offsets[s]; }
+  int64_t query(int64_t s) const { return first ? s : offsets[s]; }
+  int64_t queries() const { return first ? sequences : offsets[sequences]; }
+  int64_t score(int64_t s, int64_t h) const { return places[static_cast<size_t>(s)] + h * length(s) * length(s); }
+
+  Head<T> head(int64_t s, int64_t h) const {
+    const int64_t n = length(s), column = h * width, row = offsets[s];
+    return {n,
+            first ? 1 : n,
+            width,
+            q + query(s) * ldq + column,
+            k + row * ldkv + column,
+            v + row * ldkv + column,
+            ldq,
+            ldkv,
+            1.0f / std::sqrt(static_cast<float>(width)),
+            dropout,
+            static_cast<uint32_t>(score(s, h)),
+            teacher == nullptr ? nullptr : teacher + score(s, h)};
+  }
+};
+
+template <typename T>
+struct Attention : Function<Attention<T>> {
+  static variable_list forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& kv,
+                               const at::Tensor& offsets, int64_t heads, int64_t key, int64_t dropped, double kept,
+                               const at::Tensor& teacher, bool wants_scores) {
+    context->set_materialize_grads(false);
+    const Dropout dropout{static_cast<uint64_t>(key), static_cast<uint32_t>(dropped), static_cast<float>(kept)};
+    const Batch<T> batch(q, kv, offsets, heads, dropout, teacher);
+    const auto make = [](at::IntArrayRef size, at::ScalarType kind) {
+      return at::empty(size, at::TensorOptions(kind));
+    };
+    const int64_t model = batch.width * heads;
+    const at::Tensor out = make({batch.queries(), model}, kScalar<T>);
+    const at::Tensor sums = make({batch.queries() * heads}, at::kFloat);
+    const at::Tensor scores =
+        wants_scores ? make({batch.places.back()}, kScalar<T>) : make({0}, kScalar<T>);
+    std::vector<double> squares(static_cast<size_t>(batch.sequences * heads), 0.0);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t i = 0; i < batch.sequences * heads; ++i) {
+      const int64_t s = i / heads, h = i % heads;
+      const Head<T> head = batch.head(s, h);
+      float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
+      squares[static_cast<size_t>(i)] = kernels<T>().attention(
+          head, memory, data<T>(out) + batch.query(s) * model + h * head.width, model,
+          data<float>(sums) + batch.query(s) * heads + h * head.queries,
+          wants_scores ? data<T>(scores) + batch.score(s, h) : nullptr);
+    }
+    double sum = 0.0;
+    for (const double part : squares) sum += part;
+    context->save_for_backward({q, kv, offsets, sums, teacher});
+    context->saved_data["heads"] = heads;
+    context->saved_data["key"] = key;
+    context->saved_data["dropped"] = dropped;
+    context->saved_data["kept"] = kept;
+    context->mark_non_differentiable({scores});
+    return {out, at::full({}, sum, at::TensorOptions(at::kFloat)), scores};
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &q = saved[0], &kv = saved[1], &sums = saved[3];
+    const int64_t heads = context->saved_data["heads"].toInt();
+    const Dropout dropout{static_cast<uint64_t>(context->saved_data["key"].toInt()),
+                          static_cast<uint32_t>(context->saved_data["dropped"].toInt()),
+                          static_cast<float>(context->saved_data["kept"].toDouble())};
+    // Without a gradient of the sum of squares the teacher does not matter.
+    const bool learns = gradients[1].defined() && is_there(saved[4]);
+    const Batch<T> batch(q, kv, saved[2], heads, dropout, learns ? saved[4] : at::Tensor());
+    const float dsquares = learns ? gradients[1].item<float>() : 0.0f;
+    const at::Tensor dout = gradients[0].defined() ? gradients[0].contiguous() : at::Tensor();
+    const at::Tensor none;
+    if (!dout.defined() && !learns) return {none, none, none, none, none, none, none, none, none};
+    const int64_t model = batch.width * heads;
+    const at::Tensor dkv = at::empty_like(kv), dq = batch.first ? at::empty_like(q) : none;
+    T* const to = data<T>(dkv);
+    T* const queries = batch.first ? data<T>(dq) : to;
+    T* const keys = batch.first ? to : to + model;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t i = 0; i < batch.sequences * heads; ++i) {
+      const int64_t s = i / heads, h = i % heads;
+      const Head<T> head = batch.head(s, h);
+      float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
+      const int64_t column = h * head.width, row = batch.offsets[s] * batch.ldkv + column;
+      kernels<T>().attention_backward(
+          head, memory, dout.defined() ? data<T>(dout) + batch.query(s) * model + column : nullptr, model,
+          data<float>(sums) + batch.query(s) * heads + h * head.queries, dsquares,
+          queries + batch.query(s) * batch.ldq + column, keys + row, keys + model + row, batch.ldq, batch.ldkv);
+    }
+    return {dq, dkv, none, none, none, none, none, none, none};
+  }
+};
+
+}  // namespace
+
+Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads,
+                   Dropout dropout, const at::Tensor& teacher, bool scores) {
+  const auto key = static_cast<int64_t>(dropout.key);
+  const auto dropped = static_cast<int64_t>(dropout.dropped);
+  const auto kept = static_cast<double>(dropout.kept);
+  const variable_list found =
+      kv.scalar_type() == at::kFloat
+          ? Attention<float>::apply(given(q), kv, offsets, heads, key, dropped, kept, given(teacher), scores)
+          : Attention<bf16>::apply(given(q), kv, offsets, heads, key, dropped, kept, given(teacher), scores);
+  return {found[0], found[1], found[2]};
+}
+
+}  // namespace tinyrun

@@ -1,0 +1,249 @@
+// Linear layers over tokens without padding, with what follows them in the same pass: an activation; dropout, residual
+// and layer norm; the squared difference from a teacher's states.
+
+#include "nodes.h"
+#include "product.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+
+namespace tinyrun {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+at::Tensor make(at::IntArrayRef size, at::ScalarType kind) { return at::empty(size, at::TensorOptions(kind)); }
+
+// Layers side by side over the same input. Weights and biases are fp32 leaves, or a model is only read: then its
+// weights are packed already and there is one bias.
+struct Layers {
+  std::vector<at::Tensor> weights, biases;
+  at::Tensor packed;
+
+  explicit Layers(at::TensorList parts) {
+    packed = is_there(parts[0]) ? parts[0] : at::Tensor();
+    const size_t n = (parts.size() - 1) / 2;
+    for (size_t i = 0; i < n; ++i) {
+      if (is_there(parts[1 + i])) weights.push_back(parts[1 + i]);
+      biases.push_back(parts[1 + n + i]);
+    }
+  }
+
+  int64_t outs() const {
+    int64_t sum = 0;
+    for (const auto& b : biases) sum += b.numel();
+    return sum;
+  }
+  at::Tensor bias() const { return biases.size() == 1 ? biases[0] : at::cat(biases); }
+
+  // Gradients of the parts: none of a packed weight; views of one tensor for the others.
+  variable_list split(const at::Tensor& dw, const at::Tensor& db) const {
+    variable_list found{at::Tensor()}, rest;
+    int64_t from = 0;
+    for (const auto& b : biases) {
+      found.push_back(dw.narrow(0, from, b.numel()));
+      rest.push_back(db.narrow(0, from, b.numel()));
+      from += b.numel();
+    }
+    found.insert(found.end(), rest.begin(), rest.end());
+    return found;
+  }
+};
+
+// The same without undefined tensors.
+variable_list all_given(variable_list parts) {
+  for (auto& part : parts) part = tinyrun::given(part);
+  return parts;
+}
+
+variable_list concatenated(variable_list first, at::TensorList rest) {
+  first.insert(first.end(), rest.begin(), rest.end());
+  return first;
+}
+
+template <typename T>
+struct Linear : Function<Linear<T>> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, int64_t act,
+                            at::TensorList parts) {
+    const Layers layers(parts);
+    const int64_t rows = x.size(0), outs = layers.outs();
+    const auto kind = static_cast<Activation>(act);
+    const at::Tensor y = make({rows, outs}, kScalar<T>), bias = layers.bias();
+    const bool keeps = kind != Activation::kNone && !layers.weights.empty();
+    const at::Tensor u = keeps ? make({rows, outs}, kScalar<T>) : at::Tensor();
+    T *to = data<T>(y), *argument = keeps ? data<T>(u) : nullptr;
+    const float* shift = data<float>(bias);
+    multiply_forward<T>(
+        x, layers.weights, layers.packed, outs, false,
+             [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
+               const int64_t at = row * outs + column;
+               kernels<T>().activate(c, ldc, m, n, shift + column, kind, keeps ? argument + at : nullptr, to + at,
+                                     outs);
+             });
+    context->save_for_backward(concatenated({x, u}, parts));
+    context->saved_data["act"] = act;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &u = saved[1];
+    const Layers layers(at::TensorList(saved).slice(2));
+    at::Tensor du = gradients[0].contiguous();
+    if (u.defined()) {
+      const auto act = static_cast<Activation>(context->saved_data["act"].toInt());
+      const at::Tensor dy = du;
+      du = make(dy.sizes(), kScalar<T>);
+      const int64_t n = dy.numel(), block = 8192;
+#pragma omp parallel for schedule(static)
+      for (int64_t from = 0; from < n; from += block)
+        kernels<T>().activate_backward(data<T>(dy) + from, data<T>(u) + from, std::min(block, n - from), act,
+                                       data<T>(du) + from);
+    }
+    const at::Tensor dx = context->needs_input_grad(0) ? make(x.sizes(), kScalar<T>) : at::Tensor();
+    const at::Tensor dw = make({layers.outs(), x.size(1)}, at::kFloat), db = make({layers.outs()}, at::kFloat);
+    linear_backward<T>(du, x, layers.weights, 1.0f, dx, dw, db);
+    return concatenated({dx, at::Tensor()}, layers.split(dw, db));
+  }
+};
+
+template <typename T>
+struct LinearNorm : Function<LinearNorm<T>> {
+  // `key`, `dropped`, `kept`: dropout of the linear layer's output.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& residual,
+                            const at::Tensor& gamma, const at::Tensor& beta, double eps, int64_t key,
+                            int64_t dropped, double kept, at::TensorList parts) {
+    const Layers layers(parts);
+    const int64_t rows = x.size(0), width = residual.size(1);
+    const at::Tensor y = make({rows, width}, kScalar<T>), z = make({rows, width}, kScalar<T>);
+    const at::Tensor mean = make({rows}, at::kFloat), rstd = make({rows}, at::kFloat);
+    const at::Tensor bias = layers.bias();
+    const Dropout dropout = of(key, dropped, kept);
+    multiply_forward<T>(
+        x, layers.weights, layers.packed, width, true,
+             [&](int64_t row, int64_t m, int64_t, int64_t, float* c, int64_t ldc) {
+               const int64_t at = row * width;
+               kernels<T>().norm(c, ldc, m, width, data<float>(bias), data<T>(residual) + at, data<float>(gamma),
+                                 data<float>(beta), static_cast<float>(eps), dropout, static_cast<uint32_t>(at),
+                                 data<T>(z) + at, data<float>(mean) + row, data<float>(rstd) + row,
+                                 data<T>(y) + at);
+             });
+    context->save_for_backward(concatenated({x, z, mean, rstd, gamma}, parts));
+    context->saved_data["key"] = key;
+    context->saved_data["dropped"] = dropped;
+    context->saved_data["kept"] = kept;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &z = saved[1], &mean = saved[2], &rstd = saved[3], &gamma = saved[4];
+    const Layers layers(at::TensorList(saved).slice(5));
+    const Dropout dropout = of(context->saved_data["key"].toInt(), context->saved_data["dropped"].toInt(),
+                               context->saved_data["kept"].toDouble());
+    const at::Tensor dy = gradients[0].contiguous();
+    const int64_t rows = z.size(0), width = z.size(1), block = 32, blocks = (rows + block - 1) / block;
+    const at::Tensor dz = make(z.sizes(), kScalar<T>);
+    const at::Tensor du = dropout.dropped == 0 ? dz : make(z.sizes(), kScalar<T>);
+    // Sums of blocks of rows, added in their order whatever the number of threads.
+    std::vector<float> sums(static_cast<size_t>(2 * blocks * width), 0.0f);
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t row = b * block, at = row * width;
+      float* partial = sums.data() + 2 * b * width;
+      kernels<T>().norm_backward(data<T>(dy) + at, data<T>(z) + at, data<float>(mean) + row,
+                                 data<float>(rstd) + row, data<float>(gamma), std::min(block, rows - row), width,
+                                 dropout, static_cast<uint32_t>(at), data<T>(dz) + at, data<T>(du) + at, partial,
+                                 partial + width);
+    }
+    const at::Tensor norms = make({2, width}, at::kFloat);
+    kernels<float>().column_sums(sums.data(), 2 * width, blocks, 2 * width, 1.0f, data<float>(norms));
+    const at::Tensor dx = context->needs_input_grad(0) ? make(x.sizes(), kScalar<T>) : at::Tensor();
+    const at::Tensor dw = make({width, x.size(1)}, at::kFloat), db = make({width}, at::kFloat);
+    linear_backward<T>(du, x, layers.weights, 1.0f, dx, dw, db);
+    const at::Tensor none;
+    return concatenated({dx, dz, norms[0], norms[1], none, none, none, none}, layers.split(dw, db));
+  }
+
+  static Dropout of(int64_t key, int64_t dropped, double kept) {
+    return {static_cast<uint64_t>(key), static_cast<uint32_t>(dropped), static_cast<float>(kept)};
+  }
+};
+
+// Sum over rows of |x W' + b - target|^2.
+template <typename T>
+struct Squares : Function<Squares<T>> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& target,
+                            at::TensorList parts) {
+    const Layers layers(parts);
+    const int64_t rows = x.size(0), outs = layers.outs(), count = panels(outs);
+    const at::Tensor difference = make({rows, outs}, kScalar<T>), bias = layers.bias();
+    // A sum for each row of a tile, added in their order whatever the number of threads.
+    std::vector<double> sums(static_cast<size_t>(rows * count), 0.0);
+    multiply_forward<T>(
+        x, layers.weights, layers.packed, outs, false,
+        [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
+          const int64_t at = row * outs + column;
+          kernels<T>().difference(c, ldc, m, n, data<float>(bias) + column, data<T>(target) + at, outs,
+                                  data<T>(difference) + at, sums.data() + row * count + column / kPanel, count);
+        });
+    double sum = 0.0;
+    for (const double part : sums) sum += part;
+    context->save_for_backward(concatenated({x, difference}, parts));
+    return at::full({}, sum, at::TensorOptions(at::kFloat));
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &difference = saved[1];
+    const Layers layers(at::TensorList(saved).slice(2));
+    const float twice = 2.0f * gradients[0].item<float>();
+    const at::Tensor dx = make(x.sizes(), kScalar<T>);
+    const at::Tensor dw = make({layers.outs(), x.size(1)}, at::kFloat), db = make({layers.outs()}, at::kFloat);
+    linear_backward<T>(difference, x, layers.weights, twice, dx, dw, db);
+    return concatenated({dx, at::Tensor()}, layers.split(dw, db));
+  }
+};
+
+}  // namespace
+
+at::Tensor linear(const at::Tensor& x, Activation act, const variable_list& parts) {
+  const auto kind = static_cast<int64_t>(act);
+  const variable_list given = all_given(parts);
+  const at::TensorList all(given);
+  return x.scalar_type() == at::kFloat ? Linear<float>::apply(x, kind, all) : Linear<bf16>::apply(x, kind, all);
+}
+
+at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma,
+                       const at::Tensor& beta, double eps, Dropout dropout, const variable_list& parts) {
+  const auto key = static_cast<int64_t>(dropout.key);
+  const auto dropped = static_cast<int64_t>(dropout.dropped);
+  const auto kept = static_cast<double>(dropout.kept);
+  const variable_list given = all_given(parts);
+  const at::TensorList all(given);
+  return x.scalar_type() == at::kFloat
+             ? LinearNorm<float>::apply(x, residual, gamma, beta, eps, key, dropped, kept, all)
+             : LinearNorm<bf16>::apply(x, residual, gamma, beta, eps, key, dropped, kept, all);
+}
+
+at::Tensor squares(const at::Tensor& x, const at::Tensor& target, const variable_list& parts) {
+  const variable_list given = all_given(parts);
+  const at::TensorList all(given);
+  return x.scalar_type() == at::kFloat ? Squares<float>::apply(x, target, all)
+                                       : Squares<bf16>::apply(x, target, all);
+}
+
+at::Tensor pack(const at::Tensor& weight, at::ScalarType kind) {
+  const int64_t numbers = panels(weight.size(0)) * panel_size(weight.size(1));
+  const at::Tensor packed = kind == at::kFloat ? room<float>(numbers) : room<bf16>(numbers);
+  // Outside of a parallel part one thread does it all.
+  if (kind == at::kFloat)
+    pack_forward<float>({weight}, data<float>(packed));
+  else
+    pack_forward<bf16>({weight}, data<bf16>(packed));
+  return packed;
+}
+
+}  // namespace tinyrun

@@ -1,0 +1,91 @@
+// What is computed row by row and head by head, compiled once for each kind of processor (kernels.cpp).
+//
+// Rows are tokens without padding. T is the number format of activations: float or bf16. Weights, biases,
+// sums and gradients of weights are fp32.
+
+#pragma once
+
+#include <cstdint>
+
+namespace tinyrun {
+
+// The upper half of a float.
+struct bf16 {
+  uint16_t bits;
+};
+
+enum class Activation : int { kNone = 0, kGelu = 1, kGeluTanh = 2, kRelu = 3 };
+
+// Dropout drawn by place, as dropout_mask.cpp does: `dropped` of 2^32 cases are 0, the others multiplied by `kept`.
+struct Dropout {
+  uint64_t key;
+  uint32_t dropped;
+  float kept;
+};
+
+// One head of one sequence: `queries` of its first tokens look at all `length` of them.
+template <typename T>
+struct Head {
+  int64_t length, queries, width;
+  const T *q, *k, *v;
+  int64_t ldq, ldkv;
+  float scale;
+  Dropout dropout;
+  // Of the first probability among all of the batch.
+  uint32_t place;
+  // [queries, length], or null: what the scores learn from.
+  const T* teacher;
+};
+
+template <typename T>
+struct Kernels {
+  // y = act(c + bias); `u`, where it is given, keeps act's argument.
+  void (*activate)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias,
+                   Activation act, T* u, T* y, int64_t ldy);
+  // du = dy act'(u)
+  void (*activate_backward)(const T* dy, const T* u, int64_t n, Activation act, T* du);
+
+  // z = drop(c + bias) + residual;  y = (z - mean) rstd gamma + beta. `place` is that of c[0] in its mask.
+  void (*norm)(float* c, int64_t ldc, int64_t rows, int64_t width, const float* bias, const T* residual,
+               const float* gamma, const float* beta, float eps, Dropout dropout, uint32_t place, T* z,
+               float* mean, float* rstd, T* y);
+  // dz, du = drop(dz); adds to dgamma and dbeta.
+  void (*norm_backward)(const T* dy, const T* z, const float* mean, const float* rstd, const float* gamma,
+                        int64_t rows, int64_t width, Dropout dropout, uint32_t place, T* dz, T* du,
+                        float* dgamma, float* dbeta);
+
+  // difference = c + bias - target; of row i, sums[i step] is the sum of its squares.
+  void (*difference)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias,
+                     const T* target, int64_t ld, T* difference, double* sums, int64_t step);
+
+  // out = alpha c
+  void (*store)(const float* c, int64_t ldc, int64_t rows, int64_t columns, float alpha, T* out, int64_t ld);
+  // sums[j] = alpha sum over rows of x[row][j]
+  void (*column_sums)(const T* x, int64_t ld, int64_t rows, int64_t columns, float alpha, float* sums);
+
+  // A factor of a product in panels of kPanel columns (product.h): columns of b are rows of w ...
+  void (*panel_of_rows)(const float* w, int64_t ldw, int64_t columns, int64_t depth, T* panel);
+  // ... or its columns,
+  void (*panel_of_columns)(const float* w, int64_t ldw, int64_t columns, int64_t depth, T* panel);
+  // ... or those of activations.
+  void (*panel_of_activations)(const T* x, int64_t ldx, int64_t columns, int64_t depth, int64_t padded,
+                               T* panel);
+  // out[j][i] = x[i][j], zero for i from rows to ld.
+  void (*transpose)(const T* x, int64_t ldx, int64_t rows, int64_t columns, T* out, int64_t ld);
+
+  // Floats of scratch that the two below want.
+  int64_t (*attention_scratch)(int64_t length, int64_t width);
+  // context [queries, width]; logarithms of the softmax' sums; where there is a teacher, the sum of squared
+  // differences of the scores; the scores [queries, length] where they are wanted.
+  double (*attention)(const Head<T>& head, float* scratch, T* context, int64_t ldc, float* logsum, T* scores);
+  // Gradients of q, k, v from that of the context (or null) and of the sum of squares.
+  void (*attention_backward)(const Head<T>& head, float* scratch, const T* dcontext, int64_t ldc,
+                             const float* logsum, float dsquares, T* dq, T* dk, T* dv, int64_t ldq,
+                             int64_t ldkv);
+};
+
+// Those of this processor.
+template <typename T>
+const Kernels<T>& kernels();
+
+}  // namespace tinyrun

@@ -1,0 +1,236 @@
+//! The door to the C++ beside this file: parts of an encoder layer over tokens without padding.
+//!
+//! Rows of a batch lie one after the other, `[tokens, width]`, and attention looks at each by itself; so nothing is
+//! computed for padding. Products go through libtorch to oneDNN's kernels in tiles, and what follows a
+//! product (bias, activation, dropout, residual, norm, a loss) is computed on a tile while it is in the cache.
+//! Each function is one node of libtorch's graph with a backward pass of its own. Results do not depend on the number
+//! of threads.
+
+#![expect(unsafe_code, reason = "foreign functions over tensors")]
+
+use std::ffi::{CStr, c_char};
+
+use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
+
+use crate::bert::multiplies;
+use crate::dropout::Drop;
+
+unsafe extern "C" {
+    fn tinyrun_native_error() -> *const c_char;
+    fn tinyrun_native_pack(weight: *const C_tensor, half: i32) -> *mut C_tensor;
+    fn tinyrun_native_linear(
+        x: *const C_tensor,
+        activation: i32,
+        packed: *const C_tensor,
+        weights: *const *const C_tensor,
+        biases: *const *const C_tensor,
+        count: i64,
+    ) -> *mut C_tensor;
+    fn tinyrun_native_linear_norm(
+        x: *const C_tensor,
+        residual: *const C_tensor,
+        gamma: *const C_tensor,
+        beta: *const C_tensor,
+        eps: f64,
+        key: u64,
+        dropped: u32,
+        kept: f32,
+        packed: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+    ) -> *mut C_tensor;
+    fn tinyrun_native_squares(
+        x: *const C_tensor,
+        target: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+    ) -> *mut C_tensor;
+    fn tinyrun_native_attention(
+        q: *const C_tensor,
+        kv: *const C_tensor,
+        offsets: *const C_tensor,
+        heads: i64,
+        key: u64,
+        dropped: u32,
+        kept: f32,
+        teacher: *const C_tensor,
+        scores: i32,
+        found: *mut *mut C_tensor,
+    ) -> i32;
+}
+
+/// Whether models are computed here in this format on this device. fp16, which needs a scaled loss, is left to libtorch,
+/// and so is bf16 where the processor has no instructions for it.
+pub(crate) fn computes(kind: Kind, device: Device) -> bool {
+    let here = cfg!(target_arch = "x86_64") && device == Device::Cpu;
+    here && matches!(kind, Kind::Float | Kind::BFloat16) && multiplies(kind)
+}
+
+/// What is applied to the output of a linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activation {
+    Nothing = 0,
+    /// By the error function.
+    Gelu = 1,
+    GeluTanh = 2,
+    Relu = 3,
+}
+
+/// A weight `[out, in]` as a model that is only read keeps it, for activations of `kind`.
+pub(crate) fn pack(weight: &Tensor, kind: Kind) -> Tensor {
+    let weight = weight.detach().to_kind(Kind::Float).contiguous();
+    let half = i32::from(kind == Kind::BFloat16);
+    // SAFETY: a live fp32 tensor in.
+    owned(unsafe { tinyrun_native_pack(weight.as_ptr(), half) })
+}
+
+/// Weights of a linear layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Weights<'a> {
+    /// `[out, in]`, fp32.
+    Trained(&'a Tensor),
+    /// Of [`pack`].
+    Packed(&'a Tensor),
+}
+
+impl Weights<'_> {
+    /// The packed one and the other, one of which is null.
+    fn pointers(&self) -> [*const C_tensor; 2] {
+        match self {
+            Self::Trained(weight) => [std::ptr::null(), weight.as_ptr()],
+            Self::Packed(weight) => [weight.as_ptr(), std::ptr::null()],
+        }
+    }
+}
+
+/// `act(x W' + b)` of `x` `[tokens, in]`; of several layers over the same input side by side, where all are trained.
+/// Biases are fp32.
+pub(crate) fn linear(x: &Tensor, layers: &[(Weights<'_>, &Tensor)], after: Activation) -> Tensor {
+    let weights: Vec<[*const C_tensor; 2]> = layers.iter().map(|(w, _)| w.pointers()).collect();
+    let biases: Vec<*const C_tensor> = layers.iter().map(|(_, b)| b.as_ptr()).collect();
+    let packed = weights[0][0];
+    let weights: Vec<*const C_tensor> = weights.iter().map(|w| w[1]).collect();
+    assert!(
+        packed.is_null() || layers.len() == 1,
+        "a packed weight is one"
+    );
+    let count = layers.len() as i64;
+    // SAFETY: live tensors in, `count` of each.
+    owned(unsafe {
+        let (weights, biases) = (weights.as_ptr(), biases.as_ptr());
+        tinyrun_native_linear(x.as_ptr(), after as i32, packed, weights, biases, count)
+    })
+}
+
+/// `layer_norm(drop(x W' + b) + residual)`
+pub(crate) fn linear_norm(
+    x: &Tensor,
+    (weight, bias): (Weights<'_>, &Tensor),
+    residual: &Tensor,
+    (gamma, beta, eps): (&Tensor, &Tensor, f64),
+    drop: Drop,
+) -> Tensor {
+    let [packed, weight] = weight.pointers();
+    // SAFETY: live tensors in.
+    owned(unsafe {
+        tinyrun_native_linear_norm(
+            x.as_ptr(),
+            residual.as_ptr(),
+            gamma.as_ptr(),
+            beta.as_ptr(),
+            eps,
+            drop.key,
+            drop.dropped,
+            drop.kept,
+            packed,
+            weight,
+            bias.as_ptr(),
+        )
+    })
+}
+
+/// `Σ |x W' + b - target|²` over all of `x` `[tokens, in]` and `target` `[tokens, out]`, a scalar in fp32.
+pub(crate) fn squares(x: &Tensor, (weight, bias): (&Tensor, &Tensor), target: &Tensor) -> Tensor {
+    // SAFETY: live tensors in.
+    owned(unsafe {
+        tinyrun_native_squares(x.as_ptr(), target.as_ptr(), weight.as_ptr(), bias.as_ptr())
+    })
+}
+
+/// What attention looks at.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    /// Query, key and value of every token side by side, `[tokens, 3 d]`.
+    All(Tensor),
+    /// The query of each row's first token `[rows, d]`; key and value of every token `[tokens, 2 d]`.
+    First(Tensor, Tensor),
+}
+
+/// Outcome of [`attention`].
+#[derive(Debug)]
+pub(crate) struct Attended {
+    /// `[queries, d]`
+    pub(crate) context: Tensor,
+    /// `Σ (scores - teacher)²` over all heads, rows and pairs of tokens, a scalar in fp32; 0 without a teacher.
+    pub(crate) squares: Tensor,
+    /// Of each row `[heads, length, length]`, one after the other; nothing where they are not wanted.
+    pub(crate) scores: Tensor,
+}
+
+/// Self-attention of each row by itself. `offsets` int32 `[rows + 1]` says where rows begin, and the last one's end;
+/// `teacher` is what the scores, before softmax, are compared with.
+pub(crate) fn attention(
+    looked: &Looked,
+    offsets: &Tensor,
+    heads: i64,
+    drop: Drop,
+    teacher: Option<&Tensor>,
+    wants_scores: bool,
+) -> Attended {
+    let (query, rest) = match looked {
+        Looked::All(all) => (std::ptr::null(), all),
+        Looked::First(query, rest) => (query.as_ptr(), rest),
+    };
+    let teacher = teacher.map_or(std::ptr::null(), Tensor::as_ptr);
+    let mut found = [std::ptr::null_mut(); 3];
+    // SAFETY: live tensors or null in, and room for three.
+    let well = unsafe {
+        tinyrun_native_attention(
+            query,
+            rest.as_ptr(),
+            offsets.as_ptr(),
+            heads,
+            drop.key,
+            drop.dropped,
+            drop.kept,
+            teacher,
+            i32::from(wants_scores),
+            found.as_mut_ptr(),
+        )
+    };
+    assert!(well != 0, "{}", error());
+    let [context, squares, scores] = found.map(owned);
+    Attended {
+        context,
+        squares,
+        scores,
+    }
+}
+
+/// Takes over what a foreign function made.
+///
+/// # Panics
+/// Where it made nothing, with its words: libtorch's own operations panic in the same way.
+fn owned(pointer: *mut C_tensor) -> Tensor {
+    assert!(!pointer.is_null(), "{}", error());
+    // SAFETY: the functions above give their results away.
+    unsafe { Tensor::from_ptr(pointer) }
+}
+
+/// What went wrong last.
+fn error() -> String {
+    // SAFETY: the text lives until the next failure on this thread.
+    let text = unsafe { CStr::from_ptr(tinyrun_native_error()) };
+    text.to_string_lossy().into_owned()
+}

@@ -1,0 +1,52 @@
+// Parts of an encoder layer over tokens without padding, as nodes of libtorch's graph: each a forward and a backward
+// pass of its own.
+//
+// Activations are contiguous [tokens, width], fp32 or bf16. `parts` of a linear layer are: its packed weight or an
+// undefined tensor; the weights of one or more layers side by side, fp32, or undefined where they are packed; as many
+// biases, fp32.
+
+#pragma once
+
+#include <ATen/ops/empty.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels.h"
+
+namespace tinyrun {
+
+using torch::autograd::variable_list;
+
+// A node of the graph takes no undefined tensor: an empty one stands for it.
+inline at::Tensor given(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor : at::empty({0}, at::TensorOptions(at::kFloat));
+}
+inline bool is_there(const at::Tensor& tensor) { return tensor.defined() && tensor.numel() > 0; }
+
+// act(x W' + b)
+at::Tensor linear(const at::Tensor& x, Activation act, const variable_list& parts);
+
+// layer_norm(drop(x W' + b) + residual)
+at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma,
+                       const at::Tensor& beta, double eps, Dropout dropout, const variable_list& parts);
+
+// Sum over rows of |x W' + b - target|^2, a scalar in fp32.
+at::Tensor squares(const at::Tensor& x, const at::Tensor& target, const variable_list& parts);
+
+// A weight of a model that is only read, for products of `kind`.
+at::Tensor pack(const at::Tensor& weight, at::ScalarType kind);
+
+struct Attended {
+  // [queries, width]
+  at::Tensor context;
+  // Where there is a teacher: sum of squared differences of the scores, a scalar in fp32.
+  at::Tensor squares;
+  // Where they are wanted: the scores, of each sequence [heads, length, length], one after the other.
+  at::Tensor scores;
+};
+
+// Self-attention. `kv` holds a token's query, key and value side by side, and `q` is undefined; or key and value, and
+// `q` is the query of each sequence's first token. `offsets` int32 [sequences + 1]: where each begins, and the end.
+Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads,
+                   Dropout dropout, const at::Tensor& teacher, bool scores);
+
+}  // namespace tinyrun

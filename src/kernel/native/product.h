@@ -1,0 +1,135 @@
+// Products of matrices in tiles, by libtorch's door to oneDNN's kernels: on a processor with AMX it uses that, with
+// AVX512-BF16 those instructions. A product of T sums in fp32.
+//
+// a [rows, depth] lies in rows; b [depth, columns] in panels of kPanel columns, each [depth, kPanel], of bf16
+// [depth / 2, kPanel, 2].
+
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/native/CPUBlas.h>
+#include <ATen/ops/empty.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels.h"
+
+namespace tinyrun {
+
+constexpr int64_t kPanel = 64;
+// Rows of a tile.
+constexpr int64_t kTile = 32;
+// Depth that is summed at once where it is as long as a batch.
+constexpr int64_t kDepth = 512;
+
+template <typename T>
+inline T* data(const at::Tensor& t) {
+  return static_cast<T*>(t.data_ptr());
+}
+
+// libtorch's name of a number format.
+template <typename T>
+constexpr at::ScalarType kScalar = at::kFloat;
+template <>
+inline constexpr at::ScalarType kScalar<bf16> = at::kBFloat16;
+
+// Numbers in a panel [depth, kPanel].
+inline int64_t panel_size(int64_t depth) { return depth * kPanel; }
+inline int64_t panels(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
+// Tokens as the depth of a product: of few different lengths, since each has a kernel of its own.
+inline int64_t padded(int64_t tokens) { return (tokens + 31) / 32 * 32; }
+
+inline void tile(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, float* c,
+                 int64_t ldc, bool adds) {
+  at::native::cpublas::brgemm(m, n, k, lda, kPanel, ldc, adds, a, b, c, false);
+}
+inline void tile(int64_t m, int64_t n, int64_t k, const bf16* a, int64_t lda, const bf16* b, float* c,
+                 int64_t ldc, bool adds) {
+  at::native::cpublas::brgemm(m, n, k, lda, kPanel, ldc, adds, reinterpret_cast<const at::BFloat16*>(a),
+                              reinterpret_cast<const at::BFloat16*>(b), c, true);
+}
+
+// What the tiles keep of the processor is given back at the end of a parallel part.
+template <typename T>
+inline void release() {
+  if (sizeof(T) == 2) at::native::cpublas::brgemm_release(true);
+}
+
+// Rows in parts of at most kPart, several for each thread and of nearly the same size.
+struct Parts {
+  static constexpr int64_t kPart = 128;
+  int64_t count, size;
+  explicit Parts(int64_t rows) {
+    const int64_t threads = omp_get_max_threads();
+    const int64_t least = std::max<int64_t>(1, (rows + kPart - 1) / kPart);
+    count = (least + threads - 1) / threads * threads;
+    size = std::max<int64_t>(16, (rows + count - 1) / count);
+    count = (rows + size - 1) / size;
+  }
+};
+
+// Memory of this thread alone, kept from call to call.
+float* scratch(int64_t floats);
+
+// A tensor of so many numbers of T.
+template <typename T>
+inline at::Tensor room(int64_t numbers) {
+  return at::empty({numbers}, at::TensorOptions(kScalar<T>));
+}
+
+// Weights [outs, in] each, one below the other, as the b of x W' (columns are outputs). Within a parallel part: its
+// threads share the panels, and do not wait.
+template <typename T>
+void pack_forward(const std::vector<at::Tensor>& weights, T* packed);
+
+// c = a b for all tiles of a [rows, depth] b [depth, columns], `finish(row, rows, column, columns, c, ldc)` for each.
+// With `whole` a call has all columns. Within a parallel part: its threads share the rows, and do not wait.
+template <typename T, typename Finish>
+void multiply(const Parts& parts, const T* a, int64_t rows, int64_t depth, const T* b, int64_t columns, bool whole,
+              Finish finish) {
+  const int64_t count = panels(columns), ldc = whole ? count * kPanel : kPanel;
+  float* c = scratch((whole ? parts.size : kTile) * ldc);
+#pragma omp for schedule(dynamic) nowait
+  for (int64_t part = 0; part < parts.count; ++part) {
+    const int64_t from = part * parts.size, to = std::min(rows, from + parts.size);
+    for (int64_t p = 0; p < count; ++p) {
+      const int64_t column = p * kPanel, width = std::min(kPanel, columns - column);
+      for (int64_t row = from; row < to; row += kTile) {
+        const int64_t m = std::min(kTile, to - row);
+        float* at = whole ? c + (row - from) * ldc + column : c;
+        tile(m, width, depth, a + row * depth, depth, b + p * panel_size(depth), at, ldc, false);
+        if (!whole) finish(row, m, column, width, c, ldc);
+      }
+    }
+    if (whole) finish(from, to - from, int64_t{0}, columns, c, ldc);
+  }
+  release<T>();
+}
+
+// x W' of `weights`, or of one that is `packed` already.
+template <typename T, typename Finish>
+void multiply_forward(const at::Tensor& x, const std::vector<at::Tensor>& weights, const at::Tensor& packed,
+                      int64_t outs, bool whole, Finish finish) {
+  const int64_t rows = x.size(0), depth = x.size(1);
+  const Parts parts(rows);
+  const at::Tensor fresh = packed.defined() ? packed : room<T>(panels(outs) * panel_size(depth));
+  T* b = data<T>(fresh);
+#pragma omp parallel
+  {
+    if (!packed.defined()) {
+      pack_forward(weights, b);
+#pragma omp barrier
+    }
+    multiply(parts, data<T>(x), rows, depth, b, outs, whole, finish);
+  }
+}
+
+// What a linear layer gives back: dx = alpha du W, dW = alpha du' x, db = alpha sums of du.
+// `dw` [outs, in], `db` [outs] and, where it is wanted, `dx` [rows, in] are filled.
+template <typename T>
+void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vector<at::Tensor>& weights,
+                     float alpha, const at::Tensor& dx, const at::Tensor& dw, const at::Tensor& db);
+
+}  // namespace tinyrun
