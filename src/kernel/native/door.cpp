@@ -38,6 +38,24 @@ extern "C" {
 
 const char* tinyrun_native_error() { return error.c_str(); }
 
+// Whether libtorch multiplies tiles of this format on this processor.
+int tinyrun_native_works(int half) {
+  try {
+    const float ones[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+    const tinyrun::bf16 one{0x3f80}, halves[2 * tinyrun::kPanel] = {one, one};
+    float wide[2 * tinyrun::kPanel] = {1.0f}, found = 0.0f;
+    wide[tinyrun::kPanel] = 1.0f;
+    if (half != 0)
+      tinyrun::tile(1, 1, 2, halves, 2, halves, &found, 1, false);
+    else
+      tinyrun::tile(1, 1, 2, ones, 2, wide, &found, 1, false);
+    tinyrun::release<tinyrun::bf16>();
+    return found == 2.0f ? 1 : 0;
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
 at::Tensor* tinyrun_native_pack(const at::Tensor* weight, int half) {
   return guarded([&] { return tinyrun::pack(*weight, half != 0 ? at::kBFloat16 : at::kFloat); });
 }

@@ -70,8 +70,8 @@ struct Kernels {
   // ... or those of activations.
   void (*panel_of_activations)(const T* x, int64_t ldx, int64_t columns, int64_t depth, int64_t padded,
                                T* panel);
-  // out[j][i] = x[i][j], zero for i from rows to ld.
-  void (*transpose)(const T* x, int64_t ldx, int64_t rows, int64_t columns, T* out, int64_t ld);
+  // out[j][i] = x[i][j], zero for i from rows to padded.
+  void (*transpose)(const T* x, int64_t ldx, int64_t rows, int64_t columns, T* out, int64_t padded, int64_t ld);
 
   // Floats of scratch that the two below want.
   int64_t (*attention_scratch)(int64_t length, int64_t width);

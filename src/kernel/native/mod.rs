@@ -9,6 +9,7 @@
 #![expect(unsafe_code, reason = "foreign functions over tensors")]
 
 use std::ffi::{CStr, c_char};
+use std::sync::OnceLock;
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
@@ -18,6 +19,7 @@ use crate::dropout::Drop;
 
 unsafe extern "C" {
     fn tinyrun_native_error() -> *const c_char;
+    fn tinyrun_native_works(half: i32) -> i32;
     fn tinyrun_native_pack(weight: *const C_tensor, half: i32) -> *mut C_tensor;
     fn tinyrun_native_linear(
         x: *const C_tensor,
@@ -61,10 +63,18 @@ unsafe extern "C" {
 }
 
 /// Whether models are computed here in this format on this device. fp16, which needs a scaled loss, is left to libtorch,
-/// and so is bf16 where the processor has no instructions for it.
+/// and so is bf16 where the processor or libtorch has no
+/// instructions for it.
 pub(crate) fn computes(kind: Kind, device: Device) -> bool {
-    let here = cfg!(target_arch = "x86_64") && device == Device::Cpu;
-    here && matches!(kind, Kind::Float | Kind::BFloat16) && multiplies(kind)
+    static WORKS: [OnceLock<bool>; 2] = [const { OnceLock::new() }; 2];
+    let half = match kind {
+        Kind::Float => 0,
+        Kind::BFloat16 => 1,
+        _ => return false,
+    };
+    let here = cfg!(target_arch = "x86_64") && device == Device::Cpu && multiplies(kind);
+    // SAFETY: a function of a number.
+    here && *WORKS[half].get_or_init(|| unsafe { tinyrun_native_works(half as i32) != 0 })
 }
 
 /// What is applied to the output of a linear layer.

@@ -110,7 +110,8 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
   const int64_t strips = (outs + kTile - 1) / kTile, count = panels(ins);
   // W as a factor for dx; du' and x as the factors of a product over the rows.
   const at::Tensor packed = room<T>(dx.defined() ? count * panel_size(outs) : 0);
-  const at::Tensor turned = room<T>(outs * depth), right = room<T>(count * panel_size(depth));
+  const int64_t blocks = (depth + kDepth - 1) / kDepth;
+  const at::Tensor turned = room<T>(blocks * outs * kDepth), right = room<T>(count * panel_size(depth));
   T *factor = data<T>(packed), *left = data<T>(turned), *panel = data<T>(right);
   float *to = data<float>(dw), *sums = data<float>(db);
 #pragma omp parallel
@@ -119,7 +120,9 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
 #pragma omp for schedule(dynamic) nowait
     for (int64_t s = 0; s < strips; ++s) {
       const int64_t from = s * kTile, n = std::min(kTile, outs - from);
-      loops.transpose(slope + from, outs, rows, n, left + from * depth, depth);
+      for (int64_t b = 0; b < blocks; ++b)
+        loops.transpose(slope + b * kDepth * outs + from, outs, std::min(kDepth, rows - b * kDepth), n,
+                        left + (b * outs + from) * kDepth, std::min(kDepth, depth - b * kDepth), kDepth);
       loops.column_sums(slope + from, outs, rows, n, alpha, sums + from);
     }
 #pragma omp for schedule(dynamic)
@@ -140,7 +143,7 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
         const int64_t column = p * kPanel, n = std::min(kPanel, ins - column);
         float* c = to + from * ins + column;
         for (int64_t k = 0; k < depth; k += kDepth)
-          tile(m, n, std::min(kDepth, depth - k), left + from * depth + k, depth,
+          tile(m, n, std::min(kDepth, depth - k), left + (k / kDepth * outs + from) * kDepth, kDepth,
                panel + p * panel_size(depth) + k * kPanel, c, ins, k > 0);
         if (alpha != 1.0f)
           for (int64_t i = 0; i < m; ++i)

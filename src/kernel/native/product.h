@@ -21,7 +21,7 @@ namespace tinyrun {
 constexpr int64_t kPanel = 64;
 // Rows of a tile.
 constexpr int64_t kTile = 32;
-// Depth that is summed at once where it is as long as a batch.
+// Depth that is summed at once where it is as long as a batch; the tokens' side of such a product lies in blocks of it.
 constexpr int64_t kDepth = 512;
 
 template <typename T>
@@ -85,7 +85,7 @@ template <typename T>
 void pack_forward(const std::vector<at::Tensor>& weights, T* packed);
 
 // c = a b for all tiles of a [rows, depth] b [depth, columns], `finish(row, rows, column, columns, c, ldc)` for each.
-// With `whole` a call has all columns. Within a parallel part: its threads share the rows, and do not wait.
+// With `whole` a call has all columns. Rows may come twice, with the same numbers. Within a parallel part: its threads share the rows, and do not wait.
 template <typename T, typename Finish>
 void multiply(const Parts& parts, const T* a, int64_t rows, int64_t depth, const T* b, int64_t columns, bool whole,
               Finish finish) {
@@ -96,8 +96,10 @@ void multiply(const Parts& parts, const T* a, int64_t rows, int64_t depth, const
     const int64_t from = part * parts.size, to = std::min(rows, from + parts.size);
     for (int64_t p = 0; p < count; ++p) {
       const int64_t column = p * kPanel, width = std::min(kPanel, columns - column);
-      for (int64_t row = from; row < to; row += kTile) {
-        const int64_t m = std::min(kTile, to - row);
+      for (int64_t next = from; next < to; next += kTile) {
+        // Each height of a tile has a kernel that is made when it is first met. So the last one of a part is a few rows
+        // higher than it needs to be, and makes some of those before it again.
+        const int64_t left = to - next, m = std::min({kTile, (left + 7) / 8 * 8, to - from}), row = std::min(next, to - m);
         float* at = whole ? c + (row - from) * ldc + column : c;
         tile(m, width, depth, a + row * depth, depth, b + p * panel_size(depth), at, ldc, false);
         if (!whole) finish(row, m, column, width, c, ldc);
