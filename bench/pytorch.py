@@ -169,7 +169,8 @@ class Distill:
 
 
 class Classify:
-    """`transformers` in bf16 autocast where asked, padded to the longest of a batch of like lengths."""
+    """`transformers` in bf16 autocast where asked, padded to the longest of a batch: of rows as they come, shuffled for
+    training, or where asked of like lengths."""
 
     def __init__(self, ask):
         from transformers import BertConfig, BertForSequenceClassification
@@ -183,7 +184,10 @@ class Classify:
         self.autocast = ask["autocast"]
         self.batch = ask["batch"]
         rows = encoded(ask["file"], ask["column"], ask["tokenizer"], ask["length"], ask["limit"])
-        rows.sort(key=len)
+        if ask["grouped"]:
+            rows.sort(key=len)
+        elif self.train:
+            rows = [rows[i] for i in torch.randperm(len(rows)).tolist()]
         cut = [rows[i : i + self.batch] for i in range(0, len(rows), self.batch)]
         order = torch.randperm(len(cut)).tolist()
         self.batches = [cut[i] for i in order]

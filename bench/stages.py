@@ -48,13 +48,13 @@ def task():
     return f'name = "custom"\ntrain = "{file}"\n{labels}', file
 
 
-def experiment(root, teacher, stages, length=64, name="bench", layers=4):
+def experiment(root, teacher, stages, length=64, name="bench", layers=4, of=None):
     """Writes an experiment file; `stages` is TOML."""
     maps = TEACHERS[teacher]
     layer_map = f"layer-map = {{ attention = {maps['attention']}, hidden = {maps['hidden']} }}" if layers == 4 else ""
     text = f"""name = "{name}"
 [task]
-{task()[0]}
+{of or task()[0]}
 max-seq-length = {length}
 [teacher]
 model = "teachers/{teacher}"

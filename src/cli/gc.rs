@@ -1,5 +1,6 @@
 //! `tinyrun gc`: what no experiment uses.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -8,7 +9,9 @@ use clap::Args;
 
 use super::{Failure, Place, layout, print};
 use crate::report::{Removable, Style, age, removable_lines};
-use crate::runs::{Error, Layout, LeftoverKind, Lock, leftovers, remove_path, stored};
+use crate::runs::{
+    Error, Layout, LeftoverKind, Lock, leftovers, remove_path, stored, teacher_answers,
+};
 
 /// `tinyrun gc`
 #[derive(Debug, Args)]
@@ -36,10 +39,46 @@ pub(super) struct Arguments {
 /// Something to remove, and the lock that keeps others from using it meanwhile.
 struct Found {
     path: PathBuf,
-    lock: Option<PathBuf>,
+    lock: Option<Locked>,
     what: String,
     size: u64,
     modified: SystemTime,
+}
+
+/// A lock, and how it is taken.
+enum Locked {
+    /// Of a stage: beside its folder, with its owner's name in it.
+    Stage(PathBuf),
+    /// Of a teacher's answers: in their folder, held by the kernels that read them.
+    Answers(PathBuf),
+}
+
+/// What is held while something is removed.
+enum Held {
+    Stage { _lock: Lock },
+    Answers { _lock: File },
+}
+
+impl Locked {
+    /// `None` where somebody uses it at this moment.
+    fn take(&self) -> Result<Option<Held>, Error> {
+        match self {
+            Self::Stage(path) => {
+                let lock = Lock::try_acquire(path)?;
+                Ok(lock.ok().map(|lock| Held::Stage { _lock: lock }))
+            }
+            Self::Answers(path) => {
+                let lock = File::options()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(path);
+                let lock = lock.map_err(Error::read(path))?;
+                let taken = lock.try_lock().is_ok();
+                Ok(taken.then_some(Held::Answers { _lock: lock }))
+            }
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -55,8 +94,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for item in &found {
         if arguments.delete {
             // Whoever has it takes it into use at this moment.
-            let lock = item.lock.as_deref().map(Lock::try_acquire).transpose()?;
-            if matches!(lock, Some(Err(_))) {
+            let held = item.lock.as_ref().map(Locked::take).transpose()?;
+            if matches!(held, Some(None)) {
                 continue;
             }
             remove_path(&item.path)?;
@@ -89,10 +128,23 @@ fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
             .map(|record| layout.lock(&result.kind, &record.fingerprint));
         found.push(Found {
             path: result.folder,
-            lock,
+            lock: lock.map(Locked::Stage),
             what: format!("{} that no experiment uses", result.kind),
             size: result.size,
             modified,
+        });
+    }
+    for (path, size) in teacher_answers(layout)? {
+        // Touched whenever they are used.
+        let lock = path.join("lock");
+        let used = std::fs::metadata(&lock).or_else(|_| std::fs::metadata(&path));
+        let used = used.and_then(|metadata| metadata.modified());
+        found.push(Found {
+            lock: Some(Locked::Answers(lock)),
+            what: "answers of a teacher, to be asked again where they are needed".to_owned(),
+            size,
+            modified: used.map_err(Error::read(&path))?,
+            path,
         });
     }
     for left in leftovers(layout)? {
@@ -108,7 +160,7 @@ fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
         });
         found.push(Found {
             path: left.path,
-            lock,
+            lock: lock.map(Locked::Stage),
             what: what.to_owned(),
             size: left.size,
             modified: left.modified,

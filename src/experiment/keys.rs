@@ -166,7 +166,7 @@ pub const TABLES: &[Table] = &[
             key("loss-scale-window", "whole number", Words("1000; 50 in both phases of recipe `mindspore`"), "steps; `fp16` only", "Steps without an overflow after which the scale grows."),
             key("shuffle", "boolean", Value("true"), "", "Another order each epoch, batches of like lengths; else the data's own order."),
             key("drop-last", "boolean", Value("false"), "", "Leave out an epoch's last batch where it is not whole."),
-            key("pad-to", "`none`, `longest`, `max-seq-length`", Value("\"none\""), "", "How long the rows of a batch are padded: not at all (where the processor computes, in fp32 or bf16, absolute positions and reduction `tokens`; else as `longest`), as its longest, or always as the longest allowed. Between the first two nothing is run again: they differ by rounding."),
+            key("pad-to", "`none`, `longest`, `max-seq-length`", Value("\"none\""), "", "How long the rows of a batch are padded: not at all (where the processor computes, in fp32 or bf16, absolute positions and reduction `tokens`; else as `longest`), as its longest, or always as the longest allowed. Between the first two nothing is run again: they differ by rounding, and by dropout as another seed would."),
             key("train-limit", "whole number", Words("all"), "examples; at least 1", "Train on this many examples only, chosen by the seed."),
             key("log-interval", "whole number", Value("50"), "steps; at least 1", "Steps between two rows of `metrics.csv`. Changing it re-runs nothing."),
             key("checkpoint-interval", "whole number", Value("0"), "steps; 0 is off", "Steps between two checkpoints. Changing it re-runs nothing."),
@@ -217,7 +217,7 @@ pub const TABLES: &[Table] = &[
         paths: &["stages.td-phase1", "stages.td-phase2"],
         keys: &[
             key("gate", "`auto`, `off`, or a number", Value("\"auto\""), "accuracy, 0 to 1", "What the teacher must show on dev before the stage begins: that it does not guess, and that neither another order of its classes nor the other `head` is clearly better; or this accuracy. Changing it re-runs nothing."),
-            key("teacher-memory", "number", Value("10.0"), "gigabytes; 0 is none", "Disk that the teacher's answers may take while the stage runs, where it has more than one epoch: then each example is put to the teacher once. Where they do not fit, or `teacher-dropout` or reduction `block` make them differ, the teacher is asked in every step. Changing it re-runs nothing."),
+            key("teacher-memory", "number", Value("10.0"), "gigabytes; 0 is none", "Disk that answers of teachers may take in `runs/store/teacher-answers`, where they stay for every stage that asks the same (another seed, another learning rate): then, in a stage of more than one epoch, each example is put to the teacher once. Answers that were not used for longest make room. Where they do not fit, or `teacher-dropout` or reduction `block` make them differ, the teacher is asked in every step. Changing it re-runs nothing."),
         ],
     },
     Table {

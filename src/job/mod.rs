@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::config::BertConfig;
 
 /// Version of the contract. Bumped with every change of [`Job`] or [`Event`].
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Exit code of the kernel after it was asked to stop and wrote a checkpoint.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -126,8 +126,11 @@ pub struct Train {
     pub checkpoint_keep: u32,
     /// Batches laid out ahead of the step that takes them; 0: none.
     pub prefetch: u32,
-    /// Bytes that the teacher's answers may take in [`Job::output`]; 0: they are not kept.
+    /// Bytes that the teacher's answers may take; 0: they are not kept.
     pub teacher_memory: u64,
+    /// Folder that they are kept in and shared with whoever asks the same, beside others of its kind, which count for
+    /// [`Train::teacher_memory`] too. `None`: in [`Job::output`], while the stage runs.
+    pub teacher_answers: Option<PathBuf>,
 }
 
 /// What a teacher must show before it is learnt from.

@@ -116,10 +116,9 @@ impl KernelError {
                  `report.json` of data-prep, or give `labels` in `[task]`"
                     .to_owned(),
             ),
-            Self::DamagedMemory { path } => Some(format!(
-                "remove `{}`: the teacher is then asked again",
-                path.display()
-            )),
+            Self::DamagedMemory { .. } => {
+                Some("run it again: the teacher is then asked anew".to_owned())
+            }
             Self::Gate { hint, .. } => Some(hint.clone()),
             Self::LabelOrder { .. } => {
                 Some("give `labels` in `[task]` in the model's order".to_owned())

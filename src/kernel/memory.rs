@@ -1,15 +1,19 @@
-//! A teacher's answers to every example, asked once and kept on disk while the stage runs.
+//! A teacher's answers to every example, asked once and kept on disk: in a folder that stages which ask the same share,
+//! or in the stage's own while it runs.
 //!
 //! `teacher-memory.bin` holds a row an example, shortest example first: the parts of the answer without
 //! padding, and a checksum. Examples are put to the teacher in batches that are a function of their
 //! lengths alone, so that an answer is the same whether the run was interrupted or not.
-//! `teacher-memory.json` says how far the file is written; it is renamed into place after a sync.
+//! `teacher-memory.json` says how far the file is written; it is renamed into place after a sync. In a shared folder
+//! whoever asks holds `lock` alone, and whoever reads holds it with others.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tinyrun::data::batches::plan_by_tokens;
@@ -33,6 +37,8 @@ const TOKENS_AT_ONCE: usize = if cfg!(test) { 64 } else { 4096 };
 const SYNC_EVERY: Duration = Duration::from_secs(20);
 /// Between two events.
 const TELL_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks at a lock that somebody else has.
+const WAIT: Duration = Duration::from_millis(500);
 /// Disk that is left to others.
 const SPARE: u64 = 1_000_000_000;
 
@@ -54,6 +60,8 @@ pub(crate) struct TeacherMemory {
     layout: Arc<Layout>,
     /// Where the row of each place of [`Data::lengths`] begins.
     offsets: Vec<u64>,
+    /// Held while they are read, where they are shared.
+    _lock: Option<File>,
 }
 
 impl TeacherMemory {
@@ -71,11 +79,14 @@ impl TeacherMemory {
         let mut bytes = Vec::new();
         for (row, (place, &length)) in places.zip(&lengths).enumerate() {
             bytes.resize(self.layout.bytes(length), 0);
-            self.file
-                .read_exact_at(&mut bytes, self.offsets[place])
-                .map_err(io("read", &self.path))?;
+            let cut = match self.file.read_exact_at(&mut bytes, self.offsets[place]) {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => true,
+                read => read.map(|()| false).map_err(io("read", &self.path))?,
+            };
             let (answer, checksum) = bytes.split_at(bytes.len() - CHECKSUM);
-            if crc32fast::hash(answer).to_le_bytes() != checksum {
+            if cut || crc32fast::hash(answer).to_le_bytes() != checksum {
+                // So that whoever comes next asks again.
+                remove_where_it_is(&self.path.with_file_name(DOCUMENT))?;
                 return Err(KernelError::DamagedMemory {
                     path: self.path.clone(),
                 });
@@ -123,9 +134,21 @@ pub(crate) fn ask(
     let Some(teacher) = teacher.filter(|_| wanted && pays(train)) else {
         return Ok(Asked::InEveryStep(None));
     };
-    // No more at once than in a step, which was made to fit the machine.
+    // By what else makes answers differ, so that nobody waits for, or removes, what he has no use for.
+    let how = format!("{:?}-{:?}-{pad_to:?}", compute.kind, compute.device);
+    let how = how.replace(['(', ')'], "").to_lowercase();
+    let shared = train.teacher_answers.as_ref().map(|folder| {
+        let mut name = folder.clone().into_os_string();
+        name.push(format!("-{how}"));
+        PathBuf::from(name)
+    });
+    let shared = shared.as_deref();
+    // No more at once than in a step, which was made to fit the machine; what is shared is laid out for everybody.
     let longest = data.lengths.iter().copied().max().unwrap_or(1) as usize;
-    let tokens = TOKENS_AT_ONCE.min(train.batch_size as usize * longest);
+    let tokens = match shared {
+        Some(_) => TOKENS_AT_ONCE,
+        None => TOKENS_AT_ONCE.min(train.batch_size as usize * longest),
+    };
     let batches = plan_by_tokens(&data.lengths, tokens);
     let answer = |batch: &[u32]| {
         let rows: Vec<u32> = batch
@@ -154,24 +177,56 @@ pub(crate) fn ask(
     if before.is_none() && end > train.teacher_memory {
         return Ok(Asked::InEveryStep(None));
     }
-    let path = bin(&job.output);
+    let folder = shared.unwrap_or(&job.output);
+    // A shared folder is named by the rest.
+    let of = shared.map_or(job.fingerprint.as_str(), |_| "shared");
     let key = format!(
-        "{} {:?} {:?} {end}",
-        job.fingerprint, compute.kind, compute.device
+        "{of} {:?} {:?} {pad_to:?} {end}",
+        compute.kind, compute.device
     );
-    let mut done = standing(&job.output, &key).min(batches.len());
+    let memory = |file, lock| TeacherMemory {
+        path: bin(folder),
+        file,
+        layout: Arc::clone(&layout),
+        offsets: offsets.clone(),
+        _lock: lock,
+    };
+    let total = data.lengths.len() as u64;
+    let whole = (batches.len(), end);
+    let wait = || {
+        // A kernel that says nothing may be taken for one that hangs.
+        reporter.send(&Event::Asking { done: 0, total });
+        stop.asked()
+    };
+    let turn = shared.map(|folder| turn(folder, &key, whole, wait));
+    let lock = match turn.transpose()? {
+        None => None,
+        Some(Turn::Asked { answers, lock }) => {
+            return Ok(Asked::Remembered(memory(answers, Some(lock))));
+        }
+        Some(Turn::Mine(lock)) => Some(lock),
+        Some(Turn::Interrupted) => return Ok(Asked::Interrupted),
+    };
+    let path = bin(folder);
+    let mut done = standing(folder, &key).min(batches.len());
     let written = done.checked_sub(1).map_or(0, |last| ends[last]);
+    if let Some(shared) = shared
+        && !make_room(shared, end, train.teacher_memory)?
+        && before.is_none()
+    {
+        return Ok(Asked::InEveryStep(None));
+    }
     if before.is_none()
         && done < batches.len()
-        && let Some(free) = free_bytes(&job.output)
+        && let Some(free) = free_bytes(folder)
         && end - written + SPARE > free
     {
-        remove(&job.output)?;
+        remove(folder)?;
         return Ok(Asked::InEveryStep(Some(no_room(end))));
     }
     if done == 0 {
         // A document of another key must not vouch for what is written now.
-        remove(&job.output)?;
+        remove(folder)?;
     }
     let file = OpenOptions::new()
         .read(true)
@@ -182,7 +237,7 @@ pub(crate) fn ask(
         .map_err(io("open", &path))?;
     if file.metadata().map_err(io("read", &path))?.len() < written {
         done = 0;
-        let document = job.output.join(DOCUMENT);
+        let document = folder.join(DOCUMENT);
         fs::remove_file(&document).map_err(io("remove", &document))?;
     }
 
@@ -194,9 +249,8 @@ pub(crate) fn ask(
             batches,
         };
         let json = serde_json::to_vec(&standing).expect("plain data");
-        write_and_rename(&job.output.join(DOCUMENT), &json)
+        write_and_rename(&folder.join(DOCUMENT), &json)
     };
-    let total = data.lengths.len() as u64;
     let mut examples: u64 = batches[..done].iter().map(|batch| batch.len() as u64).sum();
     let (mut saved_at, mut told_at) = (Instant::now(), None::<Instant>);
     for (index, batch) in batches.iter().enumerate().skip(done) {
@@ -225,12 +279,101 @@ pub(crate) fn ask(
             return Ok(Asked::Interrupted);
         }
     }
-    Ok(Asked::Remembered(TeacherMemory {
-        path,
-        file,
-        layout,
-        offsets,
-    }))
+    if let Some(lock) = &lock {
+        // From now on others may read beside this one.
+        lock.lock_shared().map_err(io("lock", folder))?;
+    }
+    Ok(Asked::Remembered(memory(file, lock)))
+}
+
+/// Whose turn it is to ask for what is shared.
+enum Turn {
+    /// It was asked already.
+    Asked { answers: File, lock: File },
+    /// This process's, while it holds the lock.
+    Mine(File),
+    /// Somebody else's, until the user had enough.
+    Interrupted,
+}
+
+/// Waits until the answers are all there, or nobody else asks for them.
+fn turn(
+    folder: &Path,
+    key: &str,
+    (batches, bytes): (usize, u64),
+    mut wait: impl FnMut() -> bool,
+) -> Result<Turn, KernelError> {
+    loop {
+        fs::create_dir_all(folder).map_err(io("create", folder))?;
+        let path = folder.join("lock");
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io("open", &path))?;
+        // A file that was removed meanwhile is not the one that others lock.
+        let is_there = || {
+            let (held, there) = (lock.metadata(), fs::metadata(&path));
+            held.is_ok_and(|held| there.is_ok_and(|there| there.ino() == held.ino()))
+        };
+        // Whoever reads does not keep others from reading.
+        if lock.try_lock_shared().is_ok() && is_there() && standing(folder, key) >= batches {
+            let answers = OpenOptions::new().read(true).write(true).open(bin(folder));
+            let whole = |file: &File| file.metadata().is_ok_and(|file| file.len() >= bytes);
+            if let Some(answers) = answers.ok().filter(whole) {
+                // The age by which folders make room.
+                let _ = lock.set_modified(SystemTime::now());
+                return Ok(Turn::Asked { answers, lock });
+            }
+        }
+        let _ = lock.unlock();
+        if lock.try_lock().is_ok() && is_there() {
+            return Ok(Turn::Mine(lock));
+        }
+        if wait() {
+            return Ok(Turn::Interrupted);
+        }
+        thread::sleep(WAIT);
+    }
+}
+
+/// Removes answers of other teachers that nobody reads, those first that were not used for longest, until those that stay
+/// and `bytes` take no more than `limit`; whether they do.
+fn make_room(folder: &Path, bytes: u64, limit: u64) -> Result<bool, KernelError> {
+    let all = folder.parent().expect("a folder among others");
+    let mut others = Vec::new();
+    for entry in fs::read_dir(all).map_err(io("read", all))?.flatten() {
+        let other = entry.path();
+        let size = fs::metadata(bin(&other)).map_or(0, |file| file.len());
+        let used = fs::metadata(other.join("lock")).and_then(|lock| lock.modified());
+        if other != folder && size > 0 {
+            others.push((used.unwrap_or(SystemTime::UNIX_EPOCH), size, other));
+        }
+    }
+    others.sort();
+    let mut taken: u64 = bytes + others.iter().map(|(_, size, _)| size).sum::<u64>();
+    // Locked until they are gone, and none of them where all together would not be enough.
+    let mut leaving = Vec::new();
+    for (_, size, other) in others {
+        if taken <= limit {
+            break;
+        }
+        if let Ok(lock) = File::open(other.join("lock"))
+            && lock.try_lock().is_ok()
+        {
+            taken -= size;
+            leaving.push((other, lock));
+        }
+    }
+    if taken > limit {
+        return Ok(false);
+    }
+    for (other, _lock) in leaving {
+        remove(&other)?;
+    }
+    Ok(true)
 }
 
 const DOCUMENT: &str = "teacher-memory.json";
@@ -245,15 +388,15 @@ fn bin(output: &Path) -> PathBuf {
 /// What the disk says.
 pub(crate) fn remove(output: &Path) -> Result<(), KernelError> {
     // The document first: without it the file is nothing.
-    for path in [output.join(DOCUMENT), bin(output)] {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io("remove", &path)(error));
-            }
-            _ => {}
-        }
+    remove_where_it_is(&output.join(DOCUMENT))?;
+    remove_where_it_is(&bin(output))
+}
+
+fn remove_where_it_is(path: &Path) -> Result<(), KernelError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io("remove", path)(error)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Batches that an interrupted run left; none of another key.

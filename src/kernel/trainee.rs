@@ -36,6 +36,8 @@ pub(crate) struct Trainee {
     config: BertConfig,
     /// Shape of the teacher as far as it is run.
     teacher_config: Option<BertConfig>,
+    /// How the rows of a batch are laid out for both.
+    pub(crate) arrangement: PadTo,
     warnings: Vec<String>,
 }
 
@@ -142,6 +144,7 @@ impl Trainee {
         };
         let (teacher_config, teacher) = teacher.unzip();
         Ok(Self {
+            arrangement: arrangement(train, teacher_config.as_ref(), compute),
             parameters,
             student,
             teacher,
@@ -166,26 +169,13 @@ impl Trainee {
             .sum()
     }
 
-    /// How the rows of a batch are laid out: as the job says, where both models are able to.
-    pub(crate) fn arrangement(&self, train: &Train) -> PadTo {
-        let models = [
-            Some(&self.student.bert),
-            self.teacher.as_ref().map(|t| &t.bert),
-        ];
-        let unpadded = |bert: &Bert| bert.arrangement() == PadTo::None;
-        match pad_to(train) {
-            PadTo::None if !models.into_iter().flatten().all(unpadded) => PadTo::Longest,
-            pad_to => pad_to,
-        }
-    }
-
     /// Frees the teacher, whose answers are known.
     pub(crate) fn dismiss_teacher(&mut self) {
         self.teacher = None;
         self.teacher_config = None;
     }
 
-    /// Operations that a step needs for a batch: a forward pass of the teacher; of the student a
+    /// Operations that a step needs for a batch: a forward pass of the teacher; of the student and its projections a
     /// forward and a backward pass, which counts twice.
     pub(crate) fn flops(&self, batch: &Batch) -> f64 {
         let amounts = Amounts {
@@ -194,7 +184,14 @@ impl Trainee {
             squared_lengths: batch.squared_lengths,
         };
         let of = |config: &BertConfig| forward(config, amounts, self.student.classifier.is_some());
-        self.teacher_config.as_ref().map_or(0.0, of) + 3.0 * of(&self.config)
+        let width = self.config.hidden_size as f64;
+        // Each hidden state once more to the teacher's width.
+        let projections = self.student.projections.iter().map(|projection| {
+            let outs = projection.trained().1.numel() as f64;
+            2.0 * batch.tokens as f64 * width * outs
+        });
+        let trained = of(&self.config) + projections.sum::<f64>();
+        self.teacher_config.as_ref().map_or(0.0, of) + 3.0 * trained
     }
 
     /// Names and tensors as they are now.
@@ -233,17 +230,21 @@ impl Trainee {
     }
 }
 
-/// How the job lays out rows; a loss over the padded block has to have one.
-fn pad_to(train: &Train) -> PadTo {
-    match (&train.objective, train.pad_to) {
-        (
-            Objective::Intermediate {
-                reduction: Reduction::Block,
-                ..
-            },
-            PadTo::None,
-        ) => PadTo::Longest,
-        (_, pad_to) => pad_to,
+/// How the rows of a batch are laid out: as the job says, where both models are able to and no loss is over the padded
+/// block.
+fn arrangement(train: &Train, teacher: Option<&BertConfig>, compute: Compute) -> PadTo {
+    let over_the_block = matches!(
+        train.objective,
+        Objective::Intermediate {
+            reduction: Reduction::Block,
+            ..
+        }
+    );
+    let able = |config| Bert::can_read_unpadded(config, compute.kind, compute.device);
+    let able = able(&train.student.config) && teacher.is_none_or(able);
+    match train.pad_to {
+        PadTo::None if over_the_block || !able => PadTo::Longest,
+        pad_to => pad_to,
     }
 }
 
@@ -289,7 +290,8 @@ fn load_teacher(
         None => Wanted::Everything,
     };
     let teacher = Teacher {
-        bert: Bert::new(&frozen, &config, compute.kind).packed(wanted, pad_to(train)),
+        bert: Bert::new(&frozen, &config, compute.kind)
+            .packed(wanted, arrangement(train, Some(&config), compute)),
         classifier: classes.map(|_| Classifier::new(&frozen, &config, train.teacher_head)),
         dropout: train.teacher_dropout,
     };

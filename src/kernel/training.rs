@@ -98,7 +98,7 @@ pub(crate) fn train(
         &columns(train),
         resumed.then_some(state.step),
     )?;
-    let pad_to = trainee.arrangement(train);
+    let pad_to = trainee.arrangement;
     let mut memory = None;
     if state.step < total_steps {
         let teacher = trainee.teacher.as_ref();

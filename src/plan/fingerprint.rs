@@ -299,7 +299,7 @@ impl Settings {
         }
         self.put("shuffle", *shuffle);
         self.put("drop-last", *drop_last);
-        // Without padding a result is that of the longest row's but for rounding.
+        // Without padding a result is that of the longest row's but for rounding, and dropout as of another seed.
         let padding = match pad_to {
             PadTo::None => PadTo::Longest,
             other => *other,

@@ -54,6 +54,9 @@ pub fn stored(layout: &Layout) -> Result<Vec<Stored>, Error> {
     let mut found = Vec::new();
     for kind in list(&layout.runs().join("store"))? {
         let name = name_of(&kind);
+        if name == Layout::TEACHER_ANSWERS {
+            continue;
+        }
         for folder in list(&kind)? {
             if !is_fingerprint(&name_of(&folder)) {
                 continue;
@@ -71,6 +74,21 @@ pub fn stored(layout: &Layout) -> Result<Vec<Stored>, Error> {
         }
     }
     Ok(found)
+}
+
+/// Every folder of teachers' answers, with its size.
+///
+/// # Errors
+/// [`Error::Read`] if a folder cannot be listed.
+pub fn teacher_answers(layout: &Layout) -> Result<Vec<(PathBuf, u64)>, Error> {
+    let folders = list(&layout.stores(Layout::TEACHER_ANSWERS))?;
+    // What was cut off in the middle of a removal is a leftover.
+    let whole = |folder: &PathBuf| is_fingerprint(name_of(folder).split('-').next().unwrap_or(""));
+    let sized = folders.into_iter().filter(whole).map(|folder| {
+        let size = size_of(&folder)?;
+        Ok((folder, size))
+    });
+    sized.collect()
 }
 
 /// Every link of an experiment to a result: (experiment, stage) to the folder in the store.

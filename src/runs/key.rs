@@ -108,9 +108,50 @@ impl Key {
             encoder.text(role);
             encoder.digest(*digest);
         }
+        Fingerprint::of(encoder)
+    }
+}
+
+impl Key {
+    /// What the answers depend on that this stage's teacher gives about its data: the bytes of both, the number
+    /// format, which rows where not all are taken, and what is `asked` of it (in words that mean the same in every stage).
+    pub fn teacher_answers(&self, asked: &str) -> Fingerprint {
+        let mut encoder = Encoder::new("teacher-answers");
+        encoder.number(u64::from(self.semantics));
+        encoder.text(asked);
+        for role in ["teacher", "train"] {
+            if let Some(upstream) = self.upstream.get(role) {
+                encoder.text(role);
+                encoder.digest(upstream.digest);
+            }
+        }
+        for (name, digest) in &self.inputs {
+            if name.starts_with("teacher/") {
+                encoder.text(name);
+                encoder.digest(*digest);
+            }
+        }
+        let limited = self.settings.contains_key("train-limit");
+        let names: &[&str] = if limited {
+            &["precision", "teacher.head", "train-limit", "seed"]
+        } else {
+            &["precision", "teacher.head"]
+        };
+        for name in names {
+            if let Some(value) = self.settings.get(*name) {
+                encoder.text(name);
+                value.encode(&mut encoder);
+            }
+        }
+        Fingerprint::of(encoder)
+    }
+}
+
+impl Fingerprint {
+    fn of(encoder: Encoder) -> Self {
         let mut digits = encoder.finish().to_string();
         digits.truncate(32);
-        Fingerprint(digits)
+        Self(digits)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! runs/store/<kind>/<fingerprint>/     a finished stage
+//! runs/store/teacher-answers/<key>/    what a teacher answered, shared by the stages that ask the same
 //! runs/work/<kind>-<fingerprint>/      one in progress, its lock beside it
 //! runs/<experiment>/<stage>            link to the stored stage
 //! runs/<experiment>/results.csv        what eval found
@@ -62,6 +63,14 @@ impl Layout {
             .join("store")
             .join(kind)
             .join(fingerprint.as_str())
+    }
+
+    /// Name in the store of what teachers answered; no stage kind.
+    pub const TEACHER_ANSWERS: &str = "teacher-answers";
+
+    /// Folder of what a teacher answered.
+    pub fn teacher_answers(&self, key: &Fingerprint) -> PathBuf {
+        self.store(Self::TEACHER_ANSWERS, key)
     }
 
     /// Folder of all finished stages of a kind.

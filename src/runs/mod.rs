@@ -19,7 +19,7 @@ pub use atomic::{create_folder, link_to, publish, remove_folder, remove_path, wr
 pub use checkpoint::{Checkpoint, newest_checkpoint, remove_scaffolding};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
-pub use inventory::{Leftover, LeftoverKind, Stored, leftovers, links, stored};
+pub use inventory::{Leftover, LeftoverKind, Stored, leftovers, links, stored, teacher_answers};
 pub use key::{Fingerprint, Key, Upstream, Value};
 pub use layout::Layout;
 pub use lock::{Lock, Owner, StepProgress};

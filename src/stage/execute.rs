@@ -79,6 +79,7 @@ pub(super) fn execute(
         inputs,
         layout,
         node,
+        key,
         done,
         work: &work,
     };

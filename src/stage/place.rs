@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::experiment::{Experiment, StageName};
 use crate::plan::{Inputs, Node};
-use crate::runs::{Layout, Record};
+use crate::runs::{Key, Layout, Record};
 
 /// A stage with the paths of all that it reads and writes.
 pub(super) struct Place<'a> {
@@ -13,6 +13,7 @@ pub(super) struct Place<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) layout: &'a Layout,
     pub(super) node: &'a Node,
+    pub(super) key: &'a Key,
     /// Records of the stages before it.
     pub(super) done: &'a BTreeMap<StageName, Record>,
     /// The stage's work folder.

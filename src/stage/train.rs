@@ -124,8 +124,27 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
         checkpoint_keep: training.checkpoint_keep,
         prefetch: training.prefetch,
         teacher_memory: recipe.teacher_memory,
+        teacher_answers: asked(&recipe.objective)
+            .filter(|_| recipe.teacher_memory > 0)
+            .map(|asked| {
+                place
+                    .layout
+                    .teacher_answers(&place.key.teacher_answers(&asked))
+            }),
         objective: recipe.objective,
     })))
+}
+
+/// What a stage asks its teacher, in words; `None` where nothing is kept of it.
+fn asked(objective: &Objective) -> Option<String> {
+    match objective {
+        Objective::Labels | Objective::Values => None,
+        Objective::Regression { .. } | Objective::Prediction { .. } => Some("logits".to_owned()),
+        Objective::Intermediate { layer_map, .. } => Some(format!(
+            "attention {:?} hidden {:?}",
+            layer_map.attention, layer_map.hidden
+        )),
+    }
 }
 
 /// Of gigabytes.

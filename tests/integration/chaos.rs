@@ -146,16 +146,17 @@ fn without_speed(metrics: &[u8]) -> Vec<u8> {
     (kept(&header) + &rows).into_bytes()
 }
 
-/// Nothing in the store but whole results; every training stage logged each step once.
+/// Nothing in the store but whole results and teachers' answers; every training stage logged each step once.
 fn assert_whole(test: &Test, seed: u64) {
     for path in files_below(&test.path("runs")) {
         let name = path
             .file_name()
             .and_then(|name| name.to_str())
             .expect("UTF-8");
+        let shared = path.starts_with(test.path("runs/store/teacher-answers"));
         let is_temporary = ["checkpoint-", "best-", ".tmp-", "teacher-memory"]
             .iter()
-            .any(|prefix| name.starts_with(prefix));
+            .any(|prefix| name.starts_with(prefix) && !(shared && *prefix == "teacher-memory"));
         assert!(
             !is_temporary && !name.ends_with(".partial") && name != "kernel.lock",
             "seed {seed}: {} was left",

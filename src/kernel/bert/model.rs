@@ -1,6 +1,6 @@
 //! The encoder as a whole, and the head on it.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tinyrun::job::{HeadKind, PadTo};
 use tinyrun::model::config::BertConfig;
 
@@ -77,18 +77,23 @@ impl Bert {
     /// The parameters below `bert.`, computing in `kind`.
     pub(crate) fn new(parameters: &Parameters, config: &BertConfig, kind: Kind) -> Self {
         let embeddings = Embeddings::new(parameters, config);
-        // Halves are multiplied two by two.
-        let even =
-            config.hidden_size.is_multiple_of(2) && config.intermediate_size.is_multiple_of(2);
-        let fits = !config.use_relative_positions && (even || kind == Kind::Float);
         Self {
-            reads_unpadded: fits && native::computes(kind, embeddings.device()),
+            reads_unpadded: Self::can_read_unpadded(config, kind, embeddings.device()),
             embeddings,
             layers: (0..config.num_hidden_layers)
                 .map(|index| Layer::new(parameters, index, config))
                 .collect(),
             kind,
         }
+    }
+
+    /// Whether a model of this shape reads tokens without padding.
+    pub(crate) fn can_read_unpadded(config: &BertConfig, kind: Kind, device: Device) -> bool {
+        // Halves are multiplied two by two.
+        let even =
+            config.hidden_size.is_multiple_of(2) && config.intermediate_size.is_multiple_of(2);
+        let fits = !config.use_relative_positions && (even || kind == Kind::Float);
+        fits && native::computes(kind, device)
     }
 
     /// For a model that is only read: its weights as the processor likes them, and as they are needed for what is `wanted`

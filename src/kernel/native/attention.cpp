@@ -26,7 +26,10 @@ struct Batch {
 
   Batch(const at::Tensor& query, const at::Tensor& kv, const at::Tensor& bounds, int64_t heads, Dropout dropout,
         const at::Tensor& target)
-      : heads(heads), sequences(bounds.numel() - 1), first(is_there(query)), offsets(data<int32_t>(bounds)),
+      : heads(heads),
+        sequences(bounds.numel() - 1),
+        first(is_there(query)),
+        offsets(data<int32_t>(bounds)),
         dropout(dropout) {
     ldkv = kv.size(1);
     const int64_t model = first ? ldkv / 2 : ldkv / 3;
@@ -80,18 +83,17 @@ struct Attention : Function<Attention<T>> {
     const int64_t model = batch.width * heads;
     const at::Tensor out = make({batch.queries(), model}, kScalar<T>);
     const at::Tensor sums = make({batch.queries() * heads}, at::kFloat);
-    const at::Tensor scores =
-        wants_scores ? make({batch.places.back()}, kScalar<T>) : make({0}, kScalar<T>);
+    const at::Tensor scores = wants_scores ? make({batch.places.back()}, kScalar<T>) : make({0}, kScalar<T>);
     std::vector<double> squares(static_cast<size_t>(batch.sequences * heads), 0.0);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < batch.sequences * heads; ++i) {
       const int64_t s = i / heads, h = i % heads;
       const Head<T> head = batch.head(s, h);
       float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
-      squares[static_cast<size_t>(i)] = kernels<T>().attention(
-          head, memory, data<T>(out) + batch.query(s) * model + h * head.width, model,
-          data<float>(sums) + batch.query(s) * heads + h * head.queries,
-          wants_scores ? data<T>(scores) + batch.score(s, h) : nullptr);
+      squares[static_cast<size_t>(i)] =
+          kernels<T>().attention(head, memory, data<T>(out) + batch.query(s) * model + h * head.width, model,
+                                 data<float>(sums) + batch.query(s) * heads + h * head.queries,
+                                 wants_scores ? data<T>(scores) + batch.score(s, h) : nullptr);
     }
     double sum = 0.0;
     for (const double part : squares) sum += part;

@@ -1,5 +1,5 @@
-// Linear layers over tokens without padding, with what follows them in the same pass: an activation; dropout, residual
-// and layer norm; the squared difference from a teacher's states.
+// Linear layers over tokens without padding, with what follows them in the same pass: an activation; dropout,
+// residual and layer norm; the squared difference from a teacher's states.
 
 #include "nodes.h"
 #include "product.h"
@@ -65,8 +65,7 @@ variable_list concatenated(variable_list first, at::TensorList rest) {
 
 template <typename T>
 struct Linear : Function<Linear<T>> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, int64_t act,
-                            at::TensorList parts) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, int64_t act, at::TensorList parts) {
     const Layers layers(parts);
     const int64_t rows = x.size(0), outs = layers.outs();
     const auto kind = static_cast<Activation>(act);
@@ -75,13 +74,12 @@ struct Linear : Function<Linear<T>> {
     const at::Tensor u = keeps ? make({rows, outs}, kScalar<T>) : at::Tensor();
     T *to = data<T>(y), *argument = keeps ? data<T>(u) : nullptr;
     const float* shift = data<float>(bias);
-    multiply_forward<T>(
-        x, layers.weights, layers.packed, outs, false,
-             [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
-               const int64_t at = row * outs + column;
-               kernels<T>().activate(c, ldc, m, n, shift + column, kind, keeps ? argument + at : nullptr, to + at,
-                                     outs);
-             });
+    multiply_forward<T>(x, layers.weights, layers.packed, outs, false,
+                        [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
+                          const int64_t at = row * outs + column;
+                          kernels<T>().activate(c, ldc, m, n, shift + column, kind, keeps ? argument + at : nullptr,
+                                                to + at, outs);
+                        });
     context->save_for_backward(concatenated({x, u}, parts));
     context->saved_data["act"] = act;
     return y;
@@ -121,15 +119,14 @@ struct LinearNorm : Function<LinearNorm<T>> {
     const at::Tensor mean = make({rows}, at::kFloat), rstd = make({rows}, at::kFloat);
     const at::Tensor bias = layers.bias();
     const Dropout dropout = of(key, dropped, kept);
-    multiply_forward<T>(
-        x, layers.weights, layers.packed, width, true,
-             [&](int64_t row, int64_t m, int64_t, int64_t, float* c, int64_t ldc) {
-               const int64_t at = row * width;
-               kernels<T>().norm(c, ldc, m, width, data<float>(bias), data<T>(residual) + at, data<float>(gamma),
-                                 data<float>(beta), static_cast<float>(eps), dropout, static_cast<uint32_t>(at),
-                                 data<T>(z) + at, data<float>(mean) + row, data<float>(rstd) + row,
-                                 data<T>(y) + at);
-             });
+    multiply_forward<T>(x, layers.weights, layers.packed, width, true,
+                        [&](int64_t row, int64_t m, int64_t, int64_t, float* c, int64_t ldc) {
+                          const int64_t at = row * width;
+                          kernels<T>().norm(c, ldc, m, width, data<float>(bias), data<T>(residual) + at,
+                                            data<float>(gamma), data<float>(beta), static_cast<float>(eps), dropout,
+                                            static_cast<uint32_t>(at), data<T>(z) + at, data<float>(mean) + row,
+                                            data<float>(rstd) + row, data<T>(y) + at);
+                        });
     context->save_for_backward(concatenated({x, z, mean, rstd, gamma}, parts));
     context->saved_data["key"] = key;
     context->saved_data["dropped"] = dropped;
@@ -182,13 +179,13 @@ struct Squares : Function<Squares<T>> {
     const at::Tensor difference = make({rows, outs}, kScalar<T>), bias = layers.bias();
     // A sum for each row of a tile, added in their order whatever the number of threads.
     std::vector<double> sums(static_cast<size_t>(rows * count), 0.0);
-    multiply_forward<T>(
-        x, layers.weights, layers.packed, outs, false,
-        [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
-          const int64_t at = row * outs + column;
-          kernels<T>().difference(c, ldc, m, n, data<float>(bias) + column, data<T>(target) + at, outs,
-                                  data<T>(difference) + at, sums.data() + row * count + column / kPanel, count);
-        });
+    multiply_forward<T>(x, layers.weights, layers.packed, outs, false,
+                        [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
+                          const int64_t at = row * outs + column;
+                          kernels<T>().difference(c, ldc, m, n, data<float>(bias) + column, data<T>(target) + at,
+                                                  outs, data<T>(difference) + at,
+                                                  sums.data() + row * count + column / kPanel, count);
+                        });
     double sum = 0.0;
     for (const double part : sums) sum += part;
     context->save_for_backward(concatenated({x, difference}, parts));
@@ -238,11 +235,14 @@ at::Tensor squares(const at::Tensor& x, const at::Tensor& target, const variable
 at::Tensor pack(const at::Tensor& weight, at::ScalarType kind) {
   const int64_t numbers = panels(weight.size(0)) * panel_size(weight.size(1));
   const at::Tensor packed = kind == at::kFloat ? room<float>(numbers) : room<bf16>(numbers);
-  // Outside of a parallel part one thread does it all.
-  if (kind == at::kFloat)
-    pack_forward<float>({weight}, data<float>(packed));
-  else
-    pack_forward<bf16>({weight}, data<bf16>(packed));
+  const std::vector<at::Tensor> weights{weight};
+#pragma omp parallel
+  {
+    if (kind == at::kFloat)
+      pack_forward(weights, data<float>(packed));
+    else
+      pack_forward(weights, data<bf16>(packed));
+  }
   return packed;
 }
 

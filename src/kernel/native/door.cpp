@@ -61,7 +61,8 @@ at::Tensor* tinyrun_native_pack(const at::Tensor* weight, int half) {
 }
 
 at::Tensor* tinyrun_native_linear(const at::Tensor* x, int act, const at::Tensor* packed,
-                                  const at::Tensor* const* weights, const at::Tensor* const* biases, int64_t count) {
+                                  const at::Tensor* const* weights, const at::Tensor* const* biases,
+                                  int64_t count) {
   return guarded([&] {
     return tinyrun::linear(*x, static_cast<tinyrun::Activation>(act), parts(packed, weights, biases, count));
   });
@@ -87,8 +88,8 @@ int tinyrun_native_attention(const at::Tensor* q, const at::Tensor* kv, const at
                              uint64_t key, uint32_t dropped, float kept, const at::Tensor* teacher, int scores,
                              at::Tensor** found) {
   try {
-    tinyrun::Attended all = tinyrun::attention(or_none(q), *kv, *offsets, heads, {key, dropped, kept},
-                                               or_none(teacher), scores != 0);
+    tinyrun::Attended all =
+        tinyrun::attention(or_none(q), *kv, *offsets, heads, {key, dropped, kept}, or_none(teacher), scores != 0);
     found[0] = new at::Tensor(std::move(all.context));
     found[1] = new at::Tensor(std::move(all.squares));
     found[2] = new at::Tensor(std::move(all.scores));

@@ -19,10 +19,9 @@ namespace {
 
 template <typename T>
 constexpr Kernels<T> table() {
-  return {activate<T>,      activate_backward<T>, norm<T>,          norm_backward<T>,
-          difference<T>,    store<T>,             column_sums<T>,   panel_of_rows,
-          panel_of_columns, panel_of_activations, transpose<T>,     attention_scratch,
-          attention<T>,     attention_backward<T>};
+  return {activate<T>,  activate_backward<T>, norm<T>,       norm_backward<T>,     difference<T>,
+          store<T>,     column_sums<T>,       panel_of_rows, panel_of_columns,     panel_of_activations,
+          transpose<T>, attention_scratch,    attention<T>,  attention_backward<T>};
 }
 
 }  // namespace

@@ -40,23 +40,23 @@ struct Head {
 template <typename T>
 struct Kernels {
   // y = act(c + bias); `u`, where it is given, keeps act's argument.
-  void (*activate)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias,
-                   Activation act, T* u, T* y, int64_t ldy);
+  void (*activate)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias, Activation act,
+                   T* u, T* y, int64_t ldy);
   // du = dy act'(u)
   void (*activate_backward)(const T* dy, const T* u, int64_t n, Activation act, T* du);
 
   // z = drop(c + bias) + residual;  y = (z - mean) rstd gamma + beta. `place` is that of c[0] in its mask.
   void (*norm)(float* c, int64_t ldc, int64_t rows, int64_t width, const float* bias, const T* residual,
-               const float* gamma, const float* beta, float eps, Dropout dropout, uint32_t place, T* z,
-               float* mean, float* rstd, T* y);
+               const float* gamma, const float* beta, float eps, Dropout dropout, uint32_t place, T* z, float* mean,
+               float* rstd, T* y);
   // dz, du = drop(dz); adds to dgamma and dbeta.
   void (*norm_backward)(const T* dy, const T* z, const float* mean, const float* rstd, const float* gamma,
-                        int64_t rows, int64_t width, Dropout dropout, uint32_t place, T* dz, T* du,
-                        float* dgamma, float* dbeta);
+                        int64_t rows, int64_t width, Dropout dropout, uint32_t place, T* dz, T* du, float* dgamma,
+                        float* dbeta);
 
   // difference = c + bias - target; of row i, sums[i step] is the sum of its squares.
-  void (*difference)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias,
-                     const T* target, int64_t ld, T* difference, double* sums, int64_t step);
+  void (*difference)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias, const T* target,
+                     int64_t ld, T* difference, double* sums, int64_t step);
 
   // out = alpha c
   void (*store)(const float* c, int64_t ldc, int64_t rows, int64_t columns, float alpha, T* out, int64_t ld);
@@ -68,8 +68,7 @@ struct Kernels {
   // ... or its columns,
   void (*panel_of_columns)(const float* w, int64_t ldw, int64_t columns, int64_t depth, T* panel);
   // ... or those of activations.
-  void (*panel_of_activations)(const T* x, int64_t ldx, int64_t columns, int64_t depth, int64_t padded,
-                               T* panel);
+  void (*panel_of_activations)(const T* x, int64_t ldx, int64_t columns, int64_t depth, int64_t padded, T* panel);
   // out[j][i] = x[i][j], zero for i from rows to padded.
   void (*transpose)(const T* x, int64_t ldx, int64_t rows, int64_t columns, T* out, int64_t padded, int64_t ld);
 
@@ -80,8 +79,7 @@ struct Kernels {
   double (*attention)(const Head<T>& head, float* scratch, T* context, int64_t ldc, float* logsum, T* scores);
   // Gradients of q, k, v from that of the context (or null) and of the sum of squares.
   void (*attention_backward)(const Head<T>& head, float* scratch, const T* dcontext, int64_t ldc,
-                             const float* logsum, float dsquares, T* dq, T* dk, T* dv, int64_t ldq,
-                             int64_t ldkv);
+                             const float* logsum, float dsquares, T* dq, T* dk, T* dv, int64_t ldq, int64_t ldkv);
 };
 
 // Those of this processor.

@@ -1,9 +1,9 @@
-// Parts of an encoder layer over tokens without padding, as nodes of libtorch's graph: each a forward and a backward
-// pass of its own.
+// Parts of an encoder layer over tokens without padding, as nodes of libtorch's graph: each a forward and a
+// backward pass of its own.
 //
 // Activations are contiguous [tokens, width], fp32 or bf16. `parts` of a linear layer are: its packed weight or an
-// undefined tensor; the weights of one or more layers side by side, fp32, or undefined where they are packed; as many
-// biases, fp32.
+// undefined tensor; the weights of one or more layers side by side, fp32, or undefined where they are packed; as
+// many biases, fp32.
 
 #pragma once
 
@@ -44,8 +44,9 @@ struct Attended {
   at::Tensor scores;
 };
 
-// Self-attention. `kv` holds a token's query, key and value side by side, and `q` is undefined; or key and value, and
-// `q` is the query of each sequence's first token. `offsets` int32 [sequences + 1]: where each begins, and the end.
+// Self-attention. `kv` holds a token's query, key and value side by side, and `q` is undefined; or key and value,
+// and `q` is the query of each sequence's first token. `offsets` int32 [sequences + 1]: where each begins, and the
+// end.
 Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads,
                    Dropout dropout, const at::Tensor& teacher, bool scores);
 

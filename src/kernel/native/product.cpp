@@ -3,10 +3,10 @@
 namespace tinyrun {
 
 #if defined(TINYRUN_PROCESSORS)
-#define TABLES(name)                      \
-  namespace name {                        \
-  extern const Kernels<float> kFloat;     \
-  extern const Kernels<bf16> kHalf;       \
+#define TABLES(name)                  \
+  namespace name {                    \
+  extern const Kernels<float> kFloat; \
+  extern const Kernels<bf16> kHalf;   \
   }
 TABLES(avx512)
 TABLES(avx2)
@@ -101,8 +101,8 @@ void pack_backward(const std::vector<at::Tensor>& weights, int64_t outs, T* pack
 }  // namespace
 
 template <typename T>
-void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vector<at::Tensor>& weights,
-                     float alpha, const at::Tensor& dx, const at::Tensor& dw, const at::Tensor& db) {
+void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vector<at::Tensor>& weights, float alpha,
+                     const at::Tensor& dx, const at::Tensor& dw, const at::Tensor& db) {
   const auto& loops = kernels<T>();
   const int64_t rows = x.size(0), ins = x.size(1), outs = du.size(1), depth = padded(rows);
   const T *slope = data<T>(du), *input = data<T>(x);
@@ -136,18 +136,22 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
                  loops.store(c, ldc, m, n, alpha, out + row * ins + column, ins);
                });
     }
-#pragma omp for schedule(dynamic)
-    for (int64_t s = 0; s < strips; ++s) {
-      const int64_t from = s * kTile, m = std::min(kTile, outs - from);
-      for (int64_t p = 0; p < count; ++p) {
-        const int64_t column = p * kPanel, n = std::min(kPanel, ins - column);
-        float* c = to + from * ins + column;
-        for (int64_t k = 0; k < depth; k += kDepth)
+    // A block of tokens at a time, whose factors stay in the cache. Each strip is always the same thread's, which so
+    // adds its blocks in their order and waits for nobody.
+    for (int64_t k = 0; k < depth; k += kDepth) {
+#pragma omp for schedule(static) nowait
+      for (int64_t s = 0; s < strips; ++s) {
+        const int64_t from = s * kTile, m = std::min(kTile, outs - from);
+        const bool ends = k + kDepth >= depth;
+        for (int64_t p = 0; p < count; ++p) {
+          const int64_t column = p * kPanel, n = std::min(kPanel, ins - column);
+          float* c = to + from * ins + column;
           tile(m, n, std::min(kDepth, depth - k), left + (k / kDepth * outs + from) * kDepth, kDepth,
                panel + p * panel_size(depth) + k * kPanel, c, ins, k > 0);
-        if (alpha != 1.0f)
-          for (int64_t i = 0; i < m; ++i)
-            for (int64_t j = 0; j < n; ++j) c[i * ins + j] *= alpha;
+          if (ends && alpha != 1.0f)
+            for (int64_t i = 0; i < m; ++i)
+              for (int64_t j = 0; j < n; ++j) c[i * ins + j] *= alpha;
+        }
       }
     }
     release<T>();

@@ -21,7 +21,8 @@ namespace tinyrun {
 constexpr int64_t kPanel = 64;
 // Rows of a tile.
 constexpr int64_t kTile = 32;
-// Depth that is summed at once where it is as long as a batch; the tokens' side of such a product lies in blocks of it.
+// Depth that is summed at once where it is as long as a batch; the tokens' side of such a product lies in blocks of
+// it.
 constexpr int64_t kDepth = 512;
 
 template <typename T>
@@ -45,8 +46,8 @@ inline void tile(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, c
                  int64_t ldc, bool adds) {
   at::native::cpublas::brgemm(m, n, k, lda, kPanel, ldc, adds, a, b, c, false);
 }
-inline void tile(int64_t m, int64_t n, int64_t k, const bf16* a, int64_t lda, const bf16* b, float* c,
-                 int64_t ldc, bool adds) {
+inline void tile(int64_t m, int64_t n, int64_t k, const bf16* a, int64_t lda, const bf16* b, float* c, int64_t ldc,
+                 bool adds) {
   at::native::cpublas::brgemm(m, n, k, lda, kPanel, ldc, adds, reinterpret_cast<const at::BFloat16*>(a),
                               reinterpret_cast<const at::BFloat16*>(b), c, true);
 }
@@ -84,8 +85,9 @@ inline at::Tensor room(int64_t numbers) {
 template <typename T>
 void pack_forward(const std::vector<at::Tensor>& weights, T* packed);
 
-// c = a b for all tiles of a [rows, depth] b [depth, columns], `finish(row, rows, column, columns, c, ldc)` for each.
-// With `whole` a call has all columns. Rows may come twice, with the same numbers. Within a parallel part: its threads share the rows, and do not wait.
+// c = a b for all tiles of a [rows, depth] b [depth, columns], `finish(row, rows, column, columns, c, ldc)` for
+// each. With `whole` a call has all columns. Rows may come twice, with the same numbers. Within a parallel part:
+// its threads share the rows, and do not wait.
 template <typename T, typename Finish>
 void multiply(const Parts& parts, const T* a, int64_t rows, int64_t depth, const T* b, int64_t columns, bool whole,
               Finish finish) {
@@ -97,9 +99,10 @@ void multiply(const Parts& parts, const T* a, int64_t rows, int64_t depth, const
     for (int64_t p = 0; p < count; ++p) {
       const int64_t column = p * kPanel, width = std::min(kPanel, columns - column);
       for (int64_t next = from; next < to; next += kTile) {
-        // Each height of a tile has a kernel that is made when it is first met. So the last one of a part is a few rows
-        // higher than it needs to be, and makes some of those before it again.
-        const int64_t left = to - next, m = std::min({kTile, (left + 7) / 8 * 8, to - from}), row = std::min(next, to - m);
+        // Each height of a tile has a kernel that is made when it is first met. So the last one of a part is a few
+        // rows higher than it needs to be, and makes some of those before it again.
+        const int64_t left = to - next, m = std::min({kTile, (left + 7) / 8 * 8, to - from}),
+                      row = std::min(next, to - m);
         float* at = whole ? c + (row - from) * ldc + column : c;
         tile(m, width, depth, a + row * depth, depth, b + p * panel_size(depth), at, ldc, false);
         if (!whole) finish(row, m, column, width, c, ldc);
@@ -131,7 +134,7 @@ void multiply_forward(const at::Tensor& x, const std::vector<at::Tensor>& weight
 // What a linear layer gives back: dx = alpha du W, dW = alpha du' x, db = alpha sums of du.
 // `dw` [outs, in], `db` [outs] and, where it is wanted, `dx` [rows, in] are filled.
 template <typename T>
-void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vector<at::Tensor>& weights,
-                     float alpha, const at::Tensor& dx, const at::Tensor& dw, const at::Tensor& db);
+void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vector<at::Tensor>& weights, float alpha,
+                     const at::Tensor& dx, const at::Tensor& dw, const at::Tensor& db);
 
 }  // namespace tinyrun

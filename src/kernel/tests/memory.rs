@@ -1,6 +1,7 @@
 //! A teacher whose answers are remembered teaches what one teaches that is asked in every step.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 use tinyrun::job::{Job, Objective, Precision, Reduction, SoftLossReduction, Train, Work};
 
@@ -161,4 +162,101 @@ fn a_run_that_goes_on_does_as_before_whatever_the_limit_says_now() {
         run(&changed, &Stop::default()).expect("it trains");
         assert!(left(&unbroken.output) == left(&changed.output), "{first}");
     }
+}
+
+/// Where the answers that [`sharing`] names by `key` are kept in fp32 on the processor.
+fn answers(folder: &Path, key: &str) -> PathBuf {
+    folder.join("answers").join(format!("{key}-float-cpu-none"))
+}
+
+/// A job whose teacher's answers lie in a folder below `folder` that others share.
+fn sharing(folder: &Path, name: &str, objective: Objective, key: &str) -> Job {
+    let mut job = job(&folder.join(name), objective);
+    let train = work(&mut job);
+    train.teacher_answers = Some(folder.join("answers").join(key));
+    // Of all rows, whatever the seed.
+    train.train_limit = None;
+    job
+}
+
+/// Where a run is after one look at the user, who wants to stop: before the first step where the teacher is asked.
+fn first_stop(job: &Job) -> Ended {
+    let ask = Stop::default();
+    ask.ask();
+    run(job, &ask).expect("it begins")
+}
+
+#[test]
+fn stages_that_ask_the_same_share_the_answers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let objective = intermediate(Reduction::Tokens);
+    let mut alone = job(&folder.join("alone"), objective.clone());
+    work(&mut alone).train_limit = None;
+    let first = sharing(folder, "first", objective.clone(), "a");
+    let mut second = sharing(folder, "second", objective, "a");
+    assert_eq!(first_stop(&first), Ended::Interrupted { step: 0 });
+    for job in [&alone, &first] {
+        run(job, &Stop::default()).expect("it trains");
+    }
+    // What the teacher answers does not depend on whom it tells.
+    assert!(left(&alone.output) == left(&first.output));
+
+    second.seed = 8;
+    assert_eq!(first_stop(&second), Ended::Interrupted { step: 1 });
+    run(&second, &Stop::default()).expect("it trains");
+    assert!(answers(folder, "a").join(FILE).exists());
+    assert!(!second.output.join(FILE).exists());
+}
+
+#[test]
+fn answers_make_room_for_others_unless_somebody_reads_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let objective = intermediate(Reduction::Tokens);
+    let there = |key: &str| answers(folder, key).join(FILE).exists();
+    run(
+        &sharing(folder, "first", objective.clone(), "a"),
+        &Stop::default(),
+    )
+    .expect("it trains");
+    let size = fs::metadata(answers(folder, "a").join(FILE)).expect("answers");
+    // Room for one and a half.
+    let limit = size.len() * 3 / 2;
+
+    let lock = File::open(answers(folder, "a").join("lock")).expect("a lock");
+    lock.lock_shared().expect("it is read");
+    let mut second = sharing(folder, "second", objective.clone(), "b");
+    work(&mut second).teacher_memory = limit;
+    run(&second, &Stop::default()).expect("it trains");
+    assert!(there("a") && !there("b"));
+
+    drop(lock);
+    let mut third = sharing(folder, "third", objective, "c");
+    work(&mut third).teacher_memory = limit;
+    run(&third, &Stop::default()).expect("it trains");
+    assert!(!there("a") && there("c"));
+}
+
+#[test]
+fn damaged_answers_that_are_shared_are_asked_for_again_the_next_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let objective = intermediate(Reduction::Tokens);
+    let first = sharing(folder, "first", objective.clone(), "a");
+    run(&first, &Stop::default()).expect("it trains");
+    let path = answers(folder, "a").join(FILE);
+    let whole = fs::read(&path).expect("answers");
+    let mut bytes = whole.clone();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).expect("they are changed");
+    let second = sharing(folder, "second", objective, "a");
+    let error = run(&second, &Stop::default()).expect_err("damage");
+    assert!(
+        matches!(error, KernelError::DamagedMemory { .. }),
+        "{error}"
+    );
+    run(&second, &Stop::default()).expect("it trains");
+    assert!(left(&first.output) == left(&second.output));
+    assert!(fs::read(&path).expect("answers") == whole);
 }

@@ -103,6 +103,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
             checkpoint_keep: 2,
             prefetch: 2,
             teacher_memory: 1_000_000_000,
+            teacher_answers: None,
         })),
     }
 }

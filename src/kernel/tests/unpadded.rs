@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::data::order::SplitMix64;
-use tinyrun::job::{Objective, PadTo, Precision, Projection, Reduction};
+use tinyrun::job::{Objective, PadTo, Precision, Projection, Reduction, Work};
 use tinyrun::model::BertConfig;
 use tinyrun::model::names::expected_encoder;
 
@@ -272,4 +272,29 @@ fn a_model_reads_rows_without_padding_in_fp32_and_not_in_fp16() {
     };
     assert_eq!(arrangement(Kind::Float), PadTo::None);
     assert_eq!(arrangement(Kind::Half), PadTo::Longest);
+}
+
+#[test]
+fn a_student_that_needs_padding_pads_its_teachers_rows_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (place, odd) in [("relative", false), ("odd", true)] {
+        let mut job = job(&folder.path().join(place), intermediate(Reduction::Tokens));
+        let Work::Train(train) = &mut job.work else {
+            panic!("a training job")
+        };
+        train.student.weights = None;
+        if odd {
+            if !crate::native::computes(Kind::BFloat16, Device::Cpu) {
+                continue;
+            }
+            // Halves are multiplied two by two.
+            job.precision = Precision::Bf16;
+            train.student.config.intermediate_size = 33;
+        } else {
+            train.student.config.use_relative_positions = true;
+        }
+        run(&job, &Stop::default()).expect("it trains");
+        let padding = column(&job.output, "padding");
+        assert!(padding.iter().all(|share| *share > 0.0), "{padding:?}");
+    }
 }
