@@ -73,7 +73,7 @@ check: libtorch ## formatting, lints as errors, forbidden words
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench
-bench: build demo ## measure speed beside PyTorch's, an hour or so (bench-quick: two minutes or so)
+bench: build demo ## measure speed beside PyTorch's, twenty minutes or so (bench-quick: two and a half)
 	@scripts/prerequisites venv
 	@bench/run $(ARGS)
 

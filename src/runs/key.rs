@@ -273,6 +273,47 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_shared_by_who_asks_the_same_of_the_same_teacher() {
+        let same = key().teacher_answers("logits");
+        let with = |name: &str, value: Value| {
+            let mut key = key();
+            key.settings.insert(name.to_owned(), value);
+            key
+        };
+        for (name, value) in [
+            ("learning-rate", Value::from(1e-4)),
+            ("epochs", 9_u32.into()),
+        ] {
+            assert_eq!(with(name, value).teacher_answers("logits"), same, "{name}");
+        }
+        // The seed counts where it chooses the rows.
+        let seeded = |seed: u32| with("seed", seed.into());
+        assert_eq!(seeded(1).teacher_answers("logits"), same);
+        let limited = [1_u32, 2].map(|seed| {
+            let mut key = seeded(seed);
+            key.settings.insert("train-limit".to_owned(), 10_u32.into());
+            key.teacher_answers("logits")
+        });
+        assert_ne!(limited[0], limited[1]);
+
+        let mut other = vec![key().teacher_answers("attention [0]")];
+        other.push(with("precision", "fp32".into()).teacher_answers("logits"));
+        let mut changed = key();
+        let teacher = Digest::of_bytes(b"another");
+        changed
+            .inputs
+            .insert("teacher/config.json".to_owned(), teacher);
+        other.push(changed.teacher_answers("logits"));
+        let mut changed = key();
+        changed.upstream.get_mut("train").expect("there").digest = Digest::of_bytes(b"others");
+        other.push(changed.teacher_answers("logits"));
+        let mut changed = key();
+        changed.semantics = 2;
+        other.push(changed.teacher_answers("logits"));
+        assert!(other.iter().all(|key| *key != same));
+    }
+
+    #[test]
     fn a_fingerprint_never_changes_by_itself() {
         // Stored results are found by it: another value here orphans every one of them.
         assert_eq!(
