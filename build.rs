@@ -15,8 +15,9 @@ const NATIVE: [&str; 2] = [
 const CALLS: [&str; 2] = ["src/kernel/packed.cpp", "src/kernel/native/door.cpp"];
 
 /// What includes them and computes.
-const NODES: [&str; 3] = [
+const NODES: [&str; 4] = [
     "src/kernel/native/product.cpp",
+    "src/kernel/native/embeddings.cpp",
     "src/kernel/native/dense.cpp",
     "src/kernel/native/attention.cpp",
 ];

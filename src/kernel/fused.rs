@@ -17,6 +17,7 @@ unsafe extern "C" {
         n: i64,
         places: *const i32,
         width: i64,
+        moved: *mut u8,
         clip: f32,
         lr: f32,
         beta1: f32,
@@ -32,6 +33,7 @@ unsafe extern "C" {
         n: i64,
         places: *const i32,
         width: i64,
+        moved: *mut u8,
         clip: f32,
         lr: f32,
         beta1: f32,
@@ -53,11 +55,28 @@ pub(crate) fn squared_sum(tensor: &Tensor) -> f64 {
     }
 }
 
+/// Rows of a gradient that is zero elsewhere.
+#[derive(Debug)]
+pub(crate) struct Sparse<'a> {
+    /// Their numbers in the table.
+    pub(crate) rows: &'a [i64],
+    /// Of each row of the table, 0 where its moments are zero: they are then not read, and neither is the row's
+    /// gradient. Kept true.
+    pub(crate) moved: &'a mut [u8],
+}
+
+/// For [`Sparse::moved`], of moments `[rows, width]`.
+pub(crate) fn moved(first_moment: &Tensor, second_moment: &Tensor) -> Vec<u8> {
+    let any = |moment: &Tensor| moment.not_equal(0.0).any_dim(1, false);
+    let either = any(first_moment).logical_or(&any(second_moment));
+    Vec::try_from(either.to_kind(Kind::Uint8)).expect("a flag a row")
+}
+
 /// One Adam update of `parameter` and its moments in place. A gradient that is given with `rows` is theirs, and zero
 /// elsewhere: the result is that of the whole gradient, number by number.
 pub(crate) fn adam(
     parameter: &mut Tensor,
-    (gradient, rows): (&Tensor, Option<&[i64]>),
+    (gradient, rows): (&Tensor, Option<Sparse<'_>>),
     first_moment: &mut Tensor,
     second_moment: &mut Tensor,
     rule: &Rule,
@@ -68,7 +87,7 @@ pub(crate) fn adam(
         assert_eq!(other, count, "an update's tensors are of one size");
     }
     // Of each row of the table, its place in the gradient; -1 where it has none.
-    let table = rows.map(|rows| {
+    let mut table = rows.map(|Sparse { rows, moved }| {
         let (height, width) = parameter.size2().expect("rows are those of a table");
         assert_eq!(
             checked(gradient),
@@ -79,7 +98,8 @@ pub(crate) fn adam(
         for (place, &row) in rows.iter().enumerate() {
             places[usize::try_from(row).expect("a row")] = i32::try_from(place).expect("few");
         }
-        (places, width)
+        assert_eq!(moved.len(), places.len(), "a flag a row");
+        (places, width, moved)
     });
     if table.is_none() {
         assert_eq!(
@@ -88,9 +108,9 @@ pub(crate) fn adam(
             "an update's tensors are of one size"
         );
     }
-    let (places, width) = match &table {
-        Some((places, width)) => (places.as_ptr(), *width),
-        None => (std::ptr::null(), 0),
+    let (places, width, moved) = match &mut table {
+        Some((places, width, moved)) => (places.as_ptr(), *width, moved.as_mut_ptr()),
+        None => (std::ptr::null(), 0, std::ptr::null_mut()),
     };
     #[expect(
         clippy::cast_possible_truncation,
@@ -105,7 +125,7 @@ pub(crate) fn adam(
     let first = first_moment.data_ptr().cast();
     let second = second_moment.data_ptr().cast();
     // SAFETY: three distinct tensors of `count` floats each, and a gradient of as many, or with `places` of a row of
-    // `width` for each that is not negative, checked above.
+    // `width` for each that is not negative, and a flag for each row of the table, checked above.
     unsafe {
         if let Some((correction1, correction2)) = rule.bias_correction {
             tinyrun_adamw(
@@ -116,6 +136,7 @@ pub(crate) fn adam(
                 count,
                 places,
                 width,
+                moved,
                 clip,
                 rate,
                 beta1,
@@ -127,8 +148,8 @@ pub(crate) fn adam(
             );
         } else {
             tinyrun_bert_adam(
-                weights, slope, first, second, count, places, width, clip, rate, beta1, beta2,
-                epsilon, decay,
+                weights, slope, first, second, count, places, width, moved, clip, rate, beta1,
+                beta2, epsilon, decay,
             );
         }
     }

@@ -29,6 +29,9 @@ struct Slot {
     first_moment: Tensor,
     second_moment: Tensor,
     decays: bool,
+    /// Of each row of a table whose gradient is given for some, whether its moments are other than zero; made when
+    /// first needed.
+    moved: Option<Vec<u8>>,
 }
 
 /// An optimizer over a model's parameters.
@@ -58,6 +61,7 @@ impl Optimizer {
                 first_moment: parameter.detach().zeros_like(),
                 second_moment: parameter.detach().zeros_like(),
                 decays: decays(name),
+                moved: None,
             })
             .collect();
         Self { settings, slots }
@@ -209,9 +213,26 @@ impl Slot {
             },
         };
         if self.parameter.device() == Device::Cpu {
+            if rows.is_none() {
+                // Every row may move.
+                self.moved = None;
+            }
+            let sparse = rows.map(|rows| {
+                let (first, second) = (&self.first_moment, &self.second_moment);
+                // Without an epsilon zero moments are no update of zero.
+                let divides = settings.epsilon as f32 == 0.0;
+                let moved = self.moved.get_or_insert_with(|| {
+                    if divides {
+                        vec![1; first.size()[0] as usize]
+                    } else {
+                        fused::moved(first, second)
+                    }
+                });
+                fused::Sparse { rows, moved }
+            });
             fused::adam(
                 &mut self.parameter,
-                (gradient, *rows),
+                (gradient, sparse),
                 &mut self.first_moment,
                 &mut self.second_moment,
                 &rule,

@@ -56,9 +56,20 @@ PER_PROCESSOR void adamw(float* p, const float* g, float* m, float* v, int64_t n
   }
 }
 
-// Calls `step` for parts of the tensor on all threads, each with its gradient.
-template <typename Step>
-void update(const float* g, int64_t n, const int32_t* places, int64_t width, Step step) {
+// The two above where moments and gradient are zero, number by number the same.
+PER_PROCESSOR void bert_adam_at_rest(float* p, int64_t n, float lr, float decay) {
+  for (int64_t i = 0; i < n; ++i) p[i] -= lr * (0.0f + decay * p[i]);
+}
+
+PER_PROCESSOR void adamw_at_rest(float* p, int64_t n, float lr, float decay) {
+  const float shrink = 1.0f - lr * decay;
+  for (int64_t i = 0; i < n; ++i) p[i] = p[i] * shrink - 0.0f;
+}
+
+// Calls `step` for parts of the tensor on all threads, each with its gradient; for rows of a table that never had one,
+// whose moments are zero, `rest`.
+template <typename Step, typename Rest>
+void update(const float* g, int64_t n, const int32_t* places, int64_t width, uint8_t* moved, Step step, Rest rest) {
   if (places == nullptr) {
     const int64_t blocks = (n + kBlock - 1) / kBlock;
 #pragma omp parallel for schedule(static) if (blocks > 1)
@@ -71,8 +82,13 @@ void update(const float* g, int64_t n, const int32_t* places, int64_t width, Ste
   const std::vector<float> zeros(static_cast<size_t>(width), 0.0f);
   const int64_t rows = n / width;
 #pragma omp parallel for schedule(static)
-  for (int64_t row = 0; row < rows; ++row)
-    step(row * width, width, places[row] < 0 ? zeros.data() : g + places[row] * width);
+  for (int64_t row = 0; row < rows; ++row) {
+    if (places[row] >= 0) moved[row] = 1;
+    if (moved[row] == 0)
+      rest(row * width, width);
+    else
+      step(row * width, width, places[row] < 0 ? zeros.data() : g + places[row] * width);
+  }
 }
 
 }  // namespace
@@ -99,23 +115,30 @@ int64_t tinyrun_blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
 // m = b1 m + (1-b1) c g;  v = b2 v + (1-b2) (c g)^2;  p -= lr (m / (sqrt(v) + eps) + decay p)
 //
 // With `places`, the tensors are tables of rows of `width`, and the gradient holds those rows alone whose
-// place is not negative; the others' is zero.
+// place is not negative; the others' is zero. `moved` is 0 for rows whose moments are zero, and is kept so. Where
+// eps is not 0, their moments need not be read: a third of the memory of most of a vocabulary.
 void tinyrun_bert_adam(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places,
-                       int64_t width, float clip, float lr, float beta1, float beta2, float eps,
+                       int64_t width, uint8_t* moved, float clip, float lr, float beta1, float beta2, float eps,
                        float decay) {
-  update(g, n, places, width, [=](int64_t from, int64_t count, const float* gradient) {
-    bert_adam(p + from, gradient, m + from, v + from, count, clip, lr, beta1, beta2, eps, decay);
-  });
+  update(
+      g, n, places, width, moved,
+      [=](int64_t from, int64_t count, const float* gradient) {
+        bert_adam(p + from, gradient, m + from, v + from, count, clip, lr, beta1, beta2, eps, decay);
+      },
+      [=](int64_t from, int64_t count) { bert_adam_at_rest(p + from, count, lr, decay); });
 }
 
 // The same moments;  p = p (1 - lr decay) - lr/c1 m / (sqrt(v)/sqrt(c2) + eps)
 void tinyrun_adamw(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places,
-                   int64_t width, float clip, float lr, float beta1, float beta2, float eps,
+                   int64_t width, uint8_t* moved, float clip, float lr, float beta1, float beta2, float eps,
                    float decay, float correction1, float root_correction2) {
-  update(g, n, places, width, [=](int64_t from, int64_t count, const float* gradient) {
-    adamw(p + from, gradient, m + from, v + from, count, clip, lr, beta1, beta2, eps, decay,
-          correction1, root_correction2);
-  });
+  update(
+      g, n, places, width, moved,
+      [=](int64_t from, int64_t count, const float* gradient) {
+        adamw(p + from, gradient, m + from, v + from, count, clip, lr, beta1, beta2, eps, decay, correction1,
+              root_correction2);
+      },
+      [=](int64_t from, int64_t count) { adamw_at_rest(p + from, count, lr, decay); });
 }
 
 }  // extern "C"

@@ -5,7 +5,8 @@ use tinyrun::model::config::BertConfig;
 
 use super::linear::{LayerNorm, cast};
 use crate::batch::Batch;
-use crate::dropout::dropout;
+use crate::dropout::{Drop, dropout};
+use crate::native::{self, Taken};
 use crate::parameters::Parameters;
 
 /// Sum of the embeddings, normalised.
@@ -44,23 +45,41 @@ impl Embeddings {
         self.words.device()
     }
 
+    /// For a model that is only read, over tokens without padding.
+    pub(super) fn pack_unpadded(&mut self) {
+        self.norm.widen();
+    }
+
     /// Hidden state 0, `[B, L, d]` or `[T, d]` in `kind`: after layer norm and dropout (semantics.md A3).
     pub(crate) fn forward_t(&self, batch: &Batch, kind: Kind, train: bool) -> Tensor {
         // The sum is taken in the format of the tables: rounding three addends to bf16 before
         // adding them would cost a bit for nothing.
-        let words = if let Some(part) = &batch.words {
-            Tensor::embedding(&part.rows, &part.places, part.pad, false, false)
-        } else {
-            let ids = &batch.input_ids;
-            Tensor::embedding(&self.words, ids, self.pad_token_id, false, false)
+        let (table, rows, pad) = match &batch.words {
+            Some(part) => (&part.rows, &part.places, part.pad),
+            None => (&self.words, &batch.input_ids, self.pad_token_id),
         };
+        if let (Some(unpadded), Some(positions)) = (&batch.unpadded, &self.positions) {
+            return native::embeddings(
+                Taken { table, rows },
+                pad,
+                Taken {
+                    table: &self.token_types,
+                    rows: &batch.token_type_ids,
+                },
+                Taken {
+                    table: positions,
+                    rows: &unpadded.positions,
+                },
+                self.norm.native(),
+                Drop::next(self.dropout, train),
+                kind,
+            );
+        }
+        let words = Tensor::embedding(table, rows, pad, false, false);
         let mut sum =
             words + Tensor::embedding(&self.token_types, &batch.token_type_ids, -1, false, false);
         if let Some(positions) = &self.positions {
-            sum += match &batch.unpadded {
-                Some(rows) => Tensor::embedding(positions, &rows.positions, -1, false, false),
-                None => positions.narrow(0, 0, batch.input_ids.size()[1]),
-            };
+            sum += positions.narrow(0, 0, batch.input_ids.size()[1]);
         }
         dropout(&self.norm.forward(&cast(&sum, kind)), self.dropout, train)
     }

@@ -50,7 +50,23 @@ struct Batch {
   int64_t length(int64_t s) const { return offsets[s + 1] - offsets[s]; }
   int64_t query(int64_t s) const { return first ? s : offsets[s]; }
   int64_t queries() const { return first ? sequences : offsets[sequences]; }
+  // How many heads a thread takes at a time: all of a sequence, which lie side by side in its rows, where there are
+  // sequences enough for every thread.
+  int64_t heads_at_once() const { return sequences >= 2 * omp_get_max_threads() ? heads : 1; }
   int64_t score(int64_t s, int64_t h) const { return places[static_cast<size_t>(s)] + h * length(s) * length(s); }
+
+  // Asks for what the next head of this thread reads of a token, and for that of the first one here.
+  void fetch_next(int64_t s, int64_t h, const T* dcontext) const {
+    if (h == 0 || heads_at_once() == 1) fetch(s, h, dcontext);
+    if (h + 1 < heads && heads_at_once() > 1) fetch(s, h + 1, dcontext);
+  }
+  void fetch(int64_t s, int64_t h, const T* dcontext) const {
+    const int64_t column = h * width, row = offsets[s], n = first ? 1 : length(s);
+    fetch_rows(q + query(s) * ldq + column, ldq, n, width);
+    fetch_rows(k + row * ldkv + column, ldkv, length(s), width);
+    fetch_rows(v + row * ldkv + column, ldkv, length(s), width);
+    if (dcontext != nullptr) fetch_rows(dcontext + query(s) * heads * width + column, heads * width, n, width);
+  }
 
   Head<T> head(int64_t s, int64_t h) const {
     const int64_t n = length(s), column = h * width, row = offsets[s];
@@ -84,17 +100,22 @@ struct Attention : Function<Attention<T>> {
     const at::Tensor out = make({batch.queries(), model}, kScalar<T>);
     const at::Tensor sums = make({batch.queries() * heads}, at::kFloat);
     const at::Tensor scores = wants_scores ? make({batch.places.back()}, kScalar<T>) : make({0}, kScalar<T>);
+    const int64_t at_once = batch.heads_at_once();
     std::vector<double> squares(static_cast<size_t>(batch.sequences * heads), 0.0);
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t i = 0; i < batch.sequences * heads; ++i) {
-      const int64_t s = i / heads, h = i % heads;
-      const Head<T> head = batch.head(s, h);
-      float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
-      squares[static_cast<size_t>(i)] =
-          kernels<T>().attention(head, memory, data<T>(out) + batch.query(s) * model + h * head.width, model,
-                                 data<float>(sums) + batch.query(s) * heads + h * head.queries,
-                                 wants_scores ? data<T>(scores) + batch.score(s, h) : nullptr);
-    }
+    Failure failure;
+#pragma omp parallel for schedule(dynamic, at_once)
+    for (int64_t i = 0; i < batch.sequences * heads; ++i)
+      failure.guard([&] {
+        const int64_t s = i / heads, h = i % heads;
+        const Head<T> head = batch.head(s, h);
+        batch.fetch_next(s, h, nullptr);
+        float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
+        squares[static_cast<size_t>(i)] =
+            kernels<T>().attention(head, memory, data<T>(out) + batch.query(s) * model + h * head.width, model,
+                                   data<float>(sums) + batch.query(s) * heads + h * head.queries,
+                                   wants_scores ? data<T>(scores) + batch.score(s, h) : nullptr);
+      });
+    failure.rethrow();
     double sum = 0.0;
     for (const double part : squares) sum += part;
     context->save_for_backward({q, kv, offsets, sums, teacher});
@@ -125,17 +146,22 @@ struct Attention : Function<Attention<T>> {
     T* const to = data<T>(dkv);
     T* const queries = batch.first ? data<T>(dq) : to;
     T* const keys = batch.first ? to : to + model;
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t i = 0; i < batch.sequences * heads; ++i) {
-      const int64_t s = i / heads, h = i % heads;
-      const Head<T> head = batch.head(s, h);
-      float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
-      const int64_t column = h * head.width, row = batch.offsets[s] * batch.ldkv + column;
-      kernels<T>().attention_backward(
-          head, memory, dout.defined() ? data<T>(dout) + batch.query(s) * model + column : nullptr, model,
-          data<float>(sums) + batch.query(s) * heads + h * head.queries, dsquares,
-          queries + batch.query(s) * batch.ldq + column, keys + row, keys + model + row, batch.ldq, batch.ldkv);
-    }
+    const int64_t at_once = batch.heads_at_once();
+    Failure failure;
+#pragma omp parallel for schedule(dynamic, at_once)
+    for (int64_t i = 0; i < batch.sequences * heads; ++i)
+      failure.guard([&] {
+        const int64_t s = i / heads, h = i % heads;
+        const Head<T> head = batch.head(s, h);
+        batch.fetch_next(s, h, dout.defined() ? data<T>(dout) : nullptr);
+        float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
+        const int64_t column = h * head.width, row = batch.offsets[s] * batch.ldkv + column;
+        kernels<T>().attention_backward(
+            head, memory, dout.defined() ? data<T>(dout) + batch.query(s) * model + column : nullptr, model,
+            data<float>(sums) + batch.query(s) * heads + h * head.queries, dsquares,
+            queries + batch.query(s) * batch.ldq + column, keys + row, keys + model + row, batch.ldq, batch.ldkv);
+      });
+    failure.rethrow();
     return {dq, dkv, none, none, none, none, none, none, none};
   }
 };

@@ -141,22 +141,11 @@ struct LinearNorm : Function<LinearNorm<T>> {
     const Dropout dropout = of(context->saved_data["key"].toInt(), context->saved_data["dropped"].toInt(),
                                context->saved_data["kept"].toDouble());
     const at::Tensor dy = gradients[0].contiguous();
-    const int64_t rows = z.size(0), width = z.size(1), block = 32, blocks = (rows + block - 1) / block;
+    const int64_t width = z.size(1);
     const at::Tensor dz = make(z.sizes(), kScalar<T>);
     const at::Tensor du = dropout.dropped == 0 ? dz : make(z.sizes(), kScalar<T>);
-    // Sums of blocks of rows, added in their order whatever the number of threads.
-    std::vector<float> sums(static_cast<size_t>(2 * blocks * width), 0.0f);
-#pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < blocks; ++b) {
-      const int64_t row = b * block, at = row * width;
-      float* partial = sums.data() + 2 * b * width;
-      kernels<T>().norm_backward(data<T>(dy) + at, data<T>(z) + at, data<float>(mean) + row,
-                                 data<float>(rstd) + row, data<float>(gamma), std::min(block, rows - row), width,
-                                 dropout, static_cast<uint32_t>(at), data<T>(dz) + at, data<T>(du) + at, partial,
-                                 partial + width);
-    }
     const at::Tensor norms = make({2, width}, at::kFloat);
-    kernels<float>().column_sums(sums.data(), 2 * width, blocks, 2 * width, 1.0f, data<float>(norms));
+    norm_backward<T>(dy, z, mean, rstd, gamma, dropout, dz, du, norms);
     const at::Tensor dx = context->needs_input_grad(0) ? make(x.sizes(), kScalar<T>) : at::Tensor();
     const at::Tensor dw = make({width, x.size(1)}, at::kFloat), db = make({width}, at::kFloat);
     linear_backward<T>(du, x, layers.weights, 1.0f, dx, dw, db);

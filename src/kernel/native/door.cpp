@@ -60,6 +60,17 @@ at::Tensor* tinyrun_native_pack(const at::Tensor* weight, int half) {
   return guarded([&] { return tinyrun::pack(*weight, half != 0 ? at::kBFloat16 : at::kFloat); });
 }
 
+at::Tensor* tinyrun_native_embeddings(const at::Tensor* words, const at::Tensor* ids, int64_t pad,
+                                      const at::Tensor* types, const at::Tensor* type_ids,
+                                      const at::Tensor* positions, const at::Tensor* position_ids,
+                                      const at::Tensor* gamma, const at::Tensor* beta, double eps, uint64_t key,
+                                      uint32_t dropped, float kept, int half) {
+  return guarded([&] {
+    return tinyrun::embeddings(*words, *ids, pad, *types, *type_ids, *positions, *position_ids, *gamma, *beta, eps,
+                               {key, dropped, kept}, half != 0);
+  });
+}
+
 at::Tensor* tinyrun_native_linear(const at::Tensor* x, int act, const at::Tensor* packed,
                                   const at::Tensor* const* weights, const at::Tensor* const* biases,
                                   int64_t count) {

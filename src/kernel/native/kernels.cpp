@@ -11,6 +11,7 @@ namespace tinyrun {
 namespace TINYRUN_PROCESSOR {
 namespace {
 
+// In this order: the later ones call the earlier.
 #include "rows.inc"
 
 #include "panels.inc"
@@ -19,9 +20,23 @@ namespace {
 
 template <typename T>
 constexpr Kernels<T> table() {
-  return {activate<T>,  activate_backward<T>, norm<T>,       norm_backward<T>,     difference<T>,
-          store<T>,     column_sums<T>,       panel_of_rows, panel_of_columns,     panel_of_activations,
-          transpose<T>, attention_scratch,    attention<T>,  attention_backward<T>};
+  return {activate<T>,
+          activate_backward<T>,
+          norm<T>,
+          norm_backward<T>,
+          embed<T>,
+          drop<T>,
+          add<T>,
+          difference<T>,
+          store<T>,
+          column_sums<T>,
+          panel_of_rows,
+          panel_of_columns,
+          panel_of_activations,
+          transpose<T>,
+          attention_scratch,
+          attention<T>,
+          attention_backward<T>};
 }
 
 }  // namespace

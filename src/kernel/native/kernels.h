@@ -37,6 +37,21 @@ struct Head {
   const T* teacher;
 };
 
+// Asks for memory that is read soon. The processor sees by itself where a row goes on, but not which part of which
+// row is next: without this, strips and heads, which are narrow parts of many rows, wait for most of their lines.
+// `static`: compiled for each kind of processor, these must not be one function.
+static inline void fetch(const void* from, int64_t bytes) {
+  const char* at = static_cast<const char*>(from);
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + b);
+  __builtin_prefetch(at + bytes - 1);
+}
+template <typename T>
+static inline void fetch_rows(const T* x, int64_t ldx, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i) fetch(x + i * ldx, columns * static_cast<int64_t>(sizeof(T)));
+}
+// Rows that are asked for before they are read.
+constexpr int64_t kAhead = 16;
+
 template <typename T>
 struct Kernels {
   // y = act(c + bias); `u`, where it is given, keeps act's argument.
@@ -53,6 +68,15 @@ struct Kernels {
   void (*norm_backward)(const T* dy, const T* z, const float* mean, const float* rstd, const float* gamma,
                         int64_t rows, int64_t width, Dropout dropout, uint32_t place, T* dz, T* du, float* dgamma,
                         float* dbeta);
+
+  // z = the sum of three rows;  y = drop((z - mean) rstd gamma + beta), of one token.
+  void (*embed)(const float* word, const float* type, const float* position, int64_t width, const float* gamma,
+                const float* beta, float eps, Dropout dropout, uint32_t place, T* z, float* mean, float* rstd,
+                T* y);
+  // out = drop(x)
+  void (*drop)(const T* x, int64_t n, Dropout dropout, uint32_t place, T* out);
+  // sums += x
+  void (*add)(const T* x, int64_t n, float* sums);
 
   // difference = c + bias - target; of row i, sums[i step] is the sum of its squares.
   void (*difference)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias, const T* target,

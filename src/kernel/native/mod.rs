@@ -21,6 +21,22 @@ unsafe extern "C" {
     fn tinyrun_native_error() -> *const c_char;
     fn tinyrun_native_works(half: i32) -> i32;
     fn tinyrun_native_pack(weight: *const C_tensor, half: i32) -> *mut C_tensor;
+    fn tinyrun_native_embeddings(
+        words: *const C_tensor,
+        ids: *const C_tensor,
+        pad: i64,
+        types: *const C_tensor,
+        type_ids: *const C_tensor,
+        positions: *const C_tensor,
+        position_ids: *const C_tensor,
+        gamma: *const C_tensor,
+        beta: *const C_tensor,
+        eps: f64,
+        key: u64,
+        dropped: u32,
+        kept: f32,
+        half: i32,
+    ) -> *mut C_tensor;
     fn tinyrun_native_linear(
         x: *const C_tensor,
         activation: i32,
@@ -112,6 +128,45 @@ impl Weights<'_> {
             Self::Packed(weight) => [weight.as_ptr(), std::ptr::null()],
         }
     }
+}
+
+/// A table of embeddings `[rows, d]`, fp32, and the row of each token, int64 `[tokens]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken<'a> {
+    pub(crate) table: &'a Tensor,
+    pub(crate) rows: &'a Tensor,
+}
+
+/// `drop(layer_norm(word + segment + position))` `[tokens, d]` in `kind`. Tokens of the row `pad` give the words' table no
+/// gradient; -1 where all do.
+pub(crate) fn embeddings(
+    words: Taken<'_>,
+    pad: i64,
+    types: Taken<'_>,
+    positions: Taken<'_>,
+    (gamma, beta, eps): (&Tensor, &Tensor, f64),
+    drop: Drop,
+    kind: Kind,
+) -> Tensor {
+    // SAFETY: live tensors in, of the formats that their types say.
+    owned(unsafe {
+        tinyrun_native_embeddings(
+            words.table.as_ptr(),
+            words.rows.as_ptr(),
+            pad,
+            types.table.as_ptr(),
+            types.rows.as_ptr(),
+            positions.table.as_ptr(),
+            positions.rows.as_ptr(),
+            gamma.as_ptr(),
+            beta.as_ptr(),
+            eps,
+            drop.key,
+            drop.dropped,
+            drop.kept,
+            i32::from(kind == Kind::BFloat16),
+        )
+    })
 }
 
 /// `act(x W' + b)` of `x` `[tokens, in]`; of several layers over the same input side by side, where all are trained.

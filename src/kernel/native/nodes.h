@@ -22,6 +22,12 @@ inline at::Tensor given(const at::Tensor& tensor) {
 }
 inline bool is_there(const at::Tensor& tensor) { return tensor.defined() && tensor.numel() > 0; }
 
+// drop(layer_norm(words[ids] + types[type_ids] + positions[position_ids])) in bf16 or fp32; tables are fp32, ids
+// int64 [tokens]. Tokens of row `pad` give words no gradient; -1: all do.
+at::Tensor embeddings(const at::Tensor& words, const at::Tensor& ids, int64_t pad, const at::Tensor& types,
+                      const at::Tensor& type_ids, const at::Tensor& positions, const at::Tensor& position_ids,
+                      const at::Tensor& gamma, const at::Tensor& beta, double eps, Dropout dropout, bool half);
+
 // act(x W' + b)
 at::Tensor linear(const at::Tensor& x, Activation act, const variable_list& parts);
 

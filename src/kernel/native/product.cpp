@@ -106,7 +106,7 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
   const auto& loops = kernels<T>();
   const int64_t rows = x.size(0), ins = x.size(1), outs = du.size(1), depth = padded(rows);
   const T *slope = data<T>(du), *input = data<T>(x);
-  const Parts parts(rows);
+  const Parts parts(rows, kFresh);
   const int64_t strips = (outs + kTile - 1) / kTile, count = panels(ins);
   // W as a factor for dx; du' and x as the factors of a product over the rows.
   const at::Tensor packed = room<T>(dx.defined() ? count * panel_size(outs) : 0);
@@ -114,6 +114,7 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
   const at::Tensor turned = room<T>(blocks * outs * kDepth), right = room<T>(count * panel_size(depth));
   T *factor = data<T>(packed), *left = data<T>(turned), *panel = data<T>(right);
   float *to = data<float>(dw), *sums = data<float>(db);
+  Failure failure;
 #pragma omp parallel
   {
     if (dx.defined()) pack_backward(weights, outs, factor);
@@ -131,16 +132,15 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
                                  panel + p * panel_size(depth));
     if (dx.defined()) {
       T* out = data<T>(dx);
-      multiply(parts, slope, rows, outs, factor, ins, false,
+      multiply(parts, slope, rows, outs, factor, ins, false, failure,
                [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
                  loops.store(c, ldc, m, n, alpha, out + row * ins + column, ins);
                });
     }
-    // A block of tokens at a time, whose factors stay in the cache. Each strip is always the same thread's, which so
-    // adds its blocks in their order and waits for nobody.
-    for (int64_t k = 0; k < depth; k += kDepth) {
-#pragma omp for schedule(static) nowait
-      for (int64_t s = 0; s < strips; ++s) {
+    // A block of tokens at a time, whose factors stay in the cache. Where there are several, each strip is always
+    // the same thread's, which so adds its blocks in their order and waits for nobody.
+    const auto add = [&](int64_t s, int64_t k) {
+      failure.guard([&] {
         const int64_t from = s * kTile, m = std::min(kTile, outs - from);
         const bool ends = k + kDepth >= depth;
         for (int64_t p = 0; p < count; ++p) {
@@ -152,12 +152,47 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
             for (int64_t i = 0; i < m; ++i)
               for (int64_t j = 0; j < n; ++j) c[i * ins + j] *= alpha;
         }
+      });
+    };
+    if (blocks == 1) {
+#pragma omp for schedule(dynamic) nowait
+      for (int64_t s = 0; s < strips; ++s) add(s, 0);
+    } else {
+      for (int64_t k = 0; k < depth; k += kDepth) {
+#pragma omp for schedule(static) nowait
+        for (int64_t s = 0; s < strips; ++s) add(s, k);
       }
     }
     release<T>();
   }
+  failure.rethrow();
 }
 
+template <typename T>
+void norm_backward(const at::Tensor& dy, const at::Tensor& z, const at::Tensor& mean, const at::Tensor& rstd,
+                   const at::Tensor& gamma, Dropout dropout, const at::Tensor& dz, const at::Tensor& du,
+                   const at::Tensor& norms) {
+  const int64_t rows = z.size(0), width = z.size(1), block = 32, blocks = (rows + block - 1) / block;
+  // Sums of blocks of rows, added in their order whatever the number of threads.
+  std::vector<float> sums(static_cast<size_t>(2 * blocks * width), 0.0f);
+#pragma omp parallel for schedule(static)
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t row = b * block, at = row * width;
+    float* partial = sums.data() + 2 * b * width;
+    kernels<T>().norm_backward(data<T>(dy) + at, data<T>(z) + at, data<float>(mean) + row, data<float>(rstd) + row,
+                               data<float>(gamma), std::min(block, rows - row), width, dropout,
+                               static_cast<uint32_t>(at), data<T>(dz) + at, data<T>(du) + at, partial,
+                               partial + width);
+  }
+  kernels<float>().column_sums(sums.data(), 2 * width, blocks, 2 * width, 1.0f, data<float>(norms));
+}
+
+template void norm_backward<float>(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                   const at::Tensor&, Dropout, const at::Tensor&, const at::Tensor&,
+                                   const at::Tensor&);
+template void norm_backward<bf16>(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                  const at::Tensor&, Dropout, const at::Tensor&, const at::Tensor&,
+                                  const at::Tensor&);
 template void pack_forward<float>(const std::vector<at::Tensor>&, float*);
 template void pack_forward<bf16>(const std::vector<at::Tensor>&, bf16*);
 template void linear_backward<float>(const at::Tensor&, const at::Tensor&, const std::vector<at::Tensor>&, float,

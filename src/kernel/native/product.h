@@ -12,6 +12,8 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
 #include <vector>
 
 #include "kernels.h"
@@ -58,17 +60,42 @@ inline void release() {
   if (sizeof(T) == 2) at::native::cpublas::brgemm_release(true);
 }
 
-// Rows in parts of at most kPart, several for each thread and of nearly the same size.
+// Rows in parts of at most `most`, several for each thread and of nearly the same size.
 struct Parts {
-  static constexpr int64_t kPart = 128;
   int64_t count, size;
-  explicit Parts(int64_t rows) {
+  Parts(int64_t rows, int64_t most) {
     const int64_t threads = omp_get_max_threads();
-    const int64_t least = std::max<int64_t>(1, (rows + kPart - 1) / kPart);
+    const int64_t least = std::max<int64_t>(1, (rows + most - 1) / most);
     count = (least + threads - 1) / threads * threads;
-    size = std::max<int64_t>(16, (rows + count - 1) / count);
+    size = std::max<int64_t>(16, ((rows + count - 1) / count + 7) / 8 * 8);
     count = (rows + size - 1) / size;
   }
+};
+// A weight that was packed in this step is near, and its panels are best kept for some tiles; one of a model that
+// is only read comes from afar, and many hands fetch it sooner.
+constexpr int64_t kFresh = 128, kAfar = 32;
+
+// What went wrong first in a parallel part. An exception may not leave that by itself, and every thread has to come
+// to its barriers.
+class Failure {
+ public:
+  template <typename Work>
+  void guard(Work work) noexcept {
+    if (failed_.load(std::memory_order_relaxed)) return;
+    try {
+      work();
+    } catch (...) {
+      if (!failed_.exchange(true)) error_ = std::current_exception();
+    }
+  }
+  // After the parallel part.
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::atomic<bool> failed_{false};
+  std::exception_ptr error_;
 };
 
 // Memory of this thread alone, kept from call to call.
@@ -90,26 +117,27 @@ void pack_forward(const std::vector<at::Tensor>& weights, T* packed);
 // its threads share the rows, and do not wait.
 template <typename T, typename Finish>
 void multiply(const Parts& parts, const T* a, int64_t rows, int64_t depth, const T* b, int64_t columns, bool whole,
-              Finish finish) {
+              Failure& failure, Finish finish) {
   const int64_t count = panels(columns), ldc = whole ? count * kPanel : kPanel;
-  float* c = scratch((whole ? parts.size : kTile) * ldc);
 #pragma omp for schedule(dynamic) nowait
-  for (int64_t part = 0; part < parts.count; ++part) {
-    const int64_t from = part * parts.size, to = std::min(rows, from + parts.size);
-    for (int64_t p = 0; p < count; ++p) {
-      const int64_t column = p * kPanel, width = std::min(kPanel, columns - column);
-      for (int64_t next = from; next < to; next += kTile) {
-        // Each height of a tile has a kernel that is made when it is first met. So the last one of a part is a few
-        // rows higher than it needs to be, and makes some of those before it again.
-        const int64_t left = to - next, m = std::min({kTile, (left + 7) / 8 * 8, to - from}),
-                      row = std::min(next, to - m);
-        float* at = whole ? c + (row - from) * ldc + column : c;
-        tile(m, width, depth, a + row * depth, depth, b + p * panel_size(depth), at, ldc, false);
-        if (!whole) finish(row, m, column, width, c, ldc);
+  for (int64_t part = 0; part < parts.count; ++part)
+    failure.guard([&] {
+      float* c = scratch((whole ? parts.size : kTile) * ldc);
+      const int64_t from = part * parts.size, to = std::min(rows, from + parts.size);
+      for (int64_t p = 0; p < count; ++p) {
+        const int64_t column = p * kPanel, width = std::min(kPanel, columns - column);
+        for (int64_t next = from; next < to; next += kTile) {
+          // Each height of a tile has a kernel that is made when it is first met. So the last one of a part is a
+          // few rows higher than it needs to be, and makes some of those before it again.
+          const int64_t left = to - next, m = std::min({kTile, (left + 7) / 8 * 8, to - from}),
+                        row = std::min(next, to - m);
+          float* at = whole ? c + (row - from) * ldc + column : c;
+          tile(m, width, depth, a + row * depth, depth, b + p * panel_size(depth), at, ldc, false);
+          if (!whole) finish(row, m, column, width, c, ldc);
+        }
       }
-    }
-    if (whole) finish(from, to - from, int64_t{0}, columns, c, ldc);
-  }
+      if (whole) finish(from, to - from, int64_t{0}, columns, c, ldc);
+    });
   release<T>();
 }
 
@@ -118,17 +146,19 @@ template <typename T, typename Finish>
 void multiply_forward(const at::Tensor& x, const std::vector<at::Tensor>& weights, const at::Tensor& packed,
                       int64_t outs, bool whole, Finish finish) {
   const int64_t rows = x.size(0), depth = x.size(1);
-  const Parts parts(rows);
+  const Parts parts(rows, packed.defined() ? kAfar : kFresh);
   const at::Tensor fresh = packed.defined() ? packed : room<T>(panels(outs) * panel_size(depth));
   T* b = data<T>(fresh);
+  Failure failure;
 #pragma omp parallel
   {
     if (!packed.defined()) {
       pack_forward(weights, b);
 #pragma omp barrier
     }
-    multiply(parts, data<T>(x), rows, depth, b, outs, whole, finish);
+    multiply(parts, data<T>(x), rows, depth, b, outs, whole, failure, finish);
   }
+  failure.rethrow();
 }
 
 // What a linear layer gives back: dx = alpha du W, dW = alpha du' x, db = alpha sums of du.
@@ -136,5 +166,12 @@ void multiply_forward(const at::Tensor& x, const std::vector<at::Tensor>& weight
 template <typename T>
 void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vector<at::Tensor>& weights, float alpha,
                      const at::Tensor& dx, const at::Tensor& dw, const at::Tensor& db);
+
+// What a norm over rows gives back: dz, du = drop(dz) (the same tensor where nothing is dropped), and of gamma and
+// beta `norms` [2, width].
+template <typename T>
+void norm_backward(const at::Tensor& dy, const at::Tensor& z, const at::Tensor& mean, const at::Tensor& rstd,
+                   const at::Tensor& gamma, Dropout dropout, const at::Tensor& dz, const at::Tensor& du,
+                   const at::Tensor& norms);
 
 }  // namespace tinyrun

@@ -298,3 +298,25 @@ fn a_student_that_needs_padding_pads_its_teachers_rows_too() {
         assert!(padding.iter().all(|share| *share > 0.0), "{padding:?}");
     }
 }
+
+#[test]
+fn a_token_beyond_the_table_is_told_in_a_sentence() {
+    let (loaded, parameters) = model("bert-tiny");
+    let bert = Bert::new(
+        &parameters.frozen(Device::Cpu, Kind::Float),
+        &loaded.config,
+        Kind::Float,
+    );
+    let [_, mut batch] = both(&[3, 4]);
+    batch.input_ids = Tensor::full([7], 1_000_000, (Kind::Int64, Device::Cpu));
+    let asked = std::panic::AssertUnwindSafe(|| bert.forward_t(&batch, Wanted::First, false));
+    let told = std::panic::catch_unwind(asked).expect_err("there is no such word");
+    let told = told.downcast_ref::<String>().expect("words");
+    assert!(
+        told.contains(&format!(
+            "row 1000000 of the {} rows of words",
+            loaded.config.vocab_size
+        )),
+        "{told}"
+    );
+}
