@@ -60,8 +60,8 @@ pub(crate) fn squared_sum(tensor: &Tensor) -> f64 {
 pub(crate) struct Sparse<'a> {
     /// Their numbers in the table.
     pub(crate) rows: &'a [i64],
-    /// Of each row of the table, 0 where its moments are zero: they are then not read, and neither is the row's
-    /// gradient. Kept true.
+    /// Of each row of the table, 0 where both moments are zero. Without a gradient they stay so, and are not read. Rows that
+    /// get one are set to 1.
     pub(crate) moved: &'a mut [u8],
 }
 

@@ -29,8 +29,8 @@ struct Slot {
     first_moment: Tensor,
     second_moment: Tensor,
     decays: bool,
-    /// Of each row of a table whose gradient is given for some, whether its moments are other than zero; made when
-    /// first needed.
+    /// Of each row of a table whose gradient is given for some, 1 where its moments may be other than zero; made from
+    /// them when first needed.
     moved: Option<Vec<u8>>,
 }
 
@@ -219,7 +219,7 @@ impl Slot {
             }
             let sparse = rows.map(|rows| {
                 let (first, second) = (&self.first_moment, &self.second_moment);
-                // Without an epsilon zero moments are no update of zero.
+                // Without an epsilon an update by zero moments is 0 / 0, and not 0.
                 let divides = settings.epsilon as f32 == 0.0;
                 let moved = self.moved.get_or_insert_with(|| {
                     if divides {

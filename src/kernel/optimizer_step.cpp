@@ -66,7 +66,7 @@ PER_PROCESSOR void adamw_at_rest(float* p, int64_t n, float lr, float decay) {
   for (int64_t i = 0; i < n; ++i) p[i] = p[i] * shrink - 0.0f;
 }
 
-// Calls `step` for parts of the tensor on all threads, each with its gradient; for rows of a table that never had one,
+// Calls `step` for parts of the tensor on all threads, each with its gradient; for rows of a table that have none and
 // whose moments are zero, `rest`.
 template <typename Step, typename Rest>
 void update(const float* g, int64_t n, const int32_t* places, int64_t width, uint8_t* moved, Step step, Rest rest) {
@@ -115,8 +115,8 @@ int64_t tinyrun_blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
 // m = b1 m + (1-b1) c g;  v = b2 v + (1-b2) (c g)^2;  p -= lr (m / (sqrt(v) + eps) + decay p)
 //
 // With `places`, the tensors are tables of rows of `width`, and the gradient holds those rows alone whose
-// place is not negative; the others' is zero. `moved` is 0 for rows whose moments are zero, and is kept so. Where
-// eps is not 0, their moments need not be read: a third of the memory of most of a vocabulary.
+// place is not negative; the others' is zero. `moved` is 0 for rows whose moments are zero, and
+// is set where that ends: without a gradient such a row costs a third of the memory traffic. It is 1 for all where eps is 0.
 void tinyrun_bert_adam(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places,
                        int64_t width, uint8_t* moved, float clip, float lr, float beta1, float beta2, float eps,
                        float decay) {

@@ -45,11 +45,6 @@ impl Embeddings {
         self.words.device()
     }
 
-    /// For a model that is only read, over tokens without padding.
-    pub(super) fn pack_unpadded(&mut self) {
-        self.norm.widen();
-    }
-
     /// Hidden state 0, `[B, L, d]` or `[T, d]` in `kind`: after layer norm and dropout (semantics.md A3).
     pub(crate) fn forward_t(&self, batch: &Batch, kind: Kind, train: bool) -> Tensor {
         // The sum is taken in the format of the tables: rounding three addends to bf16 before

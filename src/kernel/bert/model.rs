@@ -102,7 +102,6 @@ impl Bert {
         let unpadded = pad_to == PadTo::None && self.reads_unpadded;
         self.reads_unpadded = unpadded;
         if unpadded {
-            self.embeddings.pack_unpadded();
             let last = self.layers.len().saturating_sub(1);
             for (index, layer) in self.layers.iter_mut().enumerate() {
                 layer.pack_unpadded(self.kind, index == last && wanted.is_first());

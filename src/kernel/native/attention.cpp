@@ -56,11 +56,11 @@ struct Batch {
   int64_t score(int64_t s, int64_t h) const { return places[static_cast<size_t>(s)] + h * length(s) * length(s); }
 
   // Asks for what the next head of this thread reads of a token, and for that of the first one here.
-  void fetch_next(int64_t s, int64_t h, const T* dcontext) const {
+  __attribute__((always_inline)) void fetch_next(int64_t s, int64_t h, const T* dcontext) const {
     if (h == 0 || heads_at_once() == 1) fetch(s, h, dcontext);
     if (h + 1 < heads && heads_at_once() > 1) fetch(s, h + 1, dcontext);
   }
-  void fetch(int64_t s, int64_t h, const T* dcontext) const {
+  __attribute__((always_inline)) void fetch(int64_t s, int64_t h, const T* dcontext) const {
     const int64_t column = h * width, row = offsets[s], n = first ? 1 : length(s);
     fetch_rows(q + query(s) * ldq + column, ldq, n, width);
     fetch_rows(k + row * ldkv + column, ldkv, length(s), width);

@@ -87,7 +87,7 @@ struct Embeddings : Function<Embeddings<T>> {
     }
     const at::Tensor dz = at::empty_like(z), norms = at::empty({2, width}, at::TensorOptions(at::kFloat));
     norm_backward<T>(dy, z, mean, rstd, gamma, {0, 0, 1.0f}, dz, dz, norms);
-    // Tables get a gradient of their own size, which for words is the rows of this batch.
+    // Tables get a gradient of their own size; that of words is often the rows of this batch alone.
     const auto zeros = [](const at::Tensor& table) {
       return at::zeros(table.sizes(), at::TensorOptions(at::kFloat));
     };

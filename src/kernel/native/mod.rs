@@ -1,4 +1,4 @@
-//! The door to the C++ beside this file: parts of an encoder layer over tokens without padding.
+//! The door to the C++ beside this file: embeddings and parts of an encoder layer over tokens without padding.
 //!
 //! Rows of a batch lie one after the other, `[tokens, width]`, and attention looks at each by itself; so nothing is
 //! computed for padding. Products go through libtorch to oneDNN's kernels in tiles, and what follows a

@@ -1,4 +1,4 @@
-// Parts of an encoder layer over tokens without padding, as nodes of libtorch's graph: each a forward and a
+// Embeddings and parts of an encoder layer over tokens without padding, as nodes of libtorch's graph: each a forward and a
 // backward pass of its own.
 //
 // Activations are contiguous [tokens, width], fp32 or bf16. `parts` of a linear layer are: its packed weight or an

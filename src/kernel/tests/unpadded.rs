@@ -24,7 +24,11 @@ fn both(lengths: &[usize]) -> [Batch; 2] {
     let mut random = SplitMix64::from_parts(&[3]);
     let ids: Vec<Vec<u32>> = lengths
         .iter()
-        .map(|&length| (0..length).map(|_| 5 + random.below(55) as u32).collect())
+        .map(|&length| {
+            // Now and then the padding token, whose row of the table has no gradient.
+            let mut id = || (random.below(60) as u32).saturating_sub(4);
+            (0..length).map(|_| id()).collect()
+        })
         .collect();
     let rows: Vec<Row<'_>> = ids
         .iter()
@@ -235,10 +239,7 @@ fn threads_change_no_bit() {
     tch::set_num_threads(threads);
     for other in &found[1..] {
         for ((name, first), (_, other)) in found[0].iter().zip(other) {
-            // The embeddings' sums are libtorch's own.
-            if !name.starts_with("bert.embeddings") {
-                assert_eq!(first, other, "{name}");
-            }
+            assert_eq!(first, other, "{name}");
         }
     }
 }
