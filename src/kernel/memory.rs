@@ -228,13 +228,7 @@ pub(crate) fn ask(
         // A document of another key must not vouch for what is written now.
         remove(folder)?;
     }
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io("open", &path))?;
+    let file = opened(&path)?;
     if file.metadata().map_err(io("read", &path))?.len() < written {
         done = 0;
         let document = folder.join(DOCUMENT);
@@ -306,13 +300,7 @@ fn turn(
     loop {
         fs::create_dir_all(folder).map_err(io("create", folder))?;
         let path = folder.join("lock");
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io("open", &path))?;
+        let lock = opened(&path)?;
         // A file that was removed meanwhile is not the one that others lock.
         let is_there = || {
             let (held, there) = (lock.metadata(), fs::metadata(&path));
@@ -377,6 +365,17 @@ fn make_room(folder: &Path, bytes: u64, limit: u64) -> Result<bool, KernelError>
 }
 
 const DOCUMENT: &str = "teacher-memory.json";
+
+/// A file to read and write, as it is; empty where there was none.
+fn opened(path: &Path) -> Result<File, KernelError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(io("open", path))
+}
 
 fn bin(output: &Path) -> PathBuf {
     output.join("teacher-memory.bin")
