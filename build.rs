@@ -26,7 +26,19 @@ const NODES: [&str; 4] = [
 const LOOPS: &str = "src/kernel/native/kernels.cpp";
 
 /// Kinds of processor, and what tells a compiler of them.
-const PROCESSORS: [(&str, &[&str]); 3] = [
+const PROCESSORS: [(&str, &[&str]); 4] = [
+    (
+        "avx512_bf16",
+        &[
+            "-mavx512f",
+            "-mavx512bw",
+            "-mavx512vl",
+            "-mavx512dq",
+            "-mavx512bf16",
+            "-mfma",
+            "-mprefer-vector-width=512",
+        ],
+    ),
     (
         "avx512",
         &[

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 
 #include <cmath>
 
@@ -83,15 +84,30 @@ struct Batch {
             static_cast<uint32_t>(score(s, h)),
             teacher == nullptr ? nullptr : teacher + score(s, h)};
   }
+
+  // Calls work(sequence, head's number, head, scratch) for every head on all threads. `dcontext` is read too, where
+  // there is one.
+  template <typename Work>
+  void each_head(const T* dcontext, Work work) const {
+    const int64_t at_once = heads_at_once();
+    Failure failure;
+#pragma omp parallel for schedule(dynamic, at_once)
+    for (int64_t i = 0; i < sequences * heads; ++i)
+      failure.guard([&] {
+        const int64_t s = i / heads, h = i % heads;
+        fetch_next(s, h, dcontext);
+        work(s, h, head(s, h), scratch(kernels<T>().attention_scratch(length(s), width)));
+      });
+    failure.rethrow();
+  }
 };
 
 template <typename T>
 struct Attention : Function<Attention<T>> {
   static variable_list forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& kv,
-                               const at::Tensor& offsets, int64_t heads, int64_t key, int64_t dropped, double kept,
-                               const at::Tensor& teacher, bool wants_scores) {
+                               const at::Tensor& offsets, int64_t heads, Dropout dropout, const at::Tensor& teacher,
+                               bool wants_scores) {
     context->set_materialize_grads(false);
-    const Dropout dropout{static_cast<uint64_t>(key), static_cast<uint32_t>(dropped), static_cast<float>(kept)};
     const Batch<T> batch(q, kv, offsets, heads, dropout, teacher);
     const auto make = [](at::IntArrayRef size, at::ScalarType kind) {
       return at::empty(size, at::TensorOptions(kind));
@@ -100,29 +116,18 @@ struct Attention : Function<Attention<T>> {
     const at::Tensor out = make({batch.queries(), model}, kScalar<T>);
     const at::Tensor sums = make({batch.queries() * heads}, at::kFloat);
     const at::Tensor scores = wants_scores ? make({batch.places.back()}, kScalar<T>) : make({0}, kScalar<T>);
-    const int64_t at_once = batch.heads_at_once();
     std::vector<double> squares(static_cast<size_t>(batch.sequences * heads), 0.0);
-    Failure failure;
-#pragma omp parallel for schedule(dynamic, at_once)
-    for (int64_t i = 0; i < batch.sequences * heads; ++i)
-      failure.guard([&] {
-        const int64_t s = i / heads, h = i % heads;
-        const Head<T> head = batch.head(s, h);
-        batch.fetch_next(s, h, nullptr);
-        float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
-        squares[static_cast<size_t>(i)] =
-            kernels<T>().attention(head, memory, data<T>(out) + batch.query(s) * model + h * head.width, model,
-                                   data<float>(sums) + batch.query(s) * heads + h * head.queries,
-                                   wants_scores ? data<T>(scores) + batch.score(s, h) : nullptr);
-      });
-    failure.rethrow();
+    batch.each_head(nullptr, [&](int64_t s, int64_t h, const Head<T>& head, float* memory) {
+      squares[static_cast<size_t>(s * heads + h)] =
+          kernels<T>().attention(head, memory, data<T>(out) + batch.query(s) * model + h * head.width, model,
+                                 data<float>(sums) + batch.query(s) * heads + h * head.queries,
+                                 wants_scores ? data<T>(scores) + batch.score(s, h) : nullptr);
+    });
     double sum = 0.0;
     for (const double part : squares) sum += part;
     context->save_for_backward({q, kv, offsets, sums, teacher});
     context->saved_data["heads"] = heads;
-    context->saved_data["key"] = key;
-    context->saved_data["dropped"] = dropped;
-    context->saved_data["kept"] = kept;
+    save(context, dropout);
     context->mark_non_differentiable({scores});
     return {out, at::full({}, sum, at::TensorOptions(at::kFloat)), scores};
   }
@@ -131,38 +136,28 @@ struct Attention : Function<Attention<T>> {
     const auto saved = context->get_saved_variables();
     const at::Tensor &q = saved[0], &kv = saved[1], &sums = saved[3];
     const int64_t heads = context->saved_data["heads"].toInt();
-    const Dropout dropout{static_cast<uint64_t>(context->saved_data["key"].toInt()),
-                          static_cast<uint32_t>(context->saved_data["dropped"].toInt()),
-                          static_cast<float>(context->saved_data["kept"].toDouble())};
+    const Dropout dropout = saved_dropout(context);
     // Without a gradient of the sum of squares the teacher does not matter.
     const bool learns = gradients[1].defined() && is_there(saved[4]);
     const Batch<T> batch(q, kv, saved[2], heads, dropout, learns ? saved[4] : at::Tensor());
     const float dsquares = learns ? gradients[1].item<float>() : 0.0f;
     const at::Tensor dout = gradients[0].defined() ? gradients[0].contiguous() : at::Tensor();
     const at::Tensor none;
-    if (!dout.defined() && !learns) return {none, none, none, none, none, none, none, none, none};
+    if (!dout.defined() && !learns) return {none, none, none, none, none, none, none};
     const int64_t model = batch.width * heads;
     const at::Tensor dkv = at::empty_like(kv), dq = batch.first ? at::empty_like(q) : none;
     T* const to = data<T>(dkv);
     T* const queries = batch.first ? data<T>(dq) : to;
     T* const keys = batch.first ? to : to + model;
-    const int64_t at_once = batch.heads_at_once();
-    Failure failure;
-#pragma omp parallel for schedule(dynamic, at_once)
-    for (int64_t i = 0; i < batch.sequences * heads; ++i)
-      failure.guard([&] {
-        const int64_t s = i / heads, h = i % heads;
-        const Head<T> head = batch.head(s, h);
-        batch.fetch_next(s, h, dout.defined() ? data<T>(dout) : nullptr);
-        float* memory = scratch(kernels<T>().attention_scratch(head.length, head.width));
-        const int64_t column = h * head.width, row = batch.offsets[s] * batch.ldkv + column;
-        kernels<T>().attention_backward(
-            head, memory, dout.defined() ? data<T>(dout) + batch.query(s) * model + column : nullptr, model,
-            data<float>(sums) + batch.query(s) * heads + h * head.queries, dsquares,
-            queries + batch.query(s) * batch.ldq + column, keys + row, keys + model + row, batch.ldq, batch.ldkv);
-      });
-    failure.rethrow();
-    return {dq, dkv, none, none, none, none, none, none, none};
+    const T* const dcontext = dout.defined() ? data<T>(dout) : nullptr;
+    batch.each_head(dcontext, [&](int64_t s, int64_t h, const Head<T>& head, float* memory) {
+      const int64_t column = h * head.width, row = batch.offsets[s] * batch.ldkv + column;
+      kernels<T>().attention_backward(
+          head, memory, dcontext == nullptr ? nullptr : dcontext + batch.query(s) * model + column, model,
+          data<float>(sums) + batch.query(s) * heads + h * head.queries, dsquares,
+          queries + batch.query(s) * batch.ldq + column, keys + row, keys + model + row, batch.ldq, batch.ldkv);
+    });
+    return {dq, dkv, none, none, none, none, none};
   }
 };
 
@@ -170,13 +165,12 @@ struct Attention : Function<Attention<T>> {
 
 Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads,
                    Dropout dropout, const at::Tensor& teacher, bool scores) {
-  const auto key = static_cast<int64_t>(dropout.key);
-  const auto dropped = static_cast<int64_t>(dropout.dropped);
-  const auto kept = static_cast<double>(dropout.kept);
+  TORCH_CHECK(!is_there(teacher) || teacher.scalar_type() == kv.scalar_type(), "scores of the teacher are ",
+              teacher.scalar_type(), ", those of the student ", kv.scalar_type());
   const variable_list found =
       kv.scalar_type() == at::kFloat
-          ? Attention<float>::apply(given(q), kv, offsets, heads, key, dropped, kept, given(teacher), scores)
-          : Attention<bf16>::apply(given(q), kv, offsets, heads, key, dropped, kept, given(teacher), scores);
+          ? Attention<float>::apply(given(q), kv, offsets, heads, dropout, given(teacher), scores)
+          : Attention<bf16>::apply(given(q), kv, offsets, heads, dropout, given(teacher), scores);
   return {found[0], found[1], found[2]};
 }
 

@@ -6,6 +6,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <c10/util/Exception.h>
 
 namespace tinyrun {
 namespace {
@@ -109,16 +110,15 @@ struct Linear : Function<Linear<T>> {
 
 template <typename T>
 struct LinearNorm : Function<LinearNorm<T>> {
-  // `key`, `dropped`, `kept`: dropout of the linear layer's output.
+  // `dropout` is of the linear layer's output.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& residual,
-                            const at::Tensor& gamma, const at::Tensor& beta, double eps, int64_t key,
-                            int64_t dropped, double kept, at::TensorList parts) {
+                            const at::Tensor& gamma, const at::Tensor& beta, double eps, Dropout dropout,
+                            at::TensorList parts) {
     const Layers layers(parts);
     const int64_t rows = x.size(0), width = residual.size(1);
     const at::Tensor y = make({rows, width}, kScalar<T>), z = make({rows, width}, kScalar<T>);
     const at::Tensor mean = make({rows}, at::kFloat), rstd = make({rows}, at::kFloat);
     const at::Tensor bias = layers.bias();
-    const Dropout dropout = of(key, dropped, kept);
     multiply_forward<T>(x, layers.weights, layers.packed, width, true,
                         [&](int64_t row, int64_t m, int64_t, int64_t, float* c, int64_t ldc) {
                           const int64_t at = row * width;
@@ -128,9 +128,7 @@ struct LinearNorm : Function<LinearNorm<T>> {
                                             data<float>(rstd) + row, data<T>(y) + at);
                         });
     context->save_for_backward(concatenated({x, z, mean, rstd, gamma}, parts));
-    context->saved_data["key"] = key;
-    context->saved_data["dropped"] = dropped;
-    context->saved_data["kept"] = kept;
+    save(context, dropout);
     return y;
   }
 
@@ -138,8 +136,7 @@ struct LinearNorm : Function<LinearNorm<T>> {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &z = saved[1], &mean = saved[2], &rstd = saved[3], &gamma = saved[4];
     const Layers layers(at::TensorList(saved).slice(5));
-    const Dropout dropout = of(context->saved_data["key"].toInt(), context->saved_data["dropped"].toInt(),
-                               context->saved_data["kept"].toDouble());
+    const Dropout dropout = saved_dropout(context);
     const at::Tensor dy = gradients[0].contiguous();
     const int64_t width = z.size(1);
     const at::Tensor dz = make(z.sizes(), kScalar<T>);
@@ -150,11 +147,7 @@ struct LinearNorm : Function<LinearNorm<T>> {
     const at::Tensor dw = make({width, x.size(1)}, at::kFloat), db = make({width}, at::kFloat);
     linear_backward<T>(du, x, layers.weights, 1.0f, dx, dw, db);
     const at::Tensor none;
-    return concatenated({dx, dz, norms[0], norms[1], none, none, none, none}, layers.split(dw, db));
-  }
-
-  static Dropout of(int64_t key, int64_t dropped, double kept) {
-    return {static_cast<uint64_t>(key), static_cast<uint32_t>(dropped), static_cast<float>(kept)};
+    return concatenated({dx, dz, norms[0], norms[1], none, none}, layers.split(dw, db));
   }
 };
 
@@ -204,17 +197,15 @@ at::Tensor linear(const at::Tensor& x, Activation act, const variable_list& part
 
 at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma,
                        const at::Tensor& beta, double eps, Dropout dropout, const variable_list& parts) {
-  const auto key = static_cast<int64_t>(dropout.key);
-  const auto dropped = static_cast<int64_t>(dropout.dropped);
-  const auto kept = static_cast<double>(dropout.kept);
   const variable_list given = all_given(parts);
   const at::TensorList all(given);
-  return x.scalar_type() == at::kFloat
-             ? LinearNorm<float>::apply(x, residual, gamma, beta, eps, key, dropped, kept, all)
-             : LinearNorm<bf16>::apply(x, residual, gamma, beta, eps, key, dropped, kept, all);
+  return x.scalar_type() == at::kFloat ? LinearNorm<float>::apply(x, residual, gamma, beta, eps, dropout, all)
+                                       : LinearNorm<bf16>::apply(x, residual, gamma, beta, eps, dropout, all);
 }
 
 at::Tensor squares(const at::Tensor& x, const at::Tensor& target, const variable_list& parts) {
+  TORCH_CHECK(x.scalar_type() == target.scalar_type(), "hidden states of the teacher are ", target.scalar_type(),
+              ", those of the student ", x.scalar_type());
   const variable_list given = all_given(parts);
   const at::TensorList all(given);
   return x.scalar_type() == at::kFloat ? Squares<float>::apply(x, target, all)

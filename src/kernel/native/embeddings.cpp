@@ -48,11 +48,10 @@ struct Embeddings : Function<Embeddings<T>> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& words, const at::Tensor& ids, int64_t pad,
                             const at::Tensor& types, const at::Tensor& type_ids, const at::Tensor& positions,
                             const at::Tensor& position_ids, const at::Tensor& gamma, const at::Tensor& beta,
-                            double eps, int64_t key, int64_t dropped, double kept) {
+                            double eps, Dropout dropout) {
     const int64_t tokens = ids.numel(), width = words.size(1);
     const Table word("words", words, ids), type("segments", types, type_ids),
         position("positions", positions, position_ids);
-    const Dropout dropout{static_cast<uint64_t>(key), static_cast<uint32_t>(dropped), static_cast<float>(kept)};
     const at::Tensor y = at::empty({tokens, width}, at::TensorOptions(kScalar<T>)), z = at::empty_like(y);
     const at::Tensor mean = at::empty({tokens}, at::TensorOptions(at::kFloat)), rstd = at::empty_like(mean);
 #pragma omp parallel for schedule(static)
@@ -63,18 +62,14 @@ struct Embeddings : Function<Embeddings<T>> {
                          data<float>(mean) + i, data<float>(rstd) + i, data<T>(y) + i * width);
     context->save_for_backward({ids, type_ids, position_ids, z, mean, rstd, gamma, words, types, positions});
     context->saved_data["pad"] = pad;
-    context->saved_data["key"] = key;
-    context->saved_data["dropped"] = dropped;
-    context->saved_data["kept"] = kept;
+    save(context, dropout);
     return y;
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &z = saved[3], &mean = saved[4], &rstd = saved[5], &gamma = saved[6];
-    const Dropout dropout{static_cast<uint64_t>(context->saved_data["key"].toInt()),
-                          static_cast<uint32_t>(context->saved_data["dropped"].toInt()),
-                          static_cast<float>(context->saved_data["kept"].toDouble())};
+    const Dropout dropout = saved_dropout(context);
     at::Tensor dy = gradients[0].contiguous();
     const int64_t rows = z.size(0), width = z.size(1);
     if (dropout.dropped != 0) {
@@ -100,7 +95,7 @@ struct Embeddings : Function<Embeddings<T>> {
       add_rows<T>(dz, saved[2], -1, dpositions);
     }
     const at::Tensor none;
-    return {dwords, none, none, dtypes, none, dpositions, none, norms[0], norms[1], none, none, none, none};
+    return {dwords, none, none, dtypes, none, dpositions, none, norms[0], norms[1], none, none};
   }
 };
 
@@ -109,13 +104,10 @@ struct Embeddings : Function<Embeddings<T>> {
 at::Tensor embeddings(const at::Tensor& words, const at::Tensor& ids, int64_t pad, const at::Tensor& types,
                       const at::Tensor& type_ids, const at::Tensor& positions, const at::Tensor& position_ids,
                       const at::Tensor& gamma, const at::Tensor& beta, double eps, Dropout dropout, bool half) {
-  const auto key = static_cast<int64_t>(dropout.key);
-  const auto dropped = static_cast<int64_t>(dropout.dropped);
-  const auto kept = static_cast<double>(dropout.kept);
   return half ? Embeddings<bf16>::apply(words, ids, pad, types, type_ids, positions, position_ids, gamma, beta, eps,
-                                        key, dropped, kept)
+                                        dropout)
               : Embeddings<float>::apply(words, ids, pad, types, type_ids, positions, position_ids, gamma, beta,
-                                         eps, key, dropped, kept);
+                                         eps, dropout);
 }
 
 }  // namespace tinyrun

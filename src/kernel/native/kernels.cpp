@@ -4,6 +4,14 @@
 #include "kernels.h"
 
 #include <cmath>
+#if defined(__AVX512BF16__)
+// gcc 12 takes what it leaves undefined on purpose in there for a mistake of ours.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
 
 #include "elements.inc"
 
@@ -17,6 +25,10 @@ namespace {
 #include "panels.inc"
 
 #include "attention.inc"
+
+#if defined(__AVX512BF16__)
+#include "attention_half.inc"
+#endif
 
 template <typename T>
 constexpr Kernels<T> table() {
@@ -39,12 +51,22 @@ constexpr Kernels<T> table() {
           attention_backward<T>};
 }
 
+constexpr Kernels<bf16> half_table() {
+  Kernels<bf16> all = table<bf16>();
+#if defined(__AVX512BF16__)
+  all.attention_scratch = half_attention_scratch;
+  all.attention = half_attention;
+  all.attention_backward = half_attention_backward;
+#endif
+  return all;
+}
+
 }  // namespace
 
 extern const Kernels<float> kFloat;
 extern const Kernels<bf16> kHalf;
 const Kernels<float> kFloat = table<float>();
-const Kernels<bf16> kHalf = table<bf16>();
+const Kernels<bf16> kHalf = half_table();
 
 }  // namespace TINYRUN_PROCESSOR
 }  // namespace tinyrun

@@ -39,15 +39,16 @@ struct Head {
 
 // Asks for memory that is read soon. The processor sees by itself where a row goes on, but not which part of which
 // row is next: without this, strips and heads, which are narrow parts of many rows, wait for most of their lines.
-// `static`: compiled for each kind of processor, these must not be one function. `always_inline`: gcc takes a call of what
-// only asks for memory for one without effect.
+// `static`: compiled for each kind of processor, these must not be one function. `always_inline`: gcc takes a call
+// of what only asks for memory for one without effect.
 __attribute__((always_inline)) static inline void fetch(const void* from, int64_t bytes) {
   const char* at = static_cast<const char*>(from);
   for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + b);
   __builtin_prefetch(at + bytes - 1);
 }
 template <typename T>
-__attribute__((always_inline)) static inline void fetch_rows(const T* x, int64_t ldx, int64_t rows, int64_t columns) {
+__attribute__((always_inline)) static inline void fetch_rows(const T* x, int64_t ldx, int64_t rows,
+                                                             int64_t columns) {
   for (int64_t i = 0; i < rows; ++i) fetch(x + i * ldx, columns * static_cast<int64_t>(sizeof(T)));
 }
 // Rows that are asked for before they are read.

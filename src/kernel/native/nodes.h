@@ -1,5 +1,5 @@
-// Embeddings and parts of an encoder layer over tokens without padding, as nodes of libtorch's graph: each a forward and a
-// backward pass of its own.
+// Embeddings and parts of an encoder layer over tokens without padding, as nodes of libtorch's graph: each a
+// forward and a backward pass of its own.
 //
 // Activations are contiguous [tokens, width], fp32 or bf16. `parts` of a linear layer are: its packed weight or an
 // undefined tensor; the weights of one or more layers side by side, fp32, or undefined where they are packed; as
@@ -21,6 +21,18 @@ inline at::Tensor given(const at::Tensor& tensor) {
   return tensor.defined() ? tensor : at::empty({0}, at::TensorOptions(at::kFloat));
 }
 inline bool is_there(const at::Tensor& tensor) { return tensor.defined() && tensor.numel() > 0; }
+
+// What a node keeps of its dropout for the backward pass.
+inline void save(torch::autograd::AutogradContext* context, Dropout dropout) {
+  context->saved_data["key"] = static_cast<int64_t>(dropout.key);
+  context->saved_data["dropped"] = static_cast<int64_t>(dropout.dropped);
+  context->saved_data["kept"] = static_cast<double>(dropout.kept);
+}
+inline Dropout saved_dropout(torch::autograd::AutogradContext* context) {
+  return {static_cast<uint64_t>(context->saved_data["key"].toInt()),
+          static_cast<uint32_t>(context->saved_data["dropped"].toInt()),
+          static_cast<float>(context->saved_data["kept"].toDouble())};
+}
 
 // drop(layer_norm(words[ids] + types[type_ids] + positions[position_ids])) in bf16 or fp32; tables are fp32, ids
 // int64 [tokens]. Tokens of row `pad` give words no gradient; -1: all do.

@@ -8,6 +8,7 @@ namespace tinyrun {
   extern const Kernels<float> kFloat; \
   extern const Kernels<bf16> kHalf;   \
   }
+TABLES(avx512_bf16)
 TABLES(avx512)
 TABLES(avx2)
 TABLES(baseline)
@@ -15,13 +16,13 @@ TABLES(baseline)
 
 namespace {
 
-// 2: AVX-512, 1: AVX2, 0: neither.
+// 3: AVX-512 with bf16, 2: AVX-512, 1: AVX2, 0: neither.
 int processor() {
   static const int kind = [] {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-      return 2;
+      return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
   }();
   return kind;
@@ -31,12 +32,12 @@ int processor() {
 
 template <>
 const Kernels<float>& kernels<float>() {
-  const Kernels<float>* all[] = {&baseline::kFloat, &avx2::kFloat, &avx512::kFloat};
+  const Kernels<float>* all[] = {&baseline::kFloat, &avx2::kFloat, &avx512::kFloat, &avx512_bf16::kFloat};
   return *all[processor()];
 }
 template <>
 const Kernels<bf16>& kernels<bf16>() {
-  const Kernels<bf16>* all[] = {&baseline::kHalf, &avx2::kHalf, &avx512::kHalf};
+  const Kernels<bf16>* all[] = {&baseline::kHalf, &avx2::kHalf, &avx512::kHalf, &avx512_bf16::kHalf};
   return *all[processor()];
 }
 #else

@@ -71,8 +71,9 @@ struct Parts {
     count = (rows + size - 1) / size;
   }
 };
-// Of weights that were packed in this step, and of a model that is only read. Measured: small parts make the latter 8 to
-// 18 % faster at a width of 768 and 1,700 tokens or more, and 5 % faster or slower below; the former some percent slower.
+// Of weights that were packed in this step, and of a model that is only read. Measured: small parts make the latter
+// 8 to 18 % faster at a width of 768 and 1,700 tokens or more, and 5 % faster or slower below; the former some
+// percent slower.
 constexpr int64_t kFresh = 128, kAfar = 32;
 
 // What went wrong first in a parallel part. An exception may not leave that by itself, and every thread has to come

@@ -1,6 +1,7 @@
 //! Rules of the kernel, held against numbers that PyTorch and `transformers` computed
 //! (`fixtures/`, with the scripts that made them).
 
+mod attention;
 mod fixture;
 mod forward;
 mod half;

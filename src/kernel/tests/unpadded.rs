@@ -66,17 +66,24 @@ fn real_scores(scores: &Tensor, lengths: &[usize]) -> Tensor {
     Tensor::cat(&rows, 0)
 }
 
-/// A student of the paper's widths (heads of 26) and two layers, and the parameters of a teacher that is twice as wide.
+/// Of two layers.
+fn config(d: usize, inner: usize, dropout: f64) -> BertConfig {
+    serde_json::from_value(serde_json::json!({
+        "vocab_size": 64, "hidden_size": d, "num_hidden_layers": 2, "num_attention_heads": 12,
+        "intermediate_size": inner, "max_position_embeddings": 160,
+        "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout,
+    }))
+    .expect("a configuration")
+}
+
+/// That of a student of the paper's widths (heads of 26).
+fn small(dropout: f64) -> BertConfig {
+    config(312, 1200, dropout)
+}
+
+/// Such a student, and the parameters of a teacher that is wider.
 fn models(dropout: f64) -> (Student, Parameters, Parameters, BertConfig) {
-    let config = |d: usize, inner: usize| -> BertConfig {
-        serde_json::from_value(serde_json::json!({
-            "vocab_size": 64, "hidden_size": d, "num_hidden_layers": 2, "num_attention_heads": 12,
-            "intermediate_size": inner, "max_position_embeddings": 160,
-            "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout,
-        }))
-        .expect("a configuration")
-    };
-    let (small, large) = (config(312, 1200), config(384, 600));
+    let (small, large) = (small(dropout), config(384, 600, dropout));
     tch::manual_seed(5);
     let draw = |config: &BertConfig| {
         let mut parameters = Parameters::default();
@@ -114,14 +121,22 @@ fn student(parameters: &Parameters, config: &BertConfig, kind: Kind) -> Student 
     }
 }
 
-fn frozen(parameters: Parameters, config: &BertConfig, pad_to: PadTo) -> Teacher {
-    let parameters = parameters.frozen(Device::Cpu, Kind::Float);
-    let bert = Bert::new(&parameters, config, Kind::Float);
+fn frozen(parameters: Parameters, config: &BertConfig, pad_to: PadTo, kind: Kind) -> Teacher {
+    let parameters = parameters.frozen(Device::Cpu, kind);
+    let bert = Bert::new(&parameters, config, kind);
     Teacher {
         bert: bert.packed(Wanted::Everything, pad_to),
         classifier: None,
         dropout: false,
     }
+}
+
+fn copy(parameters: &Parameters) -> Parameters {
+    let each = parameters.iter();
+    Parameters::new(
+        each.map(|(n, t)| (n.to_owned(), t.shallow_clone()))
+            .collect(),
+    )
 }
 
 /// The objective of two layers.
@@ -187,7 +202,7 @@ fn hidden_states_and_scores_are_those_of_padded_rows() {
 #[test]
 fn losses_and_gradients_are_those_of_padded_rows() {
     let (student, parameters, large, config) = models(0.0);
-    let teacher = frozen(large, &config, PadTo::Longest);
+    let teacher = frozen(large, &config, PadTo::Longest, Kind::Float);
     // More rows of tokens than a tile, than a vector, than a block of queries.
     for lengths in [&[3, 1, 20][..], &[130, 17, 64, 33], &[16]] {
         let [padded, unpadded] = both(lengths);
@@ -200,7 +215,7 @@ fn losses_and_gradients_are_those_of_padded_rows() {
 #[test]
 fn rows_of_one_length_drop_out_the_same_numbers_either_way() {
     let (student, parameters, large, config) = models(0.1);
-    let teacher = frozen(large, &config, PadTo::Longest);
+    let teacher = frozen(large, &config, PadTo::Longest, Kind::Float);
     let [padded, unpadded] = both(&[19; 5]);
     let expected = gradients(&padded, &teacher, &student, &parameters);
     let found = gradients(&unpadded, &teacher, &student, &parameters);
@@ -212,8 +227,7 @@ fn a_packed_model_answers_as_it_does_unpacked() {
     let [_, unpadded] = both(&[3, 40, 1, 20]);
     let (_, _, large, config) = models(0.0);
     let answers = [PadTo::Longest, PadTo::None].map(|pad_to| {
-        let same = large.iter().map(|(n, t)| (n.to_owned(), t.shallow_clone()));
-        let teacher = frozen(Parameters::new(same.collect()), &config, pad_to);
+        let teacher = frozen(copy(&large), &config, pad_to, Kind::Float);
         let target = Target::of(&objective(), Some(&teacher), &unpadded);
         let Target::Layers { attention, hidden } = target else {
             panic!("layers")
@@ -227,19 +241,25 @@ fn a_packed_model_answers_as_it_does_unpacked() {
 
 #[test]
 fn threads_change_no_bit() {
-    let (student, parameters, large, config) = models(0.1);
-    let teacher = frozen(large, &config, PadTo::Longest);
+    let (single, parameters, large, config) = models(0.1);
     let lengths: Vec<usize> = (0..40).map(|i| 1 + i * 7 % 50).collect();
     let [_, unpadded] = both(&lengths);
+    let half = student(&parameters, &small(0.1), Kind::BFloat16);
     let threads = tch::get_num_threads();
-    let found = [1, 2, 3].map(|threads| {
+    for (kind, student) in [(Kind::Float, single), (Kind::BFloat16, half)] {
+        if !crate::native::computes(kind, Device::Cpu) {
+            continue;
+        }
+        let teacher = frozen(copy(&large), &config, PadTo::None, kind);
+        let found = [1, 2, 3].map(|threads| {
+            tch::set_num_threads(threads);
+            gradients(&unpadded, &teacher, &student, &parameters)
+        });
         tch::set_num_threads(threads);
-        gradients(&unpadded, &teacher, &student, &parameters)
-    });
-    tch::set_num_threads(threads);
-    for other in &found[1..] {
-        for ((name, first), (_, other)) in found[0].iter().zip(other) {
-            assert_eq!(first, other, "{name}");
+        for other in &found[1..] {
+            for ((name, first), (_, other)) in found[0].iter().zip(other) {
+                assert_eq!(first, other, "{name} in {kind:?}");
+            }
         }
     }
 }
