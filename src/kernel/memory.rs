@@ -209,7 +209,13 @@ pub(crate) fn ask(
     };
     let path = bin(folder);
     let mut done = standing(folder, &key).min(batches.len());
-    let written = done.checked_sub(1).map_or(0, |last| ends[last]);
+    let there = fs::metadata(&path).map_or(0, |file| file.len());
+    let mut written = done.checked_sub(1).map_or(0, |last| ends[last]);
+    if done == 0 || there < written {
+        // A document of another key, or of answers that are gone, must not vouch for what is written now.
+        remove(folder)?;
+        (done, written) = (0, 0);
+    }
     if let Some(shared) = shared
         && !make_room(shared, end, train.teacher_memory)?
         && before.is_none()
@@ -224,16 +230,7 @@ pub(crate) fn ask(
         remove(folder)?;
         return Ok(Asked::InEveryStep(Some(no_room(end))));
     }
-    if done == 0 {
-        // A document of another key must not vouch for what is written now.
-        remove(folder)?;
-    }
     let file = opened(&path)?;
-    if file.metadata().map_err(io("read", &path))?.len() < written {
-        done = 0;
-        let document = folder.join(DOCUMENT);
-        fs::remove_file(&document).map_err(io("remove", &document))?;
-    }
 
     let save = |batches: usize| {
         file.sync_data().map_err(io("write", &path))?;
@@ -328,9 +325,12 @@ fn turn(
 }
 
 /// Removes answers of other teachers that nobody reads, those first that were not used for longest, until those that stay
-/// and `bytes` take no more than `limit`; whether they do.
+/// and `bytes` take no more than `limit`; whether they do. Then the file of `folder` is as long as it will be, so that
+/// whoever makes room meanwhile counts all of it.
 fn make_room(folder: &Path, bytes: u64, limit: u64) -> Result<bool, KernelError> {
     let all = folder.parent().expect("a folder among others");
+    let one_at_a_time = File::open(all).map_err(io("open", all))?;
+    one_at_a_time.lock().map_err(io("lock", all))?;
     let mut others = Vec::new();
     for entry in fs::read_dir(all).map_err(io("read", all))?.flatten() {
         let other = entry.path();
@@ -361,6 +361,9 @@ fn make_room(folder: &Path, bytes: u64, limit: u64) -> Result<bool, KernelError>
     for (other, _lock) in leaving {
         remove(&other)?;
     }
+    let path = bin(folder);
+    let file = opened(&path)?;
+    file.set_len(bytes).map_err(io("write", &path))?;
     Ok(true)
 }
 

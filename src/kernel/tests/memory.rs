@@ -239,6 +239,35 @@ fn answers_make_room_for_others_unless_somebody_reads_them() {
 }
 
 #[test]
+fn answers_that_are_still_asked_for_take_the_room_of_all_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let objective = intermediate(Reduction::Tokens);
+    let size = |key: &str| {
+        let file = fs::metadata(answers(folder, key).join(FILE));
+        file.map(|file| file.len()).ok()
+    };
+    run(
+        &sharing(folder, "whole", objective.clone(), "w"),
+        &Stop::default(),
+    )
+    .expect("it trains");
+    let whole = size("w").expect("answers");
+    fs::remove_dir_all(answers(folder, "w")).expect("they are removed");
+
+    let first = sharing(folder, "first", objective.clone(), "a");
+    assert_eq!(first_stop(&first), Ended::Interrupted { step: 0 });
+    assert_eq!(size("a"), Some(whole));
+    // As whoever asks holds it.
+    let lock = File::open(answers(folder, "a").join("lock")).expect("a lock");
+    lock.lock().expect("it is asked for");
+    let mut second = sharing(folder, "second", objective, "b");
+    work(&mut second).teacher_memory = whole * 2 - 1;
+    run(&second, &Stop::default()).expect("it trains");
+    assert_eq!(size("b"), None);
+}
+
+#[test]
 fn damaged_answers_that_are_shared_are_asked_for_again_the_next_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
