@@ -90,9 +90,11 @@ class Speed:
         return self.split["other"] / sum(self.split.values())
 
 
-def run(root, file, *settings):
-    """Runs an experiment; `settings` as after `--set`."""
+def run(root, file, *settings, force=None):
+    """Runs an experiment; `settings` as after `--set`, `force` as after `--force`."""
     command = [TINYRUN, file, "--root", root]
+    if force:
+        command += ["--force", force]
     for setting in settings:
         command += ["--set", setting]
     return ran(command)
