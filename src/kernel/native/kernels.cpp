@@ -5,12 +5,16 @@
 
 #include <cmath>
 #if defined(__AVX512BF16__)
+#if defined(__clang__)
+#include <immintrin.h>
+#else
 // gcc 12 takes what it leaves undefined on purpose in there for a mistake of ours.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 #pragma GCC diagnostic pop
+#endif
 #endif
 
 #include "elements.inc"
