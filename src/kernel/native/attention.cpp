@@ -85,8 +85,8 @@ struct Batch {
             teacher == nullptr ? nullptr : teacher + score(s, h)};
   }
 
-  // Calls work(sequence, head's number, head, scratch) for every head on all threads. `dcontext` is read too, where
-  // there is one.
+  // Calls work(sequence, head's number, head, scratch) for every head on all threads. Of `dcontext`, where there is
+  // one, what a head will read is asked for too.
   template <typename Work>
   void each_head(const T* dcontext, Work work) const {
     const int64_t at_once = heads_at_once();

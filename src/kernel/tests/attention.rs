@@ -56,6 +56,25 @@ fn distance(found: &Tensor, expected: &Tensor) -> f64 {
 /// Rounding each number once and each product's factors once costs less than this.
 const ROUNDED: f64 = 4e-3;
 
+/// Asserts that halves give what floats give: `outcome` of a format, as numbers with names and how far they may be off.
+fn assert_rounded(what: &str, outcome: impl Fn(Kind) -> Vec<(&'static str, f64, Tensor)>) {
+    let [expected, found] = [Kind::Float, Kind::BFloat16].map(outcome);
+    for ((name, most, found), (_, _, expected)) in found.iter().zip(&expected) {
+        let distance = distance(found, expected);
+        assert!(distance < *most, "{name} of {what}: {distance}");
+    }
+}
+
+/// `d loss / d leaf`
+fn gradient(loss: &Tensor, leaf: &Tensor) -> Tensor {
+    Tensor::run_backward(&[loss], &[leaf], false, false).remove(0)
+}
+
+/// What flows back from a context whose gradient is `slope`.
+fn loss_of(context: &Tensor, slope: &Tensor) -> Tensor {
+    (context * slope.to_kind(context.kind())).sum(Kind::Float)
+}
+
 #[test]
 fn in_bf16_it_is_that_of_fp32_but_for_rounding() {
     if !crate::native::computes(Kind::BFloat16, Device::Cpu) {
@@ -71,33 +90,68 @@ fn in_bf16_it_is_that_of_fp32_but_for_rounding() {
             noise(&[tokens, width]),
         );
         for drop in [NONE, SOME] {
-            let [expected, found] = [Kind::Float, Kind::BFloat16].map(|kind| {
+            let what = format!("{width}/{heads} {lengths:?} {drop:?}");
+            assert_rounded(&what, |kind| {
                 let leaf = all.to_kind(kind).set_requires_grad(true);
                 let looked = Looked::All(leaf.shallow_clone());
                 let teacher = teacher.to_kind(kind);
-                let a = attention(&looked, &offsets, heads, drop, Some(&teacher), true);
-                let loss = (&a.context * slope.to_kind(kind)).sum(Kind::Float);
-                let total = loss + &a.squares * 1e-2;
-                let [gradient] = Tensor::run_backward(&[&total], &[&leaf], false, false)
-                    .try_into()
-                    .expect("one leaf");
-                let alone = Tensor::run_backward(
-                    &[&attention(&looked, &offsets, heads, drop, Some(&teacher), false).squares],
-                    &[&leaf],
-                    false,
-                    false,
-                );
-                let alone = alone[0].shallow_clone();
-                vec![a.context, a.scores, a.squares, gradient, alone]
+                let attend =
+                    |teacher, scores| attention(&looked, &offsets, heads, drop, teacher, scores);
+                let a = attend(Some(&teacher), true);
+                let both = loss_of(&a.context, &slope) + &a.squares * 1e-2;
+                let squares = attend(Some(&teacher), false).squares;
+                let context = attend(None, false).context;
+                vec![
+                    ("both' gradient", ROUNDED, gradient(&both, &leaf)),
+                    ("squares' gradient", ROUNDED, gradient(&squares, &leaf)),
+                    (
+                        "context's gradient",
+                        ROUNDED,
+                        gradient(&loss_of(&context, &slope), &leaf),
+                    ),
+                    ("context", ROUNDED, a.context),
+                    ("scores", ROUNDED, a.scores),
+                    // Products of halves are exact, and summed in fp32.
+                    ("squares", 1e-5, a.squares),
+                ]
             });
-            let names = ["context", "scores", "squares", "gradient", "of squares"];
-            for (name, (found, expected)) in names.iter().zip(found.iter().zip(&expected)) {
-                let distance = distance(found, expected);
-                assert!(
-                    distance < ROUNDED,
-                    "{name} of {width}/{heads} {lengths:?}: {distance}"
-                );
-            }
+        }
+    }
+}
+
+#[test]
+fn of_first_tokens_alone_too() {
+    if !crate::native::computes(Kind::BFloat16, Device::Cpu) {
+        return;
+    }
+    tch::manual_seed(11);
+    for (width, heads, lengths) in SHAPES {
+        let (offsets, _) = offsets(lengths, heads);
+        let tokens: i64 = lengths.iter().sum();
+        let rows = lengths.len() as i64;
+        let (query, rest, slope) = (
+            noise(&[rows, width]),
+            noise(&[tokens, 2 * width]),
+            noise(&[rows, width]),
+        );
+        for drop in [NONE, SOME] {
+            let what = format!("{width}/{heads} {lengths:?} {drop:?}");
+            assert_rounded(&what, |kind| {
+                let [query, rest] =
+                    [&query, &rest].map(|leaf| leaf.to_kind(kind).set_requires_grad(true));
+                let looked = Looked::First(query.shallow_clone(), rest.shallow_clone());
+                let a = attention(&looked, &offsets, heads, drop, None, false);
+                let loss = loss_of(&a.context, &slope);
+                let [dquery, drest] =
+                    Tensor::run_backward(&[&loss], &[&query, &rest], false, false)
+                        .try_into()
+                        .expect("two leaves");
+                vec![
+                    ("context", ROUNDED, a.context),
+                    ("query's gradient", ROUNDED, dquery),
+                    ("others' gradient", ROUNDED, drest),
+                ]
+            });
         }
     }
 }
