@@ -73,7 +73,7 @@ check: libtorch ## formatting, lints as errors, forbidden words
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench
-bench: build demo ## measure speed beside PyTorch's, twenty minutes or so (bench-quick: two)
+bench: build demo ## measure speed beside PyTorch's, twenty minutes or so (bench-quick: about two)
 	@scripts/prerequisites venv
 	@bench/run $(ARGS)
 
