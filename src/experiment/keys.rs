@@ -1,4 +1,4 @@
-//! Every key of an experiment file, documented once. README's tables are made from this, and
+//! Every key of an experiment file, documented once. `docs/reference` shows them, and
 //! tests hold it against what the reader asks for and what it fills in.
 
 use std::fmt::Write as _;

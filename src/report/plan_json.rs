@@ -1,5 +1,5 @@
-//! A plan as JSON: what `--dry-run --json` prints. The README documents it; fields are only
-//! ever added to a format.
+//! A plan as JSON: what `--dry-run --json` prints. `docs/reference/plan-json.md` documents it;
+//! fields are only ever added to a format.
 
 use serde_json::{Value, json};
 

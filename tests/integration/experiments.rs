@@ -26,20 +26,28 @@ fn every_experiment_that_we_ship_is_read_without_faults() {
 }
 
 #[test]
-fn the_readme_documents_every_key_and_what_recipes_set() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = fs::read_to_string(path).unwrap();
+fn the_reference_documents_every_key_and_what_recipes_set() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference");
     let tables = [
-        ("keys", tinyrun::experiment::keys::markdown_table()),
-        ("recipes", tinyrun::experiment::recipes_table()),
+        (
+            "experiment-file.md",
+            "keys",
+            tinyrun::experiment::keys::markdown_table(),
+        ),
+        (
+            "recipes.md",
+            "recipes",
+            tinyrun::experiment::recipes_table(),
+        ),
     ];
-    for (name, expected) in tables {
+    for (page, name, expected) in tables {
+        let text = fs::read_to_string(reference.join(page)).unwrap();
         let (_, rest) = text.split_once(&format!("<!-- {name}:begin -->")).unwrap();
         let (table, _) = rest.split_once(&format!("<!-- {name}:end -->")).unwrap();
         assert_eq!(
             table.trim(),
             expected.trim(),
-            "put this between the markers of {name}:\n{expected}"
+            "put this between the markers of {page}:\n{expected}"
         );
     }
 }
