@@ -67,6 +67,7 @@ check: libtorch ## formatting, lints as errors, forbidden words
 	@scripts/prerequisites cargo lints compiler crates
 	@scripts/forbidden_words
 	@cargo fmt --check
+	@scripts/format_cpp --check
 	@cargo clippy --locked --all-targets -- --deny warnings
 	@# The runner and the library must build on a machine without libtorch.
 	@cargo check --locked --all-targets --no-default-features

@@ -33,16 +33,14 @@ inline uint32_t hash(uint32_t x, uint32_t key1, uint32_t key2) {
   return x;
 }
 
-PER_PROCESSOR void mask16(uint16_t* out, int64_t n, uint32_t from, uint32_t key1, uint32_t key2,
-                          uint32_t dropped, uint16_t kept) {
-  for (int64_t i = 0; i < n; ++i)
-    out[i] = hash(from + static_cast<uint32_t>(i), key1, key2) < dropped ? 0 : kept;
+PER_PROCESSOR void mask16(uint16_t* out, int64_t n, uint32_t from, uint32_t key1, uint32_t key2, uint32_t dropped,
+                          uint16_t kept) {
+  for (int64_t i = 0; i < n; ++i) out[i] = hash(from + static_cast<uint32_t>(i), key1, key2) < dropped ? 0 : kept;
 }
 
-PER_PROCESSOR void mask32(uint32_t* out, int64_t n, uint32_t from, uint32_t key1, uint32_t key2,
-                          uint32_t dropped, uint32_t kept) {
-  for (int64_t i = 0; i < n; ++i)
-    out[i] = hash(from + static_cast<uint32_t>(i), key1, key2) < dropped ? 0 : kept;
+PER_PROCESSOR void mask32(uint32_t* out, int64_t n, uint32_t from, uint32_t key1, uint32_t key2, uint32_t dropped,
+                          uint32_t kept) {
+  for (int64_t i = 0; i < n; ++i) out[i] = hash(from + static_cast<uint32_t>(i), key1, key2) < dropped ? 0 : kept;
 }
 
 template <typename T, typename Fill>
@@ -51,8 +49,8 @@ void blocks(T* out, int64_t n, uint64_t key, uint32_t dropped, T kept, Fill fill
 #pragma omp parallel for schedule(static) if (count > 1)
   for (int64_t b = 0; b < count; ++b) {
     const int64_t from = b * kBlock;
-    fill(out + from, n - from < kBlock ? n - from : kBlock, static_cast<uint32_t>(from),
-         static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32), dropped, kept);
+    fill(out + from, n - from < kBlock ? n - from : kBlock, static_cast<uint32_t>(from), static_cast<uint32_t>(key),
+         static_cast<uint32_t>(key >> 32), dropped, kept);
   }
 }
 

@@ -31,8 +31,8 @@ PER_PROCESSOR double squared_sum(const float* g, int64_t n) {
   return sum;
 }
 
-PER_PROCESSOR void bert_adam(float* p, const float* g, float* m, float* v, int64_t n, float clip,
-                             float lr, float beta1, float beta2, float eps, float decay) {
+PER_PROCESSOR void bert_adam(float* p, const float* g, float* m, float* v, int64_t n, float clip, float lr, float beta1,
+                             float beta2, float eps, float decay) {
   for (int64_t i = 0; i < n; ++i) {
     const float gradient = g[i] * clip;
     m[i] = beta1 * m[i] + (1.0f - beta1) * gradient;
@@ -42,9 +42,8 @@ PER_PROCESSOR void bert_adam(float* p, const float* g, float* m, float* v, int64
   }
 }
 
-PER_PROCESSOR void adamw(float* p, const float* g, float* m, float* v, int64_t n, float clip,
-                         float lr, float beta1, float beta2, float eps, float decay,
-                         float correction1, float root_correction2) {
+PER_PROCESSOR void adamw(float* p, const float* g, float* m, float* v, int64_t n, float clip, float lr, float beta1,
+                         float beta2, float eps, float decay, float correction1, float root_correction2) {
   const float shrink = 1.0f - lr * decay;
   const float size = lr / correction1;
   for (int64_t i = 0; i < n; ++i) {
@@ -116,10 +115,10 @@ int64_t tinyrun_blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
 //
 // With `places`, the tensors are tables of rows of `width`, and the gradient holds those rows alone whose
 // place is not negative; the others' is zero. `moved` is 0 for rows whose moments are zero, and
-// is set where that ends: without a gradient such a row costs a third of the memory traffic. It is 1 for all where eps is 0.
-void tinyrun_bert_adam(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places,
-                       int64_t width, uint8_t* moved, float clip, float lr, float beta1, float beta2, float eps,
-                       float decay) {
+// is set where that ends: without a gradient such a row costs a third of the memory traffic. It is 1 for all where eps
+// is 0.
+void tinyrun_bert_adam(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places, int64_t width,
+                       uint8_t* moved, float clip, float lr, float beta1, float beta2, float eps, float decay) {
   update(
       g, n, places, width, moved,
       [=](int64_t from, int64_t count, const float* gradient) {
@@ -129,9 +128,9 @@ void tinyrun_bert_adam(float* p, const float* g, float* m, float* v, int64_t n, 
 }
 
 // The same moments;  p = p (1 - lr decay) - lr/c1 m / (sqrt(v)/sqrt(c2) + eps)
-void tinyrun_adamw(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places,
-                   int64_t width, uint8_t* moved, float clip, float lr, float beta1, float beta2, float eps,
-                   float decay, float correction1, float root_correction2) {
+void tinyrun_adamw(float* p, const float* g, float* m, float* v, int64_t n, const int32_t* places, int64_t width,
+                   uint8_t* moved, float clip, float lr, float beta1, float beta2, float eps, float decay,
+                   float correction1, float root_correction2) {
   update(
       g, n, places, width, moved,
       [=](int64_t from, int64_t count, const float* gradient) {

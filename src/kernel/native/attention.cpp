@@ -163,8 +163,8 @@ struct Attention : Function<Attention<T>> {
 
 }  // namespace
 
-Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads,
-                   Dropout dropout, const at::Tensor& teacher, bool scores) {
+Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads, Dropout dropout,
+                   const at::Tensor& teacher, bool scores) {
   TORCH_CHECK(!is_there(teacher) || teacher.scalar_type() == kv.scalar_type(), "scores of the teacher are ",
               teacher.scalar_type(), ", those of the student ", kv.scalar_type());
   const variable_list found =

@@ -164,9 +164,9 @@ struct Squares : Function<Squares<T>> {
     multiply_forward<T>(x, layers.weights, layers.packed, outs, false,
                         [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
                           const int64_t at = row * outs + column;
-                          kernels<T>().difference(c, ldc, m, n, data<float>(bias) + column, data<T>(target) + at,
-                                                  outs, data<T>(difference) + at,
-                                                  sums.data() + row * count + column / kPanel, count);
+                          kernels<T>().difference(c, ldc, m, n, data<float>(bias) + column, data<T>(target) + at, outs,
+                                                  data<T>(difference) + at, sums.data() + row * count + column / kPanel,
+                                                  count);
                         });
     double sum = 0.0;
     for (const double part : sums) sum += part;
@@ -195,8 +195,8 @@ at::Tensor linear(const at::Tensor& x, Activation act, const variable_list& part
   return x.scalar_type() == at::kFloat ? Linear<float>::apply(x, kind, all) : Linear<bf16>::apply(x, kind, all);
 }
 
-at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma,
-                       const at::Tensor& beta, double eps, Dropout dropout, const variable_list& parts) {
+at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma, const at::Tensor& beta,
+                       double eps, Dropout dropout, const variable_list& parts) {
   const variable_list given = all_given(parts);
   const at::TensorList all(given);
   return x.scalar_type() == at::kFloat ? LinearNorm<float>::apply(x, residual, gamma, beta, eps, dropout, all)
@@ -208,8 +208,7 @@ at::Tensor squares(const at::Tensor& x, const at::Tensor& target, const variable
               ", those of the student ", x.scalar_type());
   const variable_list given = all_given(parts);
   const at::TensorList all(given);
-  return x.scalar_type() == at::kFloat ? Squares<float>::apply(x, target, all)
-                                       : Squares<bf16>::apply(x, target, all);
+  return x.scalar_type() == at::kFloat ? Squares<float>::apply(x, target, all) : Squares<bf16>::apply(x, target, all);
 }
 
 at::Tensor pack(const at::Tensor& weight, at::ScalarType kind) {

@@ -61,10 +61,9 @@ at::Tensor* tinyrun_native_pack(const at::Tensor* weight, int half) {
 }
 
 at::Tensor* tinyrun_native_embeddings(const at::Tensor* words, const at::Tensor* ids, int64_t pad,
-                                      const at::Tensor* types, const at::Tensor* type_ids,
-                                      const at::Tensor* positions, const at::Tensor* position_ids,
-                                      const at::Tensor* gamma, const at::Tensor* beta, double eps, uint64_t key,
-                                      uint32_t dropped, float kept, int half) {
+                                      const at::Tensor* types, const at::Tensor* type_ids, const at::Tensor* positions,
+                                      const at::Tensor* position_ids, const at::Tensor* gamma, const at::Tensor* beta,
+                                      double eps, uint64_t key, uint32_t dropped, float kept, int half) {
   return guarded([&] {
     return tinyrun::embeddings(*words, *ids, pad, *types, *type_ids, *positions, *position_ids, *gamma, *beta, eps,
                                {key, dropped, kept}, half != 0);
@@ -72,17 +71,15 @@ at::Tensor* tinyrun_native_embeddings(const at::Tensor* words, const at::Tensor*
 }
 
 at::Tensor* tinyrun_native_linear(const at::Tensor* x, int act, const at::Tensor* packed,
-                                  const at::Tensor* const* weights, const at::Tensor* const* biases,
-                                  int64_t count) {
+                                  const at::Tensor* const* weights, const at::Tensor* const* biases, int64_t count) {
   return guarded([&] {
     return tinyrun::linear(*x, static_cast<tinyrun::Activation>(act), parts(packed, weights, biases, count));
   });
 }
 
 at::Tensor* tinyrun_native_linear_norm(const at::Tensor* x, const at::Tensor* residual, const at::Tensor* gamma,
-                                       const at::Tensor* beta, double eps, uint64_t key, uint32_t dropped,
-                                       float kept, const at::Tensor* packed, const at::Tensor* weight,
-                                       const at::Tensor* bias) {
+                                       const at::Tensor* beta, double eps, uint64_t key, uint32_t dropped, float kept,
+                                       const at::Tensor* packed, const at::Tensor* weight, const at::Tensor* bias) {
   return guarded([&] {
     return tinyrun::linear_norm(*x, *residual, *gamma, *beta, eps, {key, dropped, kept},
                                 parts(packed, &weight, &bias, 1));

@@ -47,8 +47,8 @@ template <typename T>
 struct Embeddings : Function<Embeddings<T>> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& words, const at::Tensor& ids, int64_t pad,
                             const at::Tensor& types, const at::Tensor& type_ids, const at::Tensor& positions,
-                            const at::Tensor& position_ids, const at::Tensor& gamma, const at::Tensor& beta,
-                            double eps, Dropout dropout) {
+                            const at::Tensor& position_ids, const at::Tensor& gamma, const at::Tensor& beta, double eps,
+                            Dropout dropout) {
     const int64_t tokens = ids.numel(), width = words.size(1);
     const Table word("words", words, ids), type("segments", types, type_ids),
         position("positions", positions, position_ids);
@@ -83,9 +83,7 @@ struct Embeddings : Function<Embeddings<T>> {
     const at::Tensor dz = at::empty_like(z), norms = at::empty({2, width}, at::TensorOptions(at::kFloat));
     norm_backward<T>(dy, z, mean, rstd, gamma, {0, 0, 1.0f}, dz, dz, norms);
     // Tables get a gradient of their own size; that of words is often the rows of this batch alone.
-    const auto zeros = [](const at::Tensor& table) {
-      return at::zeros(table.sizes(), at::TensorOptions(at::kFloat));
-    };
+    const auto zeros = [](const at::Tensor& table) { return at::zeros(table.sizes(), at::TensorOptions(at::kFloat)); };
     const at::Tensor dwords = zeros(saved[7]), dtypes = zeros(saved[8]), dpositions = zeros(saved[9]);
     const int64_t pad = context->saved_data["pad"].toInt();
 #pragma omp parallel
@@ -106,8 +104,8 @@ at::Tensor embeddings(const at::Tensor& words, const at::Tensor& ids, int64_t pa
                       const at::Tensor& gamma, const at::Tensor& beta, double eps, Dropout dropout, bool half) {
   return half ? Embeddings<bf16>::apply(words, ids, pad, types, type_ids, positions, position_ids, gamma, beta, eps,
                                         dropout)
-              : Embeddings<float>::apply(words, ids, pad, types, type_ids, positions, position_ids, gamma, beta,
-                                         eps, dropout);
+              : Embeddings<float>::apply(words, ids, pad, types, type_ids, positions, position_ids, gamma, beta, eps,
+                                         dropout);
 }
 
 }  // namespace tinyrun

@@ -47,8 +47,7 @@ __attribute__((always_inline)) static inline void fetch(const void* from, int64_
   __builtin_prefetch(at + bytes - 1);
 }
 template <typename T>
-__attribute__((always_inline)) static inline void fetch_rows(const T* x, int64_t ldx, int64_t rows,
-                                                             int64_t columns) {
+__attribute__((always_inline)) static inline void fetch_rows(const T* x, int64_t ldx, int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < rows; ++i) fetch(x + i * ldx, columns * static_cast<int64_t>(sizeof(T)));
 }
 // Rows that are asked for before they are read.
@@ -57,8 +56,8 @@ constexpr int64_t kAhead = 16;
 template <typename T>
 struct Kernels {
   // y = act(c + bias); `u`, where it is given, keeps act's argument.
-  void (*activate)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias, Activation act,
-                   T* u, T* y, int64_t ldy);
+  void (*activate)(const float* c, int64_t ldc, int64_t rows, int64_t columns, const float* bias, Activation act, T* u,
+                   T* y, int64_t ldy);
   // du = dy act'(u)
   void (*activate_backward)(const T* dy, const T* u, int64_t n, Activation act, T* du);
 
@@ -67,14 +66,12 @@ struct Kernels {
                const float* gamma, const float* beta, float eps, Dropout dropout, uint32_t place, T* z, float* mean,
                float* rstd, T* y);
   // dz, du = drop(dz); adds to dgamma and dbeta.
-  void (*norm_backward)(const T* dy, const T* z, const float* mean, const float* rstd, const float* gamma,
-                        int64_t rows, int64_t width, Dropout dropout, uint32_t place, T* dz, T* du, float* dgamma,
-                        float* dbeta);
+  void (*norm_backward)(const T* dy, const T* z, const float* mean, const float* rstd, const float* gamma, int64_t rows,
+                        int64_t width, Dropout dropout, uint32_t place, T* dz, T* du, float* dgamma, float* dbeta);
 
   // z = the sum of three rows;  y = drop((z - mean) rstd gamma + beta), of one token.
   void (*embed)(const float* word, const float* type, const float* position, int64_t width, const float* gamma,
-                const float* beta, float eps, Dropout dropout, uint32_t place, T* z, float* mean, float* rstd,
-                T* y);
+                const float* beta, float eps, Dropout dropout, uint32_t place, T* z, float* mean, float* rstd, T* y);
   // out = drop(x)
   void (*drop)(const T* x, int64_t n, Dropout dropout, uint32_t place, T* out);
   // sums += x
@@ -104,8 +101,8 @@ struct Kernels {
   // differences of the scores; the scores [queries, length] where they are wanted.
   double (*attention)(const Head<T>& head, float* scratch, T* context, int64_t ldc, float* logsum, T* scores);
   // Gradients of q, k, v from that of the context (or null) and of the sum of squares.
-  void (*attention_backward)(const Head<T>& head, float* scratch, const T* dcontext, int64_t ldc,
-                             const float* logsum, float dsquares, T* dq, T* dk, T* dv, int64_t ldq, int64_t ldkv);
+  void (*attention_backward)(const Head<T>& head, float* scratch, const T* dcontext, int64_t ldc, const float* logsum,
+                             float dsquares, T* dq, T* dk, T* dv, int64_t ldq, int64_t ldkv);
 };
 
 // Those of this processor.

@@ -44,8 +44,8 @@ at::Tensor embeddings(const at::Tensor& words, const at::Tensor& ids, int64_t pa
 at::Tensor linear(const at::Tensor& x, Activation act, const variable_list& parts);
 
 // layer_norm(drop(x W' + b) + residual)
-at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma,
-                       const at::Tensor& beta, double eps, Dropout dropout, const variable_list& parts);
+at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma, const at::Tensor& beta,
+                       double eps, Dropout dropout, const variable_list& parts);
 
 // Sum over rows of |x W' + b - target|^2, a scalar in fp32.
 at::Tensor squares(const at::Tensor& x, const at::Tensor& target, const variable_list& parts);
@@ -65,7 +65,7 @@ struct Attended {
 // Self-attention. `kv` holds a token's query, key and value side by side, and `q` is undefined; or key and value,
 // and `q` is the query of each sequence's first token. `offsets` int32 [sequences + 1]: where each begins, and the
 // end.
-Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads,
-                   Dropout dropout, const at::Tensor& teacher, bool scores);
+Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads, Dropout dropout,
+                   const at::Tensor& teacher, bool scores);
 
 }  // namespace tinyrun

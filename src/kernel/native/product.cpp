@@ -20,8 +20,8 @@ namespace {
 int processor() {
   static const int kind = [] {
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
       return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
   }();
@@ -182,18 +182,15 @@ void norm_backward(const at::Tensor& dy, const at::Tensor& z, const at::Tensor& 
     float* partial = sums.data() + 2 * b * width;
     kernels<T>().norm_backward(data<T>(dy) + at, data<T>(z) + at, data<float>(mean) + row, data<float>(rstd) + row,
                                data<float>(gamma), std::min(block, rows - row), width, dropout,
-                               static_cast<uint32_t>(at), data<T>(dz) + at, data<T>(du) + at, partial,
-                               partial + width);
+                               static_cast<uint32_t>(at), data<T>(dz) + at, data<T>(du) + at, partial, partial + width);
   }
   kernels<float>().column_sums(sums.data(), 2 * width, blocks, 2 * width, 1.0f, data<float>(norms));
 }
 
 template void norm_backward<float>(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                   const at::Tensor&, Dropout, const at::Tensor&, const at::Tensor&,
-                                   const at::Tensor&);
+                                   const at::Tensor&, Dropout, const at::Tensor&, const at::Tensor&, const at::Tensor&);
 template void norm_backward<bf16>(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                  const at::Tensor&, Dropout, const at::Tensor&, const at::Tensor&,
-                                  const at::Tensor&);
+                                  const at::Tensor&, Dropout, const at::Tensor&, const at::Tensor&, const at::Tensor&);
 template void pack_forward<float>(const std::vector<at::Tensor>&, float*);
 template void pack_forward<bf16>(const std::vector<at::Tensor>&, bf16*);
 template void linear_backward<float>(const at::Tensor&, const at::Tensor&, const std::vector<at::Tensor>&, float,

@@ -44,8 +44,8 @@ inline int64_t panels(int64_t columns) { return (columns + kPanel - 1) / kPanel;
 // Tokens as the depth of a product: of few different lengths, since each has a kernel of its own.
 inline int64_t padded(int64_t tokens) { return (tokens + 31) / 32 * 32; }
 
-inline void tile(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, float* c,
-                 int64_t ldc, bool adds) {
+inline void tile(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, float* c, int64_t ldc,
+                 bool adds) {
   at::native::cpublas::brgemm(m, n, k, lda, kPanel, ldc, adds, a, b, c, false);
 }
 inline void tile(int64_t m, int64_t n, int64_t k, const bf16* a, int64_t lda, const bf16* b, float* c, int64_t ldc,
