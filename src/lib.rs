@@ -9,6 +9,14 @@
 //! kernel (its own program)   -> job, data, metrics, model
 //! ```
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests write and damage files directly"
+    )
+)]
+
 pub mod cli;
 pub mod data;
 pub mod experiment;

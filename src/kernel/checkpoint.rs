@@ -349,6 +349,10 @@ fn digest(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// What the disk says.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "writes to a temporary name, syncs and renames"
+)]
 pub(crate) fn write_and_rename(path: &Path, bytes: &[u8]) -> Result<(), KernelError> {
     let temporary = path.with_extension("partial");
     let written = File::create(&temporary).and_then(|mut file| {

@@ -288,6 +288,10 @@ enum Turn {
 }
 
 /// Waits until the answers are all there, or nobody else asks for them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lock cannot be waited for with a timeout"
+)]
 fn turn(
     folder: &Path,
     key: &str,

@@ -1,5 +1,9 @@
 //! Writing so that a reader sees the old or the new and never something between, whatever
 //! is cut off in the middle.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the functions that all others use"
+)]
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -122,6 +122,10 @@ pub(super) fn execute(
 }
 
 /// Waits for the lock, and says for whom.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lock cannot be waited for and interrupted"
+)]
 fn lock(stage: StageName, path: &Path, hands: &mut Hands<'_>) -> Result<Lock, StageError> {
     let mut told = None;
     loop {

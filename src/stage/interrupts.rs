@@ -42,6 +42,10 @@ impl Interrupts {
     ///
     /// # Errors
     /// The system refuses the signal handlers or the thread.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the last signal ends the process at once, whatever it is doing"
+    )]
     pub fn listen() -> io::Result<Self> {
         let interrupts = Self::default();
         let shared = Arc::clone(&interrupts.shared);

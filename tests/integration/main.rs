@@ -1,5 +1,9 @@
 //! Rules of the whole program. The runner is tested with a script in the kernel's place;
 //! its numbers are the business of the kernel's own tests. `pipeline` is the exception.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests write and damage files directly, and poll for what another process does"
+)]
 
 #[cfg(feature = "kernel")]
 mod chaos;

@@ -21,6 +21,10 @@ impl StoreWriter {
     ///
     /// # Errors
     /// Where the folder cannot be written.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a store is complete only with its meta file, which is written last"
+    )]
     pub fn create(folder: &Path, meta: StoreMeta) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(|source| write_error(folder, source))?;
         let meta_path = folder.join(META);
