@@ -313,7 +313,7 @@ fn from_vocab(vocab: &[u8], config: &Value) -> Result<tokenizers::Tokenizer, tok
             flag("tokenize_chinese_chars").unwrap_or(true),
             flag("strip_accents"),
             flag("do_lower_case").unwrap_or(true),
-        )))
+        )))?
         .with_pre_tokenizer(Some(BertPreTokenizer));
     // Only those in the vocabulary: others would get new ids, past the model's embeddings.
     let special: Vec<AddedToken> = [
@@ -328,7 +328,7 @@ fn from_vocab(vocab: &[u8], config: &Value) -> Result<tokenizers::Tokenizer, tok
     .filter(|token| inner.token_to_id(token).is_some())
     .map(|token| AddedToken::from(token, true))
     .collect();
-    inner.add_special_tokens(&special);
+    inner.add_special_tokens(special)?;
     Ok(inner)
 }
 
@@ -485,7 +485,8 @@ pub(super) mod tests {
         let plain = tokenizer();
         // Added tokens that begin with a letter, and that are looked for in lower case.
         let mut inner = plain.inner.clone();
-        inner.add_tokens(&[AddedToken::from("Ly.", false), AddedToken::from("-,", true)]);
+        let tokens = [AddedToken::from("Ly.", false), AddedToken::from("-,", true)];
+        inner.add_tokens(tokens).unwrap();
         let words = words_of(&inner);
         assert!(words.as_ref().unwrap().token_starts.is_none());
         let with_tokens = Tokenizer {
@@ -511,7 +512,9 @@ pub(super) mod tests {
     fn an_added_token_with_a_space_is_found_in_a_text() {
         let folder = folder();
         let mut inner = Tokenizer::load(folder.path()).unwrap().inner;
-        inner.add_tokens(&[AddedToken::from("good film", false)]);
+        inner
+            .add_tokens([AddedToken::from("good film", false)])
+            .unwrap();
         inner.save(folder.path().join(TOKENIZER), false).unwrap();
         let tokenizer = Tokenizer::load(folder.path()).unwrap();
         assert_eq!(tokenizer.encode("a good film").unwrap(), [5, 16]);

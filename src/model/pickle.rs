@@ -32,13 +32,13 @@ pub(super) fn read_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, E
     let root = archive
         .file_names()
         .find_map(|name| {
-            name.strip_suffix("data.pkl")
-                .filter(|root| root.ends_with('/'))
+            let name = name.ok()?;
+            let root = name.strip_suffix("data.pkl")?;
+            root.ends_with('/').then(|| root.to_owned())
         })
         .ok_or_else(|| ModelError::OldFormat {
             path: path.to_owned(),
-        })?
-        .to_owned();
+        })?;
     if archive
         .index_for_name(&format!("{root}byteorder"))
         .is_some()
