@@ -20,6 +20,7 @@
 pub mod cli;
 pub mod data;
 pub mod experiment;
+pub mod input;
 pub mod job;
 pub mod metrics;
 pub mod model;

@@ -1,0 +1,9 @@
+//! Files of others: how their text is shown, and what they are where they are not what a reader expects.
+
+mod excerpt;
+mod foreign;
+
+pub use excerpt::{escape_lines, excerpt, excerpt_bytes, excerpt_list, excerpt_path};
+pub use foreign::{
+    ByteOrder, Compression, Expected, Foreign, HEAD_BYTES, Kind, Pointer, recognize, recognize_file,
+};
