@@ -63,7 +63,7 @@ parity: libtorch ## make the fixtures again with PyTorch and transformers, hold 
 	@cargo test --locked --bin tinyrun-kernel $(ARGS)
 
 .PHONY: check
-check: libtorch ## formatting, lints as errors, forbidden words
+check: libtorch ## formatting, lints and documentation as errors, forbidden words
 	@scripts/prerequisites cargo lints compiler crates
 	@scripts/forbidden_words
 	@cargo fmt --check
@@ -71,6 +71,8 @@ check: libtorch ## formatting, lints as errors, forbidden words
 	@cargo clippy --locked --all-targets -- --deny warnings
 	@# The runner and the library must build on a machine without libtorch.
 	@cargo check --locked --all-targets --no-default-features
+	@RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --no-deps --lib --document-private-items
+	@RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --no-deps --bin tinyrun-kernel --document-private-items
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench

@@ -82,7 +82,7 @@ impl TokenStore {
         self.end(i) - self.start(i)
     }
 
-    /// Tokens of every example, as [`super::batches::plan_epoch`] takes them.
+    /// Tokens of every example, as [`crate::data::batches::plan_epoch`] takes them.
     pub fn lengths(&self) -> Vec<u32> {
         (0..self.len())
             .map(|i| u32::try_from(self.length(i)).expect("checked against `max_seq_length`"))
