@@ -62,6 +62,10 @@ parity: libtorch ## make the fixtures again with PyTorch and transformers, hold 
 	@scripts/parity
 	@cargo test --locked --bin tinyrun-kernel $(ARGS)
 
+.PHONY: reference
+reference: ## write the generated pages of docs/reference anew from the code
+	@UPDATE_DOCS=1 cargo test --locked --no-default-features --quiet --test integration -- reference::
+
 .PHONY: check
 check: libtorch ## formatting, lints and documentation as errors, forbidden words
 	@scripts/prerequisites cargo lints compiler crates
@@ -73,6 +77,8 @@ check: libtorch ## formatting, lints and documentation as errors, forbidden word
 	@cargo check --locked --all-targets --no-default-features
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --no-deps --lib --document-private-items
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --no-deps --bin tinyrun-kernel --document-private-items
+	@# Generated pages, and the files that pages and comments name.
+	@cargo test --locked --no-default-features --quiet --test integration -- reference:: documents::
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench

@@ -200,6 +200,11 @@ impl From<Faults> for Failure {
     }
 }
 
+/// The command line as clap knows it, for pages and scripts that are made from it.
+pub fn command() -> clap::Command {
+    CommandLine::command()
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = match CommandLine::try_parse() {
@@ -258,7 +263,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
         Some(Command::Init(arguments)) => init::run(arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut CommandLine::command(), "tinyrun", &mut script);
+            clap_complete::generate(*shell, &mut command(), "tinyrun", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
     }

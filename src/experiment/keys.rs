@@ -1,7 +1,5 @@
-//! Every key of an experiment file, documented once. `docs/reference` shows them, and
-//! tests hold it against what the reader asks for and what it fills in.
-
-use std::fmt::Write as _;
+//! Every key of an experiment file, documented once: `docs/reference/experiment-file.md` is
+//! generated from it, and tests compare it with what the reader accepts and fills in.
 
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,59 +246,6 @@ pub const TABLES: &[Table] = &[
     },
 ];
 
-/// Every key as Markdown: a heading and a table for each of [`TABLES`].
-pub fn markdown_table() -> String {
-    let mut text = String::new();
-    for (index, table) in TABLES.iter().enumerate() {
-        if index > 0 {
-            text.push('\n');
-        }
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "**{}**{}\n", table.title, headers(table.paths));
-        text.push_str(
-            "| key | what | default | range or unit | meaning |\n|---|---|---|---|---|\n",
-        );
-        for key in table.keys {
-            let _ = writeln!(
-                text,
-                "| `{}` | {} | {} | {} | {} |",
-                key.name,
-                key.kind,
-                describe(key.default),
-                key.range,
-                key.meaning
-            );
-        }
-    }
-    text
-}
-
-fn headers(paths: &[&str]) -> String {
-    let headers: Vec<String> = paths
-        .iter()
-        .filter(|path| !path.is_empty())
-        .map(|path| format!("`[{path}]`"))
-        .collect();
-    if headers.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", headers.join(", "))
-    }
-}
-
-fn describe(default: Fallback) -> String {
-    match default {
-        Required => "required".to_owned(),
-        Value(value) => format!("`{value}`"),
-        Each(values) => {
-            let each = values.iter();
-            let each = each.map(|(table, value)| format!("`{value}` {table}"));
-            each.collect::<Vec<_>>().join(", ")
-        }
-        Words(words) => words.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -393,18 +338,5 @@ mod tests {
                 assert_eq!(faults.faults[0].message, message, "{whole}");
             }
         }
-    }
-
-    #[test]
-    fn the_markdown_has_a_row_for_every_key() {
-        let text = markdown_table();
-        let keys: usize = TABLES.iter().map(|table| table.keys.len()).sum();
-        let rows = text.lines().filter(|line| line.starts_with("| `")).count();
-        assert_eq!(rows, keys);
-        let columns = |line: &str| line.matches('|').count();
-        assert!(
-            text.lines()
-                .all(|line| line.is_empty() || line.starts_with('*') || columns(line) == 6)
-        );
     }
 }

@@ -32,7 +32,6 @@ pub use fault::{Fault, Faults, Source, Sources};
 pub use matrix::{Experiments, Variant};
 pub use models::{Models, check_models};
 pub use origin::Origin;
-pub use recipe::recipes_table;
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
     DataPrep, Distill, Eval, Experiment, Finetune, GateRule, GeneralDistill, Goal, Keep,

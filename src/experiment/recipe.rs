@@ -1,11 +1,7 @@
 //! Defaults by recipe: what the paper, Huawei's code and MindSpore's code each do where a
-//! key is left out. Source: semantics.md A1 to A10 and A17.
+//! key is left out. Sources: the tables of docs/concepts/losses.md, optimizers.md and models.md.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-
-use super::resolved::{flatten, to_toml};
-use super::schema::{Experiment, Recipe, StageName, TaskName};
+use super::schema::{Recipe, StageName, TaskName};
 use crate::job::{
     DecayFrom, HeadKind, InitializerKind, LossScaling, PadTo, Projection, Reduction,
     RegressionTarget, ScheduleKind, Warmup,
@@ -223,40 +219,9 @@ impl Recipe {
     }
 }
 
-/// What the recipes set, as Markdown: every key whose default is not the same in all of them.
-pub fn recipes_table() -> String {
-    const TEXT: &str = "[task]\nname = \"sst-2\"\ntrain = \"t\"\ndev = \"d\"\n[teacher]\nmodel = \"m\"\n\
-                        [stages.finetune]\n[stages.general-distill]\ncorpus = [\"c\"]\n\
-                        [stages.td-phase1]\n[stages.td-phase2]\n[stages.eval]\n";
-    let recipes = ["paper", "huawei", "mindspore"];
-    let resolved = recipes.map(|recipe| {
-        let overrides = [format!("recipe={recipe}")];
-        let (experiment, _) =
-            Experiment::read("x", "x", TEXT, &overrides).expect("an experiment without faults");
-        let table: toml::Table = to_toml(&experiment).parse().expect("TOML");
-        let mut keys = BTreeMap::new();
-        flatten("", &table, &mut keys);
-        keys
-    });
-    let names: BTreeSet<&String> = resolved.iter().flat_map(BTreeMap::keys).collect();
-    let mut text = "| key | paper | huawei | mindspore |\n|---|---|---|---|\n".to_owned();
-    for name in names.into_iter().filter(|name| *name != "recipe") {
-        let values = resolved.each_ref().map(|keys| keys.get(name));
-        if values[0] == values[1] && values[1] == values[2] {
-            continue;
-        }
-        let cells = values.map(|value| match value {
-            Some(value) => format!("`{value}`"),
-            None => String::new(),
-        });
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "| `{name}` | {} |", cells.join(" | "));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::schema::Experiment;
     use super::super::testing::{pipeline, read_with};
     use super::*;
     use crate::job::OptimizerKind;

@@ -46,7 +46,7 @@ pub fn settings_of(experiment: &Experiment) -> BTreeMap<String, String> {
 }
 
 /// The values of a table and of those in it, by dotted path.
-pub(super) fn flatten(path: &str, table: &toml::Table, found: &mut BTreeMap<String, String>) {
+fn flatten(path: &str, table: &toml::Table, found: &mut BTreeMap<String, String>) {
     for (key, value) in table {
         let whole = if path.is_empty() {
             key.clone()

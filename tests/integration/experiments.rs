@@ -26,33 +26,6 @@ fn every_experiment_that_we_ship_is_read_without_faults() {
 }
 
 #[test]
-fn the_reference_documents_every_key_and_what_recipes_set() {
-    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference");
-    let tables = [
-        (
-            "experiment-file.md",
-            "keys",
-            tinyrun::experiment::keys::markdown_table(),
-        ),
-        (
-            "recipes.md",
-            "recipes",
-            tinyrun::experiment::recipes_table(),
-        ),
-    ];
-    for (page, name, expected) in tables {
-        let text = fs::read_to_string(reference.join(page)).unwrap();
-        let (_, rest) = text.split_once(&format!("<!-- {name}:begin -->")).unwrap();
-        let (table, _) = rest.split_once(&format!("<!-- {name}:end -->")).unwrap();
-        assert_eq!(
-            table.trim(),
-            expected.trim(),
-            "put this between the markers of {page}:\n{expected}"
-        );
-    }
-}
-
-#[test]
 fn a_file_that_is_cut_short_anywhere_is_read_or_refused_with_its_faults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/reviews.toml");
     let text = fs::read_to_string(path).unwrap();

@@ -24,5 +24,6 @@ mod output;
 #[cfg(feature = "kernel")]
 mod pipeline;
 mod programs;
+mod reference;
 #[cfg(feature = "kernel")]
 mod tasks;
