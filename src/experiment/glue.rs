@@ -1,5 +1,5 @@
 //! The tasks of GLUE: the form of their tables, their classes in order, and what the paper
-//! trains them with. Sources: semantics.md A9.1 and A10; Wang et al. 2018, arXiv 1804.07461.
+//! trains them with. Sources: docs/concepts/pipeline.md#encoded-examples; Wang et al. 2018, arXiv 1804.07461.
 
 use crate::job::Metric;
 

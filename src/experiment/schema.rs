@@ -191,7 +191,7 @@ pub struct StudentShape {
     pub use_relative_positions: bool,
 }
 
-/// How teacher layers are chosen (semantics.md A1).
+/// How teacher layers are chosen (docs/concepts/losses.md#layer-mapping).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LayerMapRule {
     /// Every `T/S`-th layer; `S` must divide `T`.

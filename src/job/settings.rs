@@ -42,7 +42,7 @@ pub enum Precision {
     Fp16,
 }
 
-/// How a classifier reads the pooled output (semantics.md A4).
+/// How a classifier reads the pooled output (docs/concepts/losses.md#heads).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeadKind {
@@ -94,7 +94,7 @@ pub enum Objective {
     },
 }
 
-/// Teacher layers that a student of `S` layers learns from (semantics.md A1).
+/// Teacher layers that a student of `S` layers learns from (docs/concepts/losses.md#layer-mapping).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerMap {
@@ -114,7 +114,7 @@ pub enum Reduction {
     Block,
 }
 
-/// Which hidden states share a projection (semantics.md A3).
+/// Which hidden states share a projection (docs/concepts/losses.md#projections).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Projection {
@@ -138,7 +138,7 @@ pub enum PadTo {
     MaxSeqLength,
 }
 
-/// Distribution of initial weights (semantics.md A8).
+/// Distribution of initial weights (docs/concepts/models.md#initial-weights).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Initializer {
@@ -194,7 +194,8 @@ pub enum SoftLossReduction {
     Batch,
 }
 
-/// By what a loss is multiplied, so that small gradients do not vanish in fp16 (semantics.md A7).
+/// By what a loss is multiplied, so that small gradients do not vanish in fp16
+/// (docs/concepts/optimizers.md#loss-scaling).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossScaling {
@@ -290,7 +291,7 @@ pub enum Warmup {
     Epochs(f64),
 }
 
-/// Where a decay is counted from (semantics.md A7).
+/// Where a decay is counted from (docs/concepts/optimizers.md#learning-rate-schedule).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecayFrom {

@@ -4,7 +4,7 @@ use tch::{Device, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::PadTo;
 
-/// What the mask adds to the score of a padding key (semantics.md A2).
+/// What the mask adds to the score of a padding key (docs/concepts/losses.md#attention).
 const MASKED: f64 = -10_000.0;
 
 /// Token rows: a padded block of `B` rows of at most `L` tokens, or all `T` tokens one row after the other.

@@ -1,6 +1,6 @@
 //! The teacher gate: before a student learns from a teacher's answers for hours, the teacher is
 //! scored on dev. A teacher that guesses, whose classes are in another order, or whose head is
-//! read in another way than it was trained is told at once. Sources: semantics.md A4 and A10.
+//! read in another way than it was trained is told at once. Thresholds: docs/concepts/evaluation.md#teacher-check.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
-//! Dynamic loss scaling for fp16 (semantics.md A7): a gradient below 6e-8 is 0 in fp16, so the
-//! loss is multiplied before it is differentiated and the gradients are divided again.
+//! Dynamic loss scaling for fp16 (docs/concepts/optimizers.md#loss-scaling): a gradient below 6e-8
+//! is 0 in fp16, so the loss is multiplied before it is differentiated and the gradients are
+//! divided again.
 
 use serde::{Deserialize, Serialize};
 use tinyrun::job::LossScaling;

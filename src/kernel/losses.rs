@@ -1,5 +1,5 @@
 //! The distillation losses, each a free function with its formula. All compute in fp32
-//! whatever the format of their inputs. Sources: semantics.md A2 to A4.
+//! whatever the format of their inputs. Sources: docs/concepts/losses.md.
 
 use tch::{Kind, Reduction as Mean, Tensor};
 use tinyrun::job::{Reduction, SoftLossReduction};

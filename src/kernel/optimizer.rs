@@ -1,7 +1,7 @@
 //! `BertAdam` and `AdamW`, one pass over each tensor, with clipping per tensor or of all together.
 //!
-//! Sources: semantics.md A7; Loshchilov and Hutter, arXiv 1711.05101. tch's own optimizers
-//! neither save their state nor know the rule without bias correction.
+//! Sources: docs/concepts/optimizers.md; Loshchilov and Hutter, arXiv 1711.05101. tch's own
+//! optimizers neither save their state nor have the rule without bias correction.
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::job::{Clipping, Optimizer as Settings, OptimizerKind};

@@ -103,8 +103,8 @@ pub(crate) struct Distribution {
 }
 
 impl Distribution {
-    /// Of the tensor `name` of a model (semantics.md A8): MindSpore's code truncates the weights of
-    /// layers, not the embedding tables.
+    /// Of the tensor `name` of a model (docs/concepts/models.md#initial-weights): MindSpore's code
+    /// truncates the weights of layers, not the embedding tables.
     pub(crate) fn of(name: &str, range: f64, initializer: &Initializer) -> Self {
         if name.starts_with("bert.embeddings.") {
             return Self::normal(initializer.embedding_range);

@@ -1,4 +1,4 @@
-//! The learning rate as a pure function of the step. Source: semantics.md A7.
+//! The learning rate as a pure function of the step. Source: docs/concepts/optimizers.md#learning-rate-schedule.
 
 use tinyrun::job::{DecayFrom, Schedule, ScheduleKind, Warmup};
 
@@ -94,7 +94,7 @@ mod tests {
         }
     }
 
-    /// Row HW of semantics.md A7.
+    /// The first row of the table in docs/concepts/optimizers.md#learning-rate-schedule.
     #[test]
     fn linear_is_the_published_warmup_linear() {
         let ninth = |left: f64| 5e-5 * left / 900.0;
@@ -114,7 +114,7 @@ mod tests {
         );
     }
 
-    /// Row MS GD/TD2 of semantics.md A7: warm-up 100, end 1e-14, power 1.
+    /// Its second row: warm-up 100, end 1e-14, power 1.
     #[test]
     fn a_decay_from_the_start_jumps_where_the_warmup_ends() {
         let schedule = Schedule {
@@ -137,7 +137,7 @@ mod tests {
         );
     }
 
-    /// Row MS TD1 of semantics.md A7: the warm-up is a tenth of an epoch.
+    /// Its third row: the warm-up is a tenth of an epoch.
     #[test]
     fn a_warmup_may_be_a_part_of_an_epoch() {
         let schedule = Schedule {

@@ -61,8 +61,9 @@ pub struct BertConfig {
     /// the one that `transformers` computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tinyrun_head: Option<String>,
-    /// Positions relative to each other as MindSpore's BERT defines them (semantics.md A8): no
-    /// table of positions, and one of distances in each layer. `transformers` does not know them.
+    /// Positions relative to each other as MindSpore's BERT defines them
+    /// (docs/concepts/models.md#relative-positions): no table of positions, and one of distances in
+    /// each layer. `transformers` does not know them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_relative_positions: bool,
 }

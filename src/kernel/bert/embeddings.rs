@@ -45,7 +45,8 @@ impl Embeddings {
         self.words.device()
     }
 
-    /// Hidden state 0, `[B, L, d]` or `[T, d]` in `kind`: after layer norm and dropout (semantics.md A3).
+    /// Hidden state 0, `[B, L, d]` or `[T, d]` in `kind`: after layer norm and dropout
+    /// (docs/concepts/losses.md#hidden-states).
     pub(crate) fn forward_t(&self, batch: &Batch, kind: Kind, train: bool) -> Tensor {
         // The sum is taken in the format of the tables: rounding three addends to bf16 before
         // adding them would cost a bit for nothing.

@@ -1,4 +1,4 @@
-//! Relative positions as MindSpore's BERT defines them (semantics.md A8).
+//! Relative positions as MindSpore's BERT defines them (docs/concepts/models.md#relative-positions).
 
 use tch::{Kind, Tensor};
 use tinyrun::model::config::MAX_RELATIVE_DISTANCE;
