@@ -8,6 +8,7 @@
 #[cfg(feature = "kernel")]
 mod chaos;
 mod commands;
+mod documents;
 mod experiments;
 mod faults;
 mod fetch;
