@@ -2,7 +2,7 @@
 //!
 //! This library is everything that does not need libtorch: it is linked into both
 //! programs, the runner (`tinyrun`) and the training kernel (`tinyrun-kernel`).
-//! The rooms depend on each other downwards only:
+//! The modules depend on each other downwards only (docs/development/architecture.md):
 //!
 //! ```text
 //! cli -> stage, plan, report -> experiment, runs -> job, data, metrics, model

@@ -1,4 +1,4 @@
-//! Where a training run stands, on disk.
+//! Where a training run stands, on disk (docs/concepts/durability.md#how-it-works).
 //!
 //! A checkpoint is `checkpoint-<step>.safetensors` (parameters and both moments) and
 //! `checkpoint-<step>.json`, which is written last, by rename, and holds the digest of the

@@ -1,4 +1,5 @@
-//! Dropout whose masks are a function of the seed, the step and the place in the model.
+//! Dropout whose masks are a function of the seed, the step and the place in the model
+//! (docs/concepts/exactness.md).
 
 #![expect(unsafe_code, reason = "a foreign function over a tensor's storage")]
 

@@ -1,4 +1,5 @@
-//! A row of `metrics.csv`: what is gathered for it, and its columns.
+//! A row of `metrics.csv`: what is gathered for it, and its columns
+//! (docs/reference/metrics-csv.md).
 
 use tinyrun::job::{Progress, Train};
 

@@ -1,4 +1,5 @@
-//! The scores of GLUE. Each is a free function of predictions and gold labels.
+//! The scores of GLUE (docs/concepts/evaluation.md#scores). Each is a free function of predictions
+//! and gold labels.
 //!
 //! A score whose denominator is zero (a class nobody predicted, a constant series, no
 //! example at all) is 0, never NaN, as in scikit-learn: such a model has shown nothing.

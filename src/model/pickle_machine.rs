@@ -1,4 +1,5 @@
-//! The pickle machine, cut down to what a dictionary of tensors needs.
+//! The pickle machine, cut down to what a dictionary of tensors needs
+//! (docs/concepts/untrusted-files.md).
 //!
 //! A pickle is a program: opcodes push values on a stack, name functions and call them. Here
 //! a name is one of [`Global`] or the file is refused, and "calling" one builds plain data,

@@ -1,4 +1,5 @@
-//! What counts: the settings and inputs that a stage's result depends on.
+//! What counts: the settings and inputs that a stage's result depends on
+//! (docs/concepts/fingerprints.md).
 //!
 //! | value | counts? |
 //! |---|---|

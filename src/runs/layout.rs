@@ -1,4 +1,4 @@
-//! Where everything lies below the root.
+//! Where everything lies below the root (docs/reference/run-directory.md).
 //!
 //! ```text
 //! runs/store/<kind>/<fingerprint>/     a finished stage

@@ -1,4 +1,5 @@
-//! The token store: what data preparation leaves and the kernel trains on.
+//! The token store: what data preparation leaves and the kernel trains on
+//! (docs/concepts/file-formats.md#token-store).
 //!
 //! A folder of three files:
 //!
