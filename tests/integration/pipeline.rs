@@ -238,13 +238,11 @@ fn a_truncated_teacher_is_named_and_leaves_nothing_behind() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_transformers),
+    ignore = "python3 has no torch and transformers; the committed fixtures compare with them"
+)]
 fn a_student_opens_in_transformers_with_the_same_logits() {
-    let probe = Command::new("python3")
-        .args(["-c", "import torch, transformers"])
-        .output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        return; // the committed fixtures hold the kernel to the same numbers
-    }
     let test = films();
     run(&test, &[]).succeeds();
     // The check wants the rows of dev in their order: it takes them from the token store's table.

@@ -271,10 +271,8 @@ fn threads_change_no_bit() {
 }
 
 #[test]
+#[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
 fn in_bf16_the_loss_is_near_that_of_fp32() {
-    if !crate::native::computes(Kind::BFloat16, Device::Cpu) {
-        return;
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let losses = [Precision::Fp32, Precision::Bf16].map(|precision| {
         let mut job = job(
