@@ -7,6 +7,7 @@
 //! ```text
 //! cli -> stage, plan, report -> experiment, runs -> job, data, metrics, model
 //! kernel (its own program)   -> job, data, metrics, model
+//! data, model, runs, stage, kernel -> system
 //! ```
 
 #![cfg_attr(
@@ -28,3 +29,4 @@ pub mod plan;
 pub mod report;
 pub mod runs;
 pub mod stage;
+pub mod system;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::file::Request;
+use super::status::linked;
 use crate::experiment::StageName;
 use crate::plan::{Estimate, Node, Planned, Planner, Status, estimate};
 use crate::report::{
@@ -86,14 +87,8 @@ fn estimate_of(pipeline: &Pipeline<'_>, node: &Node, plan: &Planned, done: &Done
     let data = node.take("train").or_else(|| node.take("corpus"));
     // What was prepared last will do for a guess of what is prepared next.
     let data = data.and_then(|take| {
-        let link = || {
-            pipeline
-                .layout
-                .link(&pipeline.experiment.name, take.from.as_str())
-        };
-        done.get(&take.from)
-            .cloned()
-            .or_else(|| Record::read(&link()))
+        let last = || Record::read(&linked(pipeline, take.from)?);
+        done.get(&take.from).cloned().or_else(last)
     });
     let resumed = match &plan.status {
         Status::Resumable(checkpoint) => checkpoint.step,

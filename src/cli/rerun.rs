@@ -12,7 +12,7 @@ use super::{Failure, Place, layout, print, show};
 use crate::experiment::StageName;
 use crate::plan::compare;
 use crate::report::{Console, Style, Verbosity, agreement};
-use crate::runs::{Digester, Error, Layout, link_to, remove_path, stored};
+use crate::runs::{Digester, Error, Layout, copy_folder, link_to, remove_path, stored};
 use crate::stage::{Interrupts, Kernel, differences};
 
 /// `tinyrun rerun RESULT`
@@ -102,7 +102,13 @@ fn borrow_store(from: &Layout, to: &Layout, but: &Path) -> Result<(), Error> {
             .canonicalize()
             .map_err(Error::read(&result.folder))?;
         if own != but {
-            link_to(&own, &to.store(&result.kind, &record.fingerprint))?;
+            let at = to.store(&result.kind, &record.fingerprint);
+            link_to(&own, &at)?;
+            // A text file in the place of a link is no folder that a stage can read.
+            if at.is_file() {
+                remove_path(&at)?;
+                copy_folder(&own, &at)?;
+            }
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Failure, Place, layout, print};
 use crate::report::{Style, record_text};
-use crate::runs::{Layout, RECORD, Record};
+use crate::runs::{Layout, RECORD, Record, follow};
 
 /// `tinyrun show STAGE`
 #[derive(Debug, Args)]
@@ -42,6 +42,12 @@ pub(super) fn find(result: &Path, layout: &Layout) -> Result<(PathBuf, Record), 
         result.to_owned()
     };
     for folder in [folder, layout.runs().join(result)] {
+        // A text file where there are no symbolic links.
+        let folder = if folder.is_file() {
+            follow(&folder).unwrap_or(folder)
+        } else {
+            folder
+        };
         if let Some(record) = Record::read(&folder) {
             return Ok((folder, record));
         }

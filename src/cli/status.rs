@@ -163,9 +163,6 @@ fn below(runs: &Path, folder: &Path, found: &mut Vec<(String, PathBuf)>) -> Resu
 
 /// The folder of a stage's result in the store, for the commands that name one.
 pub(super) fn linked(pipeline: &Pipeline<'_>, stage: StageName) -> Option<PathBuf> {
-    let link = pipeline
-        .layout
-        .link(&pipeline.experiment.name, stage.as_str());
-    let target = std::fs::read_link(&link).ok()?;
-    Some(link.parent()?.join(target))
+    let name = &pipeline.experiment.name;
+    crate::runs::linked(pipeline.layout, name, stage.as_str())
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::store::StoreError;
+use crate::system::{advice, reason};
 
 /// A place in a text file. Shown as `path:line`, which terminals and editors open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub enum DataError {
     #[error("data preparation was interrupted")]
     Interrupted,
     /// The disk said no.
-    #[error("could not read `{}`: {source}", path.display())]
+    #[error("cannot read `{}`: {}", path.display(), reason(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -218,7 +219,7 @@ pub enum DataError {
         place: Place,
     },
     /// The report could not be written.
-    #[error("could not write `{}`: {source}", path.display())]
+    #[error("cannot write `{}`: {}", path.display(), reason(source))]
     Write {
         /// The file.
         path: PathBuf,
@@ -273,6 +274,7 @@ impl DataError {
             }
             Self::SplitEmpty { .. } => Some("give more rows or another fraction".to_owned()),
             Self::Store(error) => error.hint(),
+            Self::Io { source, .. } | Self::Write { source, .. } => advice(source),
             Self::Utf8 { place } => Some(format!(
                 "convert it, as in `iconv -f LATIN1 -t UTF-8 {}`",
                 place.path.display()

@@ -28,6 +28,9 @@ use crate::model::config::BertConfig;
 /// Version of the contract. Bumped with every change of [`Job`] or [`Event`].
 pub const VERSION: u32 = 6;
 
+/// Version of libtorch that the kernel is built for.
+pub const LIBTORCH_VERSION: &str = "2.11.0";
+
 /// Exit code of the kernel after it was asked to stop and wrote a checkpoint.
 pub const EXIT_INTERRUPTED: u8 = 130;
 

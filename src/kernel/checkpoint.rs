@@ -7,13 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor, no_grad};
+use tinyrun::system::write_atomic;
 
 use crate::error::{KernelError, io};
 use crate::loss_scale::LossScale;
@@ -344,25 +345,10 @@ fn digest(bytes: &[u8]) -> String {
     hex
 }
 
-/// Writes a file so that its name appears only when all of it is on disk.
 /// Writes a file whole or not at all.
 ///
 /// # Errors
-/// What the disk says.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "writes to a temporary name, syncs and renames"
-)]
+/// What the disk reports.
 pub(crate) fn write_and_rename(path: &Path, bytes: &[u8]) -> Result<(), KernelError> {
-    let temporary = path.with_extension("partial");
-    let written = File::create(&temporary).and_then(|mut file| {
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()
-    });
-    written.map_err(io("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(io("write", path))?;
-    let folder = path.parent().expect("a file lies in a folder");
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(io("write", folder))
+    write_atomic(path, |file| std::io::Write::write_all(file, bytes)).map_err(io("write", path))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 use tinyrun::job::Failure;
+use tinyrun::system::{advice, reason};
 
 /// A failed stage. Every variant is one sentence that the user reads.
 #[derive(Debug, Error)]
@@ -24,7 +25,7 @@ pub(crate) enum KernelError {
     Store(#[from] tinyrun::data::StoreError),
     #[error("the metrics cannot be written: {0}")]
     Metrics(#[from] tinyrun::metrics::MetricsFileError),
-    #[error("cannot {what} `{path}`: {source}")]
+    #[error("cannot {what} `{path}`: {}", reason(source))]
     Io {
         what: &'static str,
         path: PathBuf,
@@ -105,6 +106,7 @@ impl KernelError {
             Self::Model { source, .. } => source.hint(),
             Self::Store(source) => source.hint(),
             Self::Metrics(source) => source.hint(),
+            Self::Io { source, .. } => advice(source),
             Self::TooLong { positions, .. } => {
                 Some(format!("set `max-seq-length` to {positions} or less"))
             }

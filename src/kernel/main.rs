@@ -53,6 +53,7 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 use tinyrun::job::{self, Event, Failure, Job, Work};
+use tinyrun::system::{Locking, try_lock};
 
 use crate::device::Compute;
 use crate::error::KernelError;
@@ -60,8 +61,7 @@ use crate::reporter::Reporter;
 use crate::stop::Stop;
 use crate::training::Ended;
 
-/// Version of the libtorch that tch is bound to.
-pub(crate) const LIBTORCH_VERSION: &str = "2.11.0";
+pub(crate) use tinyrun::job::LIBTORCH_VERSION;
 
 fn main() -> ExitCode {
     let reporter = Reporter::to_runner();
@@ -94,14 +94,17 @@ fn main() -> ExitCode {
 fn run(reporter: &Reporter, stop: &Stop) -> Result<Ended, KernelError> {
     // Deserialized up to the closing brace: stdin stays open behind it as the runner's lifeline.
     let mut reader = serde_json::Deserializer::from_reader(std::io::stdin());
-    let job = Job::deserialize(&mut reader).map_err(KernelError::Job)?;
+    let document = serde_json::Value::deserialize(&mut reader).map_err(KernelError::Job)?;
     drop(reader);
-    if job.version != job::VERSION {
+    // The version first: a job of another one may have other fields.
+    let version = document.get("version").and_then(serde_json::Value::as_u64);
+    if let Some(version) = version.filter(|version| *version != u64::from(job::VERSION)) {
         return Err(KernelError::Version {
-            runner: job.version,
+            runner: u32::try_from(version).unwrap_or(u32::MAX),
             kernel: job::VERSION,
         });
     }
+    let job = Job::deserialize(document).map_err(KernelError::Job)?;
     stop::die_with_the_runner();
     let _lock = output_lock(&job)?;
     let compute = Compute::resolve(job.device, job.precision, job.threads)?;
@@ -121,8 +124,10 @@ fn output_lock(job: &Job) -> Result<std::fs::File, KernelError> {
     let path = job.output.join("kernel.lock");
     let file = std::fs::File::create(&path).map_err(error::io("open", &path))?;
     for _ in 0..100 {
-        if file.try_lock().is_ok() {
-            return Ok(file);
+        // Without file locks the runner's own exclusion has to do.
+        match try_lock(&file) {
+            Ok(Locking::Held | Locking::Unsupported) => return Ok(file),
+            Ok(Locking::Busy) | Err(_) => {}
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
     }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use tinyrun::data::batches::plan_by_tokens;
 use tinyrun::job::{Event, Job, Objective, PadTo, Reduction, Train};
+use tinyrun::system::{Locking, try_lock_shared};
 
 use crate::answers::{Answers, CHECKSUM, Layout, rows};
 use crate::batch::{Batch, Block};
@@ -142,7 +143,7 @@ pub(crate) fn ask(
         name.push(format!("-{how}"));
         PathBuf::from(name)
     });
-    let shared = shared.as_deref();
+    let shared = shared.as_deref().filter(|folder| has_locks(folder));
     // No more at once than in a step, which was made to fit the machine; what is shared is laid out for everybody.
     let longest = data.lengths.iter().copied().max().unwrap_or(1) as usize;
     let tokens = match shared {
@@ -285,6 +286,16 @@ enum Turn {
     Mine(File),
     /// Somebody else's, until the user had enough.
     Interrupted,
+}
+
+/// Whether a folder can be shared: without file locks two stages might write to it at once.
+fn has_locks(folder: &Path) -> bool {
+    let path = folder.join("lock");
+    // Any other failure is reported where the folder is used.
+    let lock = fs::create_dir_all(folder).is_ok().then(|| opened(&path));
+    !lock
+        .and_then(Result::ok)
+        .is_some_and(|lock| matches!(try_lock_shared(&lock), Ok(Locking::Unsupported)))
 }
 
 /// Waits until the answers are all there, or nobody else asks for them.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tinyrun::system::heeded;
 
 /// Whether somebody asked the kernel to stop. Looked at once a step.
 #[derive(Debug, Clone, Default)]
@@ -12,10 +13,11 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Listens to SIGINT, SIGTERM and SIGHUP.
+    /// Listens to SIGTERM, by which the runner stops a kernel, and to SIGINT and SIGHUP unless they are ignored.
     pub(crate) fn on_signals() -> Self {
         let stop = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let signals = [vec![SIGTERM], heeded(&[SIGINT, SIGHUP])].concat();
+        for signal in signals {
             // Registering fails for forbidden signals only.
             let _ = signal_hook::flag::register(signal, Arc::clone(&stop.asked));
         }

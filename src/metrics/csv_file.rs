@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::system::{advice, reason};
+
 /// Whether a column of a metrics file tells speed or time, which differ between two runs of equal results.
 pub fn is_of_speed(column: &str) -> bool {
     column.ends_with("_per_second") || column.ends_with("_ms") || column == "mfu"
@@ -16,7 +18,7 @@ pub fn is_of_speed(column: &str) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsFileError {
     /// The disk said no.
-    #[error("could not write metrics to `{}`: {source}", path.display())]
+    #[error("cannot write metrics to `{}`: {}", path.display(), reason(source))]
     Io {
         /// The metrics file.
         path: PathBuf,
@@ -55,11 +57,12 @@ impl MetricsFileError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Io { source, .. } => advice(source),
             Self::Columns { path, .. } | Self::Damaged { path, .. } => Some(format!(
                 "move `{}` away: the run then starts a new one at its checkpoint",
                 path.display()
             )),
-            Self::Io { .. } | Self::Width { .. } => None,
+            Self::Width { .. } => None,
         }
     }
 }

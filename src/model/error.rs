@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::names::MatchReport;
+use crate::system::{advice, reason};
 
 /// A model folder that cannot be read or written, with the file at fault.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum ModelError {
         index: &'static str,
     },
     /// The operating system refused to read or write.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {}", path.display(), reason(source))]
     Io {
         /// `read` or `write`.
         action: &'static str,
@@ -152,6 +153,7 @@ impl ModelError {
             Self::NotWeights { hint, .. } => Some((*hint).to_owned()),
             Self::Damaged { .. } => Some("fetch or copy the file again".to_owned()),
             Self::Mismatch { report, .. } => report.hint(),
+            Self::Io { source, .. } => advice(source),
             _ => None,
         }
     }

@@ -8,10 +8,10 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value, json};
-use tempfile::NamedTempFile;
 
 use super::error::ModelError;
 use crate::job::WeightDtype;
+use crate::system;
 
 /// Files that a folder's tokenizer consists of; which of them are there differs.
 pub const TOKENIZER_FILES: [&str; 4] = [
@@ -129,37 +129,12 @@ where
     write_safetensors(&weights, dtype, tensors, &BTreeMap::new())
 }
 
-/// Writes beside `path`, syncs and renames, so that no reader and no power cut ever meets
-/// half a file.
+/// As [`system::write_atomic`], with the path in the error.
 fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), ModelError> {
-    let attempt = || -> io::Result<()> {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let temporary = NamedTempFile::new_in(folder)?;
-        let mut file = BufWriter::with_capacity(1 << 20, temporary.as_file());
-        write(&mut file)?;
-        file.flush()?;
-        drop(file);
-        // A temporary file is the user's alone; an artifact is read by whom the user lets.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            temporary
-                .as_file()
-                .set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-        temporary.as_file().sync_all()?;
-        temporary.persist(path)?;
-        #[cfg(unix)]
-        File::open(folder)?.sync_all()?;
-        Ok(())
-    };
-    attempt().map_err(|source| ModelError::write(path, source))
+    system::write_atomic(path, write).map_err(|source| ModelError::write(path, source))
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use memmap2::Mmap;
 use safetensors::tensor::Metadata;
 
 use super::error::ModelError;
 use super::pickle;
+use crate::system::FileBytes;
 
 /// Type of a tensor's numbers, little-endian all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ pub(super) struct Checked {
 #[derive(Debug)]
 pub struct Weights {
     path: PathBuf,
-    map: Mmap,
+    map: FileBytes,
     entries: BTreeMap<String, Entry>,
     /// Stretches whose checksum was right, by their start: tensors may share a storage.
     verified: Mutex<BTreeSet<usize>>,
@@ -174,11 +174,7 @@ impl Weights {
         if length == 0 {
             return Err(ModelError::damaged(path, "it is empty"));
         }
-        #[expect(
-            unsafe_code,
-            reason = "a map is the one way to read weights without a copy; files of a running stage are not written to"
-        )]
-        let map = unsafe { Mmap::map(&file) }.map_err(|source| ModelError::read(path, source))?;
+        let map = FileBytes::of(&file).map_err(|source| ModelError::read(path, source))?;
         refuse_foreign(path, &map)?;
         let is_pickle = path
             .extension()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::data::batches::steps_per_epoch;
 use crate::experiment::{Experiment, StageName};
-use crate::runs::{Layout, Record, Value};
+use crate::runs::{Layout, Record, Value, linked};
 
 /// Work and cost of a stage that has yet to run.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -82,7 +82,8 @@ fn work(experiment: &Experiment, stage: StageName, data: Option<&Record>) -> Opt
 
 /// The result of this kind that this experiment used last, or else the newest one stored.
 fn earlier(experiment: &Experiment, stage: StageName, layout: &Layout) -> Option<Record> {
-    let last = Record::read(&layout.link(&experiment.name, stage.as_str()));
+    let last = linked(layout, &experiment.name, stage.as_str());
+    let last = last.and_then(|folder| Record::read(&folder));
     last.or_else(|| newest(&layout.stores(stage.as_str())))
 }
 

@@ -11,7 +11,7 @@ use super::reason::{StaleReason, compare};
 use crate::experiment::{Experiment, StageName};
 use crate::runs::{
     Checkpoint, Digest, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream,
-    newest_checkpoint,
+    linked, newest_checkpoint,
 };
 
 /// Where a stage stands.
@@ -240,11 +240,11 @@ impl Planner<'_> {
 
     /// What is different from the result that this experiment used last.
     fn compare_with_last(&self, key: &Key, unknown: &BTreeSet<String>) -> Vec<StaleReason> {
-        let link = self.layout.link(&self.experiment.name, &key.kind);
-        match Record::read(&link) {
-            Some(last) => compare(&last.key, key, unknown),
+        let folder = linked(self.layout, &self.experiment.name, &key.kind);
+        match folder.as_deref().map(Record::read) {
+            Some(Some(last)) => compare(&last.key, key, unknown),
             // A link that leads nowhere: the result was removed by hand.
-            None if link.is_symlink() => vec![StaleReason::ArtifactMissing {
+            Some(None) => vec![StaleReason::ArtifactMissing {
                 file: RECORD.to_owned(),
             }],
             None => vec![StaleReason::NeverRun],

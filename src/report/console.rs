@@ -328,6 +328,11 @@ impl Observer for Console {
             }
             Notice::Preparing { stage, done, total } => self.preparing(stage, done, total),
             Notice::Kernel { stage, event } => self.event(stage, event),
+            Notice::Lacks { stage, lack, path } => {
+                let word = self.style.warning("warning");
+                let path = path.display();
+                self.line(stage, &format!("{word}: {lack} (`{path}`)"));
+            }
             Notice::Stopping { stage } => {
                 let text = "stops after this step and keeps a checkpoint; once more quits at once";
                 self.line(stage, text);

@@ -120,6 +120,7 @@ mod tests {
         Owner {
             pid: 4321,
             command: "tinyrun x.toml".to_owned(),
+            host: None,
             since: None,
             progress: Some(StepProgress {
                 step: 1200,

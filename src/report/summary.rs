@@ -45,9 +45,14 @@ pub fn summary(
         let _ = writeln!(text, "  {:9}{}", "results", results.display());
     }
     if let Some((what, stage)) = product(outcome) {
-        let model = layout
-            .link(&experiment.name, stage.stage.as_str())
-            .join("model");
+        let link = layout.link(&experiment.name, stage.stage.as_str());
+        // Where there are no symbolic links, the link is a text file.
+        let folder = if link.is_file() {
+            layout.store(stage.stage.as_str(), &stage.record.fingerprint)
+        } else {
+            link
+        };
+        let model = folder.join("model");
         let _ = writeln!(text, "  {what:9}{}", model.display());
     } else if find(StageName::Eval).is_none() {
         let folder = layout.experiment(&experiment.name);

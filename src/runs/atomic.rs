@@ -7,48 +7,26 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use super::Error;
+use crate::system::{self, folder_of, sync_file, sync_folder};
 
 /// Writes a file: temporary name beside it, synced, renamed, folder synced.
 ///
 /// # Errors
 /// [`Error::Write`] with the path.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let temporary = write_beside(path, bytes)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|failed| failed.error)?;
-        sync_folder(folder)
-    };
-    write().map_err(Error::write(path))
+    system::write_atomic(path, |file| file.write_all(bytes)).map_err(Error::write(path))
 }
 
-/// As [`write_atomic`], for a file that costs little when a power cut takes it: readers see
+/// As [`write_atomic`], for a file that costs little when a power failure takes it: readers see
 /// the old or the new one, but nobody waits for the disk.
 ///
 /// # Errors
 /// [`Error::Write`] with the path.
 pub(super) fn write_cache(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let write = || -> io::Result<()> {
-        let temporary = write_beside(path, bytes)?;
-        temporary.persist(path).map_err(|failed| failed.error)?;
-        Ok(())
-    };
-    write().map_err(Error::write(path))
-}
-
-fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".tmp-")
-        // Readable by others like any file, where the umask allows it.
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
-    temporary.write_all(bytes)?;
-    Ok(temporary)
+    system::write_unsynced(path, bytes).map_err(Error::write(path))
 }
 
 /// Creates a folder and those above it.
@@ -97,9 +75,9 @@ pub fn remove_path(path: &Path) -> Result<(), Error> {
 /// [`Error::Write`] with the path.
 pub fn publish(from: &Path, to: &Path) -> Result<(), Error> {
     sync_tree(from).map_err(Error::write(from))?;
-    let folder = to.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(to);
     create_folder(folder)?;
-    let aside = from.with_extension("old");
+    let aside = to.with_extension("old");
     remove_folder(&aside)?;
     match fs::rename(to, &aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -107,54 +85,44 @@ pub fn publish(from: &Path, to: &Path) -> Result<(), Error> {
         }
         _ => {}
     }
-    fs::rename(from, to).map_err(Error::write(to))?;
+    match fs::rename(from, to) {
+        // `runs/store` may be a link to another disk.
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => move_across(from, to)?,
+        result => result.map_err(Error::write(to))?,
+    }
     sync_folder(folder).map_err(Error::write(folder))?;
     remove_folder(&aside)
 }
 
-/// Makes `link` a relative link to `target`, in place of an older link.
+/// Copies a folder to another disk under a name that is no result, renames it there and removes the original.
+fn move_across(from: &Path, to: &Path) -> Result<(), Error> {
+    let copy = to.with_extension("copy");
+    remove_folder(&copy)?;
+    copy_folder(from, &copy)?;
+    sync_tree(&copy).map_err(Error::write(&copy))?;
+    fs::rename(&copy, to).map_err(Error::write(to))?;
+    remove_folder(from)
+}
+
+/// Copies a folder and all in it; links are followed.
 ///
 /// # Errors
-/// [`Error::Write`] with the path of the link.
-pub fn link_to(target: &Path, link: &Path) -> Result<(), Error> {
-    let folder = link.parent().unwrap_or(Path::new("."));
-    create_folder(folder)?;
-    let relative = relative_to(target, folder);
-    if fs::read_link(link).is_ok_and(|present| present == relative) {
-        return Ok(());
+/// [`Error::Read`] or [`Error::Write`] with the path.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
+    create_folder(to)?;
+    for entry in fs::read_dir(from).map_err(Error::read(from))? {
+        let path = entry.map_err(Error::read(from))?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_folder(&path, &target)?;
+        } else {
+            // Not `fs::copy`: it sets the mode, which exFAT refuses.
+            let copied = File::open(&path)
+                .and_then(|mut file| io::copy(&mut file, &mut File::create(&target)?));
+            copied.map_err(Error::write(&target))?;
+        }
     }
-    let make = || -> io::Result<()> {
-        // A link cannot be replaced in place; a rename over it can.
-        let temporary = tempfile::Builder::new()
-            .prefix(".tmp-")
-            .make_in(folder, |path| symlink(&relative, path))?;
-        temporary.persist(link).map_err(|failed| failed.error)?;
-        Ok(())
-    };
-    make().map_err(Error::write(link))
-}
-
-/// `target` as seen from `folder`, both relative to the same place or both absolute.
-fn relative_to(target: &Path, folder: &Path) -> PathBuf {
-    let target: Vec<Component<'_>> = target.components().collect();
-    let folder: Vec<Component<'_>> = folder.components().collect();
-    let common = target
-        .iter()
-        .zip(&folder)
-        .take_while(|(left, right)| left == right)
-        .count();
-    let up = folder[common..].iter().map(|_| Component::ParentDir);
-    up.chain(target[common..].iter().copied()).collect()
-}
-
-/// Makes the names in a folder durable.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
-    File::open(path)?.sync_all()
+    Ok(())
 }
 
 /// Makes the contents of a folder and of all below it durable.
@@ -165,7 +133,7 @@ fn sync_tree(path: &Path) -> io::Result<()> {
         if kind.is_dir() {
             sync_tree(&entry.path())?;
         } else if kind.is_file() {
-            File::open(entry.path())?.sync_all()?;
+            sync_file(&File::open(entry.path())?, &entry.path())?;
         }
     }
     sync_folder(path)
@@ -195,20 +163,6 @@ mod tests {
             publish(&from, &to).expect("published");
             assert_eq!(fs::read_to_string(to.join("model")).expect("read"), text);
             assert!(!from.exists() && !from.with_extension("old").exists());
-        }
-    }
-
-    #[test]
-    fn a_link_is_relative_and_moves_with_the_root() {
-        let folder = tempfile::tempdir().expect("temp folder");
-        let runs = folder.path().join("runs");
-        for stored in ["store/eval/1", "store/eval/2"] {
-            create_folder(&runs.join(stored)).expect("created");
-            link_to(&runs.join(stored), &runs.join("sst2/eval")).expect("linked");
-            assert_eq!(
-                fs::read_link(runs.join("sst2/eval")).expect("a link"),
-                Path::new("..").join(stored)
-            );
         }
     }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::system::{advice, reason};
+
 /// A file operation that failed, with the file it failed on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,7 +26,7 @@ pub enum Error {
     },
     /// A record that a later tinyrun wrote.
     #[error(
-        "`{}` has format {format}, this tinyrun knows formats up to {known}",
+        "`{}` has record format {format}, this version of tinyrun reads formats up to {known}",
         path.display()
     )]
     NewerRecord {
@@ -34,6 +36,12 @@ pub enum Error {
         format: u32,
         /// The newest that is understood.
         known: u32,
+    },
+    /// Something that tinyrun did not write stands where it links to a result.
+    #[error("`{}` is not a result of tinyrun, and a link to one belongs there", path.display())]
+    InTheWay {
+        /// The file or folder.
+        path: PathBuf,
     },
     /// Taking a lock.
     #[error("cannot lock `{}`: {}", path.display(), reason(source))]
@@ -67,6 +75,9 @@ impl Error {
             Self::Read { source, .. } | Self::Write { source, .. } | Self::Lock { source, .. } => {
                 source
             }
+            Self::InTheWay { .. } => {
+                return Some("move it to another folder and run the same command again".to_owned());
+            }
             Self::NewerRecord { path, .. } => {
                 let folder = path.parent().unwrap_or(path);
                 return Some(format!(
@@ -75,29 +86,7 @@ impl Error {
                 ));
             }
         };
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
-                "make room on the disk and run the same command again: what was finished is kept"
-                    .to_owned(),
-            ),
-            io::ErrorKind::PermissionDenied => {
-                Some("choose another root with `--root DIR`".to_owned())
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The system's words in this program's style: lower case and without the error number.
-fn reason(source: &io::Error) -> String {
-    let text = source.to_string();
-    let text = text
-        .split_once(" (os error")
-        .map_or(text.as_str(), |(words, _)| words);
-    let mut letters = text.chars();
-    match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => String::new(),
+        advice(source)
     }
 }
 
@@ -106,12 +95,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_systems_words_are_said_in_lower_case_without_a_number() {
+    fn the_systems_message_is_in_lower_case_and_without_a_number() {
         let error = Error::write(Path::new("runs/x"))(io::Error::from_raw_os_error(28));
         assert_eq!(
             error.to_string(),
             "cannot write `runs/x`: no space left on device"
         );
-        assert!(error.hint().is_some_and(|hint| hint.contains("make room")));
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("free disk space"))
+        );
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Error, Layout, Lock, Record};
+use super::link::stored_at;
+use super::{Error, Layout, Lock, Record, read_link};
 
 /// A finished stage in the store.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,13 +117,21 @@ fn links_below(
     let experiment = folder.strip_prefix(layout.runs()).unwrap_or(folder);
     let experiment = experiment.display().to_string();
     for path in list(folder)? {
-        if let Ok(target) = fs::read_link(&path) {
-            // Links are relative to their own folder, and end in `store/<kind>/<fingerprint>`.
-            let mut parts = target.components().rev().map(Component::as_os_str);
-            if let (Some(fingerprint), Some(kind)) = (parts.next(), parts.next()) {
-                let store = layout.runs().join("store").join(kind).join(fingerprint);
-                found.insert((experiment.clone(), name_of(&path)), store);
+        let store = |kind: &str, fingerprint: &str| {
+            layout.runs().join("store").join(kind).join(fingerprint)
+        };
+        if let Some(target) = read_link(&path) {
+            // Links are relative to their own folder.
+            if let Some((kind, fingerprint)) = stored_at(&target) {
+                found.insert(
+                    (experiment.clone(), name_of(&path)),
+                    store(kind, fingerprint),
+                );
             }
+        } else if let Some(record) = Record::read(&path) {
+            // A copy of the project in which links became folders.
+            let stored = store(&record.key.kind, record.fingerprint.as_str());
+            found.insert((experiment.clone(), name_of(&path)), stored);
         } else {
             links_below(layout, &path, found)?;
         }

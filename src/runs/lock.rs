@@ -1,6 +1,6 @@
 //! One process at a time on a stage in progress.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,18 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::lock_file::{self, held_file};
+use crate::system::{Lack, Locking, note, try_lock, try_lock_shared};
 
 /// Held while a stage is worked on. It is the operating system's file lock, so it falls
-/// away with its process, however that ends.
+/// away with its process, however that ends; where the file system has none, a file (see `lock_file.rs`).
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
     /// Keeps the lock; closing the file gives it up.
     file: File,
+    /// The file that stands for the lock where there are no file locks.
+    held: Option<PathBuf>,
     owner: Owner,
 }
 
@@ -28,6 +32,9 @@ pub struct Owner {
     pub pid: u32,
     /// Its command line.
     pub command: String,
+    /// Name of its machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Since when it has the lock.
     #[serde(default)]
     pub since: Option<DateTime<Utc>>,
@@ -56,59 +63,76 @@ impl Lock {
     /// # Errors
     /// [`Error::Lock`] if the file cannot be created or locked.
     pub fn try_acquire(path: &Path) -> Result<Result<Self, Option<Owner>>, Error> {
-        let attempt = || -> io::Result<Result<(File, Owner), Option<Owner>>> {
-            loop {
-                let mut file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(path)?;
-                match file.try_lock() {
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => {
-                        let mut text = String::new();
-                        file.read_to_string(&mut text)?;
-                        return Ok(Err(serde_json::from_str(&text).ok()));
-                    }
-                    Err(TryLockError::Error(error)) => return Err(error),
-                }
-                // The last owner removes the file when it is done. If that was between our
-                // opening and locking, we hold a lock on a file that nobody else will see.
-                let held = file.metadata()?;
-                if !fs::metadata(path).is_ok_and(|there| there.ino() == held.ino()) {
-                    continue;
-                }
-                let command: Vec<String> = std::env::args().collect();
-                let owner = Owner {
-                    pid: process::id(),
-                    command: command.join(" "),
-                    since: Some(Utc::now().trunc_subsecs(0)),
-                    progress: None,
-                };
-                write_owner(&mut file, &owner)?;
-                return Ok(Ok((file, owner)));
-            }
+        let attempt = || -> io::Result<Result<Self, Option<Owner>>> {
+            let (file, held) = match Self::locked(path)? {
+                Ok(found) => found,
+                Err(owner) => return Ok(Err(owner)),
+            };
+            let command: Vec<String> = std::env::args_os()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect();
+            let owner = Owner {
+                pid: process::id(),
+                command: command.join(" "),
+                host: lock_file::host(),
+                since: Some(Utc::now().trunc_subsecs(0)),
+                progress: None,
+            };
+            let mut lock = Self {
+                path: path.to_owned(),
+                file,
+                held,
+                owner,
+            };
+            write_owner(&mut lock.file, &lock.owner)?;
+            Ok(Ok(lock))
         };
-        let found = attempt().map_err(Error::lock(path))?;
-        Ok(found.map(|(file, owner)| Self {
-            path: path.to_owned(),
-            file,
-            owner,
-        }))
+        attempt().map_err(Error::lock(path))
+    }
+
+    /// The locked file, and the one that stands for the lock where there are no file locks.
+    fn locked(path: &Path) -> io::Result<Result<(File, Option<PathBuf>), Option<Owner>>> {
+        loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
+            match try_lock(&file)? {
+                Locking::Held => {}
+                Locking::Busy => {
+                    let mut text = String::new();
+                    file.read_to_string(&mut text)?;
+                    return Ok(Err(serde_json::from_str(&text).ok()));
+                }
+                Locking::Unsupported => {
+                    note(Lack::Locks, path);
+                    let held = held_file(path);
+                    return Ok(lock_file::hold(&held)?.map(|file| (file, Some(held))));
+                }
+            }
+            // The last owner removes the file when it is done. If that was between our
+            // opening and locking, we hold a lock on a file that nobody else will see.
+            let held = file.metadata()?;
+            if fs::metadata(path).is_ok_and(|there| there.ino() == held.ino()) {
+                return Ok(Ok((file, None)));
+            }
+        }
     }
 
     /// Who holds the lock now, without taking it; the outer `None` is nobody, the inner one
     /// somebody who has not said who it is.
     pub fn owner(path: &Path) -> Option<Option<Owner>> {
         let mut file = File::open(path).ok()?;
-        match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => {
+        match try_lock_shared(&file).ok()? {
+            Locking::Held => None,
+            Locking::Busy => {
                 let mut text = String::new();
                 let read = file.read_to_string(&mut text);
                 Some(read.ok().and_then(|_| serde_json::from_str(&text).ok()))
             }
-            _ => None,
+            Locking::Unsupported => lock_file::holder(&held_file(path)),
         }
     }
 
@@ -132,6 +156,9 @@ impl Drop for Lock {
         // Still locked here, so nobody else's file can be the one removed. If it fails, an
         // empty lock file stays, which harms nothing.
         let _ = fs::remove_file(&self.path);
+        if let Some(held) = &self.held {
+            lock_file::release(held);
+        }
     }
 }
 

@@ -11,17 +11,20 @@ mod error;
 mod inventory;
 mod key;
 mod layout;
+mod link;
 mod lock;
+mod lock_file;
 mod memo;
 mod record;
 
-pub use atomic::{create_folder, link_to, publish, remove_folder, remove_path, write_atomic};
+pub use atomic::{copy_folder, create_folder, publish, remove_folder, remove_path, write_atomic};
 pub use checkpoint::{Checkpoint, newest_checkpoint, remove_scaffolding};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
 pub use inventory::{Leftover, LeftoverKind, Stored, leftovers, links, stored, teacher_answers};
 pub use key::{Fingerprint, Key, Upstream, Value};
 pub use layout::Layout;
+pub use link::{follow, link_to, linked, read_link};
 pub use lock::{Lock, Owner, StepProgress};
 pub use memo::{Digester, FileDigest};
 pub use record::{

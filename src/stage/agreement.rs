@@ -28,16 +28,16 @@ pub fn differences(
     let mut found = Vec::new();
     for (file, artifact) in &record.artifacts {
         let how = match other.artifacts.get(file) {
-            None => Some("came out no more"),
+            None => Some("is missing from the new result"),
             Some(same) if same.sha256 == artifact.sha256 => None,
             Some(_) if file == "metrics.csv" => {
                 let ours = without_speed(&folder.join(file))?;
                 let theirs = without_speed(&other_folder.join(file))?;
-                (ours != theirs).then_some("has other numbers")
+                (ours != theirs).then_some("has different numbers")
             }
             // Times are in it.
             Some(_) if file == "report.json" => None,
-            Some(_) => Some("has other bytes"),
+            Some(_) => Some("has different bytes"),
         };
         let file = file.clone();
         found.extend(how.map(|how| Difference { file, how }));
@@ -46,7 +46,7 @@ pub fn differences(
     let added = added.filter(|file| !record.artifacts.contains_key(*file));
     found.extend(added.map(|file| Difference {
         file: file.clone(),
-        how: "came out for the first time",
+        how: "is only in the new result",
     }));
     Ok(found)
 }

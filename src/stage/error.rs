@@ -1,5 +1,6 @@
 //! Why stages were not done.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::KernelError;
@@ -19,11 +20,11 @@ pub enum StageError {
     Kernel {
         /// The stage.
         stage: StageName,
-        /// What the kernel says or what is known of its end.
+        /// What the kernel reported, or how it ended.
         source: KernelError,
         /// Its log.
         log: PathBuf,
-        /// Where the next run goes on from.
+        /// Where the next run resumes.
         checkpoint: Option<Checkpoint>,
     },
     /// A preparation failed.
@@ -52,8 +53,8 @@ pub enum StageError {
         /// What is wrong.
         source: StoreError,
     },
-    /// The stage ended well and did not leave what it owes.
-    #[error("`{stage}` ended without leaving `{file}`")]
+    /// The stage ended well and did not write what it must.
+    #[error("`{stage}` finished without writing `{file}`")]
     Incomplete {
         /// The stage.
         stage: StageName,
@@ -61,14 +62,17 @@ pub enum StageError {
         file: String,
     },
     /// Inputs changed while the stage ran: its result belongs to neither.
-    #[error("`{stage}` is not recorded: {} changed while it ran", names(files))]
+    #[error(
+        "the result of `{stage}` is not stored: {} changed while it ran",
+        names(files)
+    )]
     InputsChanged {
         /// The stage.
         stage: StageName,
         /// The files by role and name.
         files: Vec<String>,
     },
-    /// A stage was asked for by itself, and what it takes is not there.
+    /// A stage was selected by itself, and its inputs are not up to date.
     #[error(
         "`{stage}` needs {}, which {} not up to date",
         stages(needs),
@@ -85,7 +89,7 @@ pub enum StageError {
     Interrupted {
         /// The stage that was running.
         stage: Option<StageName>,
-        /// Step of the checkpoint that the next run goes on from.
+        /// Step of the checkpoint that the next run resumes from.
         step: Option<u64>,
     },
 }
@@ -102,14 +106,14 @@ impl StageError {
             Self::Model { source, .. } => source.hint(),
             Self::Store { source, .. } => source.hint(),
             Self::NotReady { .. } => Some(
-                "run without `--single-stage` and `--downstream`, which leave it as it is"
+                "run without `--single-stage` and `--downstream`, which do not run earlier stages"
                     .to_owned(),
             ),
             Self::Incomplete { .. } => {
-                Some("runner and kernel may be of two builds: build both again".to_owned())
+                Some("tinyrun and tinyrun-kernel may be of different builds: build both again with `make build`".to_owned())
             }
             Self::InputsChanged { .. } => {
-                Some("run the same command again when they are still".to_owned())
+                Some("run the same command again when these files no longer change".to_owned())
             }
             Self::Interrupted {
                 step: Some(step), ..
@@ -151,34 +155,49 @@ impl StageError {
 }
 
 fn go_on(step: u64) -> String {
-    format!("run the same command again: it goes on from step {step}")
+    format!("run the same command again: it resumes from step {step}")
 }
 
 fn kernel_hint(source: &KernelError, checkpoint: Option<Checkpoint>) -> Option<String> {
     let resume = || match checkpoint {
         Some(checkpoint) => go_on(checkpoint.step),
-        None => "run the same command again: it starts this stage anew".to_owned(),
+        None => "run the same command again: this stage starts from the beginning".to_owned(),
     };
     match source {
         KernelError::Missing { .. } => {
             Some("build it with `make build`, or set TINYRUN_KERNEL to its path".to_owned())
         }
-        KernelError::Start { .. } => None,
-        // What it said stays true: running it again helps only once something was changed.
+        KernelError::Start { source, .. } => cannot_start_hint(source),
+        KernelError::NotLoaded { failure } => Some(failure.hint()),
+        // What it reported stays true: running it again helps only once something was changed.
         KernelError::Failed { failure } => failure
             .hint
             .clone()
             .or_else(|| checkpoint.map(|checkpoint| go_on(checkpoint.step))),
         KernelError::Died { killed: true, .. } => Some(format!(
-            "if memory ran out, set a smaller `batch-size` or a larger `gradient-accumulation-steps`; otherwise {}",
+            "if the machine ran out of memory, set a smaller `batch-size` or a larger `gradient-accumulation-steps`; otherwise {}",
             resume()
         )),
         KernelError::Hung { .. } => Some(format!(
-            "scoring and loading count too: set a larger `watchdog-seconds`, or {}",
+            "loading a model and scoring dev count too: set a larger `watchdog-seconds`, or {}",
             resume()
         )),
         KernelError::Died { .. } => Some(resume()),
         KernelError::Disk(error) => error.hint(),
+    }
+}
+
+fn cannot_start_hint(source: &io::Error) -> Option<String> {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => Some(
+            "make it executable with `chmod +x`; a file system that is mounted with `noexec` runs no programs"
+                .to_owned(),
+        ),
+        // ENOEXEC, which has no kind of its own.
+        _ if source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => Some(
+            "it is no program for this machine: build it here with `make build`".to_owned(),
+        ),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{SubsecRound, Utc};
 
 use super::harvest::Harvest;
+use super::observer::notice_lacks;
 use super::place::Place;
 use super::{
     Interrupts, Kernel, KernelError, Notice, Observer, StageError, evaluate, kernel, prep, train,
@@ -53,6 +54,7 @@ pub(super) fn execute(
     create_folder(&layout.runs().join("work"))?;
     let _held = hands.interrupts.hold();
     let mut lock = lock(stage, &layout.lock(kind, &fingerprint), hands)?;
+    notice_lacks(stage, hands.observer);
     let forced = planner.forced.applies(stage, Some(&fingerprint));
     // Whoever held the lock, or finished between our plan and the lock, may have done it.
     if !forced && let Some(Ok(record)) = planner.stored(kind, &fingerprint) {

@@ -1,5 +1,6 @@
 //! The training kernel as a child process: a job in, events out.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -11,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Interrupts;
+use super::{Interrupts, LoadFailure};
 use crate::job::{EXIT_INTERRUPTED, Event, Failure, Job};
 use crate::runs::Error;
+use crate::system::reason;
 
 /// How often is looked whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(50);
@@ -50,29 +52,35 @@ pub enum KernelError {
         program: PathBuf,
     },
     /// It cannot be started.
-    #[error("cannot start the training kernel `{}`: {source}", program.display())]
+    #[error("cannot start the training kernel `{}`: {}", program.display(), reason(source))]
     Start {
         /// The program.
         program: PathBuf,
         /// The system's answer.
         source: io::Error,
     },
-    /// It said what is wrong.
+    /// It reported what is wrong.
     #[error("{}", failure.message)]
     Failed {
-        /// Its words.
+        /// Its report.
         failure: Failure,
     },
-    /// It said nothing for too long.
-    #[error("the training kernel said nothing for {seconds} s and was ended")]
+    /// The dynamic loader could not start it.
+    #[error("the training kernel cannot be loaded: {failure}")]
+    NotLoaded {
+        /// What the loader reported.
+        failure: LoadFailure,
+    },
+    /// It sent nothing for too long.
+    #[error("the training kernel sent no progress for {seconds} s and was stopped")]
     Hung {
         /// The experiment's `watchdog-seconds`.
         seconds: u64,
     },
-    /// It ended without a word.
+    /// It ended without a report.
     #[error("the training kernel {how}")]
     Died {
-        /// What the system says of its end.
+        /// Its exit code or the signal that ended it.
         how: String,
         /// Whether by SIGKILL, which is how a system short of memory ends a process.
         killed: bool,
@@ -139,6 +147,7 @@ impl Kernel {
         let mut child = Guard(
             Command::new(&self.program)
                 .envs(allocation())
+                .envs(libraries())
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(file)
@@ -146,6 +155,7 @@ impl Kernel {
                 .spawn()
                 .map_err(|source| self.cannot_start(source))?,
         );
+        let _attached = interrupts.attach(&child.0);
         let mut text = serde_json::to_vec(job).map_err(|error| self.cannot_start(error.into()))?;
         text.push(b'\n');
         let mut stdin = child.0.stdin.take();
@@ -201,11 +211,7 @@ impl Kernel {
                 Ok(Ended::Interrupted(None))
             }
             (_, Some(code)) if code == i32::from(EXIT_INTERRUPTED) => Ok(Ended::Interrupted(None)),
-            _ => Err(KernelError::Died {
-                how: describe(status),
-                killed: status.signal() == Some(Signal::KILL.as_raw()),
-                log: last_lines(log, log_start),
-            }),
+            _ => Err(died(status, last_lines(log, log_start))),
         }
     }
 
@@ -217,6 +223,29 @@ impl Kernel {
             KernelError::Start { program, source }
         }
     }
+}
+
+/// A kernel that ended without a report.
+fn died(status: ExitStatus, log: Vec<String>) -> KernelError {
+    // The loader's own exit codes: 127, and 1 for a version that is missing.
+    let failure = matches!(status.code(), Some(1 | 127)).then(|| LoadFailure::find(&log));
+    match failure.flatten() {
+        Some(failure) => KernelError::NotLoaded { failure },
+        None => KernelError::Died {
+            how: describe(status),
+            killed: status.signal() == Some(Signal::KILL.as_raw()),
+            log,
+        },
+    }
+}
+
+/// Where a kernel finds libtorch that is not where its own search path leads: in the folder that `LIBTORCH` names.
+fn libraries() -> Option<(&'static str, OsString)> {
+    let folder = PathBuf::from(std::env::var_os("LIBTORCH")?).join("lib");
+    let before = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let others = std::env::split_paths(&before).filter(|path| !path.as_os_str().is_empty());
+    let all = std::env::join_paths(std::iter::once(folder.clone()).chain(others)).ok()?;
+    folder.is_dir().then_some(("LD_LIBRARY_PATH", all))
 }
 
 /// What asks glibc for huge pages and to keep what is freed: a step takes and frees some hundred MB, and
@@ -250,15 +279,18 @@ fn follow(
 ) -> Followed {
     let mut followed = Followed::End;
     let mut passed_on = 0;
-    let mut heard = Instant::now();
+    let mut silence = Duration::ZERO;
     loop {
+        let clock = Instant::now();
         match events.recv_timeout(TICK) {
             Ok(event) => {
-                heard = Instant::now();
+                silence = Duration::ZERO;
                 supervise(event);
             }
             Err(RecvTimeoutError::Timeout) => {
-                let is_too_long = watchdog.is_some_and(|silence| heard.elapsed() >= silence);
+                // Time in which this process, or the machine, was suspended is no silence of the kernel.
+                silence += clock.elapsed().min(2 * TICK);
+                let is_too_long = watchdog.is_some_and(|longest| silence >= longest);
                 if is_too_long && followed == Followed::End {
                     followed = Followed::Hung;
                     // It may just have ended by itself.
@@ -323,13 +355,13 @@ impl Drop for Guard {
 
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(0), _) => "ended before it was done".to_owned(),
-        (Some(code), _) => format!("ended with exit code {code}"),
+        (Some(0), _) => "exited before the stage was finished".to_owned(),
+        (Some(code), _) => format!("exited with code {code}"),
         (None, Some(number)) => match signal_name(number) {
-            Some(name) => format!("was ended by signal {number} ({name})"),
-            None => format!("was ended by signal {number}"),
+            Some(name) => format!("was killed by signal {number} ({name})"),
+            None => format!("was killed by signal {number}"),
         },
-        (None, None) => "ended in an unknown way".to_owned(),
+        (None, None) => "ended with an unknown status".to_owned(),
     }
 }
 

@@ -1,10 +1,13 @@
 //! What is told while stages are done.
 
+use std::path::Path;
+
 use super::StageError;
 use crate::experiment::StageName;
 use crate::job::Event;
 use crate::plan::StaleReason;
 use crate::runs::{Checkpoint, Owner, Record};
+use crate::system::{Lack, take_lacks};
 
 /// Something that happened. In this order for a stage: `Fresh`, or any number of `Waiting`,
 /// then `Started`, `Preparing` and `Kernel` as they come, then `Finished` unless it failed.
@@ -49,6 +52,15 @@ pub enum Notice<'a> {
         /// What it said.
         event: &'a Event,
     },
+    /// The file system lacks a call that makes runs safer; reported once.
+    Lacks {
+        /// The stage.
+        stage: StageName,
+        /// What it lacks.
+        lack: Lack,
+        /// Where that was found.
+        path: &'a Path,
+    },
     /// Asked to stop: waiting for the kernel's checkpoint.
     Stopping {
         /// The stage.
@@ -74,4 +86,12 @@ pub enum Notice<'a> {
 pub trait Observer {
     /// Called from the thread that runs the stages.
     fn notice(&mut self, notice: &Notice<'_>);
+}
+
+/// Reports what the file system was found to lack since the last time.
+pub(super) fn notice_lacks(stage: StageName, observer: &mut dyn Observer) {
+    for (lack, path) in take_lacks() {
+        let path = &path;
+        observer.notice(&Notice::Lacks { stage, lack, path });
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::execute::{Hands, execute};
+use super::observer::notice_lacks;
 use super::{Interrupts, Kernel, Notice, Observer, StageError, write_results};
 use crate::experiment::{Experiment, StageName};
 use crate::plan::{Forced, Inputs, Node, Planner, Status};
@@ -193,7 +194,7 @@ impl Pipeline<'_> {
                     return Err(StageError::NotReady { stage, needs });
                 }
             };
-            settle(self, stage, &record)?;
+            settle(self, stage, &record, observer)?;
             done.insert(stage, record.clone());
             outcome.stages.push(StageOutcome { stage, ran, record });
         }
@@ -208,6 +209,7 @@ pub(super) fn settle(
     pipeline: &Pipeline<'_>,
     stage: StageName,
     record: &Record,
+    observer: &mut dyn Observer,
 ) -> Result<(), StageError> {
     let Pipeline {
         experiment, layout, ..
@@ -217,5 +219,6 @@ pub(super) fn settle(
     if stage == StageName::Eval {
         write_results(experiment, layout, record)?;
     }
+    notice_lacks(stage, observer);
     Ok(())
 }

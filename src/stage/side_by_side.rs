@@ -231,7 +231,7 @@ fn one(
         }
     };
     match result {
-        Ok((record, ran)) => match settle(pipeline, stage, &record) {
+        Ok((record, ran)) => match settle(pipeline, stage, &record, &mut *observer) {
             Ok(()) => Ended::Done(Box::new(record), ran),
             Err(error) => Ended::Failed(error),
         },

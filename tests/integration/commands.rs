@@ -234,8 +234,8 @@ fn rerun_repeats_a_stage_from_its_record_and_says_whether_the_bytes_agree() {
     let before = test.read("runs/x/td-phase2/record.json");
     test.kernel("td-phase2", "drifts");
     let ran = test.run(&["rerun", "x/td-phase2"]).ends_with(1);
-    let expected = "not the same bytes\n  `last/model.safetensors` has other bytes\n  \
-                    `model/model.safetensors` has other bytes\n";
+    let expected = "not the same bytes\n  `last/model.safetensors` has different bytes\n  \
+                    `model/model.safetensors` has different bytes\n";
     assert_eq!(ran.stdout, expected);
     assert_eq!(test.read("runs/x/td-phase2/record.json"), before);
     test.run(&["verify"]).succeeds();

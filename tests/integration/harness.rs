@@ -194,8 +194,14 @@ impl Test {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tinyrun"));
+        command.args(arguments);
+        self.surround(&mut command);
         command
-            .args(arguments)
+    }
+
+    /// Gives a command this root, the script in the kernel's place and pipes.
+    fn surround(&self, command: &mut Command) {
+        command
             .current_dir(self.root.path())
             .env("TINYRUN_KERNEL", Self::fake_kernel())
             .env("FAKE", self.path("fake"))
@@ -203,7 +209,6 @@ impl Test {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command
     }
 
     pub(crate) fn fake_kernel() -> PathBuf {
@@ -226,6 +231,12 @@ impl Test {
         self.start_with(arguments, |_| {})
     }
 
+    /// Starts a program that becomes `tinyrun`.
+    pub(crate) fn start_as(&self, command: &mut Command) -> Started {
+        self.surround(command);
+        Started(command.spawn().expect("started"))
+    }
+
     pub(crate) fn start_with(
         &self,
         arguments: &[&str],
@@ -238,9 +249,14 @@ impl Test {
 
     /// Waits until a file is there.
     pub(crate) fn wait_for(&self, name: &str) -> &Self {
+        self.wait_until(name, || self.exists(name))
+    }
+
+    /// Waits until something is true; `what` names it if that never happens.
+    pub(crate) fn wait_until(&self, what: &str, is_true: impl Fn() -> bool) -> &Self {
         let begin = Instant::now();
-        while !self.exists(name) {
-            assert!(begin.elapsed() < PATIENCE, "`{name}` never came");
+        while !is_true() {
+            assert!(begin.elapsed() < PATIENCE, "`{what}` never came");
             std::thread::sleep(Duration::from_millis(5));
         }
         self
@@ -289,6 +305,10 @@ impl Started {
         }
         self.0.stderr = Some(stderr);
         (self, String::from_utf8(said).expect("UTF-8"))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
     }
 
     pub(crate) fn wait(self) -> Ran {

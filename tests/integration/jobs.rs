@@ -104,10 +104,9 @@ fn after_a_failure_nothing_new_begins_and_what_runs_is_finished() {
         .kernel("general-distill", "fails");
     let run = test.start(&["x.toml", "--jobs", "2"]);
     test.wait_for("fake/waits");
-    let broken = || test.kernel_starts().contains(&"general-distill".to_owned());
-    while !broken() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    test.wait_until("general-distill fails", || {
+        test.kernel_starts().contains(&"general-distill".to_owned())
+    });
     test.write("fake/go", "");
     run.wait()
         .ends_with(1)

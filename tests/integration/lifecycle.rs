@@ -16,7 +16,7 @@ fn a_killed_kernel_is_a_failed_stage_with_its_last_words_and_how_to_go_on() {
     assert_eq!(
         lines[..4],
         [
-            "`td-phase1` failed: the training kernel was ended by signal 9 (SIGKILL)",
+            "`td-phase1` failed: the training kernel was killed by signal 9 (SIGKILL)",
             "  | a library says hello",
             "  | libtorch fell over",
             "  | the kernel of td-phase1 begins",
@@ -28,8 +28,8 @@ fn a_killed_kernel_is_a_failed_stage_with_its_last_words_and_how_to_go_on() {
     );
     assert_eq!(
         lines[5],
-        "hint: if memory ran out, set a smaller `batch-size` or a larger \
-         `gradient-accumulation-steps`; otherwise run the same command again: it goes on from step 4"
+        "hint: if the machine ran out of memory, set a smaller `batch-size` or a larger \
+         `gradient-accumulation-steps`; otherwise run the same command again: it resumes from step 4"
     );
 
     let standing = test.standing();
@@ -61,17 +61,20 @@ fn other_ends_of_a_kernel_are_told_apart() {
     let ends = [
         (
             "aborted",
-            "the training kernel was ended by signal 6 (SIGABRT)",
+            "the training kernel was killed by signal 6 (SIGABRT)",
         ),
-        ("exits", "the training kernel ended with exit code 3"),
-        ("silent", "the training kernel ended before it was done"),
+        ("exits", "the training kernel exited with code 3"),
+        (
+            "silent",
+            "the training kernel exited before the stage was finished",
+        ),
     ];
     for (mode, told) in ends {
         test.kernel("finetune", mode);
         test.run(&["x.toml"])
             .ends_with(1)
             .says(&format!("error: `finetune` failed: {told}\n"))
-            .says("hint: run the same command again: it starts this stage anew\n");
+            .says("hint: run the same command again: this stage starts from the beginning\n");
     }
 }
 
@@ -91,7 +94,7 @@ fn a_kernel_that_owes_an_artifact_is_not_recorded() {
     test.kernel("finetune", "owes");
     test.run(&["x.toml"])
         .ends_with(1)
-        .says("error: `finetune` ended without leaving `metrics.csv`\n");
+        .says("error: `finetune` finished without writing `metrics.csv`\n");
     assert!(!test.exists("runs/x/finetune"));
 }
 
@@ -128,7 +131,7 @@ fn an_interrupt_stops_at_a_checkpoint_and_the_next_run_goes_on() {
             .ends_with(130)
             .says("finetune        stops after this step and keeps a checkpoint")
             .says("tinyrun: interrupted in `finetune` at step 4\n")
-            .says("hint: run the same command again: it goes on from step 4\n");
+            .says("hint: run the same command again: it resumes from step 4\n");
         assert_eq!(test.standing()["finetune"], "resumable at step 4 of 10");
         test.kernel("finetune", "");
         test.run(&["x.toml"]).succeeds().ran(&STAGES[2..]);
@@ -142,7 +145,8 @@ fn a_second_interrupt_quits_at_once() {
     let run = test.start(&["x.toml"]);
     test.wait_for("fake/waits");
     run.signal(Signal::INT);
-    std::thread::sleep(std::time::Duration::from_millis(120));
+    // The first one was passed on: the second is no part of it.
+    let (run, _) = run.wait_to_say("stops after this step");
     run.signal(Signal::INT);
     run.wait()
         .ends_with(130)
@@ -192,8 +196,8 @@ fn a_result_whose_inputs_changed_meanwhile_is_not_recorded() {
         .kernel("finetune", "edits");
     test.run(&["x.toml"])
         .ends_with(1)
-        .says("error: `finetune` is not recorded: `teacher/vocab.txt` changed while it ran\n")
-        .says("hint: run the same command again when they are still\n");
+        .says("error: the result of `finetune` is not stored: `teacher/vocab.txt` changed while it ran\n")
+        .says("hint: run the same command again when these files no longer change\n");
     assert!(!test.exists("runs/x/finetune"));
     assert!(!test.exists("runs/store/finetune"));
 }

@@ -12,6 +12,7 @@ mod documents;
 mod experiments;
 mod faults;
 mod fetch;
+mod file_systems;
 mod freshness;
 mod harness;
 mod jobs;
@@ -26,5 +27,6 @@ mod output;
 mod pipeline;
 mod programs;
 mod reference;
+mod signals;
 #[cfg(feature = "kernel")]
 mod tasks;

@@ -4,12 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::VERSION;
+use crate::system::{advice, reason};
 
 /// Why a token store could not be written or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk said no.
-    #[error("could not {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {}", path.display(), reason(source))]
     Io {
         /// `read` or `write`.
         action: &'static str,
@@ -84,7 +85,8 @@ impl StoreError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } | Self::Empty { .. } => None,
+            Self::Io { source, .. } => advice(source),
+            Self::Empty { .. } => None,
             _ => Some("run the preparation of this data again with `--force`".to_owned()),
         }
     }

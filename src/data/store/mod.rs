@@ -9,7 +9,7 @@
 //! | `rows.bin` | one 16-byte row an example: end in `tokens.bin` (u64), start of the second text (u32), label (f32) |
 //! | `store.json` | [`StoreMeta`]; written last, so that a folder without it is not a store |
 //!
-//! Writing streams; reading maps the files, so neither needs memory that grows with the data.
+//! Writing streams; reading maps the files where the file system can, so neither needs memory that grows with the data.
 
 mod check;
 mod error;
@@ -20,12 +20,13 @@ pub use error::StoreError;
 pub use reader::TokenStore;
 pub use writer::StoreWriter;
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
+
+use crate::system::write_atomic;
 
 /// Version of the layout. Bumped with every change of it.
 pub const VERSION: u32 = 1;
@@ -100,24 +101,15 @@ const ROW_BYTES: u64 = size_of::<Row>() as u64;
     reason = "writes to a temporary name, syncs and renames"
 )]
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let unfinished = path.with_extension("json.tmp");
-    let mut file = BufWriter::new(File::create(&unfinished)?);
-    serde_json::to_writer_pretty(&mut file, value)?;
-    file.write_all(b"\n")?;
-    file.into_inner()
-        .map_err(io::IntoInnerError::into_error)?
-        .sync_all()?;
-    fs::rename(&unfinished, path)?;
-    // The new name is in the folder, which is handed to the disk of its own.
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    write_atomic(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        file.write_all(b"\n")
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use tempfile::TempDir;

@@ -4,18 +4,17 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use memmap2::Mmap;
-
 use super::check::{check_rows, check_tokens};
 use super::error::{StoreError, read_error};
 use super::{META, ROW_BYTES, ROWS, Row, StoreMeta, TOKENS, VERSION};
+use crate::system::FileBytes;
 
 /// A token store on disk, mapped for reading and checked throughout.
 #[derive(Debug)]
 pub struct TokenStore {
     meta: StoreMeta,
-    tokens: Mmap,
-    rows: Mmap,
+    tokens: FileBytes,
+    rows: FileBytes,
 }
 
 impl TokenStore {
@@ -35,9 +34,12 @@ impl TokenStore {
         check_rows(&rows, &folder.join(ROWS), &meta)?;
         let tokens = open_sized(folder, TOKENS, meta.tokens.saturating_mul(4))?;
         check_tokens(&tokens, &folder.join(TOKENS), &meta)?;
+        let bytes = |file: &File, name: &str| {
+            FileBytes::of(file).map_err(|source| read_error(&folder.join(name), source))
+        };
         Ok(Self {
-            tokens: map(&tokens).map_err(|source| read_error(&folder.join(TOKENS), source))?,
-            rows: map(&rows).map_err(|source| read_error(&folder.join(ROWS), source))?,
+            tokens: bytes(&tokens, TOKENS)?,
+            rows: bytes(&rows, ROWS)?,
             meta,
         })
     }
@@ -142,14 +144,4 @@ fn open_sized(folder: &Path, name: &str, expected: u64) -> Result<File, StoreErr
             expected,
         })
     }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "mapping a file is unsafe because another process may cut it off meanwhile; a store lies \
-              in the run directory, is written once, and its run holds the lock while it is read"
-)]
-fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: the file is not written after its `store.json` is, see above.
-    unsafe { Mmap::map(file) }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{StoreError, write_error};
 use super::{META, ROWS, Row, StoreMeta, TOKENS, VERSION, write_json};
+use crate::system::sync_file;
 
 /// Writes a token store example by example.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ impl StoreWriter {
             writer
                 .into_inner()
                 .map_err(io::IntoInnerError::into_error)
-                .and_then(|file| file.sync_all())
+                .and_then(|file| sync_file(&file, &folder.join(name)))
                 .map_err(|source| write_error(&folder.join(name), source))?;
         }
         let path = folder.join(META);

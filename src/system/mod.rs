@@ -1,0 +1,18 @@
+//! The operating system, where it differs from machine to machine: durable writes, file locks, memory maps,
+//! signals. A call that only makes a run safer or nicer may be missing from a file system: the run goes on, and
+//! what is missing is kept for one warning (see [`Lack`]).
+
+mod bytes;
+mod lacks;
+mod locks;
+mod reason;
+mod signals;
+mod write;
+
+pub use bytes::FileBytes;
+pub use lacks::{Lack, take_lacks};
+pub(crate) use lacks::{is_lacking, note};
+pub use locks::{Locking, try_lock, try_lock_shared};
+pub use reason::{advice, reason};
+pub use signals::{heeded, is_ignored};
+pub use write::{folder_of, sync_file, sync_folder, write_atomic, write_unsynced};
