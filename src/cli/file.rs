@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Arguments, Failure};
 use crate::experiment::{Experiments, Fault, Faults, Sources, StageName, Variant};
-use crate::plan::{Forced, Inputs, Node, find_inputs, find_missing, graph};
+use crate::plan::{Forced, Inputs, Node, find_inputs, find_missing, graph, path_hint};
 use crate::runs::{Error, Layout};
 use crate::stage::{Pipeline, Selection};
 
@@ -100,18 +100,27 @@ impl File {
         let usage = |message: String, hint: Option<String>| Failure::Usage { message, hint };
         let bytes = std::fs::read(path).map_err(|error| {
             let is_elsewhere = !layout.root().as_os_str().is_empty();
-            let hint = (error.kind() == io::ErrorKind::NotFound && is_elsewhere).then(|| {
-                "FILE is relative to the current folder, whatever `--root` says".to_owned()
-            });
+            let hint = match error.kind() {
+                io::ErrorKind::NotFound if is_elsewhere => Some(
+                    "FILE is relative to the current folder, whatever `--root` says".to_owned(),
+                ),
+                io::ErrorKind::NotFound => path_hint(Path::new(""), &path.to_string_lossy()),
+                io::ErrorKind::IsADirectory => Some(
+                    "write the path of an experiment file, such as `experiments/sst2.toml`"
+                        .to_owned(),
+                ),
+                _ => None,
+            };
             usage(Error::read(path)(error).to_string(), hint)
         })?;
         let text = String::from_utf8(bytes)
             .map_err(|_| usage(format!("`{}` is not valid UTF-8", path.display()), None))?;
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        // A name that is not UTF-8 is refused as a name of results, unless the file sets `name`.
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy());
         let name = path.display().to_string();
         let (experiments, sources) = Experiments::read(
             &name,
-            stem.unwrap_or("experiment"),
+            stem.as_deref().unwrap_or("experiment"),
             &text,
             set,
             |experiment| find_missing(experiment, layout),

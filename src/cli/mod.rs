@@ -22,9 +22,11 @@ use clap_complete::Shell;
 
 use self::file::Request;
 use crate::experiment::{Faults, StageName};
+use crate::plan::path_hint;
 use crate::report::{Style, diagnostic, failed_stages, failure, goal_line, plain_error};
 use crate::runs::{Digester, Error, Layout};
 use crate::stage::{GoalResult, StageError};
+use crate::system::reason;
 
 /// The command line as typed.
 #[derive(Debug, Parser)]
@@ -240,9 +242,11 @@ pub fn main() -> ExitCode {
                     plain_error(&goals.join("; "), None, style)
                 }
                 Failure::Found => String::new(),
-                Failure::Output(error) => {
-                    plain_error(&format!("cannot write the answer: {error}"), None, style)
-                }
+                Failure::Output(error) => plain_error(
+                    &format!("cannot write to stdout: {}", reason(error)),
+                    None,
+                    style,
+                ),
             };
             let _ = io::stderr().write_all(text.as_bytes());
             ExitCode::from(error.exit_code())
@@ -293,11 +297,16 @@ fn layout(place: &Place) -> Result<Layout, Failure> {
     let Some(root) = &place.root else {
         return Ok(Layout::new(""));
     };
+    let usage = |message: String, hint| Failure::Usage { message, hint };
+    // Paths go to the kernel as JSON.
+    let Some(name) = root.to_str() else {
+        let message = format!("`--root`: `{}` is not valid UTF-8", root.display());
+        let hint = "change to that folder and run without `--root`, or rename it";
+        return Err(usage(message, Some(hint.to_owned())));
+    };
     if !root.is_dir() {
-        return Err(Failure::Usage {
-            message: format!("`--root`: `{}` is not a folder", root.display()),
-            hint: None,
-        });
+        let message = format!("`--root`: `{}` is not a folder", root.display());
+        return Err(usage(message, path_hint(Path::new(""), name)));
     }
     let root = if root == Path::new(".") {
         PathBuf::new()

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::given_models::{check_classifiers, check_projections};
 use super::graph::{Node, graph};
+use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
+use super::pattern::{matches, unreadable};
 use crate::experiment::{
     Experiment, Fault, Located, Models, Origin, Span, StageName, check_models,
 };
@@ -202,84 +203,96 @@ impl Finder<'_> {
     }
 
     fn expand(&mut self, pattern: &Located<String>) -> Vec<InputFile> {
-        let at = |message: String| Fault::new(message, pattern.span.clone());
-        let Some(wildcard) = pattern.find(['*', '?', '[']) else {
+        let root = self.layout.root();
+        // A path that is there is that path, whatever characters it has.
+        let is_there = root.join(&**pattern).symlink_metadata().is_ok();
+        let Some(wildcard) = pattern.find(['*', '?', '[']).filter(|_| !is_there) else {
             return self.plain_file(pattern).into_iter().collect();
         };
         // The fixed part: the folders before the first one with a wildcard.
         let fixed = pattern[..wildcard].rfind('/').map_or(0, |slash| slash + 1);
-        let base = self.layout.root().join(&pattern[..fixed]);
-        let full = Path::new(&glob::Pattern::escape(&base.to_string_lossy()))
-            .join(&pattern[fixed..])
-            .to_string_lossy()
-            .into_owned();
-        let options = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        let paths = match glob::glob_with(&full, options) {
-            Ok(paths) => paths,
+        let base = root.join(&pattern[..fixed]);
+        let runs = self.layout.runs();
+        let find = |case_sensitive| matches(&base, &pattern[fixed..], &runs, case_sensitive);
+        let name = shown(pattern);
+        let found = match find(true) {
+            Ok(found) => found,
             Err(error) => {
-                self.faults
-                    .push(at(format!("`{}` is no glob: {}", **pattern, error.msg)));
+                let message = format!("`{name}` is not a valid pattern: {}", error.msg);
+                let hint = "`[` begins a set of characters: write `[[]` for the character itself";
+                let hint = pattern.contains('[').then(|| hint.to_owned());
+                let fault = Fault::new(message, pattern.span.clone());
+                self.faults.push(fault.with_hint(hint));
                 return Vec::new();
             }
         };
-        let mut files = Vec::new();
-        let runs = self.layout.runs();
-        for path in paths {
-            let path = match path {
-                Ok(path) => path,
-                Err(error) => {
-                    let message = format!("cannot list `{}`", error.path().display());
-                    self.faults.push(at(message));
-                    continue;
-                }
-            };
-            // What tinyrun writes is never what it reads by accident.
-            if path.starts_with(&runs) || !path.is_file() {
-                continue;
+        if found.files.is_empty() && found.faults.is_empty() {
+            if let Some(found) = misspelt(root, pattern, Wanted::File) {
+                self.missing(found, pattern.span.as_ref());
+                return Vec::new();
             }
-            let below = path.strip_prefix(&base).unwrap_or(&path);
-            match below.to_str() {
-                Some(name) => files.push(InputFile {
-                    name: name.to_owned(),
-                    path: path.clone(),
-                }),
-                None => self.faults.push(at(format!(
-                    "the name of `{}` is not valid UTF-8",
-                    path.display()
-                ))),
-            }
+            let other_case = find(false).map(|found| found.files).unwrap_or_default();
+            let hint = unmatched_hint(root, &pattern[..fixed], pattern, &other_case);
+            let message = format!("`{name}` matches no file");
+            let fault = Fault::new(message, pattern.span.clone()).with_note(self.relative_to());
+            self.faults.push(fault.with_hint(hint));
         }
-        if files.is_empty() {
-            let fault = at(format!("`{}` matches no file", **pattern));
-            self.faults.push(fault.with_note(self.relative_to()));
+        for (message, hint) in found.faults {
+            let fault = Fault::new(message, pattern.span.clone());
+            let label = format!("matched by `{name}`");
+            self.faults.push(fault.with_label(label).with_hint(hint));
         }
-        files.sort_unstable_by(|left, right| left.name.cmp(&right.name));
-        files
+        found.files
     }
 
     fn plain_file(&mut self, written: &Located<String>) -> Option<InputFile> {
-        let at = |message: String| Fault::new(message, written.span.clone());
-        let path = self.layout.root().join(&**written);
-        let fault = match fs::metadata(&path) {
+        let root = self.layout.root();
+        if let Some(found) = misspelt(root, written, Wanted::File) {
+            self.missing(found, written.span.as_ref());
+            return None;
+        }
+        let path = root.join(&**written);
+        let opened = fs::metadata(&path).and_then(|metadata| {
+            if metadata.is_file() {
+                fs::File::open(&path)?;
+            }
+            Ok(metadata)
+        });
+        let name = shown(written);
+        match opened {
             Ok(metadata) if metadata.is_file() => {
                 if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
                     let name = name.to_owned();
                     return Some(InputFile { name, path });
                 }
-                at(format!("`{}` is not a file", **written))
+                let fault = Fault::new(format!("`{name}` is not a file"), written.span.clone());
+                self.faults.push(fault);
             }
-            Ok(_) => at(format!("`{}` is not a file", **written)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                at(format!("`{}` does not exist", **written)).with_note(self.relative_to())
+            Ok(metadata) if metadata.is_dir() => {
+                let pattern = format!("{}/*", name.trim_end_matches('/'));
+                let message = format!("`{name}` is a folder, not a file");
+                let fault = Fault::new(message, written.span.clone());
+                let hint = format!("write a file's path, or a pattern such as `{pattern}`");
+                self.faults.push(fault.with_hint(hint));
             }
-            Err(error) => at(format!("cannot read `{}`: {error}", **written)),
-        };
-        self.faults.push(fault);
+            Ok(_) => {
+                let message = format!("`{name}` is not a regular file");
+                self.faults.push(Fault::new(message, written.span.clone()));
+            }
+            Err(error) => {
+                let found = missing(root, written, Wanted::File, &error);
+                self.missing(found, written.span.as_ref());
+            }
+        }
         None
+    }
+
+    fn missing(&mut self, missing: Missing, span: Option<&Span>) {
+        let mut fault = Fault::new(missing.message, span.cloned()).with_hint(missing.hint);
+        if missing.is_relative {
+            fault = fault.with_note(self.relative_to());
+        }
+        self.faults.push(fault);
     }
 
     /// Every model folder that a stage reads.
@@ -318,17 +331,35 @@ impl Finder<'_> {
 
     fn folder(&mut self, name: &str, span: Option<&Span>) -> Option<ModelFolder> {
         let fault = |message: String| Fault::new(message, span.cloned());
-        let path = self.layout.root().join(name);
+        let root = self.layout.root();
+        let path = root.join(name);
+        if let Some(found) = misspelt(root, name, Wanted::Model) {
+            self.missing(found, span);
+            return None;
+        }
         if path.is_file() {
-            let fault = fault(format!("`{name}` is a file"));
+            let fault = fault(format!("`{}` is a file", shown(name)));
             let label = "expected a folder with `config.json`, weights and tokenizer";
             self.faults.push(fault.with_label(label));
             return None;
         }
-        if !path.is_dir() {
-            let fault = fault(format!("model folder `{name}` does not exist"));
-            self.faults.push(fault.with_note(self.relative_to()));
+        if let Err(error) = fs::read_dir(&path) {
+            let found = missing(root, name, Wanted::Model, &error);
+            self.missing(found, span);
             return None;
+        }
+        // A file that is there and cannot be read must not be taken for one that is not there.
+        let others = TOKENIZER_FILES.into_iter().chain([CONFIG, PROJECTION]);
+        for file in others.clone().chain(WEIGHTS) {
+            let path = path.join(file);
+            let read = fs::symlink_metadata(&path)
+                .is_ok()
+                .then(|| fs::File::open(&path));
+            if let Some(Err(error)) = read {
+                let (message, hint) = unreadable(&path, &error);
+                self.faults.push(fault(message).with_hint(hint));
+                return None;
+            }
         }
         let model = match load_model(&path) {
             Ok(model) => model,
@@ -339,7 +370,6 @@ impl Finder<'_> {
             }
         };
         let weights = WEIGHTS.into_iter().find(|name| path.join(name).is_file());
-        let others = TOKENIZER_FILES.into_iter().chain([CONFIG, PROJECTION]);
         let files: Vec<InputFile> = others
             .filter(|name| path.join(name).is_file())
             .chain(weights)
@@ -373,4 +403,27 @@ impl Finder<'_> {
             format!("paths are relative to `{}`", root.display())
         }
     }
+}
+
+/// Why a pattern may match nothing.
+fn unmatched_hint(
+    root: &Path,
+    fixed: &str,
+    pattern: &str,
+    other_case: &[InputFile],
+) -> Option<String> {
+    let folder = fixed.trim_end_matches('/');
+    if !folder.is_empty() && !root.join(folder).is_dir() {
+        return Some(match near(root, folder) {
+            Some(meant) => format!("did you mean the folder `{}`?", shown(&meant)),
+            None => format!("the folder `{}` does not exist", shown(folder)),
+        });
+    }
+    if let Some(file) = other_case.first() {
+        let name = shown(&format!("{fixed}{}", file.name));
+        return Some(format!("`{name}` differs in upper and lower case"));
+    }
+    pattern.contains('[').then(|| {
+        "`[...]` matches one of the characters in it: write `[[]` for the character `[`".to_owned()
+    })
 }

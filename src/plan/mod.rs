@@ -8,6 +8,8 @@ mod forced;
 mod given_models;
 mod graph;
 mod inputs;
+mod missing;
+mod pattern;
 mod reason;
 mod status;
 
@@ -15,5 +17,6 @@ pub use estimate::{Estimate, Work, estimate};
 pub use forced::Forced;
 pub use graph::{Node, Take, graph};
 pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs, find_missing};
+pub use missing::path_hint;
 pub use reason::{ModelFrom, StaleReason, compare};
 pub use status::{Planned, Planner, Status};

@@ -22,6 +22,7 @@ mod knobs;
 mod lifecycle;
 mod make;
 mod matrix;
+mod names;
 mod output;
 #[cfg(feature = "kernel")]
 mod pipeline;
