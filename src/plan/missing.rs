@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::pattern::unreadable;
+use crate::input::excerpt_path;
 use crate::system::reason;
 
 /// What a path was written for.
@@ -41,16 +42,9 @@ impl Missing {
     }
 }
 
-/// Control characters as escapes: a path comes from a file that may have been written by others.
+/// A path in a message.
 pub(super) fn shown(path: &str) -> String {
-    let escaped = |c: char| -> Vec<char> {
-        if c.is_control() {
-            c.escape_default().collect()
-        } else {
-            vec![c]
-        }
-    };
-    path.chars().flat_map(escaped).collect()
+    excerpt_path(Path::new(path))
 }
 
 /// What is wrong with a path for the way it is written, wherever it would lead; `None` for a path like any other.
@@ -312,7 +306,7 @@ mod tests {
             ("  ", "the path is empty", ""),
             (
                 "a\0b",
-                "`a\\u{0}b` contains a NUL character, which no file name can",
+                "`a\\0b` contains a NUL character, which no file name can",
                 "",
             ),
             (

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern, PatternError};
 
 use super::inputs::InputFile;
-use super::missing::shown;
+use crate::input::excerpt_path;
 use crate::system::reason;
 
 /// What a pattern matches.
@@ -137,14 +137,17 @@ impl Walk<'_> {
             return;
         }
         if !metadata.is_file() {
-            return self.fault((format!("`{}` is not a regular file", display(path)), None));
+            return self.fault((
+                format!("`{}` is not a regular file", excerpt_path(path)),
+                None,
+            ));
         }
         let Some(name) = path
             .strip_prefix(self.base)
             .ok()
             .and_then(|name| name.to_str())
         else {
-            let message = format!("the name of `{}` is not valid UTF-8", display(path));
+            let message = format!("the name of `{}` is not valid UTF-8", excerpt_path(path));
             return self.fault((message, Some("rename it".to_owned())));
         };
         match File::open(path) {
@@ -173,7 +176,7 @@ impl Walk<'_> {
                 return Vec::new();
             }
             Err(error) => {
-                let message = format!("cannot list `{}`: {}", display(folder), reason(&error));
+                let message = format!("cannot list `{}`: {}", excerpt_path(folder), reason(&error));
                 self.fault((message, None));
                 return Vec::new();
             }
@@ -191,23 +194,19 @@ impl Walk<'_> {
     }
 }
 
-fn display(path: &Path) -> String {
-    shown(&path.to_string_lossy())
-}
-
 /// A sentence and a hint for a file that is there and cannot be read.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> (String, Option<String>) {
     match fs::read_link(path) {
         Ok(target) if error.kind() == io::ErrorKind::NotFound => (
             format!(
                 "`{}` is a link to `{}`, which does not exist",
-                display(path),
-                display(&target)
+                excerpt_path(path),
+                excerpt_path(&target)
             ),
             Some("bring that file back, or remove the link".to_owned()),
         ),
         _ => (
-            format!("cannot read `{}`: {}", display(path), reason(error)),
+            format!("cannot read `{}`: {}", excerpt_path(path), reason(error)),
             None,
         ),
     }
@@ -292,7 +291,7 @@ mod tests {
             all.contains("c.txt`: too many levels of symbolic links"),
             "{all}"
         );
-        assert!(all.contains("caf\u{fffd}.txt` is not valid UTF-8"), "{all}");
+        assert!(all.contains("caf\\xe9.txt` is not valid UTF-8"), "{all}");
         // What does not match is nobody's business.
         assert_eq!(names(base, "a*"), ["a.txt"]);
     }

@@ -25,6 +25,9 @@ pub struct Lock {
     owner: Owner,
 }
 
+/// A locked file, and the one that stands for the lock where there are no file locks.
+type Locked = (File, Option<PathBuf>);
+
 /// Who holds a lock, for the one that waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Owner {
@@ -90,8 +93,8 @@ impl Lock {
         attempt().map_err(Error::lock(path))
     }
 
-    /// The locked file, and the one that stands for the lock where there are no file locks.
-    fn locked(path: &Path) -> io::Result<Result<(File, Option<PathBuf>), Option<Owner>>> {
+    /// Locks the file, or gives its owner.
+    fn locked(path: &Path) -> io::Result<Result<Locked, Option<Owner>>> {
         loop {
             let mut file = OpenOptions::new()
                 .read(true)

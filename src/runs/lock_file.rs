@@ -59,6 +59,7 @@ pub(super) fn hold(path: &Path) -> io::Result<Result<File, Option<Owner>>> {
 }
 
 /// Who holds the file now; the outer `None` is nobody.
+#[expect(clippy::option_option, reason = "the answer of `Lock::owner`")]
 pub(super) fn holder(path: &Path) -> Option<Option<Owner>> {
     let text = contents(path).ok()??;
     let owner = serde_json::from_str(&text).ok();
@@ -80,6 +81,10 @@ fn contents(path: &Path) -> io::Result<Option<String>> {
 }
 
 /// Removes a file whose owner is gone; false where another process replaced it meanwhile.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing is written that must survive a power failure"
+)]
 fn take_away(path: &Path, stale: &str) -> io::Result<bool> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!("-{}", process::id()));

@@ -85,8 +85,8 @@ fn without_symbolic_links_every_command_finds_the_results() {
     };
     let student = "runs/store/td-phase2/";
     run(&["x.toml"]).says(&format!("  student  {student}"));
-    let text = test.read("runs/x/td-phase2");
-    assert!(text.starts_with("../store/td-phase2/"), "{text}");
+    let link = test.read("runs/x/td-phase2");
+    assert!(link.starts_with("../store/td-phase2/"), "{link}");
     let shown = run(&["show", "x/td-phase2"]).stdout;
     assert!(shown.contains("td-phase2"), "{shown}");
     run(&["verify", "x.toml"]);
@@ -95,7 +95,7 @@ fn without_symbolic_links_every_command_finds_the_results() {
     test.replace("x.toml", "epochs = 3", "epochs = 4");
     let status = run(&["status", "x.toml"]).stdout;
     assert!(status.contains("`epochs` changed: 3 -> 4"), "{status}");
-    let result = test.path(&text["../".len()..]);
+    let result = test.path(&link["../".len()..]);
     assert!(!result.exists(), "the path is relative to the link");
     run(&["clean", "x.toml", "td-phase2"]);
     assert!(!test.exists("runs/x/td-phase2"));

@@ -96,10 +96,6 @@ const ROW_BYTES: u64 = size_of::<Row>() as u64;
 
 /// Writes `value` as indented JSON and hands it to the disk. A file of this name appears whole
 /// or not at all.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "writes to a temporary name, syncs and renames"
-)]
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     write_atomic(path, |file| {
         serde_json::to_writer_pretty(&mut *file, value)?;
