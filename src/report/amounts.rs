@@ -2,19 +2,13 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use chrono::{DateTime, Local, Utc};
+use indicatif::HumanCount;
 
 /// A number with its thousands set apart: `22,713,216`.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 /// A number of things: `1 stage`, `2,000 steps`.
@@ -60,13 +54,7 @@ pub(super) fn clock(moment: DateTime<Utc>) -> String {
 
 /// A size in decimal units: `57.4 MB`.
 pub(super) fn bytes(size: u64) -> String {
-    let size = size as f64;
-    match size {
-        ..1e3 => format!("{size} B"),
-        ..1e6 => format!("{:.1} kB", size / 1e3),
-        ..1e9 => format!("{:.1} MB", size / 1e6),
-        _ => format!("{:.2} GB", size / 1e9),
-    }
+    ByteSize::b(size).display().si().to_string()
 }
 
 #[cfg(test)]
@@ -90,6 +78,6 @@ mod tests {
     #[test]
     fn sizes_are_decimal() {
         let shown = [0, 999, 57_400_992, 3_200_000_000].map(bytes);
-        assert_eq!(shown, ["0 B", "999 B", "57.4 MB", "3.20 GB"]);
+        assert_eq!(shown, ["0 B", "999 B", "57.4 MB", "3.2 GB"]);
     }
 }

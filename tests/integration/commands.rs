@@ -335,3 +335,18 @@ fn a_record_says_the_commit_of_the_working_folder() {
         "{shown}"
     );
 }
+
+#[test]
+fn man_writes_a_page_for_each_command() {
+    let test = Test::new();
+    test.run(&["man", "pages"]).succeeds();
+    let page = test.read("pages/tinyrun.1");
+    assert!(page.contains("\\-\\-dry\\-run"), "{page}");
+    for command in [
+        "status", "show", "compare", "verify", "rerun", "gc", "clean", "init",
+    ] {
+        let page = test.read(&format!("pages/tinyrun-{command}.1"));
+        assert!(page.contains(".SH OPTIONS"), "{page}");
+    }
+    assert!(!test.exists("pages/tinyrun-man.1"));
+}
