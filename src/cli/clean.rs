@@ -17,11 +17,11 @@ use crate::stage::Done;
 /// `tinyrun clean FILE STAGE`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The experiment file
+    /// Experiment file
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The stage
+    /// Stage whose result to delete
     #[arg(value_name = "STAGE", value_parser = stage_names())]
     stage: String,
 
@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 remove_path(&result.folder)?;
                 list.push(Removable {
                     path: result.folder.display().to_string(),
-                    what: format!("of `{name}`"),
+                    what: format!("result of `{name}`"),
                     size: result.size,
                 });
             }
@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 path: link.display().to_string(),
                 what: other.map_or_else(String::new, |result| {
                     let users: Vec<String> = result.used_by.into_iter().collect();
-                    format!("a link: the result stays for `{}`", users.join("`, `"))
+                    format!("link only: the result is used by `{}`", users.join("`, `"))
                 }),
                 size: 0,
             }),
@@ -120,9 +120,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn in_use(stage: StageName, owner: Option<&Owner>) -> Failure {
-    let whom = owner.map_or_else(String::new, |owner| format!(" by process {}", owner.pid));
+    let whom = owner.map_or_else(String::new, |owner| format!(" in process {}", owner.pid));
     Failure::Usage {
-        message: format!("`{stage}` is being worked on{whom}"),
+        message: format!("`{stage}` is running{whom}"),
         hint: Some("stop that run first".to_owned()),
     }
 }

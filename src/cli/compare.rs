@@ -16,7 +16,7 @@ use crate::runs::Record;
 /// `tinyrun compare FILE...`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Experiment files, or one with a `[matrix]`
+    /// Experiment files, or one file with a `[matrix]`
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
@@ -30,8 +30,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let request = Request::read(&run, &layout)?;
     if request.count() < 2 {
         return Err(Failure::Usage {
-            message: "there is one experiment, and nothing to compare it with".to_owned(),
-            hint: Some("give several files, or one with a `[matrix]`".to_owned()),
+            message: "`tinyrun compare` needs at least two experiments".to_owned(),
+            hint: Some("pass several files, or a file with a `[matrix]`".to_owned()),
         });
     }
     let mut compared = Vec::new();

@@ -53,7 +53,7 @@ impl<'a> Request<'a> {
             && let Some(stage) = forced.iter().find(|stage| **stage > last)
         {
             return Err(Failure::Usage {
-                message: format!("`--force {stage}` lies after `--until {last}`"),
+                message: format!("`--force {stage}` comes after `--until {last}`"),
                 hint: None,
             });
         }
@@ -102,11 +102,11 @@ impl File {
             let is_elsewhere = !layout.root().as_os_str().is_empty();
             let hint = match error.kind() {
                 io::ErrorKind::NotFound if is_elsewhere => Some(
-                    "FILE is relative to the current folder, whatever `--root` says".to_owned(),
+                    "pass FILE relative to the current folder: `--root` does not apply to it".to_owned(),
                 ),
                 io::ErrorKind::NotFound => path_hint(Path::new(""), &path.to_string_lossy()),
                 io::ErrorKind::IsADirectory => Some(
-                    "write the path of an experiment file, such as `experiments/sst2.toml`"
+                    "write the path of an experiment file, for example `experiments/sst2.toml`"
                         .to_owned(),
                 ),
                 _ => None,
@@ -167,12 +167,12 @@ fn check_names(files: &[File]) -> Result<(), Failure> {
         if let Some(other) = seen.insert(&file.experiments.name, &file.path) {
             return Err(Failure::Usage {
                 message: format!(
-                    "`{}` and `{}` are both experiment `{}`",
+                    "`{}` and `{}` have the same experiment name `{}`",
                     other.display(),
                     file.path.display(),
                     file.experiments.name
                 ),
-                hint: Some("give one of them another `name`".to_owned()),
+                hint: Some("set another `name` in one of the files".to_owned()),
             });
         }
     }
@@ -203,7 +203,7 @@ fn stage_of(name: &str, stages: &BTreeSet<StageName>) -> Result<StageName, Failu
         let there: Vec<String> = stages.iter().map(|stage| format!("`{stage}`")).collect();
         Failure::Usage {
             message: format!("`{name}` is not a stage of this experiment"),
-            hint: Some(format!("it has {}", there.join(", "))),
+            hint: Some(format!("use one of {}", there.join(", "))),
         }
     })
 }

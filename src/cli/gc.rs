@@ -17,19 +17,19 @@ use crate::runs::{
 /// `tinyrun gc`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Remove what is listed
+    /// Delete the listed items
     #[arg(long)]
     delete: bool,
 
-    /// Only what is older: `12h`, `30d`
+    /// Only items that are older, for example `12h` or `30d`
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     older_than: Option<Duration>,
 
-    /// Only what is larger: `500kB`, `100MB`, `2GB`
+    /// Only items that are larger, for example `500kB` or `2GB`
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     larger_than: Option<u64>,
 
-    /// Interrupted stages too, whose checkpoints a next run would go on from
+    /// Include interrupted stages, whose checkpoints the next run would resume from
     #[arg(long)]
     interrupted: bool,
 
@@ -130,7 +130,7 @@ fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
         found.push(Found {
             path: result.folder,
             lock: lock.map(Locked::Stage),
-            what: format!("{} that no experiment uses", result.kind),
+            what: format!("{}, not used by any experiment", result.kind),
             size: result.size,
             modified,
         });
@@ -142,7 +142,7 @@ fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
         let used = used.and_then(|metadata| metadata.modified());
         found.push(Found {
             lock: Some(Locked::Answers(lock)),
-            what: "answers of a teacher, to be asked again where they are needed".to_owned(),
+            what: "teacher cache, recomputed when it is needed again".to_owned(),
             size,
             modified: used.map_err(Error::read(&path))?,
             path,
@@ -152,7 +152,7 @@ fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
         let what = match left.kind {
             LeftoverKind::Work if !interrupted => continue,
             LeftoverKind::Work => "interrupted",
-            LeftoverKind::Debris => "left by a move that was cut off",
+            LeftoverKind::Debris => "leftover of an interrupted move",
         };
         let lock = matches!(left.kind, LeftoverKind::Work).then(|| {
             let mut lock = left.path.clone().into_os_string();
@@ -188,7 +188,15 @@ mod tests {
         assert_eq!(parse_age("30d"), Ok(Duration::from_hours(720)));
         assert_eq!(parse_age("12h"), Ok(Duration::from_hours(12)));
         assert_eq!(parse_age("1h 30m"), Ok(Duration::from_mins(90)));
-        for wrong in ["", "d", "12", "-1d", "1fortnight", "99999999999999d", "é"] {
+        for wrong in [
+            "",
+            "d",
+            "12",
+            "-1d",
+            "1fortnight",
+            "99999999999999999999d",
+            "é",
+        ] {
             assert!(parse_age(wrong).is_err(), "{wrong}");
         }
         assert_eq!(parse_size("2GB"), Ok(2_000_000_000));

@@ -38,11 +38,11 @@ use crate::system::reason;
     name = "tinyrun",
     version,
     max_term_width = 100,
-    about = "Compress a BERT into a TinyBERT from one experiment file",
+    about = "Distill a BERT model into a TinyBERT from one experiment file",
     long_about = None,
-    after_help = "Stages that are up to date are skipped, interrupted ones go on where they stopped, \
-                  changed ones run again.\nExit codes: 0 done or nothing to do, 1 a stage failed, \
-                  2 the file or the command line is wrong, 3 a goal was missed, 130 interrupted."
+    after_help = "Stages that are up to date are skipped, interrupted stages resume from their last \
+                  checkpoint, changed stages run again.\nExit codes: 0 success, 1 a stage failed, \
+                  2 invalid experiment file or command line, 3 a goal was missed, 130 interrupted."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -55,25 +55,25 @@ struct CommandLine {
 /// What can be done beside running.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say where each stage stands, running ones with their speed; waits for nobody
+    /// Show the status of each stage, with progress for running ones (never blocks)
     Status(status::Arguments),
-    /// Show how a result came to be: settings, inputs, versions, machine, artifacts
+    /// Show how a result was produced: settings, inputs, versions, machine, artifacts
     Show(show::Arguments),
-    /// Put the settings in which experiments differ beside their results
+    /// Compare experiments: settings that differ, and results
     Compare(compare::Arguments),
-    /// Hash artifacts and inputs again and hold them against the records
+    /// Re-hash artifacts and inputs and compare them with the records
     Verify(verify::Arguments),
-    /// Do a recorded stage again and say whether its bytes agree
+    /// Re-run a recorded stage and check that its output is byte-identical
     Rerun(rerun::Arguments),
-    /// List what no experiment uses, or remove it
+    /// List unused results and caches, or delete them
     Gc(gc::Arguments),
-    /// Remove an experiment's result of a stage
+    /// Delete the result of a stage
     Clean(clean::Arguments),
-    /// Write a commented experiment file for a table of yours
+    /// Write a commented experiment file for your own table
     Init(init::Arguments),
-    /// Print a script that completes the command line
+    /// Print a shell completion script
     Completions {
-        /// For this shell
+        /// Shell to complete in
         shell: Shell,
     },
     /// Write a man page per command into a folder
@@ -84,7 +84,7 @@ enum Command {
 /// Where the experiment's paths lead from.
 #[derive(Debug, Args, Default)]
 struct Place {
-    /// Folder that the file's paths and `runs/` are relative to; the current one by default
+    /// Folder that `runs/` and the paths in the file are relative to [default: current folder]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }
@@ -100,11 +100,11 @@ struct Arguments {
     #[command(flatten)]
     place: Place,
 
-    /// Replace a key of the file, such as `stages.td-phase1.epochs=3`; repeatable
+    /// Override a key of the file, for example `stages.td-phase1.epochs=3` (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
-    /// Print what would run and why, and run nothing
+    /// Print which stages would run and why, without running them
     #[arg(long)]
     dry_run: bool,
 
@@ -112,42 +112,42 @@ struct Arguments {
     #[arg(long, requires = "dry_run")]
     json: bool,
 
-    /// Give every reason and fingerprint
+    /// Print all reasons and fingerprints
     #[arg(long)]
     explain: bool,
 
-    /// Run a stage although it is up to date; repeatable
+    /// Run a stage even if it is up to date (repeatable)
     #[arg(long, value_name = "STAGE", value_parser = stage_names())]
     force: Vec<String>,
 
-    /// Stop after a stage
+    /// Stop after this stage
     #[arg(long, value_name = "STAGE", value_parser = stage_names())]
     until: Option<String>,
 
-    /// Do this stage alone, of what is there
+    /// Run only this stage, using existing results as inputs
     #[arg(long, value_name = "STAGE", value_parser = stage_names(), conflicts_with = "until")]
     single_stage: Option<String>,
 
-    /// Do this stage and those that take something from it, of what is there
+    /// Run this stage and the stages that depend on it, using existing results as inputs
     #[arg(
         long, value_name = "STAGE", value_parser = stage_names(),
         conflicts_with_all = ["until", "single_stage"]
     )]
     downstream: Option<String>,
 
-    /// Stages that run at a time, where they do not wait for each other
+    /// Number of stages to run in parallel, if they do not depend on each other
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
 
-    /// After a failure, go on with what does not depend on it
+    /// After a failure, continue with the stages that do not depend on it
     #[arg(short, long)]
     keep_going: bool,
 
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Say more
+    /// Print more details
     #[arg(short, long)]
     verbose: bool,
 }

@@ -18,11 +18,11 @@ use crate::stage::{Interrupts, Kernel, differences};
 /// `tinyrun rerun RESULT`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A result: `sst2/td-phase1`, or the folder or file of its record
+    /// Result: `EXPERIMENT/STAGE`, for example `sst2/td-phase1`, or its folder or record file
     #[arg(value_name = "RESULT")]
     result: PathBuf,
 
-    /// Keep what came out, in `runs/work/rerun`
+    /// Keep the new output in `runs/work/rerun`
     #[arg(long)]
     keep: bool,
 
@@ -40,8 +40,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let stage = StageName::parse(&record.key.kind);
     let (Some(stage), false) = (stage, record.experiment.is_empty()) else {
         return Err(usage(
-            "the record does not hold its experiment".to_owned(),
-            "it was written by an older tinyrun: run its file with `--force` instead",
+            "the record does not contain its experiment".to_owned(),
+            "run the experiment file with `--force` instead: the record is from an older tinyrun",
         ));
     };
     // A place of its own: what is stored stays as it is, whatever comes out.
@@ -68,11 +68,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let reasons = compare(&record.key, &again.key, &BTreeSet::new());
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
         return Err(usage(
-            format!(
-                "the stage is no longer the recorded one: {}",
-                reasons.join("; ")
-            ),
-            "bring back the files that it was made of, or run its experiment as it is now",
+            format!("the stage differs from its record: {}", reasons.join("; ")),
+            "restore the recorded input files, or run the experiment in its current state",
         ));
     }
     let came_out = own.store(stage.as_str(), &again.fingerprint);

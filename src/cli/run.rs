@@ -90,7 +90,7 @@ struct Session<'a> {
 pub(super) fn run(request: &Request<'_>, digester: &mut Digester) -> Result<(), Failure> {
     let arguments = request.arguments;
     let interrupts = Interrupts::listen().map_err(|error| Failure::Usage {
-        message: format!("cannot listen to signals: {error}"),
+        message: format!("cannot install signal handlers: {error}"),
         hint: None,
     })?;
     let session = Session {

@@ -12,11 +12,11 @@ use crate::runs::{Layout, RECORD, Record, follow};
 /// `tinyrun show STAGE`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A result: `sst2/td-phase1`, or the folder or file of its record
+    /// Result: `EXPERIMENT/STAGE`, for example `sst2/td-phase1`, or its folder or record file
     #[arg(value_name = "RESULT")]
     result: PathBuf,
 
-    /// Print the record as it is stored
+    /// Print the stored record as JSON
     #[arg(long)]
     json: bool,
 
@@ -54,15 +54,15 @@ pub(super) fn find(result: &Path, layout: &Layout) -> Result<(PathBuf, Record), 
         if folder.join(RECORD).exists() {
             return Err(Failure::Usage {
                 message: format!(
-                    "`{}` is no record that this tinyrun understands",
+                    "`{}` is not a valid record",
                     folder.join(RECORD).display()
                 ),
-                hint: Some("it was edited, or written by a newer version".to_owned()),
+                hint: Some("if a newer tinyrun wrote it, use that version; otherwise delete its folder and run the stage again".to_owned()),
             });
         }
     }
     Err(Failure::Usage {
-        message: format!("there is no result `{}`", result.display()),
-        hint: Some("results are named `experiment/stage`, as in `runs/`".to_owned()),
+        message: format!("result `{}` not found", result.display()),
+        hint: Some("name a result as `EXPERIMENT/STAGE`, as in `runs/`".to_owned()),
     })
 }

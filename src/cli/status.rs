@@ -18,11 +18,11 @@ use crate::stage::Pipeline;
 /// `tinyrun status [FILE...]`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Experiment files; without one, a line for every experiment in `runs/`
+    /// Experiment files; if omitted, print one line per experiment in `runs/`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Replace a key of the file, as for a run; repeatable
+    /// Override a key of the file, as for a run (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
@@ -46,7 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     standing_line(&standing, style)
                 }
                 // Its data may be gone; what is there is still an experiment.
-                Err(_) => "its files cannot be read: see `tinyrun status` with its file".to_owned(),
+                Err(_) => "cannot read its inputs: run `tinyrun status` with its experiment file"
+                    .to_owned(),
             };
             let width = longest.unwrap_or(0);
             // Writing to a string cannot fail.

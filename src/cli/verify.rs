@@ -16,7 +16,7 @@ use crate::runs::{Digest, Error, Layout, Record, list_artifacts, stored};
 /// `tinyrun verify [FILE...]`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Experiment files, whose results and inputs are read; without one, every result in `runs/store`
+    /// Experiment files whose results and inputs to check; if omitted, check all results in `runs/store`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -53,7 +53,7 @@ fn whole_store(layout: &Layout) -> Result<Vec<Verdict>, Error> {
                 name,
                 files: 0,
                 bytes: 0,
-                faults: vec!["its record cannot be read".to_owned()],
+                faults: vec!["cannot read its record".to_owned()],
             });
         };
         artifacts(name, &result.folder, &record)
@@ -81,7 +81,7 @@ fn of_files(request: &Request<'_>) -> Result<Vec<Verdict>, Error> {
                         name,
                         files: 0,
                         bytes: 0,
-                        faults: vec!["its record cannot be read".to_owned()],
+                        faults: vec!["cannot read its record".to_owned()],
                     },
                     Some(record) => {
                         let mut verdict = artifacts(name, &folder, &record)?;
@@ -110,14 +110,15 @@ fn artifacts(name: String, folder: &Path, record: &Record) -> Result<Verdict, Er
         .map(
             |(file, artifact)| match Digest::of_file(&folder.join(file)) {
                 Ok((digest, _)) if digest == artifact.sha256 => None,
-                Ok((_, size)) if size != artifact.size => {
-                    Some(format!("`{file}` has {size} bytes, not {}", artifact.size))
-                }
-                Ok(_) => Some(format!("`{file}` was changed")),
+                Ok((_, size)) if size != artifact.size => Some(format!(
+                    "`{file}` has {size} bytes, the record {}",
+                    artifact.size
+                )),
+                Ok(_) => Some(format!("`{file}` has changed")),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Some(format!("`{file}` is gone"))
+                    Some(format!("`{file}` is missing"))
                 }
-                Err(error) => Some(format!("`{file}` cannot be read: {error}")),
+                Err(error) => Some(format!("cannot read `{file}`: {error}")),
             },
         )
         .collect();
@@ -126,7 +127,7 @@ fn artifacts(name: String, folder: &Path, record: &Record) -> Result<Verdict, Er
     let added = added
         .iter()
         .filter(|file| !record.artifacts.contains_key(*file));
-    faults.extend(added.map(|file| format!("`{file}` was added")));
+    faults.extend(added.map(|file| format!("`{file}` is not in the record")));
     Ok(Verdict {
         name,
         files: files.len(),
@@ -148,14 +149,14 @@ fn changed_inputs(inputs: &BTreeMap<String, PathBuf>, record: &Record) -> Vec<St
             let recorded = record.key.inputs.get(*name);
             match (Digest::of_file(path), recorded) {
                 (Ok((digest, _)), Some(recorded)) if digest == *recorded => None,
-                (Ok(_), Some(_)) => Some(format!("input `{name}` was changed since")),
-                (Ok(_), None) => Some(format!("input `{name}` was added since")),
-                (Err(error), _) => Some(format!("input `{name}` cannot be read: {error}")),
+                (Ok(_), Some(_)) => Some(format!("input `{name}` has changed since the run")),
+                (Ok(_), None) => Some(format!("input `{name}` was added after the run")),
+                (Err(error), _) => Some(format!("cannot read input `{name}`: {error}")),
             }
         })
         .collect();
     let gone = record.key.inputs.keys();
     let gone = gone.filter(|name| !inputs.contains_key(*name));
-    let gone = gone.map(|name| format!("input `{name}` is no longer read"));
+    let gone = gone.map(|name| format!("input `{name}` is no longer used"));
     found.into_iter().flatten().chain(gone).collect()
 }

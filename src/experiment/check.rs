@@ -54,7 +54,7 @@ fn check_shape(experiment: &Experiment, faults: &Collector) {
     let keys = ["student.hidden-size", "student.num-attention-heads"];
     if faults.sound(&keys) && !hidden.value.is_multiple_of(heads.value) {
         let message = format!(
-            "`hidden-size` {} is no multiple of `num-attention-heads` {}",
+            "`hidden-size` {} is not a multiple of `num-attention-heads` {}",
             hidden.value, heads.value
         );
         let below = hidden.value / heads.value * heads.value;
@@ -63,7 +63,7 @@ fn check_shape(experiment: &Experiment, faults: &Collector) {
         let hint = if below == 0 {
             format!("use at least {above}")
         } else {
-            format!("the nearest that fit are {below} and {above}")
+            format!("use {below} or {above}")
         };
         faults.unfit(Fault::new(message, span).with_hint(hint));
     }
@@ -91,12 +91,12 @@ fn check_layer_map(experiment: &Experiment, faults: &Collector) {
 /// Faults of lists that are not as long as the student has layers.
 pub(super) fn map_length_faults(map: &LayerMap, layers: usize, span: Option<&Span>) -> Vec<Fault> {
     let lists = [
-        ("attention", map.attention.len(), layers, "one a layer"),
+        ("attention", map.attention.len(), layers, "one per layer"),
         (
             "hidden",
             map.hidden.len(),
             layers + 1,
-            "the embeddings and one a layer",
+            "one for the embedding output and one per layer",
         ),
     ];
     let wrong = lists
@@ -105,7 +105,7 @@ pub(super) fn map_length_faults(map: &LayerMap, layers: usize, span: Option<&Spa
     wrong
         .map(|(list, found, wanted, why)| {
             let message = format!(
-                "`{list}` in `layer-map` has {found} entries, not {wanted} for {layers} student layers"
+                "`{list}` in `layer-map` has {found} entries, expected {wanted} for {layers} student layers"
             );
             let label = format!("expected {wanted} in `{list}`: {why}");
             Fault::new(message, span.cloned()).with_label(label)
@@ -128,7 +128,7 @@ fn check_lengths(experiment: &Experiment, faults: &Collector) {
         for (place, length) in lengths(experiment) {
             if length.value > positions.value {
                 let message = format!(
-                    "`max-seq-length` {} in `[{place}]` is more than the student's `max-position-embeddings` {}",
+                    "`max-seq-length` {} in `[{place}]` exceeds the student's `max-position-embeddings` {}",
                     length.value, positions.value
                 );
                 let span = length.span.clone().or_else(|| positions.span.clone());
@@ -174,14 +174,15 @@ fn check_sources(experiment: &Experiment, stage: StageName, faults: &Collector) 
         };
         let allowed = allowed_sources(stage, key);
         if !allowed.contains(named) {
-            let message = format!("`{named}` makes no `{key}` for `{stage}`");
+            let message = format!("`{named}` cannot be the `{key}` of `{stage}`");
             let expected = alternatives(allowed.iter().map(|name| name.as_str()));
             faults.unfit(
                 Fault::new(message, span.clone())
                     .with_label(format!("expected {expected}, or a folder")),
             );
         } else if !experiment.has_stage(*named) && faults.sound(&[&format!("stages.{named}")]) {
-            let message = format!("`{key}` of `{stage}` is `{named}`, which is left out");
+            let message =
+                format!("`{key}` of `{stage}` is `{named}`, but that stage is not in the file");
             let hint = format!("add `[stages.{named}]`");
             faults.unfit(Fault::new(message, span.clone()).with_hint(hint));
         }
@@ -205,11 +206,11 @@ fn check_student(experiment: &Experiment, stage: StageName, headers: &Headers, f
         && faults.sound(&keys)
     {
         let message = format!("`{stage}` has no student to start from");
-        let hint = "add `[stages.general-distill]`, give a folder as `model` in `[student]`, \
-                    or say `student = \"random\"` in this stage";
+        let hint = "add `[stages.general-distill]`, set `model` in `[student]` to a folder, \
+                    or set `student = \"random\"` in this stage";
         faults.unfit(
             Fault::new(message, headers.get(&stage).cloned())
-                .with_label("nothing before this stage makes a student")
+                .with_label("no earlier stage produces a student")
                 .with_hint(hint.to_owned()),
         );
     }
@@ -277,7 +278,7 @@ mod tests {
     fn heads_divide_the_hidden_size() {
         assert_eq!(
             with(&["student.num-attention-heads=7"]),
-            ["--set:1:29: `hidden-size` 312 is no multiple of `num-attention-heads` 7"]
+            ["--set:1:29: `hidden-size` 312 is not a multiple of `num-attention-heads` 7"]
         );
         assert!(with(&["student.num-attention-heads=8"]).is_empty());
     }
@@ -296,8 +297,8 @@ mod tests {
         assert_eq!(
             with(&["student.layer-map={ attention = [0, 2, 3], hidden = [0, 1, 3, 4] }"]),
             [
-                "--set:1:19: `attention` in `layer-map` has 3 entries, not 4 for 4 student layers",
-                "--set:1:19: `hidden` in `layer-map` has 4 entries, not 5 for 4 student layers",
+                "--set:1:19: `attention` in `layer-map` has 3 entries, expected 4 for 4 student layers",
+                "--set:1:19: `hidden` in `layer-map` has 4 entries, expected 5 for 4 student layers",
             ]
         );
     }
@@ -310,8 +311,8 @@ mod tests {
                 "task.max-seq-length=513"
             ]),
             [
-                "--set:1:39: `max-seq-length` 600 in `[stages.general-distill]` is more than the student's `max-position-embeddings` 512",
-                "--set:1:21: `max-seq-length` 513 in `[task]` is more than the student's `max-position-embeddings` 512",
+                "--set:1:39: `max-seq-length` 600 in `[stages.general-distill]` exceeds the student's `max-position-embeddings` 512",
+                "--set:1:21: `max-seq-length` 513 in `[task]` exceeds the student's `max-position-embeddings` 512",
             ]
         );
         assert!(with(&["task.max-seq-length=512"]).is_empty());
@@ -325,7 +326,9 @@ mod tests {
         let text = format!("{MINIMAL}[student]\nmodel = \"models/small\"\n[stages.td-phase1]\n");
         assert_eq!(
             faults(&text, &["stages.td-phase1.student=general-distill"]),
-            ["--set:1:26: `student` of `td-phase1` is `general-distill`, which is left out"]
+            [
+                "--set:1:26: `student` of `td-phase1` is `general-distill`, but that stage is not in the file"
+            ]
         );
         assert_eq!(
             with(&[
@@ -335,10 +338,10 @@ mod tests {
                 "stages.td-phase2.teacher=general-distill",
             ]),
             [
-                "--set:1:26: `data-prep` makes no `student` for `td-phase1`",
-                "--set:1:26: `eval` makes no `teacher` for `td-phase1`",
-                "--set:1:26: `finetune` makes no `student` for `td-phase2`",
-                "--set:1:26: `general-distill` makes no `teacher` for `td-phase2`",
+                "--set:1:26: `data-prep` cannot be the `student` of `td-phase1`",
+                "--set:1:26: `eval` cannot be the `teacher` of `td-phase1`",
+                "--set:1:26: `finetune` cannot be the `student` of `td-phase2`",
+                "--set:1:26: `general-distill` cannot be the `teacher` of `td-phase2`",
             ]
         );
     }

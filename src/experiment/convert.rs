@@ -55,7 +55,7 @@ pub(super) fn items<'n>(node: &'n Node, what: &str) -> Converted<&'n [Node]> {
 }
 
 pub(super) fn integer<T: TryFrom<i64>>(node: &Node, range: &impl RangeBounds<i64>) -> Converted<T> {
-    let expected = || format!("a whole number{}", describe_range(range));
+    let expected = || format!("an integer{}", describe_range(range));
     let out_of_range = || Refusal {
         predicate: "is out of range".to_owned(),
         label: format!("expected {}", expected()),

@@ -42,7 +42,7 @@ pub(super) fn read_goals(goal: &Section<'_>, task: &Task) -> Vec<Located<Goal>> 
         };
         let classes = task.labels.as_ref().map(|labels| labels.len());
         if METRICS[1..].contains(&metric) && classes.is_some_and(|classes| classes != 2) {
-            let message = format!("`{metric}` is a score of two classes");
+            let message = format!("`{metric}` requires two classes");
             let fault = Fault::new(message, entry.key.clone());
             goal.wrong(key, fault.with_label("the task has more"));
             continue;

@@ -27,14 +27,13 @@ pub(super) fn resolve_layer_map(
             .or_else(|| experiment.teacher.model.span.clone())
     };
     let deeper = |word: &str| {
-        let message =
-            format!("`{word}` takes {student} of the teacher's layers, and it has {teacher}");
+        let message = format!("`{word}` needs {student} teacher layers, the teacher has {teacher}");
         vec![Fault::new(message, place())]
     };
     match &rule.value {
         LayerMapRule::Uniform if student == 0 || !teacher.is_multiple_of(student) => {
             let message = format!(
-                "a `uniform` layer map needs a multiple of the student's {student} layers, and the teacher has {teacher}"
+                "a `uniform` layer map needs a teacher with a multiple of the student's {student} layers, the teacher has {teacher}"
             );
             Err(vec![
                 Fault::new(message, place()).with_hint(spread_hint(teacher, student)),
@@ -68,7 +67,7 @@ pub(super) fn resolve_layer_map(
             for (list, entries, last, what) in lists {
                 for entry in entries.iter().filter(|entry| Some(**entry) > last) {
                     let message = format!(
-                        "`{list}` in `layer-map` names {entry}, which the teacher does not have"
+                        "`{list}` in `layer-map` has {entry}, which is out of range for the teacher"
                     );
                     let last = last.unwrap_or(0);
                     faults.push(
@@ -102,7 +101,7 @@ fn spread_hint(teacher: usize, student: usize) -> Option<String> {
     }
     let map = spread(teacher, student);
     Some(format!(
-        "give the layers, such as `layer-map = {{ attention = {:?}, hidden = {:?} }}`",
+        "list the layers, for example `layer-map = {{ attention = {:?}, hidden = {:?} }}`",
         map.attention, map.hidden
     ))
 }
@@ -146,7 +145,7 @@ mod tests {
         assert_eq!(
             faults[0].hint.as_deref(),
             Some(
-                "give the layers, such as \
+                "list the layers, for example \
                  `layer-map = { attention = [0, 2, 3, 5], hidden = [0, 1, 3, 4, 6] }`"
             )
         );
@@ -159,8 +158,8 @@ mod tests {
         assert_eq!(
             messages(&faults),
             [
-                "`attention` in `layer-map` names 6, which the teacher does not have",
-                "`hidden` in `layer-map` names 7, which the teacher does not have",
+                "`attention` in `layer-map` has 6, which is out of range for the teacher",
+                "`hidden` in `layer-map` has 7, which is out of range for the teacher",
             ]
         );
     }

@@ -102,7 +102,8 @@ impl Overlay {
                 _ => false,
             };
             if !removed {
-                let message = format!("`{stage}` is left out and is not in the file");
+                let message =
+                    format!("`without` removes `{stage}`, but that stage is not in the file");
                 faults.push(Fault::new(message, span.clone()));
             }
         }
@@ -129,7 +130,7 @@ pub(super) fn expand(tree: &mut Table, sources: &Sources) -> (Option<Vec<Overlay
     let variants = read_variants(&matrix, &mut faults);
     let axes = read_axes(&matrix, &mut faults);
     if variants.is_none() && axes.is_empty() && faults.is_empty() {
-        let fault = Fault::new("`[matrix]` changes nothing", entry.node.span.clone());
+        let fault = Fault::new("`[matrix]` is empty", entry.node.span.clone());
         faults.push(fault.with_label("expected a key with a list of values, or `variants`"));
     }
     let variants = variants.unwrap_or_else(|| vec![Overlay::default()]);
@@ -221,7 +222,7 @@ fn read_variants(matrix: &Table, faults: &mut Vec<Fault>) -> Option<Vec<Overlay>
     };
     if variants.is_empty() {
         let fault = Fault::new("`[matrix.variants]` is empty", entry.node.span.clone());
-        faults.push(fault.with_label("expected at least one variant, such as `full = {}`"));
+        faults.push(fault.with_label("expected at least one variant, for example `full = {}`"));
     }
     let mut named: Vec<_> = variants.iter().collect();
     named.sort_by_key(|(_, entry)| (entry.key.source, entry.key.range.start));
@@ -234,7 +235,7 @@ fn read_variants(matrix: &Table, faults: &mut Vec<Fault>) -> Option<Vec<Overlay>
                 format!("variant `{name}` is {kind}"),
                 entry.node.span.clone(),
             );
-            faults.push(fault.with_label("expected a table of keys; `{}` changes nothing"));
+            faults.push(fault.with_label("expected a table of keys; `{}` keeps all settings"));
             continue;
         };
         let mut overlay = Overlay {
@@ -262,21 +263,18 @@ pub(super) fn is_taken(name: &str) -> bool {
 
 fn check_name(name: &str, span: &Span, faults: &mut Vec<Fault>) {
     let problem = if is_taken(name) {
-        "is a name in an experiment's folder"
+        "is reserved in the experiment's folder"
     } else if !name.chars().all(is_plain) {
-        "holds more than letters, digits, `.`, `_` and `-`"
+        "may contain only letters, digits, `.`, `_` and `-`"
     } else if !name.starts_with(char::is_alphanumeric) {
-        "does not begin with a letter or digit"
+        "must start with a letter or digit"
     } else if name.len() > 60 {
         "is longer than 60 bytes"
     } else {
         return;
     };
-    let fault = Fault::new(
-        format!("the variant's name `{name}` {problem}"),
-        span.clone(),
-    );
-    faults.push(fault.with_label("results are kept in a folder of this name"));
+    let fault = Fault::new(format!("variant name `{name}` {problem}"), span.clone());
+    faults.push(fault.with_label("it is the name of the results folder"));
 }
 
 fn read_without(node: &Node, faults: &mut Vec<Fault>) -> Vec<(StageName, Span)> {
@@ -293,7 +291,7 @@ fn read_without(node: &Node, faults: &mut Vec<Fault>) -> Vec<(StageName, Span)> 
         };
         match StageName::parse(name) {
             Some(StageName::DataPrep) => {
-                let message = "`data-prep` cannot be left out";
+                let message = "`data-prep` cannot be removed";
                 faults.push(Fault::new(message, item.span.clone()));
             }
             Some(stage) => stages.push((stage, item.span.clone())),
@@ -479,11 +477,11 @@ mod tests {
         let header = pipeline().lines().count() + 2;
         let at = |line: usize, rest: &str| format!("x.toml:{}:{rest}", header + line);
         let cases = [
-            ("[matrix]", 0, "1: `[matrix]` changes nothing"),
+            ("[matrix]", 0, "1: `[matrix]` is empty"),
             (
                 "[matrix]\nseed = 3",
                 1,
-                "8: `seed` in `[matrix]` is a whole number",
+                "8: `seed` in `[matrix]` is an integer",
             ),
             (
                 "[matrix]\nseed = []",
@@ -503,23 +501,23 @@ mod tests {
             (
                 "[matrix]\nvariants = 3",
                 1,
-                "12: `variants` in `[matrix]` is a whole number",
+                "12: `variants` in `[matrix]` is an integer",
             ),
             ("[matrix.variants]", 0, "1: `[matrix.variants]` is empty"),
             (
                 "[matrix.variants]\na = 1",
                 1,
-                "5: variant `a` is a whole number",
+                "5: variant `a` is an integer",
             ),
             (
                 "[matrix.variants]\neval = {}",
                 1,
-                "1: the variant's name `eval` is a name in an experiment's folder",
+                "1: variant name `eval` is reserved in the experiment's folder",
             ),
             (
                 "[matrix.variants]\n\"a b\" = {}",
                 1,
-                "1: the variant's name `a b` holds more than letters, digits, `.`, `_` and `-`",
+                "1: variant name `a b` may contain only letters, digits, `.`, `_` and `-`",
             ),
             (
                 "[matrix.variants]\na = { without = [\"evil\"] }",

@@ -155,7 +155,7 @@ impl<'a> Check<'a> {
             for (of, length) in lengths(experiment) {
                 if of == place && length.value > positions {
                     let message = format!(
-                        "the {whose} has {positions} positions, and `max-seq-length` in `[{of}]` is {}",
+                        "the {whose} has {positions} positions, `max-seq-length` in `[{of}]` is {}",
                         length.value
                     );
                     self.faults.push(Fault::new(message, span.clone()));
@@ -168,12 +168,11 @@ impl<'a> Check<'a> {
     fn vocabulary(&mut self, whose: &str, config: &BertConfig, span: Option<&Span>) {
         let (own, wanted) = (config.vocab_size, self.teacher.vocab_size);
         if own != wanted {
-            let message = format!(
-                "the {whose} has a vocabulary of {own} tokens and the teacher one of {wanted}"
-            );
+            let message =
+                format!("the {whose} has a vocabulary of {own} tokens, `[teacher]` has {wanted}");
             let fault = Fault::new(message, span.cloned());
             self.faults
-                .push(fault.with_label("both must read the same tokens"));
+                .push(fault.with_label("both must have the same vocabulary"));
         }
     }
 
@@ -182,11 +181,11 @@ impl<'a> Check<'a> {
         if let Some(pair) = &self.experiment.task.pair
             && config.type_vocab_size < 2
         {
-            let message = format!("the {whose} knows one segment, and the task is of pairs");
+            let message = format!("the {whose} has one segment, pair tasks need two");
             let span = span.cloned().or_else(|| pair.span.clone());
             let fault = Fault::new(message, span);
             self.faults
-                .push(fault.with_label("`type-vocab-size` is 1, pairs take 2"));
+                .push(fault.with_label("`type-vocab-size` is 1, expected at least 2"));
         }
     }
 
@@ -234,19 +233,19 @@ impl<'a> Check<'a> {
                 "attention-layer-weights",
                 &distill.attention_layer_weights,
                 layers,
-                "one a layer",
+                "one per layer",
             ),
             (
                 "hidden-layer-weights",
                 &distill.hidden_layer_weights,
                 layers + 1,
-                "the embeddings and one a layer",
+                "one for the embedding output and one per layer",
             ),
         ];
         for (key, list, wanted, why) in lists {
             if let Some(list) = list.as_ref().filter(|list| list.len() != wanted) {
                 let message = format!(
-                    "`{key}` in `[stages.{stage}]` has {} entries, not {wanted} for {layers} student layers",
+                    "`{key}` in `[stages.{stage}]` has {} entries, expected {wanted} for {layers} student layers",
                     list.len()
                 );
                 let fault = Fault::new(message, list.span.clone());
@@ -316,12 +315,12 @@ fn check_config(role: &str, config: &BertConfig, model: &Located<String>, faults
     let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
     if heads == 0 || !hidden.is_multiple_of(heads) {
         let message = format!(
-            "the {role}'s `config.json` contradicts itself: hidden size {hidden} is no multiple of {heads} heads"
+            "the {role}'s `config.json` is inconsistent: hidden size {hidden} is not a multiple of {heads} heads"
         );
         faults.push(Fault::new(message, model.span.clone()));
     }
     if config.num_hidden_layers == 0 {
-        let message = format!("the {role}'s `config.json` says that it has no layers");
+        let message = format!("the {role}'s `config.json` has no layers");
         faults.push(Fault::new(message, model.span.clone()));
     }
 }
@@ -336,7 +335,7 @@ fn check_lengths(
     for (place, length) in lengths(experiment) {
         if length.value > positions {
             let message = format!(
-                "`max-seq-length` {} in `[{place}]` is more than the {positions} positions of the {role}",
+                "`max-seq-length` {} in `[{place}]` exceeds the {positions} positions of the {role}",
                 length.value
             );
             let span = length.span.clone();
@@ -351,12 +350,12 @@ fn check_heads(experiment: &Experiment, heads: [usize; 2], faults: &mut Vec<Faul
     if own == wanted {
         return;
     }
-    let message = format!("the student has {own} attention heads and the teacher {wanted}");
+    let message = format!("the student has {own} attention heads, the teacher {wanted}");
     let key = &experiment.student;
     let heads = key.shape.num_attention_heads.span.clone();
     let model = key.model.as_ref().and_then(|model| model.span.clone());
     let hint = match &key.model {
-        Some(_) => format!("give a model with {wanted} heads"),
+        Some(_) => format!("use a model with {wanted} heads"),
         None => format!("set `num-attention-heads = {wanted}` in `[student]`"),
     };
     let span = heads
@@ -364,7 +363,7 @@ fn check_heads(experiment: &Experiment, heads: [usize; 2], faults: &mut Vec<Faul
         .or_else(|| experiment.teacher.model.span.clone());
     faults.push(
         Fault::new(message, span)
-            .with_label("attention is compared head by head")
+            .with_label("the attention loss compares head by head")
             .with_hint(hint),
     );
 }
@@ -415,7 +414,7 @@ mod tests {
         );
         assert_eq!(
             faults(&["student.type-vocab-size=1", "task.pair=second"]),
-            ["the student knows one segment, and the task is of pairs"]
+            ["the student has one segment, pair tasks need two"]
         );
         let sizes = ["student.vocab-size=128", "student.type-vocab-size=1"];
         let student = check(&sizes).unwrap().student;
@@ -442,10 +441,10 @@ mod tests {
         assert_eq!(
             messages(&faults),
             [
-                "`max-seq-length` 128 in `[task]` is more than the 100 positions of the teacher",
-                "`max-seq-length` 128 in `[stages.general-distill]` is more than the 100 positions of the teacher",
-                "the student has 12 attention heads and the teacher 8",
-                "a `uniform` layer map needs a multiple of the student's 4 layers, and the teacher has 6",
+                "`max-seq-length` 128 in `[task]` exceeds the 100 positions of the teacher",
+                "`max-seq-length` 128 in `[stages.general-distill]` exceeds the 100 positions of the teacher",
+                "the student has 12 attention heads, the teacher 8",
+                "a `uniform` layer map needs a teacher with a multiple of the student's 4 layers, the teacher has 6",
             ]
         );
         assert!(faults.iter().all(|fault| fault.span.is_some()));
@@ -462,8 +461,8 @@ mod tests {
         assert_eq!(
             messages(&faults),
             [
-                "the student has a vocabulary of 99 tokens and the teacher one of 100",
-                "a `uniform` layer map needs a multiple of the student's 5 layers, and the teacher has 12",
+                "the student has a vocabulary of 99 tokens, `[teacher]` has 100",
+                "a `uniform` layer map needs a teacher with a multiple of the student's 5 layers, the teacher has 12",
             ]
         );
     }
@@ -500,10 +499,10 @@ mod tests {
         assert_eq!(
             messages(&faults),
             [
-                "the teacher of `td-phase1` has a vocabulary of 101 tokens and the teacher one of 100",
-                "the teacher of `td-phase1` has 64 positions, and `max-seq-length` in `[task]` is 128",
-                "in `td-phase1`, the student has 12 attention heads and the teacher 8",
-                "in `td-phase1`, a `uniform` layer map needs a multiple of the student's 4 layers, and the teacher has 6",
+                "the teacher of `td-phase1` has a vocabulary of 101 tokens, `[teacher]` has 100",
+                "the teacher of `td-phase1` has 64 positions, `max-seq-length` in `[task]` is 128",
+                "in `td-phase1`, the student has 12 attention heads, the teacher 8",
+                "in `td-phase1`, a `uniform` layer map needs a teacher with a multiple of the student's 4 layers, the teacher has 6",
             ]
         );
         let sources = faults

@@ -48,9 +48,9 @@ impl Value {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
-            Self::Integer(_) => "a whole number",
-            Self::Float(_) => "a number with a fraction",
-            Self::TooLarge => "a number beyond 64 bits",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a float",
+            Self::TooLarge => "an integer beyond 64 bits",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
             Self::Boolean(_) => "a boolean",

@@ -184,8 +184,8 @@ fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
     let precision = top.word_or("precision", Precision::Auto);
     let threads = top.integer("threads", 1..=4096).map(|found| found.value);
     let watchdog_seconds = top.integer_or("watchdog-seconds", 0.., 0).value;
-    let task = read_task(&top.required_section("task", "the labelled data"), recipe);
-    let teacher = top.required_section("teacher", "the model to compress");
+    let task = read_task(&top.required_section("task", "the task data"), recipe);
+    let teacher = top.required_section("teacher", "the teacher model");
     let teacher = read_teacher(&teacher, recipe);
     let student = read_student(&top.section_or_empty("student"), recipe);
     let (stages, headers) = stages::read(
@@ -225,18 +225,18 @@ fn read_name(top: &Section<'_>, stem: &str) -> String {
     let mut parts = name.split('/');
     let first = parts.next().unwrap_or_default();
     let problem = if RESERVED_NAMES.contains(&first) {
-        Some("is a folder of tinyrun's own in `runs/`")
+        Some("is reserved by tinyrun in `runs/`")
     } else if name.len() > 100 {
         Some("is longer than 100 bytes")
     } else if !name.chars().all(is_plain) {
-        Some("holds more than letters, digits, `.`, `_`, `-` and `/`")
+        Some("may contain only letters, digits, `.`, `_`, `-` and `/`")
     } else if !name
         .split('/')
         .all(|part| part.starts_with(char::is_alphanumeric))
     {
-        Some("does not begin with a letter or digit in each of its parts")
+        Some("must start with a letter or digit in each of its parts")
     } else if parts.any(matrix::is_taken) {
-        Some("names a file or stage of another experiment's folder")
+        Some("is the path of a file or stage of another experiment")
     } else {
         None
     };
@@ -244,11 +244,9 @@ fn read_name(top: &Section<'_>, stem: &str) -> String {
         && top.sound(&["name"])
     {
         let span = written.as_ref().and_then(|name| name.span.clone());
-        let hint = span
-            .is_none()
-            .then(|| "give a `name` in the file".to_owned());
-        let fault = Fault::new(format!("the experiment's name `{name}` {problem}"), span);
-        let fault = fault.with_label("results are kept in a folder of this name");
+        let hint = span.is_none().then(|| "set `name` in the file".to_owned());
+        let fault = Fault::new(format!("experiment name `{name}` {problem}"), span);
+        let fault = fault.with_label("it is the name of the results folder");
         top.wrong("name", fault.with_hint(hint));
     }
     name.to_owned()
@@ -308,7 +306,7 @@ mod tests {
         ] {
             let found = faults(&format!("name = \"{name}\"\n{MINIMAL}"), &[]);
             assert_eq!(found.len(), 1, "{name}: {found:?}");
-            assert!(found[0].starts_with("x.toml:1:8: the experiment's name"));
+            assert!(found[0].starts_with("x.toml:1:8: experiment name"));
         }
         let stem = Experiment::read("a b.toml", "a b", MINIMAL, &[]).unwrap_err();
         assert_eq!(stem.faults[0].span, None);
@@ -355,9 +353,9 @@ schedule = "liner"
             "x.toml:3:1: unknown key `threds`",
             "x.toml:5:1: missing key `train` in `[task]`",
             "x.toml:6:8: unknown task `sst2`",
-            "x.toml:7:7: `dev` in `[task]` is a whole number",
+            "x.toml:7:7: `dev` in `[task]` is an integer",
             "x.toml:8:16: `dev-fraction` in `[task]` is out of range",
-            "x.toml:14:15: `hidden-size` 310 is no multiple of `num-attention-heads` 12",
+            "x.toml:14:15: `hidden-size` 310 is not a multiple of `num-attention-heads` 12",
             "x.toml:17:17: `learning-rate` in `[stages.finetune]` is a string",
             "x.toml:18:12: `schedule` in `[stages.finetune]` cannot be `liner`",
             "x.toml:20:9: unknown stage `td-phase3`",
@@ -377,7 +375,7 @@ schedule = "liner"
     #[test]
     fn a_table_that_is_a_value_is_one_fault() {
         let found = faults("task = 3\n[teacher]\nmodel = \"m\"\n", &[]);
-        assert_eq!(found, ["x.toml:1:8: `task` is a whole number"]);
+        assert_eq!(found, ["x.toml:1:8: `task` is an integer"]);
     }
 
     #[test]
@@ -402,7 +400,7 @@ schedule = "liner"
         let found = faults(&text, &["stages.td-phase1.epochs=2.0"]);
         assert_eq!(
             found,
-            ["--set:1:25: `epochs` in `[stages.td-phase1]` is a number with a fraction"]
+            ["--set:1:25: `epochs` in `[stages.td-phase1]` is a float"]
         );
     }
 

@@ -102,11 +102,11 @@ fn read_td_phase2(stage: &Section<'_>, recipe: Recipe, precision: Precision) -> 
     let hard_label_weight = stage.float_or("hard-label-weight", 0.0.., 0.0);
     if soft_loss_weight == 0.0 && hard_label_weight == 0.0 {
         let message = format!(
-            "{} is 0, and so is `hard-label-weight`",
+            "{} and `hard-label-weight` are both 0",
             stage.name("soft-loss-weight")
         );
         let fault = Fault::new(message, stage.value_span("soft-loss-weight"));
-        stage.unfit(fault.with_label("nothing is left to learn from"));
+        stage.unfit(fault.with_label("no loss is left"));
     }
     let found = TdPhase2 {
         training: read_training(stage, &recipe.training(StageName::TdPhase2), precision),
@@ -152,7 +152,7 @@ fn read_distill(stage: &Section<'_>, recipe: Recipe) -> Distill {
     {
         let lists = stage.has("attention-layer-weights") || stage.has("hidden-layer-weights");
         let message = if lists {
-            format!("every weight of the losses in `{}` is 0", stage.path())
+            format!("all loss weights in `[{}]` are 0", stage.path())
         } else {
             format!(
                 "{} and `attention-weight` are both 0",
@@ -167,7 +167,7 @@ fn read_distill(stage: &Section<'_>, recipe: Recipe) -> Distill {
         .into_iter()
         .find_map(|key| stage.value_span(key));
         let fault = Fault::new(message, span);
-        stage.unfit(fault.with_label("nothing is left to learn from"));
+        stage.unfit(fault.with_label("no loss is left"));
     }
     Distill {
         attention_weight,
@@ -214,9 +214,9 @@ fn read_source(stage: &Section<'_>, key: &'static str) -> Option<Located<ModelSo
         let names: Vec<&str> = StageName::ALL.iter().map(|name| name.as_str()).collect();
         let message = format!("unknown stage `{}`", word.value);
         let fault = Fault::new(message, word.span.clone()).with_label(if may_be_random {
-            "expected a stage's name, `random`, or a folder with a `/` in its path"
+            "expected a stage name, `random`, or the path of a folder with a `/`"
         } else {
-            "expected a stage's name, or a folder with a `/` in its path"
+            "expected a stage name, or the path of a folder with a `/`"
         });
         stage.wrong(key, fault.with_hint(did_you_mean(&word, &names)));
         return None;
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(
             faults(&pipeline(), &without),
             [
-                "--set:1:35: `soft-loss-weight` in `[stages.td-phase2]` is 0, and so is `hard-label-weight`"
+                "--set:1:35: `soft-loss-weight` in `[stages.td-phase2]` and `hard-label-weight` are both 0"
             ]
         );
         let labels = [without[0], "stages.td-phase2.hard-label-weight=1"];
@@ -321,7 +321,7 @@ mod tests {
         assert!(faults(&pipeline(), &sets[..1]).is_empty());
         assert_eq!(
             faults(&pipeline(), &sets),
-            ["--set:1:32: every weight of the losses in `stages.td-phase1` is 0"]
+            ["--set:1:32: all loss weights in `[stages.td-phase1]` are 0"]
         );
     }
 }

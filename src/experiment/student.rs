@@ -68,9 +68,9 @@ const SHAPE_KEYS: &[&str] = &[
 
 fn check_shape_is_left_out(student: &Section<'_>) {
     for key in SHAPE_KEYS.iter().filter(|key| student.has(key)) {
-        let message = format!("`model` and `{key}` in `[student]` exclude each other");
+        let message = format!("`model` and `{key}` in `[student]` cannot be combined");
         let fault = Fault::new(message, student.key_span(key));
-        student.unfit(fault.with_label("the model's own `config.json` says it"));
+        student.unfit(fault.with_label("the model's `config.json` sets it"));
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
                     &format!("student.{key}={value}"),
                 ],
             );
-            let expected = format!("`model` and `{key}` in `[student]` exclude each other");
+            let expected = format!("`model` and `{key}` in `[student]` cannot be combined");
             assert!(
                 found.iter().any(|fault| fault.ends_with(&expected)),
                 "{found:?}"

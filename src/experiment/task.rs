@@ -117,7 +117,7 @@ fn check_dev(task: &Section<'_>) {
     }
     match (task.has("dev"), task.has("dev-fraction")) {
         (true, true) => {
-            let message = "`dev` and `dev-fraction` in `[task]` exclude each other";
+            let message = "`dev` and `dev-fraction` in `[task]` cannot be combined";
             task.unfit(
                 Fault::new(message, task.key_span("dev-fraction"))
                     .with_label("`dev` already says what to score on"),
@@ -247,7 +247,7 @@ mod tests {
     fn a_dev_table_and_a_dev_fraction_exclude_each_other() {
         assert_eq!(
             faults(MINIMAL, &["task.dev-fraction=0.1"]),
-            ["--set:1:6: `dev` and `dev-fraction` in `[task]` exclude each other"]
+            ["--set:1:6: `dev` and `dev-fraction` in `[task]` cannot be combined"]
         );
         let neither = MINIMAL.replace("dev = \"dev.tsv\"", "");
         assert_eq!(
@@ -271,7 +271,7 @@ mod tests {
         );
         assert_eq!(
             labels(r#"["a", 1]"#),
-            ["--set:1:19: `labels` in `[task]` is a whole number"]
+            ["--set:1:19: `labels` in `[task]` is an integer"]
         );
         assert!(labels(r#"["a", "b", "c"]"#).is_empty());
     }

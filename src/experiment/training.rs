@@ -29,7 +29,7 @@ pub(super) fn read_training(
             *steps, *batch_size
         );
         let fault = Fault::new(message, steps.span.clone());
-        stage.unfit(fault.with_label("every micro-step takes the same share of a batch"));
+        stage.unfit(fault.with_label("all micro-batches must have the same size"));
     }
     Training {
         seed: stage.integer("seed", 0..).map(|found| found.value),
@@ -91,20 +91,20 @@ fn read_schedule(stage: &Section<'_>, defaults: &TrainingDefaults) -> Schedule {
     if *shape != Shape::Polynomial && stage.has("power") && stage.sound(&["schedule", "power"]) {
         let fault = Fault::new(
             format!(
-                "{} without `schedule = \"polynomial\"`",
+                "{} requires `schedule = \"polynomial\"`",
                 stage.name("power")
             ),
             stage.key_span("power"),
         );
-        stage.unfit(fault.with_label("the other schedules have no power"));
+        stage.unfit(fault.with_label("the other schedules have no exponent"));
     }
     let learning_rate = stage.float_or("learning-rate", above_zero_to(1.0), defaults.learning_rate);
     let end = stage.float("end-learning-rate", 0.0..=1.0);
     if let Some(end) = &end {
         let fault = if *shape == Shape::Constant {
-            Some("a constant schedule has no end".to_owned())
+            Some("a constant schedule has no end value".to_owned())
         } else if end.value > learning_rate {
-            Some(format!("more than the `learning-rate` {learning_rate}"))
+            Some(format!("greater than `learning-rate` {learning_rate}"))
         } else {
             None
         };
@@ -162,9 +162,9 @@ fn read_loss_scaling(
     }
     let keys = ["loss-scale", "loss-scale-factor", "loss-scale-window"];
     for key in keys.into_iter().filter(|key| stage.has(key)) {
-        let message = format!("{} without `precision = \"fp16\"`", stage.name(key));
+        let message = format!("{} requires `precision = \"fp16\"`", stage.name(key));
         let fault = Fault::new(message, stage.key_span(key));
-        stage.unfit(fault.with_label("the other formats need no scaled loss"));
+        stage.unfit(fault.with_label("loss scaling applies to fp16 only"));
     }
     None
 }
@@ -177,7 +177,7 @@ fn read_warmup(stage: &Section<'_>, default: Warmup) -> Warmup {
     let keys = ["warmup-proportion", "warmup-steps", "warmup-epochs"];
     let written: Vec<&str> = keys.into_iter().filter(|key| stage.has(key)).collect();
     if let [first, second, ..] = written[..] {
-        let message = format!("`{first}` and {} exclude each other", stage.name(second));
+        let message = format!("`{first}` and {} cannot be combined", stage.name(second));
         stage.unfit(Fault::new(message, stage.key_span(second)));
     }
     let proportion = proportion.map(|found| Warmup::Proportion(found.value));
@@ -212,7 +212,7 @@ mod tests {
         let key = "stages.td-phase1.loss-scale=256";
         assert_eq!(
             faults(&pipeline(), &[key]),
-            ["--set:1:18: `loss-scale` in `[stages.td-phase1]` without `precision = \"fp16\"`"]
+            ["--set:1:18: `loss-scale` in `[stages.td-phase1]` requires `precision = \"fp16\"`"]
         );
         assert!(faults(&pipeline(), &["precision=fp16", key]).is_empty());
     }
@@ -229,7 +229,7 @@ mod tests {
         };
         assert_eq!(
             one(&["power=2"]),
-            ["--set:1:17: `power` in `[stages.finetune]` without `schedule = \"polynomial\"`"]
+            ["--set:1:17: `power` in `[stages.finetune]` requires `schedule = \"polynomial\"`"]
         );
         assert_eq!(
             one(&["end-learning-rate=1e-3"]),
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(
             one(&["warmup-steps=3", "warmup-proportion=0.1"]),
             [
-                "--set:1:17: `warmup-proportion` and `warmup-steps` in `[stages.finetune]` exclude each other"
+                "--set:1:17: `warmup-proportion` and `warmup-steps` in `[stages.finetune]` cannot be combined"
             ]
         );
         assert!(one(&["schedule=polynomial", "power=2", "warmup-epochs=0.5"]).is_empty());

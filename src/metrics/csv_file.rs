@@ -26,7 +26,7 @@ pub enum MetricsFileError {
         source: io::Error,
     },
     /// The file to go on with was written with other columns.
-    #[error("`{}` has the columns `{found}` and not `{expected}`", path.display())]
+    #[error("`{}` has the columns `{found}`, expected `{expected}`", path.display())]
     Columns {
         /// The metrics file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum MetricsFileError {
         expected: String,
     },
     /// A line before the checkpoint is not a row.
-    #[error("line {line} of `{}` is not a row of metrics", path.display())]
+    #[error("line {line} of `{}` is not a valid row of metrics", path.display())]
     Damaged {
         /// The metrics file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum MetricsFileError {
         line: u64,
     },
     /// A row with too few or too many values.
-    #[error("a row of {found} values for {expected} columns of metrics")]
+    #[error("expected {expected} values in a metrics row, found {found}")]
     Width {
         /// Values given.
         found: usize,
@@ -59,7 +59,7 @@ impl MetricsFileError {
         match self {
             Self::Io { source, .. } => advice(source),
             Self::Columns { path, .. } | Self::Damaged { path, .. } => Some(format!(
-                "move `{}` away: the run then starts a new one at its checkpoint",
+                "move `{}` away: the run then starts a new file at its checkpoint",
                 path.display()
             )),
             Self::Width { .. } => None,
@@ -382,7 +382,7 @@ mod tests {
         let error = file.append(1, &[None]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a row of 1 values for 2 columns of metrics"
+            "expected 2 values in a metrics row, found 1"
         );
     }
 }

@@ -59,16 +59,16 @@ pub(super) fn check_classifiers(
                             role,
                             stage,
                             &folder,
-                            "add `[stages.finetune]`, or give a fine-tuned model",
+                            "add `[stages.finetune]`, or use a fine-tuned model",
                         ),
                         (Some(found), Some(classes)) if found != classes => Fault::new(
                             format!(
-                                "the {role} of `{stage}` is `{folder}`, whose classifier has {found} classes, and the task has {classes}"
+                                "`{folder}`, the {role} of `{stage}`, has {found} classes, the task has {classes}"
                             ),
                             None,
                         )
                         .with_hint(
-                            "give a model of the task's classes, or one without a classifier to the stage that trains it"
+                            "use a model with the task's classes, or a model without a classifier for the stage that trains it"
                                 .to_owned(),
                         ),
                         _ => continue,
@@ -88,7 +88,7 @@ pub(super) fn check_classifiers(
 }
 
 fn no_classifier(role: &str, stage: StageName, model: &str, hint: &str) -> Fault {
-    let message = format!("the {role} of `{stage}` is `{model}`, which has no classifier");
+    let message = format!("`{model}`, the {role} of `{stage}`, has no classifier");
     Fault::new(message, None).with_hint(hint.to_owned())
 }
 
@@ -119,11 +119,11 @@ pub(super) fn check_projections(
             Some(Origin::Folder(folder)) => folders
                 .get(&folder)
                 .filter(|found| !found.files.iter().any(|file| file.name == PROJECTION))
-                .map(|_| format!("`{folder}` holds no `{PROJECTION}`")),
+                .map(|_| format!("`{folder}` has no `{PROJECTION}`")),
             Some(Origin::Stage(from)) => match of(from) {
                 None => Some(format!("`{from}` has no projection")),
                 Some(before) if before.projection != distill.projection => {
-                    Some(format!("the `projection` of `{from}` is another one"))
+                    Some(format!("`{from}` has another `projection`"))
                 }
                 Some(_) => None,
             },
@@ -132,7 +132,7 @@ pub(super) fn check_projections(
             let message =
                 format!("`keep-projection` in `[stages.{stage}]` has nothing to keep: {why}");
             let fault = Fault::new(message, keep.span.clone());
-            faults.push(fault.with_hint("leave it out, or set it to `false`".to_owned()));
+            faults.push(fault.with_hint("remove the key, or set it to `false`".to_owned()));
         }
     }
 }

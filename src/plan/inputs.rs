@@ -219,7 +219,7 @@ impl Finder<'_> {
             Ok(found) => found,
             Err(error) => {
                 let message = format!("`{name}` is not a valid pattern: {}", error.msg);
-                let hint = "`[` begins a set of characters: write `[[]` for the character itself";
+                let hint = "`[` starts a set of characters: write `[[]` for the character itself";
                 let hint = pattern.contains('[').then(|| hint.to_owned());
                 let fault = Fault::new(message, pattern.span.clone());
                 self.faults.push(fault.with_hint(hint));
@@ -383,7 +383,7 @@ impl Finder<'_> {
             .any(|file| matches!(file.name.as_str(), "tokenizer.json" | "vocab.txt"));
         if !has_tokenizer {
             self.faults.push(fault(format!(
-                "model folder `{name}` holds neither `tokenizer.json` nor `vocab.txt`"
+                "model folder `{name}` has neither `tokenizer.json` nor `vocab.txt`"
             )));
             return None;
         }

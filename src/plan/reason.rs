@@ -34,7 +34,7 @@ impl fmt::Display for ModelFrom {
         match self {
             Self::Random => f.write_str("random weights"),
             Self::Folder => f.write_str("a folder"),
-            Self::Stage(None) => f.write_str("a stage before it"),
+            Self::Stage(None) => f.write_str("an earlier stage"),
             Self::Stage(Some(artifact)) => write!(f, "`{artifact}`"),
         }
     }
@@ -127,20 +127,17 @@ impl fmt::Display for StaleReason {
             Self::SettingRemoved { key, old } => write!(f, "`{key}` removed: it was {old}"),
             Self::InputChanged { name } => write!(f, "`{name}` changed"),
             Self::InputAdded { name } => write!(f, "`{name}` is new"),
-            Self::InputRemoved { name } => write!(f, "`{name}` is gone"),
+            Self::InputRemoved { name } => write!(f, "`{name}` was removed"),
             Self::UpstreamChanged { artifact } => write!(f, "`{artifact}` changed"),
             Self::SourceChanged { role, old, new } => {
-                write!(f, "`{role}` is taken from elsewhere: {old} -> {new}")
+                write!(f, "`{role}` comes from another source: {old} -> {new}")
             }
             Self::SemanticsChanged { old, new } => {
-                write!(
-                    f,
-                    "this tinyrun does it differently: version {old} -> {new}"
-                )
+                write!(f, "stage implementation changed: version {old} -> {new}")
             }
             Self::Forced => f.write_str("forced"),
-            Self::ArtifactMissing { file } => write!(f, "`{file}` of its result is missing"),
-            Self::ArtifactDamaged { file } => write!(f, "`{file}` of its result is damaged"),
+            Self::ArtifactMissing { file } => write!(f, "`{file}` is missing from the result"),
+            Self::ArtifactDamaged { file } => write!(f, "`{file}` in the result is damaged"),
         }
     }
 }
@@ -309,7 +306,7 @@ mod tests {
             }),
             [
                 "`teacher/config.json` changed",
-                "`teacher/model.safetensors` is gone",
+                "`teacher/model.safetensors` was removed",
                 "`teacher/vocab.txt` is new"
             ]
         );
@@ -323,7 +320,7 @@ mod tests {
         );
         assert_eq!(
             explain(|key| key.semantics = 2),
-            ["this tinyrun does it differently: version 1 -> 2"]
+            ["stage implementation changed: version 1 -> 2"]
         );
     }
 
@@ -341,7 +338,7 @@ mod tests {
         });
         assert_eq!(
             reasons,
-            ["`teacher` is taken from elsewhere: a folder -> `finetune/model`"]
+            ["`teacher` comes from another source: a folder -> `finetune/model`"]
         );
     }
 

@@ -59,14 +59,14 @@ pub fn comparison(experiments: &[Compared], style: Style) -> String {
     let headings: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     line("", &headings, true);
     if differing.is_empty() {
-        line("(no setting differs)", &[], false);
+        line("(no settings differ)", &[], false);
     }
     for (key, cells) in &differing {
         line(key, cells, false);
     }
     line("", &[], false);
     if results.is_empty() {
-        line("(none has been scored)", &[], false);
+        line("(no results yet)", &[], false);
     }
     for (key, cells) in &results {
         line(key, cells, false);

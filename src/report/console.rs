@@ -179,7 +179,7 @@ impl Console {
             Event::Asking { done, total } => self.asking(stage, *done, *total),
             Event::Step(progress) => self.progress(stage, progress),
             Event::Evaluated { step, scores, best } => {
-                let best = if *best { ", the best so far" } else { "" };
+                let best = if *best { ", best so far" } else { "" };
                 let text = format!("step {step}: {} on dev{best}", scores_text(scores));
                 self.line(stage, &text);
             }
@@ -223,11 +223,11 @@ impl Console {
             bar.set_length(total);
             bar.set_position(done);
             bar.set_style(steps());
-            bar.set_message("asks the teacher");
+            bar.set_message("caching teacher outputs");
         } else if running.last_line.elapsed() >= LINE_INTERVAL || done == total {
             running.last_line = Instant::now();
             let text = format!(
-                "teacher asked: {} of {} examples",
+                "teacher outputs cached: {} of {} examples",
                 count(done),
                 count(total)
             );
@@ -272,7 +272,7 @@ impl Console {
             .as_ref()
             .filter(|found| found.peak_memory > 0)
         {
-            let text = format!("the kernel took {} of memory", bytes(machine.peak_memory));
+            let text = format!("peak memory of the kernel: {}", bytes(machine.peak_memory));
             self.detail(stage, &text);
         }
     }
@@ -304,7 +304,7 @@ impl Observer for Console {
                     since.map_or_else(String::new, |since| format!(" since {}", clock(since)));
                 self.line(
                     stage,
-                    &format!("waits for {whom}, which works on it{since}"),
+                    &format!("waiting for {whom}, running this stage{since}"),
                 );
             }
             Notice::Started {
@@ -315,7 +315,7 @@ impl Observer for Console {
             } => {
                 if let Some(checkpoint) = resumed {
                     let (step, of) = (checkpoint.step, checkpoint.total_steps);
-                    self.line(stage, &format!("goes on from step {step} of {of}"));
+                    self.line(stage, &format!("resuming from step {step} of {of}"));
                 } else if self.explain {
                     for reason in reasons {
                         self.line(stage, &reason.to_string());
@@ -334,7 +334,7 @@ impl Observer for Console {
                 self.line(stage, &format!("{word}: {lack} (`{path}`)"));
             }
             Notice::Stopping { stage } => {
-                let text = "stops after this step and keeps a checkpoint; once more quits at once";
+                let text = "stopping after this step and writing a checkpoint; press Ctrl-C again to quit now";
                 self.line(stage, text);
             }
             Notice::Failed { error, .. } => {
@@ -392,7 +392,7 @@ fn prepared(counts: &Prepared) -> String {
         parts.push(format!("{share:.2} % unknown tokens"));
     }
     if counts.blank > 0 {
-        parts.push(format!("{} blank left out", count(counts.blank)));
+        parts.push(format!("{} blank rows skipped", count(counts.blank)));
     }
     if counts.train_texts_in_dev > 0 {
         let rows = count(counts.train_texts_in_dev);

@@ -144,7 +144,7 @@ error: `epochs` in `[stages.td-phase1]` is out of range
   --> experiments/x.toml:13:10
    |
 13 | epochs = 0
-   |          ^ expected a whole number from 1 to 10000
+   |          ^ expected an integer from 1 to 10000
 
 error: `schedule` in `[stages.td-phase1]` cannot be `liner`
  --> --set:1:27
@@ -174,11 +174,11 @@ error: `models/teacher` does not exist
     fn columns_count_characters() {
         let text = "# für später\nname = \"größe ö\"\n";
         let expected = "\
-error: the experiment's name `größe ö` holds more than letters, digits, `.`, `_`, `-` and `/`
+error: experiment name `größe ö` may contain only letters, digits, `.`, `_`, `-` and `/`
  --> experiments/x.toml:2:8
   |
 2 | name = \"größe ö\"
-  |        ^^^^^^^^^ results are kept in a folder of this name
+  |        ^^^^^^^^^ it is the name of the results folder
 ";
         assert!(drawn(text, &[]).contains(expected), "{}", drawn(text, &[]));
     }

@@ -28,7 +28,7 @@ pub fn failure(error: &StageError, style: Style) -> String {
     if let Some(log) = error.log() {
         let _ = writeln!(
             text,
-            "{}: its log is `{}`",
+            "{}: the log is `{}`",
             style.strong("note"),
             log.display()
         );
@@ -44,7 +44,9 @@ pub fn failed_stages(failed: usize, left_out: usize) -> String {
     let failed = counted(failed as u64, "stage");
     match left_out {
         0 => format!("{failed} failed"),
-        1 => format!("{failed} failed, 1 more waits for what failed"),
-        more => format!("{failed} failed, {more} more wait for what failed"),
+        1 => format!("{failed} failed, 1 more not run because it depends on a failed stage"),
+        more => {
+            format!("{failed} failed, {more} more not run because they depend on a failed stage")
+        }
     }
 }

@@ -45,9 +45,9 @@ pub fn verdict_lines(verdicts: &[Verdict], style: Style) -> String {
     let bad = verdicts.iter().filter(|it| !it.faults.is_empty()).count();
     let all = counted(verdicts.len() as u64, "result");
     let last = match bad {
-        0 => format!("{all}, all as recorded"),
-        1 => format!("{all}, 1 is not as recorded: the next run does it again"),
-        bad => format!("{all}, {bad} are not as recorded: the next run does them again"),
+        0 => format!("{all}, all match their records"),
+        1 => format!("{all}, 1 does not match its record: the next run repeats it"),
+        bad => format!("{all}, {bad} do not match their records: the next run repeats them"),
     };
     let _ = writeln!(text, "{}", style.strong(last));
     text
@@ -78,9 +78,9 @@ pub fn removable_lines(items: &[Removable], removed: bool, style: Style) -> Stri
     }
     let total = bytes(items.iter().map(|item| item.size).sum());
     let last = match (items.len(), removed) {
-        (0, _) => "nothing to remove".to_owned(),
-        (_, true) => format!("{total} removed"),
-        (_, false) => format!("{total} could be removed: add `--delete`"),
+        (0, _) => "nothing to delete".to_owned(),
+        (_, true) => format!("{total} deleted"),
+        (_, false) => format!("{total} can be deleted: add `--delete`"),
     };
     let _ = writeln!(text, "{}", style.strong(last));
     text

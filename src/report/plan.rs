@@ -37,7 +37,7 @@ pub fn render_plan(stages: &[PlannedStage], explain: bool, style: Style) -> Stri
         let plan = &stage.plan;
         if let Some(owner) = &stage.same_as {
             let word = style.faint("same");
-            let _ = writeln!(text, "{word}   {:16}as `{owner}`", plan.stage);
+            let _ = writeln!(text, "{word}   {:16}shared with `{owner}`", plan.stage);
             continue;
         }
         let fresh = matches!(plan.status, Status::Fresh(_));
@@ -95,10 +95,10 @@ pub fn total_line<'a>(
     let size = bytes(sizes.iter().sum());
     let unknown = match to_run.len() - seconds.len() {
         0 => String::new(),
-        1 => ", and 1 stage of which nothing is known".to_owned(),
-        some => format!(", and {some} stages of which nothing is known"),
+        1 => " (1 stage unknown)".to_owned(),
+        some => format!(" ({some} stages unknown)"),
     };
-    let line = format!("in all about {time}, {size}, by earlier results{unknown}");
+    let line = format!("total: about {time}, {size}, estimated from earlier runs{unknown}");
     Some(format!("{}\n", style.strong(line)))
 }
 
@@ -220,11 +220,11 @@ mod tests {
         assert_eq!(
             render_plan(&stages, false, Style::PLAIN),
             "stale  finetune        forced\n       4,210 steps of 32 examples, about 12m34s, 57.4 MB\n\
-             same   finetune        as `full`\nstale  eval            never run\n"
+             same   finetune        shared with `full`\nstale  eval            never run\n"
         );
         assert_eq!(
             total_line(stages.iter(), Style::PLAIN).unwrap(),
-            "in all about 12m34s, 57.4 MB, by earlier results, and 1 stage of which nothing is known\n"
+            "total: about 12m34s, 57.4 MB, estimated from earlier runs (1 stage unknown)\n"
         );
         assert_eq!(total_line(stages[2..].iter(), Style::PLAIN), None);
     }

@@ -30,7 +30,7 @@ pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
     line("tinyrun", record.tinyrun.clone());
     if let Some(git) = &record.git {
         let changed = if git.changed {
-            ", files changed since"
+            ", with uncommitted changes"
         } else {
             ""
         };
@@ -45,7 +45,7 @@ pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
         line(
             "machine",
             format!(
-                "{}, {}, {} {threads}, libtorch {}, at most {} of memory",
+                "{}, {}, {} {threads}, libtorch {}, peak memory {}",
                 machine.device,
                 machine.precision,
                 machine.threads,
@@ -77,7 +77,11 @@ pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
         let _ = writeln!(text, "  {key:44}{value}");
     }
     let version = format!("{}", record.key.semantics);
-    let _ = writeln!(text, "  {:44}{version}", "(version of what the stage does)");
+    let _ = writeln!(
+        text,
+        "  {:44}{version}",
+        "(version of the stage implementation)"
+    );
     if !record.key.inputs.is_empty() {
         section(&mut text, "inputs", style);
         for (name, digest) in &record.key.inputs {
@@ -108,10 +112,10 @@ pub fn agreement(
 ) -> String {
     if differences.is_empty() {
         let files = counted(record.artifacts.len() as u64, "file");
-        let line = format!("the same bytes: {files}, but for times and speed");
+        let line = format!("byte-identical: {files}, except for times and speeds");
         return format!("{}\n", style.good(line));
     }
-    let mut text = format!("{}\n", style.error("not the same bytes"));
+    let mut text = format!("{}\n", style.error("not byte-identical"));
     for Difference { file, how } in differences {
         let _ = writeln!(text, "  `{file}` {how}");
     }

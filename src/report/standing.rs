@@ -38,7 +38,7 @@ pub fn standing_lines(stages: &[(StageName, Standing)], style: Style) -> String 
             Standing::Running(owner) => (style.strong("running"), running(owner.as_ref())),
             Standing::Stopped(checkpoint) => {
                 let (step, of) = (count(checkpoint.step), count(checkpoint.total_steps));
-                let detail = format!("at step {step} of {of}: the next run goes on from there");
+                let detail = format!("at step {step} of {of}: the next run resumes from there");
                 (style.warning("stopped"), detail)
             }
             Standing::Stale(reasons) => (style.strong("stale  "), why(reasons).unwrap_or_default()),
@@ -93,7 +93,7 @@ pub fn standing_line(stages: &[(StageName, Standing)], style: Style) -> String {
 
 fn running(owner: Option<&Owner>) -> String {
     let Some(owner) = owner else {
-        return "by a process that just began".to_owned();
+        return "in a process that has just started".to_owned();
     };
     let mut parts = Vec::new();
     if let Some(progress) = &owner.progress {
@@ -148,7 +148,7 @@ mod tests {
         ];
         let expected = "\
             running  finetune        step 1,200 of 4,210, 107 examples/s, 3m12s left, process 4321\n\
-            stopped  general-distill at step 5 of 90: the next run goes on from there\n\
+            stopped  general-distill at step 5 of 90: the next run resumes from there\n\
             stale    td-phase1       never run\n\
             waits    eval            for `td-phase1`\n";
         assert_eq!(standing_lines(&stages, Style::PLAIN), expected);

@@ -85,7 +85,7 @@ pub fn goal_line(goal: &GoalResult, style: Style) -> String {
             format!("{found:.4} ({}/{})", goal.correct, goal.total)
         }
         Some(found) => format!("{found:.4}"),
-        None => "nothing".to_owned(),
+        None => "not scored".to_owned(),
     };
     let word = if goal.is_reached() {
         style.good("reached")

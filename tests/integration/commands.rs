@@ -60,7 +60,7 @@ fn status_of_an_interrupted_stage_is_its_checkpoint() {
     test.kernel("td-phase1", "fails");
     test.run(&["x.toml"]).ends_with(1);
     let status = test.run(&["status", "x.toml"]).succeeds().stdout;
-    let line = "stopped  td-phase1       at step 4 of 10: the next run goes on from there\n";
+    let line = "stopped  td-phase1       at step 4 of 10: the next run resumes from there\n";
     assert!(status.contains(line), "{status}");
 }
 
@@ -86,7 +86,7 @@ fn show_holds_everything_that_a_result_depends_on() {
             "  learning-rate                               0.0001\n",
             "  teacher: finetune/model",
             "  model/model.safetensors",
-            "cpu, fp32, 2 threads, libtorch 2.11.0, at most 1.50 GB of memory",
+            "cpu, fp32, 2 threads, libtorch 2.11.0, peak memory 1.5 GB",
         ] {
             assert!(shown.contains(part), "`{part}` in {name}:\n{shown}");
         }
@@ -95,14 +95,17 @@ fn show_holds_everything_that_a_result_depends_on() {
     assert_eq!(json, test.read("runs/x/eval/record.json"));
     test.run(&["show", "x/nothing"])
         .ends_with(2)
-        .says("error: there is no result `x/nothing`\n");
+        .says("error: result `x/nothing` not found\n");
 }
 
 #[test]
 fn verify_names_every_file_that_is_not_as_recorded() {
     let test = Test::done();
     let shown = test.run(&["verify"]).succeeds().stdout;
-    assert!(shown.ends_with("7 results, all as recorded\n"), "{shown}");
+    assert!(
+        shown.ends_with("7 results, all match their records\n"),
+        "{shown}"
+    );
     test.run(&["verify", "x.toml"]).succeeds();
     // The memo of digests cannot be deceived into believing this.
     let weights = test.path("runs/x/td-phase1/model/model.safetensors");
@@ -123,10 +126,10 @@ fn verify_names_every_file_that_is_not_as_recorded() {
     for arguments in [&["verify"][..], &["verify", "x.toml"]] {
         let shown = test.run(arguments).ends_with(1).stdout;
         for fault in [
-            "bad  x/td-phase1\n       `model/model.safetensors` was changed\n",
-            "bad  x/td-phase2\n       `last/vocab.txt` is gone\n",
-            "bad  x/eval\n       `more.csv` was added\n",
-            "7 results, 3 are not as recorded: the next run does them again\n",
+            "bad  x/td-phase1\n       `model/model.safetensors` has changed\n",
+            "bad  x/td-phase2\n       `last/vocab.txt` is missing\n",
+            "bad  x/eval\n       `more.csv` is not in the record\n",
+            "7 results, 3 do not match their records: the next run repeats them\n",
         ] {
             assert!(shown.contains(fault), "`{fault}`:\n{shown}");
         }
@@ -134,7 +137,9 @@ fn verify_names_every_file_that_is_not_as_recorded() {
     test.replace("data/train.tsv", "good film", "fine film");
     let shown = test.run(&["verify", "x.toml"]).ends_with(1).stdout;
     assert!(
-        shown.contains("bad  x/data-prep\n       input `train/train.tsv` was changed since\n"),
+        shown.contains(
+            "bad  x/data-prep\n       input `train/train.tsv` has changed since the run\n"
+        ),
         "{shown}"
     );
 }
@@ -143,26 +148,26 @@ fn verify_names_every_file_that_is_not_as_recorded() {
 fn gc_lists_what_no_experiment_uses_and_removes_it_when_told() {
     let test = Test::done();
     let nothing = test.run(&["gc"]).succeeds().stdout;
-    assert_eq!(nothing, "nothing to remove\n");
+    assert_eq!(nothing, "nothing to delete\n");
     test.replace("x.toml", "epochs = 3", "epochs = 4");
     test.run(&["x.toml"]).succeeds().ran(&["td-phase2", "eval"]);
     let listed = test.run(&["gc"]).succeeds().stdout;
     assert!(
-        listed.contains("td-phase2 that no experiment uses"),
+        listed.contains("td-phase2, not used by any experiment"),
         "{listed}"
     );
     assert!(
-        listed.ends_with("could be removed: add `--delete`\n"),
+        listed.ends_with("can be deleted: add `--delete`\n"),
         "{listed}"
     );
     let old = test.run(&["gc", "--older-than", "1h"]).succeeds().stdout;
-    assert_eq!(old, "nothing to remove\n");
+    assert_eq!(old, "nothing to delete\n");
     let large = test.run(&["gc", "--larger-than", "1GB"]).succeeds().stdout;
-    assert_eq!(large, "nothing to remove\n");
+    assert_eq!(large, "nothing to delete\n");
     let removed = test.run(&["gc", "--delete"]).succeeds().stdout;
-    assert!(removed.ends_with(" removed\n"), "{removed}");
+    assert!(removed.ends_with(" deleted\n"), "{removed}");
     test.run(&["x.toml"]).succeeds().ran(&[]);
-    assert_eq!(test.run(&["gc"]).stdout, "nothing to remove\n");
+    assert_eq!(test.run(&["gc"]).stdout, "nothing to delete\n");
     // What was removed is gone: the old setting runs again.
     test.replace("x.toml", "epochs = 4", "epochs = 3");
     test.run(&["x.toml"]).succeeds().ran(&["td-phase2", "eval"]);
@@ -173,7 +178,7 @@ fn gc_leaves_interrupted_stages_alone_unless_told() {
     let test = Test::new();
     test.kernel("td-phase1", "fails");
     test.run(&["x.toml"]).ends_with(1);
-    assert_eq!(test.run(&["gc", "--delete"]).stdout, "nothing to remove\n");
+    assert_eq!(test.run(&["gc", "--delete"]).stdout, "nothing to delete\n");
     let listed = test.run(&["gc", "--interrupted"]).succeeds().stdout;
     assert!(
         listed.contains("td-phase1-") && listed.contains("interrupted"),
@@ -191,7 +196,7 @@ fn clean_removes_a_result_that_no_other_experiment_uses() {
     test.run(&["y.toml"]).succeeds().ran(&[]);
     let shown = test.run(&["clean", "x.toml", "eval"]).succeeds().stdout;
     assert!(
-        shown.contains("a link: the result stays for `y`"),
+        shown.contains("link only: the result is used by `y`"),
         "{shown}"
     );
     assert!(!test.path("runs/x/eval").is_symlink());
@@ -219,7 +224,7 @@ fn compare_shows_settings_and_results_that_differ() {
     assert_eq!(shown, expected);
     test.run(&["compare", "x.toml"])
         .ends_with(2)
-        .says("error: there is one experiment, and nothing to compare it with\n");
+        .says("error: `tinyrun compare` needs at least two experiments\n");
 }
 
 #[test]
@@ -228,13 +233,13 @@ fn rerun_repeats_a_stage_from_its_record_and_says_whether_the_bytes_agree() {
     // Its file is not needed.
     test.remove("x.toml");
     let ran = test.run(&["rerun", "x/td-phase1"]).succeeds();
-    assert!(ran.stdout.starts_with("the same bytes: "), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("byte-identical: "), "{}", ran.stdout);
     assert!(!test.exists("runs/work/rerun"));
     test.run(&["rerun", "x/data-prep"]).succeeds();
     let before = test.read("runs/x/td-phase2/record.json");
     test.kernel("td-phase2", "drifts");
     let ran = test.run(&["rerun", "x/td-phase2"]).ends_with(1);
-    let expected = "not the same bytes\n  `last/model.safetensors` has different bytes\n  \
+    let expected = "not byte-identical\n  `last/model.safetensors` has different bytes\n  \
                     `model/model.safetensors` has different bytes\n";
     assert_eq!(ran.stdout, expected);
     assert_eq!(test.read("runs/x/td-phase2/record.json"), before);
@@ -242,7 +247,7 @@ fn rerun_repeats_a_stage_from_its_record_and_says_whether_the_bytes_agree() {
     test.write("data/corpus/a.txt", "another film\n");
     test.run(&["rerun", "x/corpus-prep"])
         .ends_with(2)
-        .says("error: the stage is no longer the recorded one: ");
+        .says("error: the stage differs from its record: ");
 }
 
 #[test]
@@ -331,7 +336,7 @@ fn a_record_says_the_commit_of_the_working_folder() {
     test.run(&["x.toml"]).succeeds();
     let shown = test.run(&["show", "x/eval"]).succeeds().stdout;
     assert!(
-        shown.contains(&format!("{commit}, files changed since\n")),
+        shown.contains(&format!("{commit}, with uncommitted changes\n")),
         "{shown}"
     );
 }

@@ -125,7 +125,7 @@ fn changed_added_and_removed_input_files_are_named() {
     assert_eq!(standing["data-prep"], "`dev/dev.tsv` changed");
     assert_eq!(
         standing["corpus-prep"],
-        "`corpus/a.txt` is gone; `corpus/c.txt` is new"
+        "`corpus/a.txt` was removed; `corpus/c.txt` is new"
     );
     // Phase 1 reads the training rows only, and those stayed the same.
     let ran = test.run(&["x.toml"]).succeeds();
@@ -268,7 +268,7 @@ fn a_damaged_artifact_is_found_and_made_again() {
         &[
             (
                 "td-phase1",
-                "`model/model.safetensors` of its result is damaged",
+                "`model/model.safetensors` in the result is damaged",
             ),
             ("td-phase2", "waits for `td-phase1`"),
             ("eval", "waits for `td-phase2`"),
@@ -286,14 +286,14 @@ fn a_missing_artifact_and_a_missing_result_are_found() {
     let standing = test.standing();
     assert_eq!(
         standing["finetune"],
-        "`last/config.json` of its result is missing"
+        "`last/config.json` is missing from the result"
     );
     test.run(&["x.toml"]).succeeds().ran(&["finetune"]);
     test.remove("runs/store");
     let standing = test.standing();
     assert_eq!(
         standing["data-prep"],
-        "`record.json` of its result is missing"
+        "`record.json` is missing from the result"
     );
     test.run(&["x.toml"]).succeeds().ran(&STAGES);
 }
@@ -304,7 +304,7 @@ fn a_record_that_was_cut_off_is_no_record() {
     let record = test.read("runs/x/eval/record.json");
     test.write("runs/x/eval/record.json", &record[..record.len() / 2]);
     let standing = test.standing();
-    assert_eq!(standing["eval"], "`record.json` of its result is damaged");
+    assert_eq!(standing["eval"], "`record.json` in the result is damaged");
     test.run(&["x.toml"]).succeeds().ran(&["eval"]);
 }
 
@@ -317,7 +317,7 @@ fn leaving_a_stage_out_takes_the_nearest_earlier_student() {
         &[
             (
                 "td-phase2",
-                "`student` is taken from elsewhere: `td-phase1/model` -> `general-distill/model`",
+                "`student` comes from another source: `td-phase1/model` -> `general-distill/model`",
             ),
             ("eval", "waits for `td-phase2`"),
         ],
@@ -428,5 +428,5 @@ fn two_files_are_run_one_after_the_other_and_share_what_is_equal() {
     test.write("other/x.toml", &other);
     test.run(&["x.toml", "other/x.toml"])
         .ends_with(2)
-        .says("error: `x.toml` and `other/x.toml` are both experiment `x`");
+        .says("error: `x.toml` and `other/x.toml` have the same experiment name `x`");
 }

@@ -219,7 +219,7 @@ fn look_at(test: &Test, before: &BTreeMap<&'static str, Value>, path: &str, key:
         jobs_with(test, &sets)
     };
     sets.push(format!("{whole}={value}"));
-    let counts = !key.meaning.contains("re-runs nothing");
+    let counts = !key.meaning.contains("Changing it does not re-run stages");
     let dry = [&arguments(&sets)[..], &["--dry-run"]].concat();
     let plan = test.run(&dry).succeeds().stdout;
     let is_stale = |stage: &str| {

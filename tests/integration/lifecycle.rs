@@ -23,7 +23,7 @@ fn a_killed_kernel_is_a_failed_stage_with_its_last_words_and_how_to_go_on() {
         ]
     );
     assert!(
-        lines[4].starts_with("note: its log is `runs/work/td-phase1-"),
+        lines[4].starts_with("note: the log is `runs/work/td-phase1-"),
         "{told}"
     );
     assert_eq!(
@@ -38,7 +38,7 @@ fn a_killed_kernel_is_a_failed_stage_with_its_last_words_and_how_to_go_on() {
     test.kernel("td-phase1", "");
     test.run(&["x.toml"])
         .succeeds()
-        .says("td-phase1       goes on from step 4 of 10\n")
+        .says("td-phase1       resuming from step 4 of 10\n")
         .ran(&STAGES[4..]);
     let record = test.read("runs/x/td-phase1/record.json");
     assert!(record.contains("\"resumed_from\": 4"), "{record}");
@@ -129,7 +129,7 @@ fn an_interrupt_stops_at_a_checkpoint_and_the_next_run_goes_on() {
         run.signal(signal);
         run.wait()
             .ends_with(130)
-            .says("finetune        stops after this step and keeps a checkpoint")
+            .says("finetune        stopping after this step and writing a checkpoint")
             .says("tinyrun: interrupted in `finetune` at step 4\n")
             .says("hint: run the same command again: it resumes from step 4\n");
         assert_eq!(test.standing()["finetune"], "resumable at step 4 of 10");
@@ -173,9 +173,9 @@ fn the_second_of_two_runs_waits_and_says_for_whom() {
     let first = test.start(&["x.toml"]);
     test.wait_for("fake/waits");
     let second = test.start(&["x.toml", "--until", "finetune"]);
-    let (second, said) = second.wait_to_say("finetune        waits for process ");
+    let (second, said) = second.wait_to_say("finetune        waiting for process ");
     assert!(
-        said.contains("x.toml`), which works on it since "),
+        said.contains("x.toml`), running this stage since "),
         "{said}"
     );
     test.write("fake/go", "");
@@ -247,7 +247,7 @@ fn keep_going_does_what_does_not_wait_for_what_failed() {
         .ends_with(1)
         .ran(&["data-prep", "corpus-prep", "general-distill"])
         .says("error: `finetune` failed: the loss is not a number at step 5")
-        .says("error: 1 stage failed, 3 more wait for what failed");
+        .says("error: 1 stage failed, 3 more not run because they depend on a failed stage");
     test.remove("fake/finetune");
     test.run(&arguments)
         .succeeds()
@@ -264,5 +264,5 @@ fn keep_going_goes_on_to_the_next_experiment() {
     test.kernel("td-phase2", "fails");
     test.run(&["x.toml", "y.toml", "-k"])
         .ends_with(1)
-        .says("error: 2 stages failed, 2 more wait for what failed");
+        .says("error: 2 stages failed, 2 more not run because they depend on a failed stage");
 }

@@ -28,14 +28,14 @@ fn a_run_on_a_pipe_is_plain_lines_without_control_codes() {
             "corpus-prep     never run",
             "corpus-prep     done in Ts: 2 examples, 10 tokens",
             "finetune        never run",
-            "finetune        step 10: accuracy 0.7500 on dev, the best so far",
+            "finetune        step 10: accuracy 0.7500 on dev, best so far",
             "finetune        done in Ts: 10 steps, accuracy 0.7500 on dev",
             "general-distill never run",
             "general-distill done in Ts: 10 steps",
             "td-phase1       never run",
             "td-phase1       done in Ts: 10 steps",
             "td-phase2       never run",
-            "td-phase2       step 10: accuracy 0.7500 on dev, the best so far",
+            "td-phase2       step 10: accuracy 0.7500 on dev, best so far",
             "td-phase2       done in Ts: 10 steps, accuracy 0.7500 on dev",
             "eval            never run",
             "eval            done in Ts",
@@ -87,7 +87,7 @@ fn verbose_says_where_and_on_what() {
         .succeeds()
         .says("finetune        fingerprint ")
         .says("finetune        on cpu in fp32, 2 threads, libtorch 2.11.0, 1,234 parameters\n")
-        .says("finetune        the kernel took 1.50 GB of memory\n");
+        .says("finetune        peak memory of the kernel: 1.5 GB\n");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_teacher_without_a_classifier_needs_finetune() {
     test.replace("x.toml", "[stages.finetune]\nepochs = 1\n", "");
     test.run(&["x.toml"])
         .ends_with(2)
-        .says("the teacher of `td-phase2` is `teacher`, which has no classifier")
+        .says("`teacher`, the teacher of `td-phase2`, has no classifier")
         .says("hint: add `[stages.finetune]`");
 }
 
@@ -217,7 +217,7 @@ fn an_unknown_stage_on_the_command_line_is_told_with_the_nearest() {
     test.run(&["x.toml", "--until", "eval"])
         .ends_with(2)
         .says("error: `eval` is not a stage of this experiment\n")
-        .says("hint: it has `data-prep`, `corpus-prep`, ");
+        .says("hint: use one of `data-prep`, `corpus-prep`, ");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_stage_forced_after_the_last_one_is_told() {
     let test = Test::new();
     test.run(&["x.toml", "--until", "finetune", "--force", "td-phase2"])
         .ends_with(2)
-        .says("`--force td-phase2` lies after `--until finetune`");
+        .says("`--force td-phase2` comes after `--until finetune`");
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn interrupted_by_every_signal_it_ends_in_the_bytes_of_an_undisturbed_run() {
         assert_eq!(started.wait().code, code);
     }
     assert!(newest_step(&test) < 600, "it was stopped before its end");
-    run(&test, &[]).succeeds().says("goes on from step");
+    run(&test, &[]).succeeds().says("resuming from step");
     for stage in MODELS {
         assert_eq!(
             artifacts(&test, stage),
