@@ -20,18 +20,18 @@ REVIEWS := data/reviews/reviews.tsv data/reviews/unlabelled.txt
 help: ## list the targets
 	@awk -F ':.*## ' '$(if $(wildcard bench/run),,/^bench:/ { next }) /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@for name in $(EXPERIMENTS); do \
-	  printf '  make %-10s run experiments/%s.toml (ARGS="..." goes to tinyrun)\n' $$name $$name; done
+	  printf '  make %-10s run experiments/%s.toml (pass options with ARGS="...")\n' $$name $$name; done
 
 .PHONY: setup
 setup: libtorch build demo ## fetch libtorch and the demo, build
 
 .PHONY: build
-build: libtorch ## build runner and kernel, optimised (target/release)
+build: libtorch ## build the runner and the kernel in release mode (target/release)
 	@scripts/prerequisites cargo $(if $(wildcard $(TINYRUN)-kernel),,compiler) crates
 	@cargo build --release --locked
 
 .PHONY: run
-run: setup ## everything from nothing: set-up, then experiments/reviews.toml
+run: setup ## set up everything and run the demo, experiments/reviews.toml
 	@$(TINYRUN) experiments/reviews.toml $(ARGS)
 
 # One target per experiment file. Their data: `make demo`, `make glue`, `make corpus`.
@@ -41,29 +41,29 @@ $(EXPERIMENTS): build
 reviews ablation: demo
 
 .PHONY: test
-test: libtorch ## build and pass all tests (ARGS="..." goes to cargo test)
+test: libtorch ## build and run all tests (pass options to cargo test with ARGS="...")
 	@scripts/prerequisites cargo compiler crates
 	@cargo test --locked $(ARGS)
 
 .PHONY: chaos
-chaos: libtorch ## kill the pipeline 200 times, fail each call to the system; its bytes stay (KILLS=n, SEED=n)
+chaos: libtorch ## test that results survive 200 kills and failing system calls (KILLS=n, SEED=n)
 	@scripts/prerequisites cargo compiler crates
 	@TINYRUN_CHAOS_KILLS=$(or $(KILLS),200) TINYRUN_CHAOS_SEED=$(or $(SEED),$(shell date +%s)) \
 	  cargo test --locked --test integration -- chaos:: faults:: --nocapture
 
 .PHONY: fuzz
-fuzz: ## feed the readers of foreign files with what breaks readers (SECONDS=n for each, 600)
+fuzz: ## fuzz the readers of untrusted files (SECONDS=n per target, default 600)
 	@scripts/prerequisites cargo compiler crates
 	@scripts/fuzz $(or $(SECONDS),600) $(ARGS)
 
 .PHONY: parity
-parity: libtorch ## make the fixtures again with PyTorch and transformers, hold the kernel to them
+parity: libtorch ## regenerate the fixtures with PyTorch and transformers, and test the kernel against them
 	@scripts/prerequisites cargo compiler crates venv
 	@scripts/parity
 	@cargo test --locked --bin tinyrun-kernel $(ARGS)
 
 .PHONY: reference
-reference: ## write the generated pages of docs/reference anew from the code
+reference: ## regenerate docs/reference from the code
 	@UPDATE_DOCS=1 cargo test --locked --no-default-features --quiet --test integration -- reference::
 
 .PHONY: check
@@ -82,7 +82,7 @@ check: libtorch ## formatting, lints and documentation as errors, forbidden word
 
 ifneq ($(wildcard bench/run),)
 .PHONY: bench
-bench: build demo ## measure speed beside PyTorch's, twenty minutes or so (bench-quick: about two)
+bench: build demo ## compare the speed with PyTorch, about 20 minutes (bench-quick: about 2)
 	@scripts/prerequisites venv
 	@bench/run $(ARGS)
 
@@ -94,7 +94,7 @@ endif
 
 .PHONY: libtorch
 ifeq ($(origin LIBTORCH)$(origin LIBTORCH_USE_PYTORCH),undefinedundefined)
-libtorch: .libtorch/pinned ## fetch libtorch into .libtorch (or set LIBTORCH, LIBTORCH_USE_PYTORCH)
+libtorch: .libtorch/pinned ## fetch libtorch into .libtorch (or set LIBTORCH or LIBTORCH_USE_PYTORCH)
 else
 libtorch:
 	@scripts/prerequisites python
@@ -107,22 +107,22 @@ endif
 	@touch $@
 
 .PHONY: demo
-demo: $(MODEL) $(REVIEWS) ## fetch the demo's model and data (models/, data/reviews)
+demo: $(MODEL) $(REVIEWS) ## fetch the model and data of the demo (models/, data/reviews)
 
 $(MODEL) $(REVIEWS):
 	@scripts/prerequisites venv
 	@scripts/fetch_demo
 
 .PHONY: glue
-glue: ## GLUE tables into data/glue: GLUE_DIR=path links a folder, else they are downloaded
+glue: ## download the GLUE tables to data/glue, or link a folder with GLUE_DIR=path
 	@scripts/prerequisites python
 	@scripts/fetch_glue "$(GLUE_DIR)" $(TASKS)
 
 .PHONY: corpus
-corpus: ## text of general distillation into data/corpus: CORPUS=path, .txt, .txt.xz or a folder
+corpus: ## link the corpus for general distillation to data/corpus (CORPUS=.txt, .txt.xz or folder)
 	@scripts/prerequisites python
 	@scripts/place_corpus "$(CORPUS)"
 
 .PHONY: clean
-clean: ## remove what was built; data, models, runs and libtorch stay
+clean: ## delete build files; keep data, models, runs and libtorch
 	@cargo clean

@@ -20,7 +20,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="check a student with Hugging Face transformers")
     parser.add_argument("folder", help="the student: config.json, weights, tokenizer")
     parser.add_argument("table", help="labelled TSV with a header, no quoting")
-    parser.add_argument("--predictions", help="what tinyrun's eval stage predicted on the table")
+    parser.add_argument("--predictions", help="predictions of tinyrun's eval stage for the table")
     parser.add_argument("--text", default="sentence", help="the text's column (%(default)s)")
     parser.add_argument("--label", default="label", help="the label's column (%(default)s)")
     parser.add_argument("--max-seq-length", type=int, default=64, help="(%(default)s)")
@@ -54,7 +54,7 @@ def class_of(label, model):
         return int(names[label])
     if label.isdigit():
         return int(label)
-    sys.exit(f"error: the label `{label}` is none of the model's: {', '.join(names)}")
+    sys.exit(f"error: label `{label}` is not a class of the model ({', '.join(names)})")
 
 
 def main():
@@ -63,7 +63,7 @@ def main():
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
     except ImportError as error:
-        sys.exit(f"error: this Python has no `{error.name}`\nhint: `pip install torch transformers`")
+        sys.exit(f"error: this Python has no `{error.name}`\nhint: run `pip install torch transformers`")
     tokenizer = AutoTokenizer.from_pretrained(args.folder)
     model, loading = AutoModelForSequenceClassification.from_pretrained(
         args.folder, output_loading_info=True
@@ -74,7 +74,7 @@ def main():
         names = sorted(str(name) for name in loading[kind])
         print(f"{kind.replace('_', ' ')}: {', '.join(names) if names else 'none'}")
         if names and kind != "unexpected_keys":
-            sys.exit("error: the weights do not fit the configuration")
+            sys.exit("error: the weights do not match the configuration")
 
     texts, labels = read_table(args.table, args.text, args.label)
     logits = []
@@ -97,7 +97,7 @@ def main():
     if args.predictions:
         predicted = read_predictions(args.predictions)
         if not predicted or max(predicted) >= len(logits):
-            sys.exit(f"error: `{args.predictions}` is not about the rows of `{args.table}`")
+            sys.exit(f"error: `{args.predictions}` does not match the rows of `{args.table}`")
         worst, index = max(
             (max(abs(a - b) for a, b in zip(logits[index], theirs)), index)
             for index, theirs in predicted.items()
@@ -105,7 +105,7 @@ def main():
         print(f"logits compared: {len(predicted)} of {len(logits)} rows")
         print(f"largest difference of a logit: {worst:.3g} (row {index}: {texts[index]!r})")
         if worst > args.tolerance:
-            sys.exit(f"error: that is above {args.tolerance:g}")
+            sys.exit(f"error: the difference exceeds the tolerance {args.tolerance:g}")
 
 
 main()

@@ -80,13 +80,13 @@ def main(run) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             say(f"error: the disk that holds `{ROOT}` is full")
-            say("hint: make room and run the same command again, it starts over")
+            say("hint: free some disk space and run the same command again; it starts over")
         else:
             where = f"`{error.filename}`: " if error.filename else ""
             say(f"error: {where}{(error.strerror or str(error)).lower()}")
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted, run the same command again to start over")
+        say("interrupted; run the same command again to start over")
         sys.exit(130)
 
 
@@ -98,7 +98,7 @@ def one_at_a_time():
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another fetch to end")
+            say("waiting for another download to finish")
             fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
@@ -111,8 +111,8 @@ def need_space(folder: Path, size: int, what: str) -> None:
     if free < size:
         raise Fault(
             f"{what} needs {size / 1e9:.1f} GB of free disk under `{folder}` while it is fetched, "
-            f"there are {free / 1e9:.1f} GB",
-            "make room and run the same command again",
+            f"{free / 1e9:.1f} GB are available",
+            "free some disk space and run the same command again",
         )
 
 
@@ -149,7 +149,7 @@ def python() -> Path:
     with contextlib.suppress(OSError):
         if subprocess.run([inner, "-m", "pip", "--version"], capture_output=True).returncode == 0:
             return inner
-    say("making a private Python environment in .venv")
+    say("creating a Python environment in .venv")
     made = subprocess.run(
         [sys.executable, "-m", "venv", "--clear", VENV], capture_output=True, text=True
     )
@@ -158,8 +158,8 @@ def python() -> Path:
         if "No space left" in made.stdout + made.stderr:
             raise OSError(errno.ENOSPC, "no space left on device")
         raise Fault(
-            f"`{sys.executable} -m venv` cannot make a Python environment with pip",
-            "on Debian and Ubuntu `apt-get install python3-venv`, elsewhere see that python3 has "
+            f"`{sys.executable} -m venv` cannot create a Python environment with pip",
+            "on Debian and Ubuntu `apt-get install python3-venv`, otherwise check that python3 has "
             "its modules `venv` and `ensurepip`",
         )
     return inner
@@ -199,7 +199,7 @@ def wheels(pins: list[Pin], folder: Path, options: tuple[str, ...] = ()) -> list
         raise pip_fault(", ".join(pin.requirement for pin in pins), done.stderr)
     for pin in pins:
         if not (folder / pin.file).is_file():
-            raise Fault(f"pip downloaded `{pin.requirement}` without its file `{pin.file}`")
+            raise Fault(f"pip downloaded `{pin.requirement}` without the file `{pin.file}`")
     return [checked(folder / pin.file, pin.sha256) for pin in pins]
 
 
@@ -216,14 +216,14 @@ def checked(path: Path, sha256: str) -> Path:
 
 def wrong_checksum(file: str, found: str, pinned: str) -> Fault:
     return Fault(
-        f"`{file}` has the SHA-256 {found}, pinned is {pinned}",
-        "the download is damaged or not the file it should be; nothing of it was used",
+        f"`{file}` has SHA-256 {found}, expected {pinned}",
+        "the download is damaged or is another file, and was discarded; run the same command again",
     )
 
 
 def unreachable(what: str) -> Fault:
     return Fault(
-        f"{what} cannot be downloaded: the package index cannot be reached",
+        f"cannot download {what}: the package index cannot be reached",
         "check the network, the proxy and pip's settings (`.venv/bin/pip config list`)",
     )
 
@@ -240,5 +240,5 @@ def pip_fault(what: str, log: str) -> Fault:
     if any(sign in log for sign in UNREACHABLE):
         return unreachable(f"`{what}`")
     errors = [line[6:].strip() for line in log.splitlines() if line.startswith("ERROR:")]
-    reason = errors[-1] if errors else (log.strip().splitlines() or ["it gave no reason"])[-1]
-    return Fault(f"pip cannot download `{what}`: {reason}", "see pip's settings: `pip config list`")
+    reason = errors[-1] if errors else (log.strip().splitlines() or ["unknown reason"])[-1]
+    return Fault(f"pip cannot download `{what}`: {reason}", "check pip's settings: `pip config list`")

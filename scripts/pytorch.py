@@ -36,7 +36,7 @@ def environment():
         [sys.executable, "-m", "venv", VENV], capture_output=True, text=True
     )
     if made.returncode != 0:
-        raise Fault(f"`{sys.executable} -m venv` cannot make a Python environment with pip")
+        raise Fault(f"`{sys.executable} -m venv` cannot create a Python environment with pip")
     install = [
         *(python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"),
         *("--quiet", "--only-binary=:all:", *REQUIREMENTS),

@@ -1,7 +1,6 @@
 //! `tinyrun status`: where each stage stands, without waiting for anything.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use super::file::Request;
 use super::{Failure, Place, layout, print};
 use crate::experiment::StageName;
 use crate::plan::{Planner, Status};
-use crate::report::{Standing, Style, standing_line, standing_lines};
+use crate::report::{Standing, Style, experiment_lines, standing_line, standing_lines};
 use crate::runs::{Digester, Error, Layout, Lock, Record};
 use crate::stage::Pipeline;
 
@@ -35,9 +34,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let style = Style::of(&io::stdout());
     let mut digester = Digester::open(layout.digests(), layout.root().to_owned());
     let mut text = String::new();
+    let mut rows = Vec::new();
     if arguments.files.is_empty() {
         let experiments = experiments(&layout)?;
-        let longest = experiments.iter().map(|(name, _)| name.len()).max();
         for (name, file) in &experiments {
             let run = run_arguments(std::slice::from_ref(file), &[]);
             let line = match Request::read(&run, &layout) {
@@ -49,9 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 Err(_) => "cannot read its inputs: run `tinyrun status` with its experiment file"
                     .to_owned(),
             };
-            let width = longest.unwrap_or(0);
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:width$}  {line}");
+            rows.push((name.clone(), line));
         }
         if experiments.is_empty() {
             text = format!("no experiment has run in `{}`\n", layout.runs().display());
@@ -63,15 +60,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             for (place, variant) in found.experiments.variants.iter().enumerate() {
                 let standing = standing_of(&request, file, place, &mut digester)?;
                 if request.count() > 1 {
-                    let name = request.name_of(variant);
-                    let line = standing_line(&standing, style);
-                    let _ = writeln!(text, "{name:40}  {line}");
+                    let name = request.name_of(variant).to_owned();
+                    rows.push((name, standing_line(&standing, style)));
                 } else {
                     text.push_str(&standing_lines(&standing, style));
                 }
             }
         }
     }
+    text.push_str(&experiment_lines(rows));
     if layout.runs().is_dir() {
         // A memo that cannot be stored costs time only, and this command changes nothing else.
         let _ = digester.save();

@@ -325,7 +325,7 @@ fn read_axes(matrix: &Table, faults: &mut Vec<Fault>) -> Vec<Axis> {
                     value => value.kind(),
                 };
                 let fault = Fault::new(format!("`{key}` in `[{MATRIX}]` is {what}"), node.span);
-                faults.push(fault.with_label("expected a list: one experiment for each value"));
+                faults.push(fault.with_label("expected a list: one experiment per value"));
             }
         }
     }

@@ -41,7 +41,7 @@ fn parse_path(piece: Piece, path: &str) -> Result<Vec<(String, Span)>, Vec<Fault
     let whole = piece.span(0..path.len().max(1));
     let malformed = || {
         let fault = Fault::new(
-            format!("`{}` is not a key's path", path.trim()),
+            format!("`{}` is not a valid key path", path.trim()),
             whole.clone(),
         );
         vec![fault.with_label("expected keys with dots between them")]
@@ -159,8 +159,8 @@ mod tests {
             "--set:1:18: unknown key `epohcs` in `[stages.td-phase1]`",
             "--set:1:25: `epochs` in `[stages.td-phase1]` is out of range",
             "--set:1:1: `--set stages.eval` has no `=`",
-            "--set:1:1: `a..b` is not a key's path",
-            "--set:1:1: `` is not a key's path",
+            "--set:1:1: `a..b` is not a valid key path",
+            "--set:1:1: `` is not a valid key path",
             "--set:1:6: `train` is a string",
             "--set:1:17: unclosed array, expected `]`",
             "--set:1:6: `seed` is a string",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::Style;
+use super::table::aligned;
 
 /// One experiment of a comparison.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,43 +34,23 @@ pub fn comparison(experiments: &[Compared], style: Style) -> String {
         }
         return text;
     }
-    let all = || differing.iter().chain(&results);
-    let width = |place: usize| {
-        let cells = all().map(|(_, cells)| cells[place].chars().count());
-        cells
-            .chain([names[place].chars().count()])
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..names.len()).map(width).collect();
-    let first = all().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
-    let mut line = |key: &str, cells: &[String], strong: bool| {
-        let mut row = format!("{key:first$}");
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(row, "  {cell:width$}");
-        }
-        let row = row.trim_end();
-        let row = if strong {
-            style.strong(row)
-        } else {
-            row.to_owned()
-        };
-        let _ = writeln!(text, "{row}");
-    };
+    let row = |key: &str, cells: &[String]| [&[key.to_owned()], cells].concat();
     let headings: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    line("", &headings, true);
+    let mut lines = vec![row("", &headings)];
     if differing.is_empty() {
-        line("(no settings differ)", &[], false);
+        lines.push(row("(no settings differ)", &[]));
     }
-    for (key, cells) in &differing {
-        line(key, cells, false);
-    }
-    line("", &[], false);
+    lines.extend(differing.iter().map(|(key, cells)| row(key, cells)));
+    lines.push(row("", &[]));
     if results.is_empty() {
-        line("(no results yet)", &[], false);
+        lines.push(row("(no results yet)", &[]));
     }
-    for (key, cells) in &results {
-        line(key, cells, false);
+    lines.extend(results.iter().map(|(key, cells)| row(key, cells)));
+    for (index, line) in aligned(lines, 0).iter().enumerate() {
+        let _ = match index {
+            0 => writeln!(text, "{}", style.strong(line)),
+            _ => writeln!(text, "{line}"),
+        };
     }
     text
 }

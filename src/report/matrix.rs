@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Style;
 use super::amounts::{counted, duration};
+use super::table::aligned;
 use crate::experiment::Experiments;
 use crate::runs::Layout;
 use crate::stage::{MatrixResults, VariantScore};
@@ -94,20 +95,8 @@ fn table(title: &str, name: &str, scores: &[&VariantScore], style: Style) -> Str
         line.push(counts.map_or_else(String::new, |it| format!("{}/{}", it.correct, it.total)));
         lines.push(line);
     }
-    let columns = lines[0].len();
-    let width = |column: usize| {
-        let cells = lines.iter().map(|line| line[column].chars().count());
-        cells.max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for (index, line) in lines.iter().enumerate() {
-        let cells = line.iter().zip(&widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        let line = format!("  {}", cells.join("  "));
-        let line = line.trim_end();
+    for (index, line) in aligned(lines, 2).iter().enumerate() {
         let _ = match index {
             0 => writeln!(text, "{}", style.faint(line)),
             _ => writeln!(text, "{line}"),

@@ -16,6 +16,7 @@ mod record;
 mod standing;
 mod style;
 mod summary;
+mod table;
 
 pub use amounts::age;
 pub use comparison::{Compared, comparison};
@@ -26,6 +27,6 @@ pub use matrix::{matrix_heading, matrix_summary};
 pub use plan::{PlannedStage, render_plan, total_line};
 pub use plan_json::{experiment_json, plan_json};
 pub use record::{agreement, record_text};
-pub use standing::{Standing, standing_line, standing_lines};
+pub use standing::{Standing, experiment_lines, standing_line, standing_lines};
 pub use style::Style;
 pub use summary::{goal_line, scores, summary};

@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use super::Style;
 use super::amounts::{bytes, count, counted, duration};
+use super::table::aligned;
 use crate::runs::Record;
 use crate::stage::Difference;
 
 /// Everything a record knows, in sections.
 pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
-    let mut text = String::new();
-    let mut line = |key: &str, value: String| {
-        let _ = writeln!(text, "  {key:24}{value}");
-    };
+    let mut head = Vec::new();
+    let mut line = |key: &str, value: String| head.push(vec![key.to_owned(), value]);
     line("stage", record.key.kind.clone());
     line("folder", folder.display().to_string());
     line("fingerprint", record.fingerprint.to_string());
@@ -72,34 +71,32 @@ pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
             );
         }
     }
-    section(&mut text, "settings", style);
-    for (key, value) in &record.key.settings {
-        let _ = writeln!(text, "  {key:44}{value}");
-    }
-    let version = format!("{}", record.key.semantics);
-    let _ = writeln!(
-        text,
-        "  {:44}{version}",
-        "(version of the stage implementation)"
-    );
-    if !record.key.inputs.is_empty() {
-        section(&mut text, "inputs", style);
-        for (name, digest) in &record.key.inputs {
-            let _ = writeln!(text, "  {name:44}{digest}");
-        }
-    }
-    if !record.key.upstream.is_empty() {
-        section(&mut text, "from earlier stages", style);
-        for (role, upstream) in &record.key.upstream {
-            let what = format!("{role}: {}", upstream.artifact);
-            let _ = writeln!(text, "  {what:44}{}", upstream.digest);
-        }
-    }
-    section(&mut text, "artifacts", style);
-    for (name, artifact) in &record.artifacts {
+    let mut text = String::new();
+    rows(&mut text, head);
+    let settings = record.key.settings.iter();
+    let mut settings: Vec<_> = settings
+        .map(|(key, value)| vec![key.clone(), value.to_string()])
+        .collect();
+    settings.push(vec![
+        "(version of the stage implementation)".to_owned(),
+        record.key.semantics.to_string(),
+    ]);
+    section(&mut text, "settings", settings, style);
+    let inputs = record.key.inputs.iter();
+    let inputs = inputs.map(|(name, digest)| vec![name.clone(), digest.to_string()]);
+    section(&mut text, "inputs", inputs.collect(), style);
+    let upstream = record.key.upstream.iter();
+    let upstream = upstream.map(|(role, upstream)| {
+        let what = format!("{role}: {}", upstream.artifact);
+        vec![what, upstream.digest.to_string()]
+    });
+    section(&mut text, "from earlier stages", upstream.collect(), style);
+    let artifacts = record.artifacts.iter();
+    let artifacts = artifacts.map(|(name, artifact)| {
         let size = bytes(artifact.size);
-        let _ = writeln!(text, "  {name:44}{}  {size}", artifact.sha256);
-    }
+        vec![name.clone(), artifact.sha256.to_string(), size]
+    });
+    section(&mut text, "artifacts", artifacts.collect(), style);
     text
 }
 
@@ -141,6 +138,16 @@ pub fn agreement(
     text
 }
 
-fn section(text: &mut String, title: &str, style: Style) {
-    let _ = writeln!(text, "{}", style.strong(title));
+/// A heading and its rows; nothing where there are none.
+fn section(text: &mut String, title: &str, found: Vec<Vec<String>>, style: Style) {
+    if !found.is_empty() {
+        let _ = writeln!(text, "{}", style.strong(title));
+        rows(text, found);
+    }
+}
+
+fn rows(text: &mut String, found: Vec<Vec<String>>) {
+    for line in aligned(found, 2) {
+        let _ = writeln!(text, "{line}");
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Style;
 use super::amounts::{clock, count, duration};
 use super::plan::why;
+use super::table::aligned;
 use crate::experiment::StageName;
 use crate::plan::StaleReason;
 use crate::runs::{Checkpoint, Owner, Record};
@@ -51,6 +52,13 @@ pub fn standing_lines(stages: &[(StageName, Standing)], style: Style) -> String 
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
+}
+
+/// A line an experiment: its name and what [`standing_line`] makes of it.
+pub fn experiment_lines(experiments: Vec<(String, String)>) -> String {
+    let rows = experiments.into_iter().map(|(name, line)| vec![name, line]);
+    let lines = aligned(rows.collect(), 0).into_iter();
+    lines.map(|line| line + "\n").collect()
 }
 
 /// A whole experiment in one line.

@@ -1,7 +1,19 @@
 //! Colours, where they belong.
 
 use std::fmt;
-use std::io::IsTerminal;
+
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::AnsiColor::{Green, Red, Yellow};
+use anstyle::Style as Look;
+
+const ERROR: Look = Look::new().bold().fg_color(Some(anstyle::Color::Ansi(Red)));
+const WARNING: Look = Look::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(Yellow)));
+const GOOD: Look = Look::new().fg_color(Some(anstyle::Color::Ansi(Green)));
+const STRONG: Look = Look::new().bold();
+const FAINT: Look = Look::new().dimmed();
 
 /// Whether text is coloured. Nothing is said by colour alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +25,10 @@ impl Style {
     /// No colours.
     pub const PLAIN: Self = Self { colour: false };
 
-    /// Colours on a terminal, unless `NO_COLOR` is set to something.
-    pub fn of(stream: &impl IsTerminal) -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    /// Colours on a terminal, as `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM` allow.
+    pub fn of<S: RawStream>(stream: &S) -> Self {
         Self {
-            colour: stream.is_terminal() && !refused && !dumb,
+            colour: AutoStream::choice(stream) != ColorChoice::Never,
         }
     }
 
@@ -29,34 +39,31 @@ impl Style {
 
     /// What went wrong.
     pub fn error(self, text: impl fmt::Display) -> String {
-        self.wrap("1;31", text)
+        self.wrap(ERROR, text)
     }
 
     /// What may go wrong.
     pub fn warning(self, text: impl fmt::Display) -> String {
-        self.wrap("1;33", text)
+        self.wrap(WARNING, text)
     }
 
     /// What is well.
     pub fn good(self, text: impl fmt::Display) -> String {
-        self.wrap("32", text)
+        self.wrap(GOOD, text)
     }
 
     /// What to look at first.
     pub fn strong(self, text: impl fmt::Display) -> String {
-        self.wrap("1", text)
+        self.wrap(STRONG, text)
     }
 
     /// What may be passed over.
     pub fn faint(self, text: impl fmt::Display) -> String {
-        self.wrap("2", text)
+        self.wrap(FAINT, text)
     }
 
-    fn wrap(self, code: &str, text: impl fmt::Display) -> String {
-        if self.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_string()
-        }
+    fn wrap(self, look: Look, text: impl fmt::Display) -> String {
+        let look = if self.colour { look } else { Look::new() };
+        format!("{look}{text}{look:#}")
     }
 }

@@ -206,6 +206,7 @@ impl Test {
             .env("TINYRUN_KERNEL", Self::fake_kernel())
             .env("FAKE", self.path("fake"))
             .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -19,6 +19,7 @@ mod jobs;
 #[cfg(feature = "kernel")]
 mod kernel_faults;
 mod knobs;
+mod language;
 mod lifecycle;
 mod make;
 mod matrix;

@@ -214,7 +214,7 @@ fn each_missing_prerequisite_is_one_sentence_and_a_hint() {
         (
             "cargo",
             "echo cargo 1.70.0",
-            "cargo is version 1.70.0, needed is 1.91 or newer",
+            "cargo is version 1.70.0, expected 1.91 or newer",
         ),
         (
             "cargo",
@@ -244,12 +244,12 @@ fn each_missing_prerequisite_is_one_sentence_and_a_hint() {
         (
             "python3",
             &refused("venv"),
-            "`python3` has no module `venv`, which fetching libtorch and the demo takes",
+            "`python3` has no module `venv`, which is needed to fetch libtorch and the demo",
         ),
         (
             "python3",
             &refused("ensurepip"),
-            "`python3` has no pip to put into an environment (its module `ensurepip`)",
+            "`python3` has no module `ensurepip`, which is needed to fetch libtorch and the demo",
         ),
     ];
     for (program, script, sentence) in cases {
@@ -287,7 +287,7 @@ fn everything_missing_is_said_at_once() {
         errors,
         [
             "error: `cargo` is not installed, or not in PATH",
-            "error: there is no C++ compiler (`cc` and `c++`)",
+            "error: no C++ compiler found (`cc` and `c++`)",
             "error: `python3` is not installed, or not in PATH",
         ]
     );
@@ -309,6 +309,6 @@ fn an_unreachable_crate_registry_is_one_sentence() {
         said,
         "fetching the crates\n\
          error: the crates cannot be fetched: the registry cannot be reached\n\
-         hint: check the network and cargo's settings; once fetched, they are used offline\n"
+         hint: check the network and cargo's settings; fetched crates are used offline\n"
     );
 }
