@@ -102,7 +102,8 @@ impl File {
             let is_elsewhere = !layout.root().as_os_str().is_empty();
             let hint = match error.kind() {
                 io::ErrorKind::NotFound if is_elsewhere => Some(
-                    "pass FILE relative to the current folder: `--root` does not apply to it".to_owned(),
+                    "pass FILE relative to the current folder: `--root` does not apply to it"
+                        .to_owned(),
                 ),
                 io::ErrorKind::NotFound => path_hint(Path::new(""), &path.to_string_lossy()),
                 io::ErrorKind::IsADirectory => Some(

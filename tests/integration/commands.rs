@@ -331,10 +331,11 @@ fn a_record_says_the_commit_of_the_working_folder() {
     let commit = git(&["rev-parse", "HEAD"]);
     test.run(&["x.toml"]).succeeds().ran(&STAGES);
     let shown = test.run(&["show", "x/eval"]).succeeds().stdout;
-    assert!(
-        shown.contains(&format!("  git                     {commit}\n")),
-        "{shown}"
-    );
+    let lines: Vec<Vec<&str>> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert!(lines.contains(&vec!["git", &commit]), "{shown}");
     test.replace("x.toml", "epochs = 3", "epochs = 4");
     test.run(&["x.toml"]).succeeds();
     let shown = test.run(&["show", "x/eval"]).succeeds().stdout;

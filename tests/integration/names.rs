@@ -85,7 +85,7 @@ fn a_path_that_is_there_is_a_path_whatever_characters_it_has() {
     test.run(&["x.toml", "--set", "task.train='data/[end x.tsv'"])
         .ends_with(2)
         .says("error: `data/[end x.tsv` is not a valid pattern: ")
-        .says("hint: `[` begins a set of characters: write `[[]` for the character itself");
+        .says("hint: `[` starts a set of characters: write `[[]` for the character itself");
 }
 
 #[test]
