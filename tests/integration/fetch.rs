@@ -65,8 +65,8 @@ fn an_unreachable_package_index_is_one_sentence_and_leaves_nothing() {
     assert_eq!(
         stderr(&output),
         "fetching libtorch 2.11.0: about 550 MB, once\n\
-         error: `torch==2.11.0, nvidia-cuda-runtime==13.0.96, nvidia-cuda-cupti==13.0.85` cannot \
-         be downloaded: the package index cannot be reached\n\
+         error: cannot download `torch==2.11.0, nvidia-cuda-runtime==13.0.96, \
+         nvidia-cuda-cupti==13.0.85`: the package index cannot be reached\n\
          hint: check the network, the proxy and pip's settings (`.venv/bin/pip config list`)\n"
     );
     assert!(!fetch.path(".libtorch").exists());
@@ -196,7 +196,7 @@ fn a_corpus_folder_is_linked_and_unpacked() {
     let output = fetch.run("place_corpus", &["texts"], &[]);
     assert_eq!(
         stderr(&output),
-        "unpacking b.txt.xz\ndata/corpus holds a.txt, b.txt\n"
+        "unpacking b.txt.xz\ndata/corpus contains a.txt, b.txt\n"
     );
     let read = |name: &str| fs::read_to_string(fetch.path("data/corpus").join(name)).unwrap();
     assert_eq!(

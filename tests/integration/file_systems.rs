@@ -90,7 +90,7 @@ fn without_symbolic_links_every_command_finds_the_results() {
     let shown = run(&["show", "x/td-phase2"]).stdout;
     assert!(shown.contains("td-phase2"), "{shown}");
     run(&["verify", "x.toml"]);
-    assert_eq!(run(&["gc"]).stdout, "nothing to remove\n");
+    assert_eq!(run(&["gc"]).stdout, "nothing to delete\n");
     run(&["rerun", "x/td-phase2"]);
     test.replace("x.toml", "epochs = 3", "epochs = 4");
     let status = run(&["status", "x.toml"]).stdout;
@@ -153,7 +153,7 @@ fn a_copy_whose_links_became_folders_is_up_to_date_and_gets_its_links_back() {
     assert!(!test.path("runs/x/eval").is_symlink());
     assert_eq!(
         test.run(&["gc"]).succeeds().stdout,
-        "nothing to remove\n",
+        "nothing to delete\n",
         "results of a copy are in use"
     );
     test.run(&["x.toml"]).succeeds().says("nothing to do");
