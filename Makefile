@@ -62,14 +62,24 @@ parity: libtorch ## regenerate the fixtures with PyTorch and transformers, and t
 	@scripts/parity
 	@cargo test --locked --bin tinyrun-kernel $(ARGS)
 
+# Any mdbook in PATH, else one that is installed into .mdbook.
+MDBOOK = $(or $(shell command -v mdbook),.mdbook/bin/mdbook)
+
+.PHONY: docs
+docs: ## build the documentation as a book in target/book (installs mdbook into .mdbook if missing)
+	@scripts/prerequisites cargo
+	@$(if $(wildcard $(MDBOOK)),,cargo install --locked --root .mdbook --version 0.5.4 mdbook)
+	@$(MDBOOK) build docs
+
 .PHONY: reference
 reference: ## regenerate docs/reference from the code
 	@UPDATE_DOCS=1 cargo test --locked --no-default-features --quiet --test integration -- reference::
 
 .PHONY: check
-check: libtorch ## formatting, lints and documentation as errors, forbidden words
+check: libtorch ## formatting, lints, documentation and its links, forbidden words
 	@scripts/prerequisites cargo lints compiler crates
 	@scripts/forbidden_words
+	@scripts/check_docs
 	@cargo fmt --check
 	@scripts/format_cpp --check
 	@cargo clippy --locked --all-targets -- --deny warnings

@@ -165,13 +165,23 @@ impl Test {
 
     /// The same with a classifier, where there are labels.
     pub(crate) fn write_model(&self, name: &str, labels: &[&str]) {
+        self.write_shape(name, labels, (2, 2, 32));
+    }
+
+    /// A small BERT of another shape, that reads 512 tokens.
+    pub(crate) fn write_bert(&self, name: &str, layers: usize, heads: usize) {
+        self.write_shape(name, &[], (layers, heads, 512));
+    }
+
+    fn write_shape(&self, name: &str, labels: &[&str], shape: (usize, usize, usize)) {
+        let (layers, heads, positions) = shape;
         let config: BertConfig = serde_json::from_value(serde_json::json!({
             "vocab_size": 9,
-            "hidden_size": 8,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
+            "hidden_size": 4 * heads,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
             "intermediate_size": 16,
-            "max_position_embeddings": 32,
+            "max_position_embeddings": positions,
         }))
         .expect("a config");
         let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad\nfilm\na\n";

@@ -8,6 +8,7 @@
 #[cfg(feature = "kernel")]
 mod chaos;
 mod commands;
+mod docs;
 mod documents;
 mod experiments;
 mod faults;
