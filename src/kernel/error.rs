@@ -99,7 +99,7 @@ impl KernelError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Version { .. } => {
+            Self::Version { .. } | Self::Job(_) => {
                 Some("build both programs together: `cargo build --release`".to_owned())
             }
             Self::NoCuda { .. } => Some("set `device = \"cpu\"` or `\"auto\"`".to_owned()),

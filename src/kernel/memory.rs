@@ -363,7 +363,9 @@ fn make_room(folder: &Path, bytes: u64, limit: u64) -> Result<bool, KernelError>
         if taken <= limit {
             break;
         }
-        if let Ok(lock) = File::open(other.join("lock"))
+        // To write as well: NFS locks alone what may be written.
+        let mut options = OpenOptions::new();
+        if let Ok(lock) = options.read(true).write(true).open(other.join("lock"))
             && lock.try_lock().is_ok()
         {
             taken -= size;

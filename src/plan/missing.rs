@@ -220,18 +220,23 @@ pub fn path_hint(root: &Path, written: &str) -> Option<String> {
 
 /// A name that may be one of the Hub: `bert-base-uncased`, `org/name`.
 fn hub_name(root: &Path, written: &str, wanted: Wanted) -> Option<String> {
-    if wanted != Wanted::Model || !is_hub_id(written) {
-        return None;
-    }
-    let is_of_a_folder = match written.split_once('/') {
-        Some((first, _)) => root.join(first).is_dir() || first == "models",
-        None => false,
+    let is_of_a_folder =
+        |first: &str| root.join(first).is_dir() || ["models", "data", "datasets"].contains(&first);
+    let is_likely = match written.split_once('/') {
+        Some((first, second)) => {
+            // A file has an ending, a data set of the Hub has none.
+            let is_file = wanted == Wanted::File && second.contains('.');
+            !is_of_a_folder(first) && !is_file
+        }
+        None => wanted == Wanted::Model,
     };
-    (!is_of_a_folder).then(|| {
-        format!(
-            "if it is a model of the Hugging Face Hub, {}",
-            download(written, false)
-        )
+    (is_likely && is_hub_id(written)).then(|| {
+        let (what, is_data) = match wanted {
+            Wanted::Model => ("model", false),
+            Wanted::File => ("data set", true),
+        };
+        let hint = download(written, is_data);
+        format!("if it is a {what} of the Hugging Face Hub, {hint}")
     })
 }
 
@@ -433,6 +438,9 @@ mod tests {
         for written in ["data/bert", "models/bert", "./bert", "/models/bert"] {
             assert_eq!(of(written, Wanted::Model).hint, None, "{written}");
         }
+        let found = of("nyu-mll/glue", Wanted::File).hint.expect("a hint");
+        assert!(found.starts_with("if it is a data set of the Hugging Face Hub, download it with `hf download --repo-type dataset nyu-mll/glue"));
+        assert_eq!(of("tables/glue.tsv", Wanted::File).hint, None);
         let found = of("hf://datasets/nyu-mll/glue", Wanted::File).hint;
         assert_eq!(
             found.as_deref(),

@@ -32,9 +32,18 @@ pub(super) fn write_cache(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Creates a folder and those above it.
 ///
 /// # Errors
-/// [`Error::Write`] with the path.
+/// [`Error::NotAFolder`] for a file or a broken link in its place or above it, else [`Error::Write`] with the path.
 pub fn create_folder(path: &Path) -> Result<(), Error> {
-    fs::create_dir_all(path).map_err(Error::write(path))
+    fs::create_dir_all(path).map_err(|source| {
+        let is_in_the_way = |above: &&Path| above.symlink_metadata().is_ok() && !above.is_dir();
+        match path.ancestors().find(is_in_the_way) {
+            Some(above) => Error::NotAFolder {
+                path: above.to_owned(),
+                target: fs::read_link(above).ok(),
+            },
+            None => Error::write(path)(source),
+        }
+    })
 }
 
 /// Removes a folder and all in it; one that is not there is fine.

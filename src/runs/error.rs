@@ -43,6 +43,14 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
     },
+    /// A file, or a link that leads nowhere, where a folder is to be created.
+    #[error("`{}` {}", path.display(), not_a_folder(target.as_deref()))]
+    NotAFolder {
+        /// The file or link.
+        path: PathBuf,
+        /// Where the link leads.
+        target: Option<PathBuf>,
+    },
     /// Taking a lock.
     #[error("cannot lock `{}`: {}", path.display(), reason(source))]
     Lock {
@@ -75,6 +83,12 @@ impl Error {
             Self::Read { source, .. } | Self::Write { source, .. } | Self::Lock { source, .. } => {
                 source
             }
+            Self::NotAFolder { target: None, .. } => {
+                return Some("move it, or choose another folder with `--root DIR`".to_owned());
+            }
+            Self::NotAFolder { .. } => {
+                return Some("mount the disk that it leads to, or remove the link".to_owned());
+            }
             Self::InTheWay { .. } => {
                 return Some("move it to another folder and run the same command again".to_owned());
             }
@@ -87,6 +101,13 @@ impl Error {
             }
         };
         advice(source)
+    }
+}
+
+fn not_a_folder(target: Option<&Path>) -> String {
+    match target {
+        Some(target) => format!("is a link to `{}`, which is no folder", target.display()),
+        None => "is a file, and a folder belongs there".to_owned(),
     }
 }
 

@@ -209,6 +209,20 @@ fn a_folder_of_the_user_in_the_place_of_a_link_is_named_and_stays() {
 }
 
 #[test]
+fn a_runs_folder_that_is_none_is_named() {
+    let test = Test::new();
+    std::os::unix::fs::symlink("/no/such/disk/runs", test.path("runs")).expect("linked");
+    test.run(&["x.toml"])
+        .ends_with(1)
+        .says("error: `runs` is a link to `/no/such/disk/runs`, which is no folder\n")
+        .says("hint: mount the disk that it leads to, or remove the link\n");
+    test.remove("runs").write("runs", "");
+    test.run(&["x.toml"])
+        .ends_with(1)
+        .says("error: `runs` is a file, and a folder belongs there\n");
+}
+
+#[test]
 fn every_file_obeys_the_umask() {
     for (umask, expected) in [("077", 0o600), ("027", 0o640), ("000", 0o666)] {
         let test = Test::new();
@@ -235,17 +249,34 @@ fn every_file_obeys_the_umask() {
     }
 }
 
+/// Set in a process that writes one model folder and ends.
+const CHILD: &str = "TINYRUN_TEST_WRITES_A_MODEL";
+
 #[test]
-fn a_model_folder_obeys_the_umask_too() {
-    // The harness writes the teacher with the function that the kernel uses.
-    let test = Test::new();
-    fs::write(test.path("plain"), "").expect("written");
-    let mode = |name: &str| fs::metadata(test.path(name)).map(|file| file.permissions().mode());
+#[cfg_attr(not(has_cc), ignore = "cc was not found when the tests were built")]
+fn a_model_folder_obeys_the_umask_too_and_needs_no_chmod() {
+    if let Some(root) = std::env::var_os(CHILD) {
+        // The harness writes the teacher with the function that the kernel uses.
+        let test = Test::new();
+        let folder = test.path("teacher");
+        fs::rename(folder, Path::new(&root).join("model")).expect("moved");
+        return;
+    }
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let folder = folder.expect("temp folder");
+    // In a process of its own: the umask is that of a whole process.
+    let name = "file_systems::a_model_folder_obeys_the_umask_too_and_needs_no_chmod";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "umask 027; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().expect("known"))
+        .args(["--exact", name, "--include-ignored"])
+        .env(CHILD, folder.path());
+    lacking(&mut command, "sync modes");
+    let output = command.output().expect("sh runs");
+    assert!(output.status.success(), "{output:?}");
     for name in ["config.json", "model.safetensors"] {
-        assert_eq!(
-            mode(&format!("teacher/{name}")).expect("there"),
-            mode("plain").expect("there"),
-            "{name}"
-        );
+        let metadata = fs::metadata(folder.path().join("model").join(name)).expect("there");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o640, "{name}");
     }
 }

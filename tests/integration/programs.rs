@@ -196,3 +196,36 @@ fn a_kernel_that_is_no_program_is_a_sentence_with_a_hint() {
     fs::set_permissions(test.path("kernel"), fs::Permissions::from_mode(0o755)).expect("set");
     run().says("hint: it is no program for this machine: build it here with `make build`\n");
 }
+
+#[cfg(feature = "kernel")]
+#[test]
+#[cfg_attr(
+    not(has_readelf),
+    ignore = "readelf was not found when the tests were built"
+)]
+fn the_kernel_searches_libtorch_beside_itself_then_relative_then_by_its_absolute_path() {
+    let output = Command::new("readelf")
+        .args(["--dynamic", "--wide", env!("CARGO_BIN_EXE_tinyrun-kernel")])
+        .output()
+        .expect("readelf runs");
+    let listed = String::from_utf8_lossy(&output.stdout);
+    // Not a RUNPATH: LD_LIBRARY_PATH comes after these folders.
+    assert!(!listed.contains("(RUNPATH)"), "{listed}");
+    let line = listed.lines().find(|line| line.contains("(RPATH)"));
+    let (_, path) = line.expect("an RPATH").split_once('[').expect("a list");
+    let folders: Vec<&str> = path.trim_end_matches(']').split(':').collect();
+    assert_eq!(
+        folders[..2],
+        ["$ORIGIN/libtorch/lib", "$ORIGIN/../libtorch/lib"]
+    );
+    let last = folders.last().expect("some");
+    assert!(last.starts_with('/') && last.ends_with("/lib"), "{last}");
+    // Between them, where libtorch lies in the repository, its path from the program.
+    let root = fs::canonicalize(env!("CARGO_MANIFEST_DIR")).expect("there");
+    let is_inside = std::path::Path::new(last).starts_with(root);
+    match (&folders[2..folders.len() - 1], is_inside) {
+        ([], _) => {}
+        ([relative], true) => assert!(relative.starts_with("$ORIGIN/../"), "{relative}"),
+        other => panic!("{other:?}"),
+    }
+}
