@@ -421,7 +421,7 @@ fn unmatched_hint(
     }
     if let Some(file) = other_case.first() {
         let name = shown(&format!("{fixed}{}", file.name));
-        return Some(format!("`{name}` differs in upper and lower case"));
+        return Some(format!("`{name}` differs only in upper and lower case"));
     }
     pattern.contains('[').then(|| {
         "`[...]` matches one of the characters in it: write `[[]` for the character `[`".to_owned()

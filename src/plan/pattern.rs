@@ -203,7 +203,7 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> (String, Option<Stri
                 excerpt_path(path),
                 excerpt_path(&target)
             ),
-            Some("bring that file back, or remove the link".to_owned()),
+            Some("restore that file, or remove the link".to_owned()),
         ),
         _ => (
             format!("cannot read `{}`: {}", excerpt_path(path), reason(error)),

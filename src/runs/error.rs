@@ -38,7 +38,7 @@ pub enum Error {
         known: u32,
     },
     /// Something that tinyrun did not write stands where it links to a result.
-    #[error("`{}` is not a result of tinyrun, and a link to one belongs there", path.display())]
+    #[error("cannot link a result at `{}`: tinyrun did not write what is there", path.display())]
     InTheWay {
         /// The file or folder.
         path: PathBuf,
@@ -106,8 +106,8 @@ impl Error {
 
 fn not_a_folder(target: Option<&Path>) -> String {
     match target {
-        Some(target) => format!("is a link to `{}`, which is no folder", target.display()),
-        None => "is a file, and a folder belongs there".to_owned(),
+        Some(target) => format!("is a link to `{}`, which is not a folder", target.display()),
+        None => "is a file, not a folder".to_owned(),
     }
 }
 

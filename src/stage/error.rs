@@ -195,7 +195,7 @@ fn cannot_start_hint(source: &io::Error) -> Option<String> {
         ),
         // ENOEXEC, which has no kind of its own.
         _ if source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => Some(
-            "it is no program for this machine: build it here with `make build`".to_owned(),
+            "it is not a program for this machine: build it here with `make build`".to_owned(),
         ),
         _ => None,
     }

@@ -200,7 +200,7 @@ fn a_folder_of_the_user_in_the_place_of_a_link_is_named_and_stays() {
         make(&test);
         test.run(&["x.toml"])
             .ends_with(1)
-            .says("error: `runs/x/eval` is not a result of tinyrun, and a link to one belongs there\n")
+            .says("error: cannot link a result at `runs/x/eval`: tinyrun did not write what is there\n")
             .says("hint: move it to another folder and run the same command again\n");
         assert_eq!(test.read("runs/x/eval/notes.txt"), "mine");
         test.remove("runs/x/eval");
@@ -214,12 +214,12 @@ fn a_runs_folder_that_is_none_is_named() {
     std::os::unix::fs::symlink("/no/such/disk/runs", test.path("runs")).expect("linked");
     test.run(&["x.toml"])
         .ends_with(1)
-        .says("error: `runs` is a link to `/no/such/disk/runs`, which is no folder\n")
+        .says("error: `runs` is a link to `/no/such/disk/runs`, which is not a folder\n")
         .says("hint: mount the disk that it leads to, or remove the link\n");
     test.remove("runs").write("runs", "");
     test.run(&["x.toml"])
         .ends_with(1)
-        .says("error: `runs` is a file, and a folder belongs there\n");
+        .says("error: `runs` is a file, not a folder\n");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn a_match_that_cannot_be_read_is_a_fault_and_is_not_left_out() {
         .ends_with(2)
         .says("error: `data/corpus/c.txt` is a link to `gone.txt`, which does not exist\n")
         .says("error: `data/more.tsv` is a link to `gone.tsv`, which does not exist\n")
-        .says("hint: bring that file back, or remove the link");
+        .says("hint: restore that file, or remove the link");
     test.remove("data/corpus/c.txt");
     test.run(&["x.toml", "--set", "task.dev='data/more.tsv'"])
         .ends_with(2)
@@ -191,7 +191,7 @@ fn what_was_meant_by_a_path_that_is_not_there_is_a_hint() {
         ),
         (
             "stages.general-distill.corpus=['data/corpus/*.TXT']",
-            "hint: `data/corpus/a.txt` differs in upper and lower case".to_owned(),
+            "hint: `data/corpus/a.txt` differs only in upper and lower case".to_owned(),
         ),
     ];
     for (set, text) in cases {

@@ -194,7 +194,7 @@ fn a_kernel_that_is_no_program_is_a_sentence_with_a_hint() {
         .says(": permission denied\n")
         .says("hint: make it executable with `chmod +x`");
     fs::set_permissions(test.path("kernel"), fs::Permissions::from_mode(0o755)).expect("set");
-    run().says("hint: it is no program for this machine: build it here with `make build`\n");
+    run().says("hint: it is not a program for this machine: build it here with `make build`\n");
 }
 
 #[cfg(feature = "kernel")]
