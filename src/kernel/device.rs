@@ -4,6 +4,7 @@ use tch::{Cuda, Device, Kind};
 use tinyrun::job;
 
 use crate::bert::multiplies;
+use crate::cuda;
 use crate::error::KernelError;
 
 /// A resolved device and number format.
@@ -26,12 +27,22 @@ impl Compute {
         threads: Option<usize>,
     ) -> Result<Self, KernelError> {
         let device = match device {
-            job::Device::Auto => Device::cuda_if_available(),
             job::Device::Cpu => Device::Cpu,
+            job::Device::Auto => match cuda::load() {
+                Ok(()) => Device::cuda_if_available(),
+                // Most machines have none; who wants one by all means names it.
+                Err(_) => Device::Cpu,
+            },
             job::Device::Cuda(index) => {
+                let loaded = cuda::load();
                 let count = Cuda::device_count();
                 if index as i64 >= count {
-                    return Err(KernelError::NoCuda { index, count });
+                    let reason = loaded.err();
+                    return Err(KernelError::NoCuda {
+                        index,
+                        count,
+                        reason,
+                    });
                 }
                 Device::Cuda(index)
             }

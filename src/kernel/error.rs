@@ -14,7 +14,12 @@ pub(crate) enum KernelError {
     #[error("the runner speaks version {runner} of the job format, this kernel version {kernel}")]
     Version { runner: u32, kernel: u32 },
     #[error("there is no CUDA device {index}: libtorch sees {count}")]
-    NoCuda { index: usize, count: i64 },
+    NoCuda {
+        index: usize,
+        count: i64,
+        /// Why libtorch's CUDA part is not loaded.
+        reason: Option<String>,
+    },
     #[error("{context}: {source}")]
     Model {
         context: String,
@@ -102,7 +107,11 @@ impl KernelError {
             Self::Version { .. } | Self::Job(_) => {
                 Some("build both programs together: `cargo build --release`".to_owned())
             }
-            Self::NoCuda { .. } => Some("set `device = \"cpu\"` or `\"auto\"`".to_owned()),
+            Self::NoCuda { reason, .. } => {
+                let reason = reason.as_ref().map(|reason| format!("{reason}; "));
+                let reason = reason.unwrap_or_default();
+                Some(format!("{reason}set `device = \"cpu\"` or `\"auto\"`"))
+            }
             Self::Model { source, .. } => source.hint(),
             Self::Store(source) => source.hint(),
             Self::Metrics(source) => source.hint(),

@@ -19,6 +19,7 @@ mod batch;
 mod bert;
 mod check;
 mod checkpoint;
+mod cuda;
 mod device;
 mod dropout;
 mod error;
