@@ -143,18 +143,19 @@ impl Optimizer {
 
     /// Norm of every gradient without its scale; `None` where it is undefined.
     fn norms(&self, gradients: &[Tensor], scale: f64) -> Result<Vec<Option<f64>>, String> {
-        let norm_of = |(slot, gradient): (&Slot, &Tensor)| {
-            if !gradient.defined() {
+        let squares = squared_norms(gradients);
+        let norm_of = |(slot, squares): (&Slot, Option<f64>)| {
+            let Some(squares) = squares else {
                 return Ok(None);
-            }
-            let norm = gradient_norm(&gradient.contiguous()) / scale;
+            };
+            let norm = squares.sqrt() / scale;
             if norm.is_finite() {
                 Ok(Some(norm))
             } else {
                 Err(slot.name.clone())
             }
         };
-        self.slots.iter().zip(gradients).map(norm_of).collect()
+        self.slots.iter().zip(squares).map(norm_of).collect()
     }
 
     /// Every moment under the name of its parameter, for a checkpoint.
@@ -275,12 +276,23 @@ pub(crate) struct Rule {
     pub(crate) bias_correction: Option<(f64, f64)>,
 }
 
-/// L2 norm of one gradient.
-fn gradient_norm(gradient: &Tensor) -> f64 {
-    if gradient.device() == Device::Cpu {
-        fused::squared_sum(gradient).sqrt()
-    } else {
-        // A sync a tensor: acceptable until the device has a path of its own.
-        gradient.square().sum(Kind::Double).sqrt().double_value(&[])
-    }
+/// Sum of the squares of every gradient; `None` where it is undefined. Those on a GPU are read
+/// together: each read waits for the device.
+fn squared_norms(gradients: &[Tensor]) -> Vec<Option<f64>> {
+    let defined = gradients.iter().filter(|gradient| gradient.defined());
+    let sums: Vec<f64> = match defined.clone().next().map(Tensor::device) {
+        None => Vec::new(),
+        Some(Device::Cpu) => defined
+            .map(|gradient| fused::squared_sum(&gradient.contiguous()))
+            .collect(),
+        Some(_) => {
+            let sums: Vec<Tensor> = defined
+                .map(|gradient| gradient.square().sum(Kind::Double))
+                .collect();
+            Vec::try_from(Tensor::stack(&sums, 0)).expect("a number for each gradient")
+        }
+    };
+    let mut sums = sums.into_iter();
+    let of = |gradient: &Tensor| gradient.defined().then(|| sums.next()).flatten();
+    gradients.iter().map(of).collect()
 }

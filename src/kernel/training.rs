@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::job::{Event, Job, Objective, Train};
 use tinyrun::metrics::csv_file::MetricsFile;
 
@@ -298,10 +298,14 @@ fn accumulate(sum: &mut Vec<Tensor>, gradients: Vec<Tensor>) {
     });
 }
 
-/// Adds the losses of a micro-batch. Reading them waits for the device.
+/// Adds the losses of a micro-batch. They are read together: each read waits for the device.
 fn add(sums: &mut [f64], total: &Tensor, parts: &[Tensor]) {
-    for (sum, loss) in sums.iter_mut().zip(std::iter::once(total).chain(parts)) {
-        *sum += loss.double_value(&[]);
+    let total = total.detach();
+    let all: Vec<&Tensor> = std::iter::once(&total).chain(parts).collect();
+    let losses = Tensor::stack(&all, 0).to_kind(Kind::Double);
+    let losses = Vec::<f64>::try_from(losses).expect("a number for each loss");
+    for (sum, loss) in sums.iter_mut().zip(losses) {
+        *sum += loss;
     }
 }
 
