@@ -2,7 +2,7 @@
 
 use tch::{Tensor, no_grad};
 
-use super::fixture::{assert_close, batch, teacher, tensor, weights};
+use super::fixture::{assert_close, batch, device, teacher, tensor, weights};
 use crate::batch::{Batch, Block};
 use crate::bert::{Output, Wanted};
 
@@ -70,10 +70,7 @@ fn padding_changes_no_real_token() {
         text_b_start: 4,
         label: None,
     };
-    let alone = run(&Batch::of(
-        &Block::from_rows(&[row], 0, 0),
-        tch::Device::Cpu,
-    ));
+    let alone = run(&Batch::of(&Block::from_rows(&[row], 0, 0), device()));
     assert_close(
         "row 3",
         &alone.last().get(0),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Tensor};
 use tinyrun::job::{Clipping, OptimizerKind};
 
-use super::fixture::{adam, assert_close, json, tensor, tensors, weights};
+use super::fixture::{adam, assert_close, device, json, tensor, tensors, weights};
 use crate::optimizer::{Optimizer, Rows};
 use crate::parameters::Parameters;
 
@@ -13,7 +13,7 @@ fn check(kind: OptimizerKind, name: &str) {
     let file = weights("optimizer.safetensors");
     let start: BTreeMap<String, Tensor> = tensors(&file, "start.");
     assert_eq!(start.len(), 3);
-    let parameters = Parameters::new(start).trainable(Device::Cpu);
+    let parameters = Parameters::new(start).trainable(device());
     let settings = adam(kind, 0.01, 1.0);
     let mut optimizer = Optimizer::new(settings, &parameters);
     for step in 0..10 {
@@ -79,7 +79,7 @@ fn ten_steps_under_every_clipping_decay_and_constant_are_pytorchs() {
             (OptimizerKind::AdamW, "adamw"),
         ] {
             let start = tensors(&gradients_file, "start.");
-            let parameters = Parameters::new(start).trainable(Device::Cpu);
+            let parameters = Parameters::new(start).trainable(device());
             let mut optimizer = Optimizer::new(settings(values, kind), &parameters);
             for step in 0..10 {
                 let gradients: Vec<Tensor> = parameters
@@ -101,7 +101,7 @@ fn gradients_of_a_loss_scaled_by_a_power_of_two_make_the_same_bytes() {
     let file = weights("optimizer.safetensors");
     for kind in [OptimizerKind::BertAdam, OptimizerKind::AdamW] {
         let run = |scale: f64| {
-            let parameters = Parameters::new(tensors(&file, "start.")).trainable(Device::Cpu);
+            let parameters = Parameters::new(tensors(&file, "start.")).trainable(device());
             let mut optimizer = Optimizer::new(adam(kind, 0.01, 1.0), &parameters);
             for step in 0..10 {
                 let gradients: Vec<Tensor> = parameters
@@ -124,7 +124,7 @@ fn a_parameter_without_a_gradient_does_not_decay() {
         "dense.weight".to_owned(),
         Tensor::from_slice(&[1.0_f32, 2.0]),
     )]);
-    let parameters = Parameters::new(tensors).trainable(Device::Cpu);
+    let parameters = Parameters::new(tensors).trainable(device());
     let settings = adam(OptimizerKind::BertAdam, 0.5, 1.0);
     let mut optimizer = Optimizer::new(settings, &parameters);
     optimizer
@@ -132,7 +132,7 @@ fn a_parameter_without_a_gradient_does_not_decay() {
         .expect("finite");
     assert_eq!(
         parameters.get("dense.weight").detach(),
-        Tensor::from_slice(&[1.0_f32, 2.0])
+        Tensor::from_slice(&[1.0_f32, 2.0]).to_device(device())
     );
 }
 
@@ -140,13 +140,14 @@ fn a_parameter_without_a_gradient_does_not_decay() {
 fn a_gradient_that_is_no_number_changes_nothing_and_is_named() {
     let start = [("a.weight", 1.0_f32), ("b.weight", 2.0)];
     let tensors = start.map(|(name, value)| (name.to_owned(), Tensor::from_slice(&[value])));
-    let parameters = Parameters::new(BTreeMap::from(tensors)).trainable(Device::Cpu);
+    let parameters = Parameters::new(BTreeMap::from(tensors)).trainable(device());
     let settings = adam(OptimizerKind::BertAdam, 0.0, 0.0);
-    let gradients = [1.0, f32::INFINITY].map(|slope| Tensor::from_slice(&[slope]));
+    let on_device = |value: f32| Tensor::from_slice(&[value]).to_device(device());
+    let gradients = [1.0, f32::INFINITY].map(on_device);
     let refused = Optimizer::new(settings, &parameters).step(&gradients, 1.0, 1.0, 0);
     assert_eq!(refused, Err("b.weight".to_owned()));
     for (name, value) in start {
-        assert_eq!(parameters.get(name).detach(), Tensor::from_slice(&[value]));
+        assert_eq!(parameters.get(name).detach(), on_device(value));
     }
 }
 
