@@ -102,6 +102,11 @@ bench-quick: build demo
 	@bench/run --quick $(ARGS)
 endif
 
+.PHONY: dist
+dist: build ## pack programs, man pages and completions into target/dist (runs with a libtorch 2.11)
+	@scripts/prerequisites python
+	@scripts/dist
+
 .PHONY: libtorch
 ifeq ($(origin LIBTORCH)$(origin LIBTORCH_USE_PYTORCH),undefinedundefined)
 libtorch: .libtorch/pinned ## fetch libtorch into .libtorch (or set LIBTORCH or LIBTORCH_USE_PYTORCH)

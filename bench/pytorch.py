@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional as F
 
@@ -58,7 +56,7 @@ class Bert(nn.Module):
 
     def forward(self, ids, segments, mask):
         adder = (1.0 - mask[:, None, None, :]) * -10000.0
-        places = torch.arange(ids.shape[1]).unsqueeze(0).expand_as(ids)
+        places = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0).expand_as(ids)
         x = self.words(ids) + self.positions(places) + self.segments(segments)
         x = self.dropout(self.norm(x))
         states, scores = [x], []
@@ -99,6 +97,8 @@ class BertAdam:
 
 def encoded(file, column, tokenizer, max_length, limit):
     """Token ids of a table's column (or, where that is null, of a text's lines run together)."""
+    from tokenizers import Tokenizer
+
     tokenizer = Tokenizer.from_file(tokenizer)
     tokenizer.no_padding()
     lines = Path(file).read_text(encoding="utf-8").split("\n")
@@ -129,6 +129,20 @@ def block(rows, length):
     return ids, mask
 
 
+def distance(student, teacher, batch, attention, hidden):
+    """The published distillation loss: attention scores and hidden states of the mapped layers."""
+    with torch.no_grad():
+        states, scores = teacher(*batch)
+    mine, my_scores = student(*batch)
+    zeroed = lambda s: torch.where(s <= MASKED, torch.zeros_like(s), s)
+    loss = 0.0
+    for index, layer in enumerate(attention):
+        loss = loss + F.mse_loss(zeroed(my_scores[index]).float(), zeroed(scores[layer]).float())
+    for index, layer in enumerate(hidden):
+        loss = loss + F.mse_loss(student.fit_dense(mine[index]).float(), states[layer].float())
+    return loss
+
+
 # Works: set up once, then `go` does `steps` of it and returns seconds, examples and tokens of each
 
 
@@ -153,15 +167,7 @@ class Distill:
         start = time.perf_counter()
         ids, mask = block(chosen, self.length)
         segments = torch.zeros_like(ids)
-        with torch.no_grad():
-            states, scores = self.teacher(ids, segments, mask)
-        mine, my_scores = self.student(ids, segments, mask)
-        loss = 0.0
-        zeroed = lambda s: torch.where(s <= MASKED, torch.zeros_like(s), s)
-        for index, layer in enumerate(self.attention):
-            loss = loss + F.mse_loss(zeroed(my_scores[index]), zeroed(scores[layer]))
-        for index, layer in enumerate(self.hidden):
-            loss = loss + F.mse_loss(self.student.fit_dense(mine[index]), states[layer])
+        loss = distance(self.student, self.teacher, (ids, segments, mask), self.attention, self.hidden)
         loss.backward()
         self.optimizer.step()
         loss.item()
@@ -220,6 +226,8 @@ class Encode:
     """`tokenizers`, `encode_batch` on all cores; an example is a byte."""
 
     def __init__(self, ask):
+        from tokenizers import Tokenizer
+
         self.tokenizer = Tokenizer.from_file(ask["tokenizer"])
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
@@ -259,6 +267,7 @@ class Folder:
     """Writes a random BERT of a given shape as a Hugging Face folder: a teacher to be timed."""
 
     def __init__(self, ask):
+        from safetensors.torch import save_file
         from transformers import BertConfig, BertForSequenceClassification
 
         torch.manual_seed(2)
@@ -299,4 +308,5 @@ def main():
         print(json.dumps(answer), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

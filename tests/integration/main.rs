@@ -30,6 +30,7 @@ mod output;
 mod pipeline;
 mod programs;
 mod reference;
+mod release;
 mod signals;
 #[cfg(feature = "kernel")]
 mod tasks;
