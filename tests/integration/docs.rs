@@ -126,8 +126,11 @@ fn project() -> Test {
     for entry in experiments {
         let path = entry.expect("read").path();
         let name = path.file_name().and_then(|name| name.to_str());
-        let text = fs::read_to_string(&path).expect("a file");
-        test.write(&format!("experiments/{}", name.expect("UTF-8")), &text);
+        let experiment = fs::read_to_string(&path).expect("a file");
+        test.write(
+            &format!("experiments/{}", name.expect("UTF-8")),
+            &experiment,
+        );
     }
     let mut tickets = "message,team\n".to_owned();
     let mut reviews = "sentence\tlabel\n".to_owned();
@@ -334,7 +337,10 @@ fn the_commands_that_pages_show_run_and_print_what_is_shown() {
 /// The file that a block shows whole: named by its first line, as in `# experiments/x.toml`.
 fn file_name(block: &Block) -> Option<String> {
     let first = block.lines.first()?.strip_prefix("# ")?;
-    let is_name = first.ends_with(".toml") && !first.contains(' ');
+    let is_name = Path::new(first)
+        .extension()
+        .is_some_and(|end| end == "toml");
+    let is_name = is_name && !first.contains(' ');
     (block.language == "toml" && is_name).then(|| first.to_owned())
 }
 
@@ -400,6 +406,49 @@ fn the_python_that_pages_show_parses() {
         }
     }
     assert!(read > 0);
+}
+
+/// All sources and scripts, with line continuations of string literals joined.
+fn sources() -> String {
+    let mut text = String::new();
+    let mut folders = vec![Path::new(ROOT).join("src"), Path::new(ROOT).join("scripts")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(file) = fs::read_to_string(&path) {
+                text.push_str(&file);
+            }
+        }
+    }
+    let mut joined = String::new();
+    for line in text.lines() {
+        match line.strip_suffix('\\') {
+            Some(begin) => joined.push_str(begin),
+            None => writeln!(joined, "{line}").expect("memory"),
+        }
+    }
+    joined
+}
+
+#[test]
+fn the_messages_that_troubleshooting_names_stand_in_the_code() {
+    let page = Path::new(ROOT).join("docs/guides/troubleshooting.md");
+    let text = fs::read_to_string(page).expect("a page");
+    let sources = sources();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let named = rows.flat_map(|row| {
+        let cell = row.split(" | ").next().unwrap_or_default();
+        cell.split('`').step_by(2)
+    });
+    let named: Vec<&str> = named.filter(|message| !message.is_empty()).collect();
+    let missing: Vec<&&str> = named
+        .iter()
+        .filter(|message| !sources.contains(**message))
+        .collect();
+    assert!(named.len() > 20, "{} messages", named.len());
+    assert!(missing.is_empty(), "no message contains {missing:?}");
 }
 
 fn check_docs(root: &Path) -> Ran {
