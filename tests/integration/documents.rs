@@ -182,6 +182,29 @@ fn names_of_files_are_found_in_prose() {
     assert_eq!(prose(code, "let a = \"b.md\";"), "");
 }
 
+/// Columns of a row of a Markdown table; `\\|` is no border.
+fn columns(row: &str) -> usize {
+    row.replace("\\|", "").matches('|').count()
+}
+
+#[test]
+fn every_row_of_a_table_has_the_columns_of_its_header() {
+    let is_page = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "md");
+    for path in files().iter().filter(is_page) {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        let (mut header, mut in_code) = (None, false);
+        for (number, line) in (1..).zip(text.lines()) {
+            in_code ^= line.starts_with("```");
+            if in_code || !line.starts_with('|') {
+                header = None;
+                continue;
+            }
+            let expected = *header.get_or_insert(columns(line));
+            assert_eq!(columns(line), expected, "{}:{number}", path.display());
+        }
+    }
+}
+
 /// Names of all tests.
 fn tests() -> Vec<String> {
     let mut found = Vec::new();

@@ -29,6 +29,7 @@ fn value(path: &str, key: &Key) -> String {
         ("task", "dev") => "\"data/tickets-dev.csv\"",
         ("task", "dev-mismatched") => "\"data/glue/MNLI/dev_mismatched.tsv\"",
         ("task", "dev-fraction") => "0.1",
+        ("task", "delimiter") => "\";\"",
         ("task", "text") => "\"message\"",
         ("task", "pair") => "\"reply\"",
         ("task", "label") => "\"team\"",

@@ -6,6 +6,7 @@ use tinyrun::experiment::keys::{Fallback, Key, TABLES, Table};
 
 use super::Anchors;
 use super::examples::example;
+use super::see_also::page_about;
 
 /// The whole generated part: an index of the keys, then each of them.
 pub(super) fn markdown() -> String {
@@ -65,6 +66,9 @@ fn entry(table: &Table, key: &Key) -> String {
         let _ = writeln!(text, "{}", bullet("Range", key.range));
     }
     let _ = writeln!(text, "{}", bullet("Default", &default_of(key.default)));
+    if let Some((title, page)) = page_about(key.name) {
+        let _ = writeln!(text, "* **See**: [{title}]({page})");
+    }
     let path = *table.paths.last().expect("a table has a path");
     let _ = write!(text, "\n```toml\n{}```\n", example(path, key));
     text

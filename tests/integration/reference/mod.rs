@@ -7,6 +7,7 @@ mod command_line;
 mod examples;
 mod experiment_file;
 mod recipes;
+mod see_also;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
