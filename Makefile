@@ -46,7 +46,7 @@ test: libtorch ## build and run all tests (pass options to cargo test with ARGS=
 	@cargo test --locked $(ARGS)
 
 .PHONY: chaos
-chaos: libtorch ## test that results survive 200 kills and failing system calls (KILLS=n, SEED=n)
+chaos: libtorch ## test that results survive kills and failing system calls (KILLS=200, SEED=n)
 	@scripts/prerequisites cargo compiler crates
 	@TINYRUN_CHAOS_KILLS=$(or $(KILLS),200) TINYRUN_CHAOS_SEED=$(or $(SEED),$(shell date +%s)) \
 	  cargo test --locked --test integration -- chaos:: faults:: --nocapture
@@ -57,7 +57,7 @@ fuzz: ## fuzz the readers of untrusted files (SECONDS=n per target, default 600)
 	@scripts/fuzz $(or $(SECONDS),600) $(ARGS)
 
 .PHONY: parity
-parity: libtorch ## regenerate the fixtures with PyTorch and transformers, and test the kernel against them
+parity: libtorch ## regenerate the fixtures with PyTorch and transformers, test the kernel with them
 	@scripts/prerequisites cargo compiler crates venv
 	@scripts/parity
 	@cargo test --locked --bin tinyrun-kernel $(ARGS)
@@ -134,7 +134,7 @@ glue: ## download the GLUE tables to data/glue, or link a folder with GLUE_DIR=p
 	@scripts/fetch_glue "$(GLUE_DIR)" $(TASKS)
 
 .PHONY: corpus
-corpus: ## link the corpus for general distillation to data/corpus (CORPUS=.txt, .txt.xz or folder)
+corpus: ## link or unpack CORPUS=path (.txt, .txt.xz or folder) to data/corpus
 	@scripts/prerequisites python
 	@scripts/place_corpus "$(CORPUS)"
 

@@ -171,12 +171,14 @@ fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
 }
 
 fn parse_age(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| error.to_string())
+    humantime::parse_duration(text)
+        .map_err(|_| "expected an age, for example `12h` or `30d`".to_owned())
 }
 
 fn parse_size(text: &str) -> Result<u64, String> {
     let size: Result<ByteSize, _> = text.parse();
     size.map(|size| size.as_u64())
+        .map_err(|_| "expected a size, for example `500kB` or `2GB`".to_owned())
 }
 
 #[cfg(test)]

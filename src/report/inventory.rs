@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Style;
 use super::amounts::{bytes, counted};
+use super::table::aligned;
 
 /// What was found of one result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,22 +22,18 @@ pub struct Verdict {
 /// A line a result, and below it what is wrong; at the end how many are.
 pub fn verdict_lines(verdicts: &[Verdict], style: Style) -> String {
     let mut text = String::new();
-    for verdict in verdicts {
-        let amount = format!(
-            "{}, {}",
-            counted(verdict.files as u64, "file"),
-            bytes(verdict.bytes)
-        );
+    let rows = verdicts.iter().map(|verdict| {
+        let files = counted(verdict.files as u64, "file");
+        let amount = format!("{files}, {}", bytes(verdict.bytes));
+        let is_sound = verdict.faults.is_empty();
+        let amount = is_sound.then(|| style.faint(amount)).unwrap_or_default();
+        vec![verdict.name.clone(), amount]
+    });
+    for (verdict, line) in verdicts.iter().zip(aligned(rows.collect(), 0)) {
         if verdict.faults.is_empty() {
-            let _ = writeln!(
-                text,
-                "{}   {}  {}",
-                style.good("ok"),
-                verdict.name,
-                style.faint(amount)
-            );
+            let _ = writeln!(text, "{}   {line}", style.good("ok"));
         } else {
-            let _ = writeln!(text, "{}  {}", style.error("bad"), verdict.name);
+            let _ = writeln!(text, "{}  {line}", style.error("bad"));
             for fault in &verdict.faults {
                 let _ = writeln!(text, "       {fault}");
             }
@@ -67,14 +64,11 @@ pub struct Removable {
 /// A line each, and what it comes to; `removed` says whether it is gone.
 pub fn removable_lines(items: &[Removable], removed: bool, style: Style) -> String {
     let mut text = String::new();
-    for item in items {
+    let rows = items.iter();
+    let rows = rows.map(|item| vec![item.path.clone(), style.faint(&item.what)]);
+    for (item, line) in items.iter().zip(aligned(rows.collect(), 0)) {
         let size = bytes(item.size);
-        let _ = writeln!(
-            text,
-            "{size:>10}  {}  {}",
-            item.path,
-            style.faint(&item.what)
-        );
+        let _ = writeln!(text, "{size:>10}  {line}");
     }
     let total = bytes(items.iter().map(|item| item.size).sum());
     let last = match (items.len(), removed) {

@@ -190,7 +190,7 @@ fn kernel_hint(source: &KernelError, checkpoint: Option<Checkpoint>) -> Option<S
 fn cannot_start_hint(source: &io::Error) -> Option<String> {
     match source.kind() {
         io::ErrorKind::PermissionDenied => Some(
-            "make it executable with `chmod +x`; a file system that is mounted with `noexec` runs no programs"
+            "make it executable with `chmod +x`; a file system that is mounted with `noexec` cannot run programs"
                 .to_owned(),
         ),
         // ENOEXEC, which has no kind of its own.

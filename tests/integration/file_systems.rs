@@ -107,7 +107,7 @@ fn without_file_locks_two_runs_on_one_machine_exclude_each_other() {
     let start = || -> Started { test.start_with(&["x.toml"], |command| lacking(command, "locks")) };
     let first = start();
     test.wait_for("fake/waits");
-    let (second, _) = start().wait_to_say("finetune        waits for process ");
+    let (second, _) = start().wait_to_say("finetune        waiting for process ");
     test.write("fake/go", "");
     first.wait().succeeds().ran(&STAGES);
     second.wait().succeeds();

@@ -50,7 +50,9 @@ const TERMS: &[(&str, &str)] = &[
 ];
 
 /// Rooms whose messages are held to the terms.
-const ROOMS: [&str; 6] = ["cli", "report", "experiment", "plan", "job", "metrics"];
+const ROOMS: [&str; 8] = [
+    "cli", "report", "experiment", "plan", "job", "metrics", "stage", "runs",
+];
 
 /// The first forbidden term in a text, outside of names in backquotes.
 fn forbidden(text: &str) -> Option<(&'static str, &'static str)> {

@@ -146,7 +146,7 @@ fn a_second_interrupt_quits_at_once() {
     test.wait_for("fake/waits");
     run.signal(Signal::INT);
     // The first one was passed on: the second is no part of it.
-    let (run, _) = run.wait_to_say("stops after this step");
+    let (run, _) = run.wait_to_say("stopping after this step");
     run.signal(Signal::INT);
     run.wait()
         .ends_with(130)
