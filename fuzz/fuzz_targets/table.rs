@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use tinyrun::data::table::TableReader;
-use tinyrun::data::{TableFormat, TableLayout, survey};
-use tinyrun::experiment::{Experiment, starter};
+use tinyrun::data::{Columns, DialectRule, TableLayout, estimated_tokens, survey};
+use tinyrun::experiment::{Experiment, StarterPaths, starter};
 
 fuzz_target!(|data: &[u8]| {
     let Some((mode, data)) = data.split_first() else {
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let path = folder.path().join(format!("x.{ending}"));
     std::fs::write(&path, data).expect("written");
     let layout = TableLayout {
-        format: TableFormat::Auto,
+        dialect: DialectRule::default(),
         text: "a".to_owned(),
         pair: (mode % 3 == 0).then(|| "b".to_owned()),
         label: "c".to_owned(),
@@ -27,8 +27,13 @@ fuzz_target!(|data: &[u8]| {
             let _ = row.is_blank();
         }
     }
-    if let Ok(found) = survey(&path) {
-        let text = starter(&found, "x.csv", None, "model");
+    if let Ok(found) = survey(&path, Columns::default(), &estimated_tokens) {
+        let paths = StarterPaths {
+            table: "x.csv",
+            corpus: None,
+            teacher: "model",
+        };
+        let text = starter(&found, paths);
         // What is written is TOML whatever the table holds; as an experiment it may have faults
         // that the user is told, such as classes that are but one.
         let _ = Experiment::read("x.toml", "x", &text, &[]);

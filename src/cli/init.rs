@@ -2,22 +2,36 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{Failure, print};
-use crate::data::survey;
-use crate::experiment::starter;
+use crate::data::{Columns, DataWarning, Tokenizer, estimated_tokens, survey};
+use crate::experiment::{StarterPaths, starter};
+use crate::input::{escape_lines, excerpt_path};
+use crate::report::Style;
 
 /// `tinyrun init TABLE`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Your labelled table, with a header: `.csv`, or columns set apart by tabs
+    /// Your labelled table with a header row: CSV or TSV
     #[arg(value_name = "TABLE")]
     table: PathBuf,
 
-    /// Write it there; a file that is there already is left alone
+    /// Column of the text
+    #[arg(long, value_name = "COLUMN")]
+    text: Option<String>,
+
+    /// Column of the label
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+
+    /// Column of a second text, for tasks on pairs of texts
+    #[arg(long, value_name = "COLUMN")]
+    pair: Option<String>,
+
+    /// Write the experiment to this file instead of stdout; an existing file is not overwritten
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -25,32 +39,68 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "GLOB")]
     corpus: Option<String>,
 
-    /// The teacher's Hugging Face folder
+    /// Hugging Face folder of the teacher
     #[arg(long, value_name = "FOLDER", default_value = "models/all-MiniLM-L6-v2")]
     teacher: String,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let found = survey(&arguments.table).map_err(|error| Failure::Usage {
+    let Some(table) = arguments.table.to_str() else {
+        return Err(Failure::Usage {
+            message: format!("the path `{}` is not UTF-8", excerpt_path(&arguments.table)),
+            hint: Some("rename the file: an experiment file can only name UTF-8 paths".to_owned()),
+        });
+    };
+    let given = Columns {
+        text: arguments.text.as_deref(),
+        pair: arguments.pair.as_deref(),
+        label: arguments.label.as_deref(),
+    };
+    let tokenizer = Tokenizer::load(Path::new(&arguments.teacher)).ok();
+    let count = |text: &str| {
+        let tokens = tokenizer
+            .as_ref()
+            .and_then(|tokenizer| tokenizer.encode(text).ok());
+        tokens.map_or_else(|| estimated_tokens(text), |tokens| tokens.len())
+    };
+    let found = survey(&arguments.table, given, &count).map_err(|error| Failure::Usage {
         message: error.to_string(),
-        hint: Some("a table has a header, and is CSV or cut by tabs".to_owned()),
+        hint: error.hint(),
     })?;
-    let table = arguments.table.display().to_string();
+    warn(&found.warnings);
     let text = starter(
         &found,
-        &table,
-        arguments.corpus.as_deref(),
-        &arguments.teacher,
+        StarterPaths {
+            table,
+            corpus: arguments.corpus.as_deref(),
+            teacher: &arguments.teacher,
+        },
     );
     let Some(output) = &arguments.output else {
         return print(&text);
     };
     let file = OpenOptions::new().write(true).create_new(true).open(output);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    let shown = excerpt_path(output);
     written.map_err(|error| Failure::Usage {
-        message: format!("cannot write `{}`: {error}", output.display()),
+        message: format!("cannot write `{shown}`: {error}"),
         hint: (error.kind() == io::ErrorKind::AlreadyExists)
             .then(|| "choose another name, or remove that file".to_owned()),
     })?;
-    print(&format!("wrote {}\n", output.display()))
+    print(&format!("wrote {shown}\n"))
+}
+
+/// Prints what a user should look at to stderr: stdout may be the file.
+fn warn(warnings: &[DataWarning]) {
+    let mut stderr = io::stderr().lock();
+    let style = Style::of(&stderr);
+    for warning in warnings {
+        let text = escape_lines(&warning.to_string());
+        // A warning that cannot be printed is no reason to write no file.
+        let _ = writeln!(stderr, "{}: {text}", style.warning("warning"));
+        if let DataWarning::HeaderLikeRow { .. } = warning {
+            let hint = "add a first line that names the columns, such as `text,label`";
+            let _ = writeln!(stderr, "{}: {hint}", style.strong("hint"));
+        }
+    }
 }

@@ -23,6 +23,7 @@ use clap_complete::Shell;
 
 use self::file::Request;
 use crate::experiment::{Faults, StageName};
+use crate::input::for_terminal;
 use crate::plan::path_hint;
 use crate::report::{Style, diagnostic, failed_stages, failure, goal_line, plain_error};
 use crate::runs::{Digester, Error, Layout};
@@ -252,6 +253,7 @@ pub fn main() -> ExitCode {
                     style,
                 ),
             };
+            let text = for_terminal(&text, style.is_coloured());
             let _ = io::stderr().write_all(text.as_bytes());
             ExitCode::from(error.exit_code())
         }
@@ -292,6 +294,7 @@ fn run_files(arguments: &Arguments) -> Result<(), Failure> {
 /// Writes an answer to stdout. A reader that has seen enough, as `head`, is no fault.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
+    let text = for_terminal(text, Style::of(&out).is_coloured());
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::Failure;
 use super::file::{File, Request};
 use crate::experiment::{Experiment, StageName, to_toml};
+use crate::input::for_terminal;
 use crate::report::{Console, Style, Verbosity, matrix_heading, matrix_summary, scores, summary};
 use crate::runs::{Digester, Error, Layout, create_folder, write_atomic};
 use crate::stage::{
@@ -260,6 +261,7 @@ impl Session<'_> {
     fn say(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
             // A closed stderr is no reason to fail after the work is done.
+            let text = for_terminal(&text, Style::of(&io::stderr()).is_coloured());
             let _ = io::stderr().write_all(text.as_bytes());
         }
     }

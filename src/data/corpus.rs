@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::{DataError, Place};
+use crate::input::{Expected, Foreign, Kind, recognize_file};
 
 /// A longer line is no paragraph.
 const MAX_LINE_BYTES: usize = 1 << 20;
@@ -65,6 +66,7 @@ impl<'a> CorpusReader<'a> {
                     path: path.clone(),
                     source,
                 })?;
+                check_kind(path)?;
                 self.counts.push(LineCounts::default());
                 self.open.insert(BufReader::with_capacity(1 << 16, file))
             };
@@ -88,15 +90,14 @@ impl<'a> CorpusReader<'a> {
                 return Err(DataError::Long {
                     place: Place::new(path, counts.lines),
                     limit: MAX_LINE_BYTES,
+                    in_quotes: false,
                 });
             }
             let first = counts.lines == 1;
             let (start, end) = match std::str::from_utf8(&self.buffer) {
                 Ok(line) => trimmed(line, first),
                 Err(_) => {
-                    return Err(DataError::Utf8 {
-                        place: Place::new(path, counts.lines),
-                    });
+                    return Err(not_utf8(path, *counts));
                 }
             };
             if start < end {
@@ -110,6 +111,35 @@ impl<'a> CorpusReader<'a> {
     /// Counts of the files that were begun, in order.
     pub fn counts(&self) -> &[LineCounts] {
         &self.counts
+    }
+}
+
+/// Refuses what is no text by its first bytes.
+fn check_kind(path: &Path) -> Result<(), DataError> {
+    let found = recognize_file(path, None, Expected::Corpus);
+    let found = found.map_err(|source| DataError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    match found {
+        Some(found) => Err(DataError::Foreign {
+            path: path.to_owned(),
+            line: None,
+            found,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn not_utf8(path: &Path, counts: LineCounts) -> DataError {
+    let found = recognize_file(path, Some(counts.bytes), Expected::Corpus);
+    DataError::Foreign {
+        path: path.to_owned(),
+        line: Some(counts.lines),
+        found: found.ok().flatten().unwrap_or(Foreign {
+            kind: Kind::UnknownEncoding,
+            expected: Expected::Corpus,
+        }),
     }
 }
 
@@ -180,7 +210,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_utf8_are_named_by_file_and_line() {
         let error = read(&[b"a\n", b"b\n\ncaf\xe9\n"]).unwrap_err().to_string();
-        assert!(error.ends_with("1.txt:3` is not valid UTF-8"), "{error}");
+        assert!(error.ends_with("1.txt:3` is not UTF-8"), "{error}");
     }
 
     #[test]

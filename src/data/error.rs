@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::store::StoreError;
+use super::table::Dialect;
+use crate::input::{Foreign, excerpt, excerpt_list, excerpt_path};
 use crate::system::{advice, reason};
 
 /// A place in a text file. Shown as `path:line`, which terminals and editors open.
@@ -27,15 +29,27 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path.display(), self.line)
+        write!(f, "{}:{}", excerpt_path(&self.path), self.line)
     }
 }
 
 /// Why data could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// A quoted field goes on after its closing quote.
+    #[error("`{place}` opens a quoted field, and there is text after the quote that closes it{}", on_line(*closed, place.line))]
+    AfterQuote {
+        /// Where the quote opens.
+        place: Place,
+        /// Line of the quote that closes.
+        closed: u64,
+        /// Whether a backslash stands before that quote.
+        escaped: bool,
+        /// How the table is read.
+        dialect: Dialect,
+    },
     /// A column of the settings is in the table twice.
-    #[error("`{place}` names the column `{column}` twice")]
+    #[error("`{place}` has two columns named `{}`", excerpt(column))]
     ColumnTwice {
         /// The header.
         place: Place,
@@ -43,7 +57,11 @@ pub enum DataError {
         column: String,
     },
     /// A column of the settings is not in the table.
-    #[error("`{place}` has no column `{column}`, only {}", ticked(there))]
+    #[error(
+        "`{place}` has no column `{}`; its columns are {}",
+        excerpt(column),
+        excerpt_list(there)
+    )]
     ColumnMissing {
         /// The header.
         place: Place,
@@ -51,9 +69,11 @@ pub enum DataError {
         column: String,
         /// Names that are there.
         there: Vec<String>,
+        /// Whether the user says how the table is cut.
+        is_given: bool,
     },
     /// Too many or too few columns.
-    #[error("`{place}` has {} where the header has {expected}", count(*found, "column"))]
+    #[error("`{place}` has {}, and the header has {expected}", count(*found, "column"))]
     Columns {
         /// The row.
         place: Place,
@@ -61,11 +81,11 @@ pub enum DataError {
         found: usize,
         /// Columns of the header.
         expected: usize,
-        /// Whether the table is CSV, where a comma in a text needs quotes.
-        quoted: bool,
+        /// How the table is read.
+        dialect: Dialect,
     },
     /// Too many or too few columns in a table that has no header.
-    #[error("`{place}` has {} where the task's tables have {}, without a header: {}", count(*found, "column"), names.len(), names.join(", "))]
+    #[error("`{place}` has {}, and tables of this task have {}, without a header: {}", count(*found, "column"), names.len(), names.join(", "))]
     ColumnsOfTask {
         /// The row.
         place: Place,
@@ -75,32 +95,49 @@ pub enum DataError {
         names: Vec<String>,
     },
     /// The tokenizer's model refused a text.
-    #[error("could not cut a text into word pieces: {source}")]
+    #[error("could not tokenize a text: {}", excerpt(&source.to_string()))]
     Encode {
-        /// What it said.
+        /// What it reported.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file without a byte, or without a header.
-    #[error("`{}` is empty", path.display())]
+    #[error("`{}` is empty", excerpt_path(path))]
     Empty {
         /// The file.
         path: PathBuf,
     },
+    /// A file that is no table or text, or in another encoding.
+    #[error("`{}{}` is {}", excerpt_path(path), line.map(|line| format!(":{line}")).unwrap_or_default(), found.what())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The line that shows it, where it is not the first.
+        line: Option<u64>,
+        /// What it is.
+        found: Foreign,
+    },
     /// The stop flag was raised.
     #[error("data preparation was interrupted")]
     Interrupted,
-    /// The disk said no.
-    #[error("cannot read `{}`: {}", path.display(), reason(source))]
+    /// The system reported an error.
+    #[error("cannot read `{}`: {}", excerpt_path(path), reason(source))]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system reported.
         source: io::Error,
     },
+    /// The label of every row is its text.
+    #[error("the label of every row of `{}` is its text", excerpt_path(path))]
+    LabelIsText {
+        /// The first training table.
+        path: PathBuf,
+    },
     /// A label that is not one of the given or found ones.
     #[error(
-        "`{place}` has the unknown label `{label}`; known are {}",
-        ticked(allowed)
+        "`{place}` has the unknown label `{}`; known labels are {}",
+        excerpt(label),
+        excerpt_list(allowed)
     )]
     LabelUnknown {
         /// The row.
@@ -112,8 +149,9 @@ pub enum DataError {
     },
     /// A dev row whose label no training table has.
     #[error(
-        "`{place}` has the label `{label}`, which no training row has; they have {}",
-        ticked(found)
+        "`{place}` has the label `{}`, which no training row has; their labels are {}",
+        excerpt(label),
+        excerpt_list(found)
     )]
     LabelUnseen {
         /// The row.
@@ -124,7 +162,10 @@ pub enum DataError {
         found: Vec<String>,
     },
     /// A label of a regression that is no number.
-    #[error("`{place}` has the label `{label}`, which is no number")]
+    #[error(
+        "`{place}` has the label `{}`, which is not a finite number",
+        excerpt(label)
+    )]
     LabelNoNumber {
         /// The row.
         place: Place,
@@ -138,15 +179,37 @@ pub enum DataError {
         place: Place,
     },
     /// One label for all rows: there is nothing to learn.
-    #[error("every row of `{}` has the same label `{label}`", path.display())]
+    #[error(
+        "every row of `{}` has the same label `{}`",
+        excerpt_path(path),
+        excerpt(label)
+    )]
     LabelSingle {
         /// The first training table.
         path: PathBuf,
         /// The label.
         label: String,
     },
+    /// As many labels as rows.
+    #[error(
+        "all {rows} rows of `{}` have different labels in column `{}`",
+        excerpt_path(path),
+        excerpt(column)
+    )]
+    LabelsDiffer {
+        /// The first training table.
+        path: PathBuf,
+        /// Name of the label column.
+        column: String,
+        /// Rows of all training tables.
+        rows: u64,
+    },
     /// More labels than a classification has.
-    #[error("column `{column}` of `{}` has more than {limit} different labels", path.display())]
+    #[error(
+        "column `{}` of `{}` has more than {limit} different labels",
+        excerpt(column),
+        excerpt_path(path)
+    )]
     LabelsMany {
         /// The first training table.
         path: PathBuf,
@@ -156,23 +219,25 @@ pub enum DataError {
         limit: usize,
     },
     /// A line or row beyond every sensible size.
-    #[error("`{place}` is longer than {limit} bytes")]
+    #[error("`{place}` {} longer than {limit} bytes", if *in_quotes { "opens a quoted field that is" } else { "is" })]
     Long {
-        /// Where the line or row begins.
+        /// Where the line, the row or its quote begins.
         place: Place,
         /// Bytes at most.
         limit: usize,
+        /// Whether a quote is open.
+        in_quotes: bool,
     },
     /// No room for a token beside the special ones.
-    #[error("`max-seq-length` is {found}, and an example needs at least {least} tokens")]
+    #[error("`max-seq-length` is {found}, and an example has at least {least} tokens")]
     MaxSeqLength {
         /// The value.
         found: usize,
-        /// Special tokens and one token a text.
+        /// Special tokens and one token per text.
         least: usize,
     },
     /// Files whose every row or line is blank, or which have none.
-    #[error("{} {} no {what}", ticked(paths), if paths.len() == 1 { "has" } else { "have" })]
+    #[error("{} {} no {what}", excerpt_list(paths), if paths.len() == 1 { "has" } else { "have" })]
     NoRows {
         /// The files.
         paths: Vec<String>,
@@ -182,7 +247,7 @@ pub enum DataError {
     /// One side of a split got nothing.
     #[error("`dev-fraction` {fraction} leaves no rows for {side}")]
     SplitEmpty {
-        /// The share asked for.
+        /// The share in the settings.
         fraction: f64,
         /// `train` or `dev`.
         side: &'static str,
@@ -190,8 +255,16 @@ pub enum DataError {
     /// The token store could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A quote that joins rows to one field.
+    #[error("`{place}` opens a quoted field that runs over the next rows")]
+    Swallowed {
+        /// Where the quote opens.
+        place: Place,
+        /// How the table is read.
+        dialect: Dialect,
+    },
     /// `tokenizer.json`, `vocab.txt` or `tokenizer_config.json` does not read as one.
-    #[error("`{}` is not a tokenizer: {source}", path.display())]
+    #[error("`{}` is not a tokenizer: {}", excerpt_path(path), excerpt(&source.to_string()))]
     Tokenizer {
         /// The file.
         path: PathBuf,
@@ -199,13 +272,20 @@ pub enum DataError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Neither `tokenizer.json` nor `vocab.txt`.
-    #[error("`{}` has neither `tokenizer.json` nor `vocab.txt`", folder.display())]
+    #[error(
+        "`{}` has neither `tokenizer.json` nor `vocab.txt`",
+        excerpt_path(folder)
+    )]
     TokenizerMissing {
         /// The model's folder.
         folder: PathBuf,
     },
     /// A special token is not in the vocabulary.
-    #[error("the vocabulary of `{}` lacks the special token `{token}`", path.display())]
+    #[error(
+        "the vocabulary of `{}` lacks the special token `{}`",
+        excerpt_path(path),
+        excerpt(token)
+    )]
     TokenMissing {
         /// `tokenizer.json` or `vocab.txt`.
         path: PathBuf,
@@ -213,74 +293,132 @@ pub enum DataError {
         token: String,
     },
     /// A quote that opens a field and is never closed.
-    #[error("`{place}` opens a quote that is never closed")]
+    #[error("`{place}` opens a quoted field that is never closed")]
     Quote {
-        /// Where the row begins.
+        /// Where the quote opens.
         place: Place,
     },
     /// The report could not be written.
-    #[error("cannot write `{}`: {}", path.display(), reason(source))]
+    #[error("cannot write `{}`: {}", excerpt_path(path), reason(source))]
     Write {
         /// The file.
         path: PathBuf,
         /// What the system reported.
         source: io::Error,
     },
-    /// Bytes that are no UTF-8.
-    #[error("`{place}` is not valid UTF-8")]
-    Utf8 {
-        /// The line.
-        place: Place,
-    },
 }
 
 impl DataError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::ColumnMissing { there, .. } if matches!(there.as_slice(), [only] if only.contains([',', '\t', ';'])) => {
-                Some(
-                    "set `format = \"csv\"` or `\"tsv\"` in `[task]` to say how lines are cut"
-                        .to_owned(),
-                )
+        Some(match self {
+            Self::AfterQuote { escaped: true, .. } => {
+                "if quotes within a text have a backslash before them, set `escape = \"backslash\"` in `[task]`"
+                    .to_owned()
             }
-            Self::ColumnMissing { column, there, .. } => nearest(column, there),
+            Self::AfterQuote { .. } | Self::Quote { .. } | Self::Swallowed { .. } => QUOTES.to_owned(),
+            Self::Long {
+                in_quotes: true, ..
+            } => QUOTES.to_owned(),
+            Self::ColumnMissing {
+                column,
+                there,
+                is_given,
+                ..
+            } => return hint_for_column(column, there, *is_given),
             Self::Columns {
                 found,
                 expected,
-                quoted: true,
+                dialect,
                 ..
-            } if found > expected => {
-                Some("a text that holds a comma is put in double quotes".to_owned())
-            }
+            } => return hint_for_columns(*found > *expected, *dialect),
             Self::ColumnsOfTask { .. } => {
-                Some("for a table of another form set `name = \"custom\"` in `[task]`".to_owned())
+                "for tables of another layout set `name = \"custom\"` in `[task]`".to_owned()
             }
-            Self::LabelUnknown { label, allowed, .. } => nearest(label, allowed),
+            Self::Foreign { path, found, .. } => return found.hint(path),
+            Self::LabelIsText { .. } => "set `label` in `[task]` to the column of the labels".to_owned(),
+            Self::LabelUnknown { label, allowed, .. } => return nearest(label, allowed),
             Self::LabelUnseen { label, found, .. } => nearest(label, found)
-                .or_else(|| Some("give every class as `labels` in `[task]`".to_owned())),
-            Self::LabelNoNumber { .. } => Some(
-                "a regression's labels are numbers; is `label` in `[task]` the right column?"
-                    .to_owned(),
-            ),
+                .unwrap_or_else(|| "list every class in `labels` in `[task]`".to_owned()),
+            Self::LabelNoNumber { label, .. } if is_missing_value(label) => {
+                "remove rows without a value".to_owned()
+            }
+            Self::LabelNoNumber { .. } => {
+                "a regression needs numbers: check `label` in `[task]`, or set `regression = false`"
+                    .to_owned()
+            }
             Self::LabelSingle { .. } => {
-                Some("a classification needs two labels or more in its training table".to_owned())
+                "a classification needs at least two labels in its training table".to_owned()
             }
-            Self::LabelsMany { column, .. } => Some(format!(
-                "is `{column}` the column of the labels? Numbers on a scale are no classes"
-            )),
+            Self::LabelsDiffer { column, .. } => format!(
+                "check that `{}` is the column of the labels, not of an identifier or a text",
+                excerpt(column)
+            ),
+            Self::LabelsMany { column, .. } => format!(
+                "check that `{}` is the column of the labels; for numbers on a scale set `regression = true`",
+                excerpt(column)
+            ),
             Self::Long { .. } => {
-                Some("a table has one example a row, and a corpus one paragraph a line".to_owned())
+                "a table has one example per row, and a corpus one paragraph per line".to_owned()
             }
-            Self::SplitEmpty { .. } => Some("give more rows or another fraction".to_owned()),
-            Self::Store(error) => error.hint(),
-            Self::Io { source, .. } | Self::Write { source, .. } => advice(source),
-            Self::Utf8 { place } => Some(format!(
-                "convert it, as in `iconv -f LATIN1 -t UTF-8 {}`",
-                place.path.display()
-            )),
-            _ => None,
-        }
+            Self::SplitEmpty { .. } => "add rows or change the fraction".to_owned(),
+            Self::Store(error) => return error.hint(),
+            Self::Io { source, .. } | Self::Write { source, .. } => return advice(source),
+            _ => return None,
+        })
+    }
+}
+
+const QUOTES: &str = "write a quote within a quoted field twice (`\"\"`); if quotes have no meaning in this table, \
+                      set `quoting = \"none\"` in `[task]`";
+
+/// Whether a label stands for a value that is not there.
+pub(super) fn is_missing_value(label: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "nan",
+        "none",
+        "null",
+        "nil",
+        "na",
+        "n/a",
+        "#n/a",
+        "<na>",
+        "undefined",
+    ];
+    let label = label.to_lowercase();
+    WORDS.contains(&label.as_str())
+}
+
+fn hint_for_column(column: &str, there: &[String], is_given: bool) -> Option<String> {
+    if let [only] = there
+        && only.contains([',', '\t', ';', '|'])
+    {
+        let keys = "`format`, `delimiter` and `quoting` in `[task]`";
+        return Some(if is_given {
+            format!("check {keys}: the header is read as one column")
+        } else {
+            format!("the header is read as one column: set {keys}")
+        });
+    }
+    nearest(column, there)
+}
+
+fn hint_for_columns(is_long: bool, dialect: Dialect) -> Option<String> {
+    use super::table::Quoting;
+    let name = match dialect.delimiter {
+        b',' => "comma".to_owned(),
+        b'\t' => "tab".to_owned(),
+        b';' => "semicolon".to_owned(),
+        other => format!("`{}`", char::from(other)),
+    };
+    match (dialect.quoting, is_long) {
+        (Quoting::Quoted, true) => Some(format!(
+            "put a text that contains a {name} in double quotes"
+        )),
+        (Quoting::None, _) => Some(
+            "if its fields are in double quotes, set `quoting = \"quotes\"` in `[task]`".to_owned(),
+        ),
+        (Quoting::Quoted, false) => None,
     }
 }
 
@@ -295,23 +433,17 @@ fn nearest(name: &str, there: &[String]) -> Option<String> {
         })
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, other)| format!("did you mean `{other}`?"))
-}
-
-/// Names in backticks, the first ten of them.
-fn ticked(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let mut text: Vec<String> = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if names.len() > SHOWN {
-        text.push(format!("{} more", names.len() - SHOWN));
-    }
-    text.join(", ")
+        .map(|(_, other)| format!("did you mean `{}`?", excerpt(other)))
 }
 
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn on_line(line: u64, other: u64) -> String {
+    if line == other {
+        String::new()
+    } else {
+        format!(" in line {line}")
+    }
 }

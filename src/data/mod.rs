@@ -14,6 +14,7 @@ pub mod store;
 mod survey;
 pub mod table;
 pub mod tokenizer;
+pub mod warning;
 mod word_cache;
 
 pub use error::DataError;
@@ -21,6 +22,7 @@ pub use labels::{LabelRule, LabelSet};
 pub use prepare::{CorpusSettings, Dev, TaskSettings, Watch, prepare_corpus, prepare_task};
 pub use report::{FileReport, LabelCount, PrepReport, SplitReport};
 pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
-pub use survey::{Survey, SurveyError, survey};
-pub use table::{TableFormat, TableLayout};
+pub use survey::{Columns, Survey, SurveyError, estimated_tokens, survey};
+pub use table::{DialectRule, Escape, Quoting, TableFormat, TableLayout};
 pub use tokenizer::Tokenizer;
+pub use warning::DataWarning;

@@ -20,6 +20,9 @@ pub struct PrepReport {
     pub splits: Vec<SplitReport>,
     /// Training rows whose text is also the text of a dev row.
     pub train_texts_in_dev: u64,
+    /// What is odd about the data, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Bytes of all files.
     pub bytes_read: u64,
     /// Time it took.

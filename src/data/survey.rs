@@ -1,24 +1,52 @@
 //! A first look at a table of the user's: which column is the text, which the label.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord};
+use super::error::{DataError, Place};
+use super::labels::{LabelSet, MAX_LABELS};
+use super::prepare::ENOUGH_ROWS;
+use super::table::{Dialect, DialectRule, Table};
+use super::warning::{DataWarning, label_warnings};
+use crate::input::{excerpt, excerpt_list, excerpt_path};
 
-use super::error::DataError;
-
-/// Rows that are looked at.
+/// Rows that are read.
 const ROWS: usize = 100_000;
 
-/// Different values of a column that are counted; a column with more is text or a key.
-const MOST_VALUES: usize = 1000;
+/// Rows whose texts are measured.
+const MEASURED_ROWS: usize = 20_000;
 
-/// Most classes that a label is taken to have.
+/// Most classes of a column whose name says nothing.
 const MOST_CLASSES: usize = 50;
 
-/// Names that say what a column is.
-const TEXT_NAMES: [&str; 12] = [
+/// Different numbers from which on a column is a scale, unless its name says that it has classes.
+const SCALE_VALUES: usize = 50;
+
+/// Different fractions from which on it is one whatever its name.
+const SCALE_FRACTIONS: usize = 10;
+
+/// Names of two columns that are a pair of texts, in a form without case and signs.
+const PAIRS: [(&str, &str); 16] = [
+    ("sentence1", "sentence2"),
+    ("text1", "text2"),
+    ("texta", "textb"),
+    ("sentencea", "sentenceb"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("question", "passage"),
+    ("question", "context"),
+    ("question", "answer"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("query", "text"),
+    ("claim", "evidence"),
+    ("text", "text2"),
+    ("text", "pair"),
+];
+
+/// Names that say that a column is the text.
+const TEXT_NAMES: [&str; 18] = [
     "text",
     "sentence",
     "review",
@@ -27,40 +55,77 @@ const TEXT_NAMES: [&str; 12] = [
     "content",
     "body",
     "document",
+    "utterance",
+    "tweet",
+    "query",
     "question",
+    "description",
     "title",
     "sentence1",
     "premise",
+    "input",
+    "sms",
 ];
-const PAIR_NAMES: [&str; 6] = [
-    "sentence2",
-    "text2",
-    "hypothesis",
-    "question2",
-    "answer",
-    "pair",
-];
-const LABEL_NAMES: [&str; 10] = [
+
+/// Names that say that a column holds classes, whatever their number.
+const LABEL_NAMES: [&str; 21] = [
     "label",
     "labels",
     "class",
+    "classes",
     "category",
-    "sentiment",
+    "categories",
+    "intent",
     "target",
+    "sentiment",
+    "emotion",
+    "polarity",
+    "goldlabel",
+    "labelname",
+    "labeltext",
+    "classname",
     "team",
     "topic",
+    "tag",
+    "y",
+    "output",
+    "airlinesentiment",
+];
+
+/// Names that say that a column holds classes or a scale.
+const SCORE_NAMES: [&str; 6] = [
     "score",
     "rating",
+    "stars",
+    "similarity",
+    "relevance",
+    "grade",
 ];
+
+/// Names of columns that are neither.
+const KEY_NAMES: [&str; 8] = ["id", "idx", "index", "guid", "uuid", "rowid", "row", "no"];
+
+/// The columns that a user names; the rest is found.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Columns<'a> {
+    /// Of the text.
+    pub text: Option<&'a str>,
+    /// Of the second text.
+    pub pair: Option<&'a str>,
+    /// Of the label.
+    pub label: Option<&'a str>,
+}
 
 /// What a table looks like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Survey {
     /// Names of all columns.
     pub columns: Vec<String>,
-    /// Whether it is cut by commas, else by tabs.
-    pub is_csv: bool,
-    /// Rows looked at.
+    /// How it is cut.
+    pub dialect: Dialect,
+    /// How its ending says that it is cut.
+    pub standard: Dialect,
+    /// Rows read.
     pub rows: u64,
     /// Whether there are more.
     pub is_part: bool,
@@ -70,232 +135,407 @@ pub struct Survey {
     pub pair: Option<String>,
     /// Column of the label.
     pub label: String,
-    /// Classes and their rows; empty for a regression.
-    pub classes: BTreeMap<String, u64>,
-    /// Words of the text (of both of a pair) that 99 of 100 rows do not exceed.
-    pub words: usize,
+    /// Classes in their order and their rows; empty for a regression.
+    pub classes: Vec<(String, u64)>,
+    /// Tokens of the text (of both of a pair) that 99 of 100 rows do not exceed, without special tokens.
+    pub tokens: usize,
+    /// What is odd about it.
+    pub warnings: Vec<DataWarning>,
 }
 
-/// Why a table cannot be guessed at.
+/// Why the columns of a table are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
     /// It cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// It cannot be cut into rows.
-    #[error("`{path}` cannot be read as a table: {message}")]
-    Table {
-        /// Its path.
-        path: String,
-        /// What is wrong.
-        message: String,
-    },
     /// No column is a label, or none a text.
-    #[error("`{path}` has no column that looks like a {what}; it has {columns}")]
+    #[error(
+        "`{path}` has no column that looks like {what}; its columns are {}",
+        excerpt_list(columns)
+    )]
     NoColumn {
         /// Its path.
         path: String,
-        /// `label` or `text`.
+        /// `a label` or `a text`.
         what: &'static str,
+        /// The option that names it.
+        option: &'static str,
         /// All names.
-        columns: String,
+        columns: Vec<String>,
+    },
+    /// One column twice.
+    #[error("column `{}` cannot be both {first} and {second}", excerpt(column))]
+    SameColumn {
+        /// Its name.
+        column: String,
+        /// `the text`.
+        first: &'static str,
+        /// `the label`.
+        second: &'static str,
     },
 }
 
+impl SurveyError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Data(error) => error.hint(),
+            Self::NoColumn { option, .. } => Some(format!("name it with `{option} COLUMN`")),
+            Self::SameColumn { .. } => None,
+        }
+    }
+}
+
 /// What a column holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Column {
+    /// A name without case and signs.
+    key: String,
     values: BTreeMap<String, u64>,
-    /// More than [`MOST_VALUES`].
+    /// More values than a classification has.
     is_wide: bool,
-    words: Vec<usize>,
+    rows: u64,
+    words: u64,
     is_number: bool,
+    has_fractions: bool,
 }
 
 impl Column {
-    fn mean_words(&self) -> f64 {
-        self.words.iter().sum::<usize>() as f64 / self.words.len().max(1) as f64
+    fn new(name: &str) -> Self {
+        let letters = name.chars().filter(|letter| letter.is_alphanumeric());
+        Self {
+            key: letters.flat_map(char::to_lowercase).collect(),
+            values: BTreeMap::new(),
+            is_wide: false,
+            rows: 0,
+            words: 0,
+            is_number: true,
+            has_fractions: false,
+        }
     }
 
-    /// A handful of values that come back.
+    fn add(&mut self, value: &str) {
+        let value = value.trim();
+        self.rows += 1;
+        self.words += value.split_whitespace().count() as u64;
+        if self.is_number && !value.is_empty() {
+            let number = value.parse::<f64>().ok();
+            self.is_number = number.is_some();
+            self.has_fractions |= number.is_some_and(|number| number.fract() != 0.0);
+        }
+        if self.is_wide {
+            return;
+        }
+        if let Some(rows) = self.values.get_mut(value) {
+            *rows += 1;
+        } else {
+            self.values.insert(value.to_owned(), 1);
+            self.is_wide = self.values.len() > MAX_LABELS;
+        }
+    }
+
+    fn mean_words(&self) -> f64 {
+        self.words as f64 / self.rows.max(1) as f64
+    }
+
+    fn is_named(&self, names: &[&str]) -> bool {
+        names.contains(&self.key.as_str())
+    }
+
+    /// A handful of values that come back, whatever the column is called.
     fn is_classes(&self) -> bool {
         let classes = self.values.len();
         !self.is_wide
             && (2..=MOST_CLASSES).contains(&classes)
             && self.mean_words() < 5.0
-            && classes * 2 <= self.words.len()
+            && classes as u64 * 2 <= self.rows
     }
 
+    /// Numbers that are no names of classes.
     fn is_scale(&self) -> bool {
-        self.is_number && (self.is_wide || self.values.len() > MOST_CLASSES)
+        let values = self.values.len();
+        let most = if self.is_named(&LABEL_NAMES) {
+            MAX_LABELS
+        } else {
+            SCALE_VALUES
+        };
+        self.is_number
+            && (self.is_wide || values > most || self.has_fractions && values > SCALE_FRACTIONS)
+    }
+
+    fn is_text(&self) -> bool {
+        !self.is_number && self.words > 0 && !self.is_key()
+    }
+
+    fn is_key(&self) -> bool {
+        self.key.is_empty() || self.is_named(&KEY_NAMES) || self.key.starts_with("unnamed")
     }
 }
 
-/// Looks at the header and the first rows of a table.
+/// Reads the header and the first rows of a table. `given` are the columns that the user names; `count` gives the
+/// tokens of a text.
 ///
 /// # Errors
 /// [`SurveyError`] with the path.
-pub fn survey(path: &Path) -> Result<Survey, SurveyError> {
-    let shown = path.display().to_string();
-    let is_csv = path
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-    let fault = |error: &csv::Error| SurveyError::Table {
-        path: shown.clone(),
-        message: error.to_string(),
-    };
-    let file = File::open(path).map_err(|error| SurveyError::Table {
-        path: shown.clone(),
-        message: error.to_string(),
-    })?;
-    let mut reader = ReaderBuilder::new()
-        .delimiter(if is_csv { b',' } else { b'\t' })
-        .quoting(is_csv)
-        .flexible(true)
-        .from_reader(file);
-    let header = reader.headers().map_err(|error| fault(&error))?;
-    let columns: Vec<String> = header
-        .iter()
-        .map(|name| name.trim_start_matches('\u{feff}').to_owned())
+pub fn survey(
+    path: &Path,
+    given: Columns<'_>,
+    count: &dyn Fn(&str) -> usize,
+) -> Result<Survey, SurveyError> {
+    let rule = DialectRule::default();
+    let wanted: Vec<&str> = [given.text, given.pair, given.label]
+        .into_iter()
+        .flatten()
         .collect();
-    let mut found: Vec<Column> = columns
-        .iter()
-        .map(|_| Column {
-            is_number: true,
-            ..Column::default()
-        })
-        .collect();
-    let mut rows = 0;
-    let mut record = StringRecord::new();
-    let mut is_part = false;
-    while reader
-        .read_record(&mut record)
-        .map_err(|error| fault(&error))?
-    {
+    let mut table = Table::open(path, rule, None, &wanted)?;
+    let mut columns: Vec<Column> = table.names().iter().map(|name| Column::new(name)).collect();
+    let (mut rows, mut is_part) = (0, false);
+    while let Some(line) = table.next_record()? {
         if rows == ROWS {
             is_part = true;
             break;
         }
         rows += 1;
-        for (column, value) in found.iter_mut().zip(record.iter()) {
-            column.words.push(value.split_whitespace().count());
-            column.is_number &= value.trim().parse::<f64>().is_ok();
-            if !column.is_wide {
-                *column.values.entry(value.to_owned()).or_default() += 1;
-                column.is_wide = column.values.len() > MOST_VALUES;
-            }
+        for (index, column) in columns.iter_mut().enumerate() {
+            column.add(table.field(line, index)?);
         }
     }
-    let named = |names: &[&str], fits: &dyn Fn(usize) -> bool| {
-        let mut names = names.iter();
-        names.find_map(|name| {
-            let mut places = 0..columns.len();
-            places.find(|&place| columns[place].eq_ignore_ascii_case(name) && fits(place))
-        })
-    };
-    let missing = |what| SurveyError::NoColumn {
-        path: shown.clone(),
-        what,
-        columns: format!("`{}`", columns.join("`, `")),
-    };
-    let is_label = |place: usize| found[place].is_classes() || found[place].is_scale();
-    let label = named(&LABEL_NAMES, &is_label)
-        // The last one: tables end in what is to be told.
-        .or_else(|| {
-            (0..columns.len())
-                .rev()
-                .find(|&place| found[place].is_classes())
-        })
-        .ok_or_else(|| missing("label"))?;
-    let is_text = |place: usize| place != label && !found[place].is_number;
-    let longest = || {
-        let places = (0..columns.len()).filter(|&place| is_text(place));
-        places.max_by(|&a, &b| found[a].mean_words().total_cmp(&found[b].mean_words()))
-    };
-    let text = named(&TEXT_NAMES, &is_text)
-        .or_else(longest)
-        .ok_or_else(|| missing("text"))?;
-    let pair = named(&PAIR_NAMES, &|place| is_text(place) && place != text);
-    let mut words: Vec<usize> = match pair {
-        Some(pair) => {
-            let both = found[text].words.iter().zip(&found[pair].words);
-            both.map(|(a, b)| a + b).collect()
+    if rows == 0 {
+        return Err(DataError::NoRows {
+            paths: vec![excerpt_path(path)],
+            what: "rows below the header",
         }
-        None => found[text].words.clone(),
-    };
-    words.sort_unstable();
-    let most = words.get(words.len().saturating_sub(1) * 99 / 100);
-    let classes = if found[label].is_scale() {
-        BTreeMap::new()
-    } else {
-        std::mem::take(&mut found[label].values)
-    };
+        .into());
+    }
+    let choice = choose(path, &table, &columns, given)?;
+    let label = &columns[choice.label];
+    check_label(path, label, &table.names()[choice.label])?;
+    let classes = classes_of(label);
+    let mut warnings = header_warnings(path, &table, &columns);
+    if !classes.is_empty() {
+        warnings.extend(label_warnings(
+            classes.iter().map(|(name, rows)| (name.as_str(), *rows)),
+        ));
+    }
+    let name = |index: usize| table.names()[index].clone();
     Ok(Survey {
-        is_csv,
+        dialect: table.dialect(),
+        standard: Dialect::standard(rule.is_csv(path)),
         rows: rows as u64,
         is_part,
-        text: columns[text].clone(),
-        pair: pair.map(|pair| columns[pair].clone()),
-        label: columns[label].clone(),
+        text: name(choice.text),
+        pair: choice.pair.map(name),
+        label: name(choice.label),
         classes,
-        words: most.copied().unwrap_or(0),
-        columns,
+        tokens: tokens_of(path, rule, &wanted, &choice, count)?,
+        warnings,
+        columns: table.names().to_vec(),
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fmt::Write as _;
+/// Places of the columns.
+struct Choice {
+    text: usize,
+    pair: Option<usize>,
+    label: usize,
+}
 
-    use super::*;
-
-    fn look(name: &str, content: &str) -> Result<Survey, SurveyError> {
-        let folder = tempfile::tempdir().expect("temp folder");
-        let path = folder.path().join(name);
-        std::fs::write(&path, content).expect("written");
-        survey(&path)
-    }
-
-    #[test]
-    fn text_and_label_are_found_by_what_they_hold_where_names_say_nothing() {
-        let mut table = "id,who,what,kind\n".to_owned();
-        for row in 0..20 {
-            let kind = ["spam", "ham"][row % 2];
-            let _ = writeln!(
-                table,
-                "{row},bob,\"a message, number {row}, of some words\",{kind}"
-            );
+fn choose(
+    path: &Path,
+    table: &Table,
+    columns: &[Column],
+    given: Columns<'_>,
+) -> Result<Choice, SurveyError> {
+    let place = |name: &str| table.column(name).map_err(SurveyError::from);
+    let missing = |what, option| SurveyError::NoColumn {
+        path: excerpt_path(path),
+        what,
+        option,
+        columns: table.names().to_vec(),
+    };
+    let given_text = given.text.map(place).transpose()?;
+    let given_pair = given.pair.map(place).transpose()?;
+    let is_free = |index: usize| Some(index) != given_text && Some(index) != given_pair;
+    let label = match given.label {
+        Some(name) => place(name)?,
+        None => find_label(columns, &is_free).ok_or_else(|| missing("a label", "--label"))?,
+    };
+    let is_text = |index: usize| index != label && columns[index].is_text();
+    let (text, pair) = match (given_text, given_pair) {
+        (Some(text), pair) => (text, pair),
+        (None, pair) => {
+            let fits = |index: usize| is_text(index) && Some(index) != pair;
+            let found = find_pair(columns, &fits).filter(|_| pair.is_none());
+            let (text, second) = match found {
+                Some((text, second)) => (Some(text), Some(second)),
+                None => (find_text(columns, &fits), pair),
+            };
+            (text.ok_or_else(|| missing("a text", "--text"))?, second)
         }
-        let found = look("x.csv", &table).expect("a table");
-        assert_eq!(
-            (found.text.as_str(), found.label.as_str()),
-            ("what", "kind")
-        );
-        assert_eq!(found.pair, None);
-        let classes = BTreeMap::from([("ham".to_owned(), 10), ("spam".to_owned(), 10)]);
-        assert_eq!((found.rows, found.classes), (20, classes));
-        assert_eq!(found.words, 7);
+    };
+    let same = |index: usize, first, second| SurveyError::SameColumn {
+        column: table.names()[index].clone(),
+        first,
+        second,
+    };
+    if text == label {
+        return Err(same(text, "the text", "the label"));
     }
-
-    #[test]
-    fn a_scale_is_a_regression_and_a_named_pair_a_pair() {
-        let mut table = "sentence1\tsentence2\tscore\n".to_owned();
-        for row in 0..120 {
-            let _ = writeln!(table, "a \"b\" {row}\tc d\t{}", f64::from(row) / 7.0);
-        }
-        let found = look("x.tsv", &table).expect("a table");
-        assert_eq!(found.pair.as_deref(), Some("sentence2"));
-        assert!(found.classes.is_empty());
-        assert_eq!((found.label.as_str(), found.words), ("score", 5));
-    }
-
-    #[test]
-    fn a_table_without_a_label_is_refused_with_its_columns() {
-        let error = look("x.csv", "a,b\n1,one\n2,two\n").expect_err("no label");
-        let text = error.to_string();
-        assert!(
-            text.ends_with("looks like a label; it has `a`, `b`"),
-            "{text}"
-        );
+    match pair {
+        Some(pair) if pair == label => Err(same(pair, "the second text", "the label")),
+        Some(pair) if pair == text => Err(same(pair, "the text", "the second text")),
+        _ => Ok(Choice { text, pair, label }),
     }
 }
+
+fn find_label(columns: &[Column], is_free: &dyn Fn(usize) -> bool) -> Option<usize> {
+    let named = |names: &[&str], fits: &dyn Fn(&Column) -> bool| {
+        names.iter().find_map(|name| {
+            let mut places = 0..columns.len();
+            places.find(|&index| {
+                is_free(index) && columns[index].key == *name && fits(&columns[index])
+            })
+        })
+    };
+    named(&LABEL_NAMES, &|column| column.values.len() > 1)
+        .or_else(|| {
+            named(&SCORE_NAMES, &|column| {
+                column.is_classes() || column.is_scale()
+            })
+        })
+        // Tables end in their label.
+        .or_else(|| {
+            (0..columns.len()).rev().find(|&index| {
+                is_free(index) && columns[index].is_classes() && !columns[index].is_key()
+            })
+        })
+}
+
+fn find_pair(columns: &[Column], fits: &dyn Fn(usize) -> bool) -> Option<(usize, usize)> {
+    let place =
+        |name: &str| (0..columns.len()).find(|&index| columns[index].key == name && fits(index));
+    PAIRS
+        .iter()
+        .find_map(|(first, second)| Some((place(first)?, place(second)?)))
+}
+
+fn find_text(columns: &[Column], fits: &dyn Fn(usize) -> bool) -> Option<usize> {
+    let place =
+        |name: &&str| (0..columns.len()).find(|&index| columns[index].key == *name && fits(index));
+    TEXT_NAMES.iter().find_map(place).or_else(|| {
+        let places = (0..columns.len()).filter(|&index| fits(index));
+        // The first of equal ones.
+        places
+            .rev()
+            .max_by(|&a, &b| columns[a].mean_words().total_cmp(&columns[b].mean_words()))
+    })
+}
+
+/// Refuses a label that training would refuse.
+fn check_label(path: &Path, label: &Column, name: &str) -> Result<(), SurveyError> {
+    if label.is_scale() {
+        return Ok(());
+    }
+    let (path, column) = (path.to_owned(), name.to_owned());
+    let error = if label.is_wide {
+        DataError::LabelsMany {
+            path,
+            column,
+            limit: MAX_LABELS,
+        }
+    } else if label.values.len() as u64 == label.rows && label.rows >= ENOUGH_ROWS {
+        DataError::LabelsDiffer {
+            path,
+            column,
+            rows: label.rows,
+        }
+    } else if label.values.len() < 2 {
+        let label = label.values.keys().next().cloned().unwrap_or_default();
+        DataError::LabelSingle { path, label }
+    } else {
+        return Ok(());
+    };
+    Err(error.into())
+}
+
+/// Classes in the order that training gives them.
+fn classes_of(label: &Column) -> Vec<(String, u64)> {
+    if label.is_scale() {
+        return Vec::new();
+    }
+    let found = label.values.keys().filter(|name| !name.is_empty()).cloned();
+    let names = LabelSet::sorted(found.collect());
+    let names = names.names().iter();
+    names
+        .map(|name| (name.clone(), label.values[name]))
+        .collect()
+}
+
+/// A header of which a name is a value of its column, a number, or as long as a text.
+fn header_warnings(path: &Path, table: &Table, columns: &[Column]) -> Vec<DataWarning> {
+    let is_value = |(name, column): &(&String, &Column)| {
+        !name.is_empty()
+            && (column.is_classes() && column.values.contains_key(name.as_str())
+                || name.parse::<f64>().is_ok()
+                || name.split_whitespace().count() > 7
+                || name.chars().count() > 60)
+    };
+    let found = table.names().iter().zip(columns).find(is_value);
+    let warning = found.map(|(name, _)| DataWarning::HeaderLikeRow {
+        place: Place::new(path, table.header_line()),
+        name: name.clone(),
+    });
+    warning.into_iter().collect()
+}
+
+/// The length that 99 of 100 rows do not exceed.
+fn tokens_of(
+    path: &Path,
+    rule: DialectRule,
+    wanted: &[&str],
+    choice: &Choice,
+    count: &dyn Fn(&str) -> usize,
+) -> Result<usize, DataError> {
+    let mut table = Table::open(path, rule, None, wanted)?;
+    let mut lengths = Vec::new();
+    while let Some(line) = table.next_record()? {
+        if lengths.len() == MEASURED_ROWS {
+            break;
+        }
+        let second = match choice.pair {
+            Some(pair) => count(table.field(line, pair)?),
+            None => 0,
+        };
+        lengths.push(count(table.field(line, choice.text)?) + second);
+    }
+    lengths.sort_unstable();
+    let most = lengths.get(lengths.len().saturating_sub(1) * 99 / 100);
+    Ok(most.copied().unwrap_or(0))
+}
+
+/// About how many tokens a BERT makes of a text: one for a Chinese character or a sign, one or more for a
+/// word by its length.
+pub fn estimated_tokens(text: &str) -> usize {
+    let (mut tokens, mut letters) = (0, 0_usize);
+    let of_word = |letters: usize| letters.div_ceil(6);
+    for letter in text.chars() {
+        if letter.is_alphanumeric() && !is_ideograph(letter) {
+            letters += 1;
+            continue;
+        }
+        tokens += of_word(letters);
+        letters = 0;
+        tokens += usize::from(!letter.is_whitespace() && !letter.is_control());
+    }
+    tokens + of_word(letters)
+}
+
+/// Characters that BERT takes apart.
+fn is_ideograph(letter: char) -> bool {
+    matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+#[cfg(test)]
+mod tests;

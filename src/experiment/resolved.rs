@@ -134,6 +134,12 @@ fn write_task(out: &mut Writer, task: &Task) {
         out.float("dev-fraction", fraction.value);
     }
     out.word("format", task.format);
+    match task.delimiter {
+        Some(delimiter) => out.string("delimiter", &delimiter.to_string()),
+        None => out.string("delimiter", "auto"),
+    }
+    out.word("quoting", task.quoting);
+    out.word("escape", task.escape);
     out.string("text", &task.text);
     if let Some(pair) = &task.pair {
         out.string("pair", pair);
@@ -453,7 +459,8 @@ mod tests {
         #[rustfmt::skip]
         let sets = [
             "name=other", "seed=1", "device=cuda:2", "precision=bf16", "threads=3",
-            "task.train='a \"quoted\" \\ name'", "task.format=csv", "task.text=a", "task.pair=b",
+            "task.train='a \"quoted\" \\ name'", "task.format=csv", "task.delimiter=;", "task.quoting=none",
+            "task.escape=backslash", "task.text=a", "task.pair=b",
             "task.label=c", "task.labels=['x', \"y\\tz\"]", "task.max-seq-length=77",
             "teacher.head=plain", "student.head=plain", "student.num-hidden-layers=2",
             "student.hidden-size=48", "student.intermediate-size=96",

@@ -79,6 +79,12 @@ pub struct Task {
     pub dev_fraction: Option<Located<f64>>,
     /// How tables are cut into fields.
     pub format: TableFormat,
+    /// Character between fields; detected where `None`.
+    pub delimiter: Option<char>,
+    /// Meaning of quotes around a field.
+    pub quoting: Quoting,
+    /// How a quote is written within a quoted field.
+    pub escape: Escape,
     /// Column of the text (or of the first of a pair); a header's name.
     pub text: Located<String>,
     /// Column of the second text of a pair.
@@ -126,12 +132,34 @@ impl TaskName {
 /// How a table is cut into fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableFormat {
-    /// By the file's ending: `.csv` is CSV, anything else TSV.
+    /// By the file's ending: `.csv` is CSV, anything else TSV; delimiter and quoting are detected.
     Auto,
     /// Tabs, no quoting: a quote mark is a character like any other (GLUE).
     Tsv,
-    /// Commas, with quoting (RFC 4180).
+    /// CSV with quoting (RFC 4180); the delimiter is detected.
     Csv,
+}
+
+/// What double quotes around a field mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quoting {
+    /// Quoting in CSV; in TSV where its rows need it.
+    Auto,
+    /// A field in quotes may hold delimiters and line ends.
+    Quotes,
+    /// A quote is a character like any other.
+    None,
+}
+
+/// How a quote is written within a quoted field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escape {
+    /// Doubled, or with backslashes where the table needs them.
+    Auto,
+    /// Twice (RFC 4180).
+    Doubled,
+    /// With a backslash before it.
+    Backslash,
 }
 
 /// `[teacher]`
@@ -475,6 +503,8 @@ pub struct Eval {
 words! {
     Recipe { "paper" => Paper, "huawei" => Huawei, "mindspore" => Mindspore }
     TableFormat { "auto" => Auto, "tsv" => Tsv, "csv" => Csv }
+    Quoting { "auto" => Auto, "quotes" => Quotes, "none" => None }
+    Escape { "auto" => Auto, "doubled" => Doubled, "backslash" => Backslash }
     LongLines { "split" => Split, "truncate" => Truncate }
     Keep { "best" => Best, "last" => Last }
 }

@@ -2,39 +2,86 @@
 
 use std::fmt::Write as _;
 
-use crate::data::Survey;
+use crate::data::{Escape, Quoting, Survey};
+use crate::input::excerpt;
 
-/// A comment holds no line's end and no other control character.
-fn in_comment(text: &str) -> String {
-    text.replace(|letter: char| letter.is_control() && letter != '\t', " ")
+/// Classes that are listed; more are found in the table anew.
+const LISTED_CLASSES: usize = 20;
+
+/// What the file is to name, as it is to name it.
+#[derive(Debug, Clone, Copy)]
+pub struct StarterPaths<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// Unlabelled text, where there is some.
+    pub corpus: Option<&'a str>,
+    /// The teacher's folder.
+    pub teacher: &'a str,
 }
 
 /// The file that `tinyrun init` writes: it reads as an experiment with these settings.
-/// `table` and `corpus` are paths as the file is to name them.
-pub fn starter(survey: &Survey, table: &str, corpus: Option<&str>, model: &str) -> String {
-    let quoted = |text: &str| toml::Value::from(text).to_string();
+pub fn starter(survey: &Survey, paths: StarterPaths<'_>) -> String {
     let mut text = String::new();
-    let rows = if survey.is_part {
-        format!("the first {} rows", survey.rows)
+    write_head(&mut text, survey, paths.table);
+    write_task(&mut text, survey, paths.table);
+    let _ = writeln!(
+        text,
+        "# A BERT in a Hugging Face folder. If it is fine-tuned on this task already, remove [stages.finetune].\n\
+         [teacher]\nmodel = {}\n",
+        quoted(paths.teacher)
+    );
+    let (hidden, intermediate) = if survey.classes.len() > MANY_CLASSES {
+        (312, 1200)
     } else {
-        format!("{} rows", survey.rows)
+        (192, 768)
     };
     let _ = writeln!(
         text,
-        "# Made from {}: {rows}, columns {}.\n\
-         # Look it over, then: tinyrun THIS-FILE --dry-run\n",
-        in_comment(table),
-        in_comment(&survey.columns.join(", "))
+        "# The small model. It needs as many attention heads as the teacher.\n\
+         [student]\nnum-hidden-layers = 3\nhidden-size = {hidden}\nintermediate-size = {intermediate}\n\
+         num-attention-heads = 12\n\
+         # Short runs learn faster without dropout.\n\
+         hidden-dropout-prob = 0.0\nattention-probs-dropout-prob = 0.0\n"
     );
+    write_stages(&mut text, survey, paths.corpus);
+    if !survey.classes.is_empty() {
+        text.push_str(
+            "\n# Scores that the student must reach; a missed goal ends in exit code 3.\n\
+             # [goal]\n# \"custom.accuracy\" = 0.9\n",
+        );
+    }
+    text
+}
+
+fn write_head(text: &mut String, survey: &Survey, table: &str) {
+    let first = if survey.is_part { "the first " } else { "" };
+    let columns: Vec<String> = survey
+        .columns
+        .iter()
+        .take(20)
+        .map(|name| excerpt(name))
+        .collect();
+    let _ = writeln!(
+        text,
+        "# Made from {}: {first}{} rows, columns {}.\n\
+         # Check it, then run: tinyrun THIS-FILE --dry-run\n",
+        excerpt(table),
+        survey.rows,
+        columns.join(", ")
+    );
+}
+
+fn write_task(text: &mut String, survey: &Survey, table: &str) {
     let _ = writeln!(text, "[task]\nname = \"custom\"\ntrain = {}", quoted(table));
     text.push_str(
         "dev-fraction = 0.1 # held out by hash of the text; or: dev = \"another table\"\n",
     );
+    write_dialect(text, survey);
     let _ = writeln!(text, "text = {}", quoted(&survey.text));
     if let Some(pair) = &survey.pair {
         let _ = writeln!(
             text,
-            "pair = {} # leave it out if only the first counts",
+            "pair = {} # remove it if only the first text matters",
             quoted(pair)
         );
     }
@@ -42,98 +89,187 @@ pub fn starter(survey: &Survey, table: &str, corpus: Option<&str>, model: &str) 
     if survey.classes.is_empty() {
         text.push_str("regression = true # the labels are numbers on a scale\n");
     } else {
-        let names: Vec<String> = survey.classes.keys().map(|name| quoted(name)).collect();
-        let counts = survey.classes.iter();
-        let counts: Vec<String> = counts
-            .map(|(name, rows)| format!("{name} {rows}"))
-            .collect();
-        let _ = writeln!(text, "# Rows: {}", in_comment(&counts.join(", ")));
-        let _ = writeln!(text, "labels = [{}]", names.join(", "));
+        write_classes(text, &survey.classes);
     }
-    // A word is 1.3 tokens or so, and two or three are added.
-    let tokens = (survey.words * 13 / 10 + 3)
+    let specials = if survey.pair.is_some() { 3 } else { 2 };
+    let length = (survey.tokens + specials)
         .clamp(16, 512)
         .next_multiple_of(16);
     let _ = writeln!(
         text,
-        "max-seq-length = {tokens} # 99 of 100 rows have at most {} words\n",
-        survey.words
+        "max-seq-length = {length} # 99 % of the rows have at most {} tokens\n",
+        survey.tokens + specials
     );
+}
+
+/// How the table is cut, where its ending does not say so.
+fn write_dialect(text: &mut String, survey: &Survey) {
+    let (found, standard) = (survey.dialect, survey.standard);
+    if found.delimiter != standard.delimiter {
+        let delimiter = char::from(found.delimiter).to_string();
+        let _ = writeln!(text, "delimiter = {}", quoted(&delimiter));
+    }
+    if found.quoting != standard.quoting {
+        let word = match found.quoting {
+            Quoting::Quoted => "quotes",
+            Quoting::None => "none",
+        };
+        let _ = writeln!(text, "quoting = \"{word}\"");
+    }
+    if found.escape == Escape::Backslash {
+        text.push_str("escape = \"backslash\"\n");
+    }
+}
+
+fn write_classes(text: &mut String, classes: &[(String, u64)]) {
+    if classes.len() > LISTED_CLASSES {
+        let rows = classes.iter().map(|(_, rows)| *rows);
+        let (least, most) = (rows.clone().min().unwrap_or(0), rows.max().unwrap_or(0));
+        let _ = writeln!(
+            text,
+            "# {} classes, {least} to {most} rows each; `labels` is found in the table.",
+            classes.len()
+        );
+        return;
+    }
+    let counts: Vec<String> = classes
+        .iter()
+        .map(|(name, rows)| format!("{} {rows}", excerpt(name)))
+        .collect();
+    let _ = writeln!(text, "# Rows: {}", counts.join(", "));
+    let names: Vec<String> = classes.iter().map(|(name, _)| quoted(name)).collect();
+    let _ = writeln!(text, "labels = [{}]", names.join(", "));
+}
+
+/// More classes than this are learned more slowly.
+const MANY_CLASSES: usize = 10;
+
+/// Epochs of finetune, td-phase1 and td-phase2: as many as make about the same number of steps for
+/// every table, twice as many where there are many classes.
+fn epochs(survey: &Survey) -> [u64; 3] {
+    const BATCH: u64 = 32;
+    let steps: [u64; 3] = if survey.classes.len() > MANY_CLASSES {
+        [1100, 2200, 2200]
+    } else {
+        [540, 1350, 810]
+    };
+    let most = [10, 20, 20];
+    let an_epoch = (survey.rows * 9 / 10).div_ceil(BATCH).max(1);
+    let mut found = [0; 3];
+    for (stage, epochs) in found.iter_mut().enumerate() {
+        let wanted = (steps[stage] + an_epoch / 2) / an_epoch;
+        *epochs = wanted.clamp(2, most[stage]);
+    }
+    found
+}
+
+fn write_stages(text: &mut String, survey: &Survey, corpus: Option<&str>) {
+    let [finetune, phase1, phase2] = epochs(survey);
     let _ = writeln!(
         text,
-        "# A BERT in a Hugging Face folder. Fine-tuned on this task already? Then leave [stages.finetune] out.\n\
-         [teacher]\nmodel = {}\n",
-        quoted(model)
-    );
-    text.push_str(
-        "# The small model. Its heads must be as many as the teacher's.\n\
-         [student]\nnum-hidden-layers = 3\nhidden-size = 192\nintermediate-size = 768\n\
-         num-attention-heads = 12\n\n\
-         [stages.finetune]\nepochs = 2\n\n",
+        "[stages.finetune]\nepochs = {finetune}\nlearning-rate = 5e-5\noptimizer = \"adamw\"\n"
     );
     match corpus {
         Some(corpus) => {
             let _ = writeln!(
                 text,
-                "# Unlabelled text of your domain, one paragraph a line.\n\
-                 [stages.general-distill]\ncorpus = [{}]\nepochs = 1\nlearning-rate = 3e-4\n",
+                "# Unlabelled text of your domain, one paragraph per line.\n\
+                 [stages.general-distill]\ncorpus = [{}]\nepochs = 1\nlearning-rate = 3e-4\n\
+                 projection = \"shared\"\n",
                 quoted(corpus)
             );
         }
         None => text.push_str(
-            "# With unlabelled text of your domain the student gets better: one paragraph a line.\n\
-             # [stages.general-distill]\n# corpus = [\"data/corpus/*.txt\"]\n# epochs = 1\n# learning-rate = 3e-4\n\n",
+            "# Unlabelled text of your domain makes the student better: one paragraph per line.\n\
+             # [stages.general-distill]\n# corpus = [\"data/corpus/*.txt\"]\n# epochs = 1\n\
+             # learning-rate = 3e-4\n# projection = \"shared\"\n\n",
         ),
     }
-    text.push_str(
-        "# Layers first, then answers. Small data sets want more epochs: the paper takes 10 to 50 and 3.\n\
-         [stages.td-phase1]\nepochs = 5\nlearning-rate = 3e-4\n",
+    let _ = writeln!(
+        text,
+        "# First the layers, then the predictions. More epochs help small tables; later ones are cheap,\n\
+         # because the teacher's outputs are cached.\n\
+         [stages.td-phase1]\nepochs = {phase1}\nlearning-rate = 3e-4\nschedule = \"linear\"\n\
+         warmup-proportion = 0.1\noptimizer = \"adamw\"\nprojection = \"shared\""
     );
     if corpus.is_none() {
         text.push_str("student = \"random\"\n");
     }
-    text.push_str(
-        "\n[stages.td-phase2]\nepochs = 3\nlearning-rate = 1e-4\n\n\
-         # Teacher and student on dev: accuracy, size, speed.\n[stages.eval]\n",
+    let _ = writeln!(
+        text,
+        "\n[stages.td-phase2]\nepochs = {phase2}\nlearning-rate = 1e-4\noptimizer = \"adamw\"\n\n\
+         # Scores of teacher and student on dev: accuracy, size, speed.\n[stages.eval]"
     );
-    if !survey.classes.is_empty() {
-        text.push_str(
-            "\n# What the student must reach, or the command ends in exit code 3.\n\
-             # [goal]\n# \"custom.accuracy\" = 0.9\n",
-        );
+}
+
+/// A string of TOML in which nothing is hidden.
+fn quoted(text: &str) -> String {
+    let mut quoted = "\"".to_owned();
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            _ if excerpt(&format!("a{letter}")).starts_with("a\\") => {
+                let _ = write!(quoted, "\\U{:08X}", u32::from(letter));
+            }
+            _ => quoted.push(letter),
+        }
     }
-    text
+    quoted.push('"');
+    quoted
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::Experiment;
     use super::*;
+    use crate::data::table::Dialect;
 
-    #[test]
-    fn what_is_written_reads_as_an_experiment_of_that_table() {
-        let survey = Survey {
+    fn survey() -> Survey {
+        Survey {
             columns: ["id\r\n", "say \"it\"", "team\u{14}"]
                 .map(str::to_owned)
                 .to_vec(),
-            is_csv: true,
+            dialect: Dialect {
+                delimiter: b';',
+                ..Dialect::standard(true)
+            },
+            standard: Dialect::standard(true),
             rows: 1200,
             is_part: false,
             text: "say \"it\"".to_owned(),
             pair: None,
             label: "team".to_owned(),
-            classes: BTreeMap::from([("a\u{14}b".to_owned(), 700), ("c\nd".to_owned(), 500)]),
-            words: 40,
-        };
+            classes: vec![
+                ("a\u{14}b".to_owned(), 700),
+                ("c\nd\u{202e}".to_owned(), 500),
+            ],
+            tokens: 60,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn paths<'a>(table: &'a str, corpus: Option<&'a str>) -> StarterPaths<'a> {
+        StarterPaths {
+            table,
+            corpus,
+            teacher: "models/bert",
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_as_an_experiment_of_that_table() {
+        let survey = survey();
         for corpus in [None, Some("data/more/*.txt")] {
-            let text = starter(&survey, "data/my \"table\"\n.csv", corpus, "models/bert");
+            let text = starter(&survey, paths("data/my \"table\"\n.csv", corpus));
             let read = Experiment::read("x.toml", "x", &text, &[]);
             let (experiment, _) = read.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
             let task = experiment.task;
             assert_eq!(*task.text, survey.text);
-            assert_eq!(task.labels.expect("classes").value, ["a\u{14}b", "c\nd"]);
+            assert_eq!(task.delimiter, Some(';'));
+            assert_eq!(
+                task.labels.expect("classes").value,
+                ["a\u{14}b", "c\nd\u{202e}"]
+            );
             assert_eq!(*task.max_seq_length, 64);
             assert_eq!(
                 experiment.stages.general_distill.is_some(),
@@ -142,12 +278,61 @@ mod tests {
             assert!(experiment.stages.eval.is_some());
         }
         let regression = Survey {
-            classes: BTreeMap::new(),
+            classes: Vec::new(),
             pair: Some("id".to_owned()),
             ..survey
         };
-        let text = starter(&regression, "t.tsv", None, "m");
+        let text = starter(&regression, paths("t.tsv", None));
         let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
         assert!(experiment.task.regression && experiment.task.pair.is_some());
+    }
+
+    #[test]
+    fn nothing_of_a_table_reaches_a_terminal_unescaped() {
+        let survey = Survey {
+            columns: vec![
+                "te\u{1b}[31mxt".to_owned(),
+                "la\u{9b}bel\u{202e}".to_owned(),
+            ],
+            text: "te\u{1b}[31mxt".to_owned(),
+            label: "la\u{9b}bel\u{202e}".to_owned(),
+            ..survey()
+        };
+        let text = starter(&survey, paths("a\u{7}.csv", None));
+        let is_shown =
+            |letter: char| letter == '\n' || !letter.is_control() && letter != '\u{202e}';
+        assert!(text.chars().all(is_shown), "{text:?}");
+        let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
+        assert_eq!(*experiment.task.label, survey.label);
+        assert_eq!(*experiment.task.train, "a\u{7}.csv");
+    }
+
+    #[test]
+    fn many_classes_and_few_rows_get_more_epochs() {
+        let with = |rows, classes: usize| {
+            let classes = (0..classes).map(|class| (class.to_string(), 2));
+            epochs(&Survey {
+                rows,
+                classes: classes.collect(),
+                ..survey()
+            })
+        };
+        assert_eq!(with(10_003, 77), [4, 8, 8]);
+        assert_eq!(with(9_537, 2), [2, 5, 3]);
+        assert_eq!(with(67_349, 2), [2, 2, 2]);
+        assert_eq!(with(500, 2), [10, 20, 20]);
+        let text = starter(
+            &Survey {
+                classes: (0..77)
+                    .map(|class| (class.to_string(), class + 2))
+                    .collect(),
+                ..survey()
+            },
+            paths("t.csv", None),
+        );
+        assert!(
+            text.contains("# 77 classes, 2 to 78 rows each") && !text.contains("labels = ["),
+            "{text}"
+        );
     }
 }

@@ -1,9 +1,12 @@
 //! Reading `[task]`.
 
+use crate::data::table::is_delimiter;
+use crate::input::excerpt;
+
 use super::convert::{alternatives, did_you_mean};
 use super::fault::Fault;
 use super::glue;
-use super::schema::{Recipe, TableFormat, Task, TaskName};
+use super::schema::{Escape, Quoting, Recipe, TableFormat, Task, TaskName};
 use super::section::Section;
 use super::span::Located;
 use super::student::{LARGEST, above_zero_to};
@@ -25,6 +28,9 @@ pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {
     let dev_fraction = task.float("dev-fraction", above_zero_to(0.5));
     check_dev(task);
     let format = task.word_or("format", TableFormat::Auto);
+    let delimiter = read_delimiter(task);
+    let quoting = task.word_or("quoting", Quoting::Auto);
+    let escape = task.word_or("escape", Escape::Auto);
     let column = |key, default: &str| {
         task.string(key)
             .unwrap_or_else(|| Located::default_value(default.to_owned()))
@@ -36,6 +42,7 @@ pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {
         Some(Located::default_value(pair))
     });
     let label = column("label", glue.map_or("label", |task| task.label));
+    check_columns(task, &text, pair.as_ref(), &label);
     if let Some(glue) = glue
         && default_pair.is_none()
         && pair.is_some()
@@ -79,12 +86,64 @@ pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {
         dev_mismatched,
         dev_fraction,
         format,
+        delimiter,
+        quoting,
+        escape,
         text,
         pair,
         label,
         regression: regression.value,
         labels,
         max_seq_length,
+    }
+}
+
+/// One character, or `auto`.
+fn read_delimiter(task: &Section<'_>) -> Option<char> {
+    let word = task.string("delimiter")?;
+    let mut letters = word.chars();
+    let only = letters.next().filter(|_| letters.next().is_none());
+    match only {
+        Some(only) if u8::try_from(only).is_ok_and(is_delimiter) => Some(only),
+        _ if word.as_str() == "auto" => None,
+        _ => {
+            let message = "`delimiter` in `[task]` is not one character between fields";
+            let fault = Fault::new(message, word.span.clone());
+            task.wrong(
+                "delimiter",
+                fault.with_label("expected `auto` or a sign such as `,`, `;`, `|` or `\\t`"),
+            );
+            None
+        }
+    }
+}
+
+/// Text, pair and label are three columns.
+fn check_columns(
+    task: &Section<'_>,
+    text: &Located<String>,
+    pair: Option<&Located<String>>,
+    label: &Located<String>,
+) {
+    let same = |key: &'static str, other: &str, name: &str| {
+        let message = format!(
+            "`{key}` and `{other}` in `[task]` are the same column `{}`",
+            excerpt(name)
+        );
+        task.unfit(Fault::new(
+            message,
+            task.key_span(key).or_else(|| task.span()),
+        ));
+    };
+    if text.trim() == label.trim() {
+        same("label", "text", label);
+    }
+    if let Some(pair) = pair {
+        if pair.trim() == label.trim() {
+            same("label", "pair", label);
+        } else if pair.trim() == text.trim() {
+            same("pair", "text", pair);
+        }
     }
 }
 

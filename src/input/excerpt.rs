@@ -12,7 +12,7 @@ const PATH_CHARS: usize = 400;
 /// Names of a list at most.
 const LIST_NAMES: usize = 10;
 /// Characters of a whole message at most.
-const MESSAGE_CHARS: usize = 8000;
+const MESSAGE_CHARS: usize = 3000;
 
 /// One line of at most 80 characters of a foreign text; what does not print is escaped.
 pub fn excerpt(text: &str) -> String {
@@ -107,6 +107,35 @@ pub fn escape_lines(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// A text as it is written to a terminal, by the places that print: whatever was missed before, nothing but
+/// line ends, tabs and colours reaches it.
+pub fn for_terminal(text: &str, is_coloured: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['\n', '\t', '\u{1b}']) {
+        shown.push_str(&escape(&rest[..at]));
+        rest = &rest[at..];
+        let length = match colour_code(rest).filter(|_| is_coloured) {
+            Some(length) => length,
+            None => 1,
+        };
+        match &rest[..length] {
+            "\u{1b}" => shown.push_str(&escape("\u{1b}")),
+            kept => shown.push_str(kept),
+        }
+        rest = &rest[length..];
+    }
+    shown.push_str(&escape(rest));
+    shown
+}
+
+/// Length of the code that sets a colour at the start of a text.
+fn colour_code(text: &str) -> Option<usize> {
+    let codes = text.strip_prefix("\u{1b}[")?;
+    let length = codes.find(|letter: char| !letter.is_ascii_digit() && letter != ';')?;
+    codes[length..].starts_with('m').then_some(length + 3)
 }
 
 /// The text with escapes for what does not print. Quotes and backslashes stay as they are: an
@@ -219,6 +248,18 @@ mod tests {
         let names: Vec<String> = (0..12).map(|number| format!("n{number}\n")).collect();
         let shown = excerpt_list(&names);
         assert!(shown.starts_with("`n0\\n`, `n1\\n`") && shown.ends_with("`n9\\n`, 2 more"));
+    }
+
+    #[test]
+    fn a_terminal_gets_lines_and_colours_alone() {
+        let text = "\u{1b}[1;31merror\u{1b}[0m: a\n\tb\u{1b}[2J\u{1b}]0;x\u{7}\r\u{202e}";
+        assert_eq!(
+            for_terminal(text, true),
+            "\u{1b}[1;31merror\u{1b}[0m: a\n\tb\\u{1b}[2J\\u{1b}]0;x\\u{7}\\r\\u{202e}"
+        );
+        assert!(for_terminal(text, false).starts_with("\\u{1b}[1;31merror"));
+        let long = "x".repeat(100_000);
+        assert_eq!(for_terminal(&long, true), long);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod excerpt;
 mod foreign;
 
-pub use excerpt::{escape_lines, excerpt, excerpt_bytes, excerpt_list, excerpt_path};
+pub use excerpt::{escape_lines, excerpt, excerpt_bytes, excerpt_list, excerpt_path, for_terminal};
 pub use foreign::{
     ByteOrder, Compression, Expected, Foreign, HEAD_BYTES, Kind, Pointer, recognize, recognize_file,
 };

@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 
 use super::graph::Node;
 use crate::experiment::{
-    DataPrep, Distill, Eval, Experiment, Finetune, GeneralDistill, Keep, Models, Origin, StageName,
-    Stages, Student, StudentShape, Task, TdPhase1, TdPhase2, Teacher, Training,
+    DataPrep, Distill, Escape, Eval, Experiment, Finetune, GeneralDistill, Keep, Models, Origin,
+    Quoting, StageName, Stages, Student, StudentShape, Task, TdPhase1, TdPhase2, Teacher, Training,
 };
 use crate::job::{
     Initializer, LayerMap, LossScaling, Metric, Optimizer, PadTo, Schedule, ScheduleKind, Warmup,
@@ -219,6 +219,9 @@ impl Settings {
             dev_mismatched: _,
             dev_fraction,
             format,
+            delimiter,
+            quoting,
+            escape,
             text,
             pair,
             label,
@@ -232,6 +235,16 @@ impl Settings {
             self.put("task.dev-fraction", **fraction);
         }
         self.put("task.format", format.as_str());
+        // Later than the format: nothing where the table's own form is detected.
+        if let Some(delimiter) = delimiter {
+            self.put("task.delimiter", delimiter.to_string().as_str());
+        }
+        if *quoting != Quoting::Auto {
+            self.put("task.quoting", quoting.as_str());
+        }
+        if *escape != Escape::Auto {
+            self.put("task.escape", escape.as_str());
+        }
         self.put("task.text", text.as_str());
         if let Some(pair) = pair {
             self.put("task.pair", pair.as_str());

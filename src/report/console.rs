@@ -13,6 +13,7 @@ use super::amounts::{bytes, clock, count, counted, duration};
 use super::failure;
 use super::plan::why;
 use crate::experiment::StageName;
+use crate::input::{escape_lines, excerpt, for_terminal};
 use crate::job::{Event, Progress};
 use crate::runs::{Prepared, Record};
 use crate::stage::{Notice, Observer};
@@ -99,9 +100,11 @@ impl Console {
             return;
         }
         let heading = self.heading.take().unwrap_or_default();
+        let line = format!("{heading}{}{text}", self.label);
+        let line = for_terminal(&line, self.style.is_coloured());
         // A closed stderr is no reason to stop training.
         let write = || {
-            let _ = writeln!(io::stderr(), "{heading}{}{text}", self.label);
+            let _ = writeln!(io::stderr(), "{line}");
         };
         match self
             .running
@@ -188,7 +191,7 @@ impl Console {
             }
             Event::Warning { message } => {
                 let word = self.style.warning("warning");
-                self.line(stage, &format!("{word}: {message}"));
+                self.line(stage, &format!("{word}: {}", escape_lines(message)));
             }
             // Told by the stage's last line, or by the failure.
             Event::Scored { .. }
@@ -377,7 +380,10 @@ fn prepared(counts: &Prepared) -> String {
     }
     match counts.labels.as_slice() {
         [] => {}
-        few if few.len() <= LABELS => parts.push(format!("classes {}", few.join(", "))),
+        few if few.len() <= LABELS => {
+            let few: Vec<String> = few.iter().map(|label| excerpt(label)).collect();
+            parts.push(format!("classes {}", few.join(", ")));
+        }
         many => parts.push(format!("{} classes", many.len())),
     }
     parts.push(format!("{} tokens", count(counts.tokens)));

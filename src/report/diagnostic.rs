@@ -5,6 +5,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::experiment::{Fault, Faults, Sources};
+use crate::input::escape_lines;
 
 /// Columns that a list of allowed keys is broken at.
 const NOTE_WIDTH: usize = 88;
@@ -18,6 +19,7 @@ pub fn render(faults: &Faults, styled: bool) -> String {
 
 /// One fault, with a line end.
 pub fn render_fault(fault: &Fault, sources: &Sources, styled: bool) -> String {
+    let fault = &escaped(fault);
     let renderer = if styled {
         Renderer::styled()
     } else {
@@ -53,6 +55,18 @@ fn with_footer<'a>(mut group: Group<'a>, fault: &'a Fault) -> Group<'a> {
         group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
     }
     group
+}
+
+/// The fault with its sentences as they may be shown: they hold text of the file.
+fn escaped(fault: &Fault) -> Fault {
+    let escape = |text: &Option<String>| text.as_deref().map(escape_lines);
+    Fault {
+        message: escape_lines(&fault.message),
+        span: fault.span.clone(),
+        label: escape(&fault.label),
+        note: escape(&fault.note),
+        hint: escape(&fault.hint),
+    }
 }
 
 /// A range that lies in the text, on the edges of characters.

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use super::Style;
 use super::amounts::counted;
+use crate::input::escape_lines;
 use crate::stage::StageError;
 
 /// `error: ...` and, where there is one, `hint: ...`.
 pub fn plain_error(message: &str, hint: Option<&str>, style: Style) -> String {
+    let message = escape_lines(message);
     let mut text = format!("{}: {message}\n", style.error("error"));
     if let Some(hint) = hint {
         let _ = writeln!(text, "{}: {hint}", style.strong("hint"));
@@ -20,9 +22,11 @@ pub fn failure(error: &StageError, style: Style) -> String {
     let mut text = if matches!(error, StageError::Interrupted { .. }) {
         format!("tinyrun: {error}\n")
     } else {
+        let error = escape_lines(&error.to_string());
         format!("{}: {error}\n", style.error("error"))
     };
     for line in error.log_lines() {
+        let line = escape_lines(line);
         let _ = writeln!(text, "{} {line}", style.faint("  |"));
     }
     if let Some(log) = error.log() {

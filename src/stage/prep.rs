@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use super::place::Place;
 use super::{Interrupts, Notice, Observer, StageError};
 use crate::data::{
-    CorpusSettings, DataError, Dev, LabelRule, LabelSet, PrepReport, SplitReport, TableFormat,
-    TableLayout, TaskSettings, Watch, corpus, prepare_corpus, prepare_task,
+    CorpusSettings, DataError, Dev, DialectRule, Escape, LabelRule, LabelSet, PrepReport, Quoting,
+    SplitReport, TableFormat, TableLayout, TaskSettings, Watch, corpus, prepare_corpus,
+    prepare_task,
 };
 use crate::experiment::{self, LongLines, StageName, Task, TaskName};
+use crate::job::Event;
 use crate::plan::InputFile;
 use crate::runs::{Prepared, Summary};
 
@@ -46,6 +48,15 @@ pub(super) fn prepare(
             message: error.to_string(),
         },
     })?;
+    for message in &report.warnings {
+        let event = Event::Warning {
+            message: message.clone(),
+        };
+        observer.borrow_mut().notice(&Notice::Kernel {
+            stage,
+            event: &event,
+        });
+    }
     Ok(Summary {
         prepared: Some(counts(&report)),
         ..Summary::default()
@@ -79,11 +90,7 @@ fn task_settings(place: &Place<'_>) -> TaskSettings {
         train: paths(&place.inputs.train),
         dev,
         layout: TableLayout {
-            format: match task.format {
-                experiment::TableFormat::Auto => TableFormat::Auto,
-                experiment::TableFormat::Tsv => TableFormat::Tsv,
-                experiment::TableFormat::Csv => TableFormat::Csv,
-            },
+            dialect: dialect(task),
             text: task.text.value.clone(),
             pair: task.pair.as_ref().map(|column| column.value.clone()),
             label: task.label.value.clone(),
@@ -102,6 +109,29 @@ fn task_settings(place: &Place<'_>) -> TaskSettings {
         labels: labels(task),
         tokenizer: place.model("tokenizer").unwrap_or_default(),
         max_seq_length: *task.max_seq_length,
+    }
+}
+
+/// How the tables are cut, as far as the file says. Those of GLUE have quotes that are characters.
+fn dialect(task: &Task) -> DialectRule {
+    DialectRule {
+        format: match task.format {
+            experiment::TableFormat::Auto => TableFormat::Auto,
+            experiment::TableFormat::Tsv => TableFormat::Tsv,
+            experiment::TableFormat::Csv => TableFormat::Csv,
+        },
+        delimiter: task.delimiter.and_then(|letter| u8::try_from(letter).ok()),
+        quoting: match task.quoting {
+            experiment::Quoting::Auto => None,
+            experiment::Quoting::Quotes => Some(Quoting::Quoted),
+            experiment::Quoting::None => Some(Quoting::None),
+        },
+        escape: match task.escape {
+            experiment::Escape::Auto => None,
+            experiment::Escape::Doubled => Some(Escape::Double),
+            experiment::Escape::Backslash => Some(Escape::Backslash),
+        },
+        literal_tsv: *task.name != TaskName::Custom,
     }
 }
 

@@ -292,7 +292,7 @@ fn init_writes_a_file_that_runs_for_a_users_table() {
     test.run(&arguments).succeeds();
     test.run(&["init", "data/nothing.csv"])
         .ends_with(2)
-        .says("error: `data/nothing.csv` cannot be read as a table: ");
+        .says("error: cannot read `data/nothing.csv`: ");
 }
 
 #[test]

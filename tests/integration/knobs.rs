@@ -122,7 +122,7 @@ fn beside(path: &str, key: &str) -> Vec<String> {
 
 /// Keys that this test leaves to others: what they change is a choice between tables, or is
 /// checked where the tables are read.
-const ELSEWHERE: [(&str, &str); 10] = [
+const ELSEWHERE: [(&str, &str); 13] = [
     // The runner's own; `faults.rs` tests it.
     ("", "watchdog-seconds"),
     ("", "name"),
@@ -130,6 +130,9 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("task", "dev-fraction"),
     ("task", "dev-mismatched"),
     ("task", "format"),
+    ("task", "delimiter"),
+    ("task", "quoting"),
+    ("task", "escape"),
     ("task", "regression"),
     // Must fit the teacher; `models.rs` tests it.
     ("student", "num-attention-heads"),

@@ -33,4 +33,5 @@ mod reference;
 mod release;
 mod signals;
 #[cfg(feature = "kernel")]
+mod tables;
 mod tasks;

@@ -115,6 +115,7 @@ pub fn prepare_corpus(
         files,
         splits: vec![split],
         train_texts_in_dev: 0,
+        warnings: Vec::new(),
         seconds: begin.elapsed().as_secs_f64(),
     };
     report.write(output)?;

@@ -5,9 +5,12 @@
 //! written in the order of the data, so the same data gives the same bytes.
 
 mod corpus;
+mod findings;
 mod found_labels;
 mod pump;
 mod task;
+
+pub(in crate::data) use found_labels::ENOUGH_ROWS;
 
 pub use corpus::{CorpusSettings, prepare_corpus};
 pub use pump::Watch;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::findings::Findings;
 use super::found_labels::{find_labels, no_rows, no_text};
 use super::pump::{Watch, pump, sizes};
 use crate::data::encode::{Encoded, PAIR_SPECIALS, SINGLE_SPECIALS, encode_pair, encode_single};
@@ -54,11 +55,7 @@ pub fn prepare_task(
     watch: Watch,
 ) -> Result<PrepReport, DataError> {
     let begin = Instant::now();
-    let specials = if settings.layout.pair.is_some() {
-        PAIR_SPECIALS
-    } else {
-        SINGLE_SPECIALS
-    };
+    let specials = specials_of(settings);
     // One token a text.
     let least = 2 * specials - 1;
     if settings.max_seq_length < least {
@@ -97,6 +94,7 @@ pub fn prepare_task(
         labels,
         dev_hashes: HashSet::new(),
         train_texts_in_dev: 0,
+        findings: Findings::default(),
         files: Vec::new(),
         bytes_total,
         watch,
@@ -117,6 +115,15 @@ pub fn prepare_task(
     let report = preparation.finish(dev_table, specials, begin)?;
     report.write(output)?;
     Ok(report)
+}
+
+/// Special tokens of an example.
+fn specials_of(settings: &TaskSettings) -> usize {
+    if settings.layout.pair.is_some() {
+        PAIR_SPECIALS
+    } else {
+        SINGLE_SPECIALS
+    }
 }
 
 /// One store being written, and what was counted of it.
@@ -166,6 +173,7 @@ struct EncodedRow {
     value: f32,
     hash: u64,
     target: Target,
+    line: u64,
 }
 
 /// The store that a row goes to.
@@ -187,6 +195,7 @@ struct Preparation<'a> {
     /// Of a dev table; 8 bytes a row and not its text.
     dev_hashes: HashSet<u64>,
     train_texts_in_dev: u64,
+    findings: Findings,
     files: Vec<FileReport>,
     bytes_total: u64,
     watch: Watch<'a>,
@@ -208,6 +217,7 @@ impl Preparation<'_> {
             more,
             dev_hashes,
             train_texts_in_dev,
+            findings,
             files,
             bytes_total,
             watch,
@@ -215,6 +225,7 @@ impl Preparation<'_> {
         let bytes_before: u64 = files.iter().map(|file| file.bytes).sum();
         let file_bytes = sizes(&[path.to_owned()])?[0];
         let mut rows = 0;
+        let specials = specials_of(settings);
         let special = tokenizer.special();
         let table = pump(
             TableReader::open(path, &settings.layout)?,
@@ -243,6 +254,7 @@ impl Preparation<'_> {
                     value,
                     hash,
                     target: target(hash),
+                    line: row.line,
                 })
             },
             |row: EncodedRow| {
@@ -267,6 +279,12 @@ impl Preparation<'_> {
                     // A text is on one side only.
                     (Dev::Fraction(_), _) => {}
                 }
+                if matches!(row.target, Target::Train) {
+                    findings.train_text(row.hash, row.value, path, row.line);
+                }
+                if example.input_ids.len() == specials {
+                    findings.without_tokens(path, row.line);
+                }
                 side.report.truncated += u64::from(example.truncated);
                 side.report.unknown += row.unknown;
                 if let Some(class) = row.class {
@@ -284,6 +302,7 @@ impl Preparation<'_> {
         if rows == 0 {
             return Err(no_rows(path));
         }
+        findings.table(path, &table);
         files.push(FileReport {
             path: path.to_owned(),
             rows,
@@ -327,17 +346,19 @@ impl Preparation<'_> {
             }
             splits.push(side.finish(specials)?);
         }
+        let warnings = self.findings.warnings(&splits);
         Ok(PrepReport {
             bytes_read: self.files.iter().map(|file| file.bytes).sum(),
             files: self.files,
             splits,
             train_texts_in_dev: self.train_texts_in_dev,
+            warnings: warnings.iter().map(ToString::to_string).collect(),
             seconds: begin.elapsed().as_secs_f64(),
         })
     }
 }
 
-/// Class of a row and that as a number, or its value.
+/// Class of a row, also as a number, or its value.
 fn label_of(
     row: &TableRow,
     path: &Path,
@@ -400,234 +421,4 @@ fn encode(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::fs;
-    use std::sync::atomic::AtomicBool;
-
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::data::labels::MAX_LABELS;
-    use crate::data::report::LabelCount;
-    use crate::data::store::TokenStore;
-    use crate::data::table::TableFormat;
-    use crate::data::tokenizer::tests::folder;
-
-    static GO: AtomicBool = AtomicBool::new(false);
-
-    fn settings(folder: &TempDir, train: &str, dev: Option<&str>) -> TaskSettings {
-        let write = |name: &str, content: &str| {
-            let path = folder.path().join(name);
-            fs::write(&path, content).unwrap();
-            path
-        };
-        TaskSettings {
-            train: vec![write("train.tsv", train)],
-            dev: dev.map_or(Dev::Fraction(0.3), |dev| Dev::Table(write("dev.tsv", dev))),
-            layout: TableLayout {
-                format: TableFormat::Auto,
-                text: "sentence".to_owned(),
-                pair: None,
-                label: "label".to_owned(),
-                columns: None,
-                skip_short: false,
-            },
-            more_dev: Vec::new(),
-            labels: LabelRule::Found,
-            tokenizer: folder.path().to_owned(),
-            max_seq_length: 5,
-        }
-    }
-
-    fn prepare(settings: &TaskSettings, folder: &TempDir) -> Result<PrepReport, DataError> {
-        let watch = Watch {
-            progress: &|done, total| assert!(done <= total),
-            stop: &GO,
-        };
-        prepare_task(settings, &folder.path().join("out"), watch)
-    }
-
-    fn fault(train: &str, dev: &str) -> DataError {
-        let folder = folder();
-        prepare(&settings(&folder, train, Some(dev)), &folder).unwrap_err()
-    }
-
-    fn open(folder: &TempDir, side: &str) -> TokenStore {
-        TokenStore::open(&folder.path().join("out").join(side)).unwrap()
-    }
-
-    const TRAIN: &str =
-        "sentence\tlabel\na good film\t1\nnot a good film\t0\n \t1\nbad .\t0\nwhat\t1\n";
-    const DEV: &str = "sentence\tlabel\nbad . \t1\ngood\t0\n";
-
-    #[test]
-    fn tables_become_two_stores_and_a_report() {
-        let folder = folder();
-        let mut settings = settings(&folder, TRAIN, Some(DEV));
-        settings.labels = LabelRule::Given(LabelSet::spelt(
-            &["0", "1"],
-            ["negative", "positive"].map(str::to_owned).to_vec(),
-        ));
-        let report = prepare(&settings, &folder).unwrap();
-        let train = open(&folder, "train");
-        assert_eq!(train.len(), 4);
-        assert_eq!(train.input_ids(0), [2, 5, 6, 7, 3]);
-        assert_eq!(train.input_ids(1), [2, 15, 5, 6, 3]);
-        assert_eq!(train.label(1), Some(0.0));
-        assert_eq!(train.text_b_start(1), 5);
-        assert_eq!(train.meta().labels, ["negative", "positive"]);
-        assert_eq!(open(&folder, "dev").len(), 2);
-
-        let split = &report.splits[0];
-        assert_eq!((split.rows_in, split.rows_out, split.blank), (5, 4, 1));
-        assert_eq!((split.truncated, split.unknown, split.tokens), (1, 1, 17));
-        assert!((split.truncated_share - 0.25).abs() < 1e-12);
-        assert!((split.unknown_share - 1.0 / 9.0).abs() < 1e-12);
-        let counts = ["negative", "positive"].map(|name| LabelCount {
-            name: name.to_owned(),
-            examples: 2,
-        });
-        assert_eq!(split.labels, counts);
-        assert_eq!(report.train_texts_in_dev, 1);
-        assert_eq!(report.bytes_read, (TRAIN.len() + DEV.len()) as u64);
-        let text = fs::read(folder.path().join("out/report.json")).unwrap();
-        assert_eq!(serde_json::from_slice::<PrepReport>(&text).unwrap(), report);
-    }
-
-    #[test]
-    fn a_pair_has_both_its_texts() {
-        let folder = folder();
-        let table = "a\tb\tlabel\ngood\tbad\tx\nfilm\t\ty\n";
-        let mut settings = settings(&folder, table, Some(table));
-        settings.layout.text = "a".to_owned();
-        settings.layout.pair = Some("b".to_owned());
-        prepare(&settings, &folder).unwrap();
-        let train = open(&folder, "train");
-        assert_eq!(train.input_ids(0), [2, 6, 3, 8, 3]);
-        assert_eq!(train.input_ids(1), [2, 7, 3, 3]);
-        assert_eq!([0, 1].map(|i| train.text_b_start(i)), [3, 3]);
-        assert_eq!(train.meta().labels, ["x", "y"]);
-        settings.max_seq_length = 4;
-        let error = prepare(&settings, &folder).unwrap_err();
-        assert!(matches!(error, DataError::MaxSeqLength { least: 5, .. }));
-    }
-
-    #[test]
-    fn a_fraction_keeps_duplicates_on_one_side() {
-        let folder = folder();
-        let table: Vec<String> = (0..400)
-            .map(|i| format!("{}\t{}", "good ".repeat(i % 97), i % 2))
-            .collect();
-        let table = format!("sentence\tlabel\n{}", table.join("\n"));
-        let mut settings = settings(&folder, &table, None);
-        settings.max_seq_length = 128;
-        let report = prepare(&settings, &folder).unwrap();
-        let texts = |side: &str| -> BTreeSet<usize> {
-            let store = open(&folder, side);
-            (0..store.len()).map(|i| store.length(i)).collect()
-        };
-        assert!(texts("train").is_disjoint(&texts("dev")));
-        assert_eq!(texts("train").len() + texts("dev").len(), 96);
-        let [train, dev] = &report.splits[..] else {
-            panic!("two splits");
-        };
-        assert_eq!(train.rows_in + dev.rows_in, 400);
-        // 0.3 of the texts; standard deviation 4.5 of 96.
-        assert!((15..43).contains(&texts("dev").len()));
-    }
-
-    #[test]
-    fn the_same_data_gives_the_same_bytes() {
-        let bytes = || {
-            let folder = folder();
-            prepare(&settings(&folder, TRAIN, Some(DEV)), &folder).unwrap();
-            [
-                "train/tokens.bin",
-                "train/rows.bin",
-                "train/store.json",
-                "dev/rows.bin",
-            ]
-            .map(|name| fs::read(folder.path().join("out").join(name)).unwrap())
-        };
-        assert_eq!(bytes(), bytes());
-    }
-
-    #[test]
-    fn a_label_that_training_lacks_is_named_with_its_line_and_those_it_has() {
-        let error = fault(TRAIN, "sentence\tlabel\ngood\t1\ngood\t2\n");
-        let text = error.to_string();
-        assert!(
-            text.ends_with(
-                "dev.tsv:3` has the label `2`, which no training row has; they have `0`, `1`"
-            ),
-            "{text}"
-        );
-        assert!(error.hint().is_some());
-    }
-
-    #[test]
-    fn the_labels_of_a_regression_are_numbers() {
-        let folder = folder();
-        let train = "sentence\tlabel\ngood\t2.5\nbad\t0\n";
-        let mut settings = settings(&folder, train, Some("sentence\tlabel\na\t5\n"));
-        settings.labels = LabelRule::Values;
-        prepare(&settings, &folder).unwrap();
-        let store = open(&folder, "train");
-        assert_eq!((store.label(0), store.label(1)), (Some(2.5), Some(0.0)));
-        assert!(store.meta().labels.is_empty());
-        std::fs::write(&settings.train[0], "sentence\tlabel\ngood\thigh\n").unwrap();
-        let error = prepare(&settings, &folder).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .ends_with("train.tsv:2` has the label `high`, which is no number"),
-            "{error}"
-        );
-        assert!(error.hint().is_some());
-    }
-
-    #[test]
-    fn a_column_of_one_label_or_of_a_thousand_is_no_label() {
-        let error = fault("sentence\tlabel\na\tx\nb\tx\n", DEV);
-        assert!(matches!(&error, DataError::LabelSingle { label, .. } if label == "x"));
-        assert!(error.hint().is_some());
-        let rows: Vec<String> = (0..=MAX_LABELS).map(|i| format!("a\t{i}.5")).collect();
-        let error = fault(&format!("sentence\tlabel\n{}", rows.join("\n")), DEV);
-        assert!(matches!(error, DataError::LabelsMany { .. }), "{error}");
-        assert!(error.hint().is_some());
-    }
-
-    #[test]
-    fn a_table_without_rows_is_an_error() {
-        let error = fault(TRAIN, "sentence\tlabel\n").to_string();
-        assert!(
-            error.ends_with("dev.tsv` has no rows below the header"),
-            "{error}"
-        );
-        let error = fault(TRAIN, "sentence\tlabel\n \t1\n").to_string();
-        assert!(
-            error.ends_with("dev.tsv` has no row with a text"),
-            "{error}"
-        );
-        let error = fault("sentence\tlabel\n", DEV).to_string();
-        assert!(
-            error.ends_with("train.tsv` has no rows below the header"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_fraction_that_leaves_a_side_empty_is_an_error() {
-        let folder = folder();
-        let mut settings = settings(&folder, TRAIN, None);
-        for (fraction, expected) in [(0.0, "dev"), (1.0, "train")] {
-            settings.dev = Dev::Fraction(fraction);
-            let error = prepare(&settings, &folder).unwrap_err();
-            assert!(
-                matches!(error, DataError::SplitEmpty { side, .. } if side == expected),
-                "{error}"
-            );
-        }
-    }
-}
+mod tests;

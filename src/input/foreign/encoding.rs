@@ -29,13 +29,14 @@ pub(super) fn wide(head: &[u8]) -> Option<Kind> {
     }
     // Read in the wrong order ASCII is Chinese: the order that gives more ASCII is the right one.
     let two = |read: fn([u8; 2]) -> u16| {
-        let units = head.as_chunks::<2>().0;
-        // The head may end between the halves of a character.
-        let units = &units[..units.len().saturating_sub(1)];
+        let (units, rest) = head.as_chunks::<2>();
+        let is_cut = head.len() == super::HEAD_BYTES;
+        // A head may end between the halves of a character, a file does not.
+        let units = &units[..units.len() - usize::from(is_cut)];
         let ascii = units.iter().filter(|unit| read(**unit) < 0x80).count();
         let mut characters = char::decode_utf16(units.iter().map(|unit| read(*unit)));
         let is_text = characters.all(|character| character.is_ok_and(is_text));
-        (is_text && units.len() >= 4).then_some(ascii)
+        (is_text && units.len() >= 4 && rest.is_empty()).then_some(ascii)
     };
     match (two(u16::from_le_bytes), two(u16::from_be_bytes)) {
         (None, None) => None,

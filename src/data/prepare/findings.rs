@@ -1,0 +1,151 @@
+//! What is odd about the rows of a task, gathered while they pass.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::data::error::Place;
+use crate::data::report::SplitReport;
+use crate::data::table::TableReader;
+use crate::data::warning::{DataWarning, label_warnings};
+
+/// Texts that are kept for comparison, 12 bytes each; rows beyond are not compared.
+const MOST_TEXTS: usize = 1 << 20;
+
+/// A text that is there twice is worth a word from this share of the rows on.
+const NOTABLE_SHARE: f64 = 0.01;
+
+/// Percent of unknown tokens from which on a tokenizer does not fit.
+const NOTABLE_UNKNOWN: f64 = 0.2;
+
+/// Counts of what is odd.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Label of the first row of each training text, by the text's hash.
+    texts: HashMap<u64, f32>,
+    repeated: u64,
+    contradicting: u64,
+    first_repeated: Option<Place>,
+    first_contradicting: Option<Place>,
+    no_tokens: u64,
+    first_without_tokens: Option<Place>,
+    spaced_labels: u64,
+    quoted: u64,
+    first_quoted: Option<Place>,
+    /// Names in the first header, and its place.
+    header: Option<(Place, String)>,
+}
+
+impl Findings {
+    /// An example of a training table.
+    pub(super) fn train_text(&mut self, hash: u64, value: f32, path: &Path, line: u64) {
+        if let Some(first) = self.texts.get(&hash) {
+            self.repeated += 1;
+            let place = || Place::new(path, line);
+            if first.to_bits() == value.to_bits() {
+                self.first_repeated.get_or_insert_with(place);
+            } else {
+                self.contradicting += 1;
+                self.first_contradicting.get_or_insert_with(place);
+            }
+        } else if self.texts.len() < MOST_TEXTS {
+            self.texts.insert(hash, value);
+        }
+    }
+
+    /// An example of special tokens alone.
+    pub(super) fn without_tokens(&mut self, path: &Path, line: u64) {
+        self.no_tokens += 1;
+        let place = || Place::new(path, line);
+        self.first_without_tokens.get_or_insert_with(place);
+    }
+
+    /// A table that was read to its end.
+    pub(super) fn table(&mut self, path: &Path, table: &TableReader) {
+        self.spaced_labels += table.spaced_labels();
+        let (rows, first) = table.quoted_rows();
+        self.quoted += rows;
+        if rows > 0 {
+            self.first_quoted
+                .get_or_insert_with(|| Place::new(path, first));
+        }
+        if let Some((line, name)) = table.label_header() {
+            self.header
+                .get_or_insert_with(|| (Place::new(path, line), name.to_owned()));
+        }
+    }
+
+    /// All that is worth a word. `splits` are train, dev and more.
+    pub(super) fn warnings(self, splits: &[SplitReport]) -> Vec<DataWarning> {
+        let mut warnings = Vec::new();
+        if let Some((place, name)) = self.header {
+            let is_label = splits.iter().flat_map(|split| &split.labels);
+            if is_label
+                .clone()
+                .any(|label| label.name == name && label.examples > 0)
+            {
+                warnings.push(DataWarning::HeaderLikeRow { place, name });
+            }
+        }
+        if self.spaced_labels > 0 {
+            let rows = self.spaced_labels;
+            warnings.push(DataWarning::SpacedLabels { rows });
+        }
+        if let Some(first) = self.first_quoted {
+            let rows = self.quoted;
+            warnings.push(DataWarning::QuotesKept { rows, first });
+        }
+        warnings.extend(class_warnings(splits));
+        let of = splits.iter().map(|split| split.rows_out).sum();
+        if let Some(first) = self.first_without_tokens {
+            let rows = self.no_tokens;
+            warnings.push(DataWarning::NoTokens { rows, of, first });
+        }
+        let train = &splits[0];
+        if train.unknown_share >= NOTABLE_UNKNOWN {
+            let percent = (100.0 * train.unknown_share).round() as u64;
+            warnings.push(DataWarning::UnknownTokens { percent });
+        }
+        let is_notable = self.repeated as f64 >= NOTABLE_SHARE * train.rows_out as f64;
+        if let Some(first) = self.first_contradicting.or(self.first_repeated)
+            && (is_notable || self.contradicting > 0)
+        {
+            warnings.push(DataWarning::Repeated {
+                rows: self.repeated,
+                of: train.rows_out,
+                contradicting: self.contradicting,
+                first,
+            });
+        }
+        warnings
+    }
+}
+
+/// What is odd about the classes of the splits.
+fn class_warnings(splits: &[SplitReport]) -> Vec<DataWarning> {
+    let [train, others @ ..] = splits else {
+        return Vec::new();
+    };
+    let total = train.labels.iter().enumerate().map(|(class, label)| {
+        let rows = splits.iter().map(|split| split.labels[class].examples);
+        (label.name.as_str(), rows.sum::<u64>())
+    });
+    let mut warnings = label_warnings(total);
+    for split in splits {
+        let absent = split.labels.iter().filter(|label| label.examples == 0);
+        let labels: Vec<String> = absent.map(|label| label.name.clone()).collect();
+        let there = split.labels.len() - labels.len();
+        if !labels.is_empty() {
+            let split = split.name.clone();
+            warnings.push(DataWarning::Absent { labels, split });
+        }
+        let is_scored = others.iter().any(|other| other.name == split.name);
+        if there == 1 && is_scored {
+            let only = split.labels.iter().find(|label| label.examples > 0);
+            warnings.push(DataWarning::SingleClass {
+                split: split.name.clone(),
+                label: only.map_or_else(String::new, |label| label.name.clone()),
+            });
+        }
+    }
+    warnings
+}

@@ -1,0 +1,322 @@
+//! Which dialect a table is in, by its first megabytes.
+//!
+//! What was read before there was any detection is read in the same way: the dialect of the
+//! file's ending stands wherever its header has the columns that are asked for.
+
+use super::cutter::Cutter;
+use super::dialect::{Dialect, DialectRule, Escape, Quoting, TableFormat};
+
+/// Bytes that are looked at.
+pub(super) const SAMPLE_BYTES: usize = 4 << 20;
+
+/// Delimiters that are tried, in this order where they do equally well.
+const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
+
+/// How a sample is cut in one dialect.
+#[derive(Debug, Default)]
+struct Trial {
+    header: Vec<String>,
+    /// Records below the header.
+    rows: u64,
+    /// Those with as many fields as the header; empty ones at the end do not count.
+    fits: u64,
+    faults: u64,
+    /// Fields with spaces before a quote.
+    spaced: u64,
+}
+
+impl Trial {
+    fn of(sample: &[u8], dialect: Dialect) -> Self {
+        let mut cutter = Cutter::new(sample, dialect);
+        let mut trial = Self::default();
+        loop {
+            match cutter.read() {
+                Ok(None) => break,
+                Ok(Some(_)) if trial.header.is_empty() => {
+                    let names = cutter
+                        .fields()
+                        .map(|name| String::from_utf8_lossy(name).trim().to_owned());
+                    trial.header = names.collect();
+                }
+                Ok(Some(_)) => {
+                    trial.rows += 1;
+                    let columns = trial.header.len();
+                    let rest_is_empty = cutter.fields().skip(columns).all(<[u8]>::is_empty);
+                    trial.fits += u64::from(cutter.len() >= columns && rest_is_empty);
+                }
+                Err(_) => trial.faults += 1,
+            }
+        }
+        trial.spaced = cutter.spaced;
+        trial
+    }
+
+    fn has(&self, columns: &[&str]) -> bool {
+        !columns.is_empty()
+            && columns
+                .iter()
+                .all(|column| self.header.iter().any(|name| name == column))
+    }
+
+    /// Share of rows that fit; 0 for a table of one column.
+    fn score(&self) -> f64 {
+        if self.header.len() < 2 {
+            return 0.0;
+        }
+        self.fits as f64 / (self.rows + self.faults).max(1) as f64
+    }
+
+    fn is_regular(&self) -> bool {
+        self.faults == 0 && self.fits == self.rows
+    }
+}
+
+/// The dialect of a table of which `sample` is the start, up to a line's end. `columns` are those that will be asked
+/// for; none where that is not known.
+pub(super) fn detect(sample: &[u8], rule: DialectRule, is_csv: bool, columns: &[&str]) -> Dialect {
+    let mut dialect = Dialect::standard(is_csv);
+    if rule.format == TableFormat::Tsv || rule.literal_tsv && !is_csv {
+        dialect.delimiter = rule.delimiter.unwrap_or(dialect.delimiter);
+        dialect.quoting = rule.quoting.unwrap_or(dialect.quoting);
+        dialect.escape = rule.escape.unwrap_or(dialect.escape);
+        return dialect;
+    }
+    let given = sep_line(sample);
+    dialect.has_sep_line = given.is_some();
+    dialect.delimiter = match rule.delimiter.or(given) {
+        Some(delimiter) => delimiter,
+        None => delimiter(sample, dialect, rule, columns),
+    };
+    dialect.quoting = rule
+        .quoting
+        .unwrap_or_else(|| quoting(sample, dialect, is_csv));
+    escape(sample, dialect, rule)
+}
+
+/// The delimiter of Excel's `sep=;`, where that is the first line.
+fn sep_line(sample: &[u8]) -> Option<u8> {
+    let text = sample.strip_prefix(b"\xef\xbb\xbf").unwrap_or(sample);
+    let line = text.split(|&byte| byte == b'\n').next()?;
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = line
+        .strip_prefix(b"\"")
+        .and_then(|line| line.strip_suffix(b"\""))
+        .unwrap_or(line);
+    match line {
+        [s, e, p, b'=', delimiter]
+            if [*s, *e, *p].eq_ignore_ascii_case(b"sep") && is_delimiter(*delimiter) =>
+        {
+            Some(*delimiter)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a byte can stand between fields.
+pub fn is_delimiter(byte: u8) -> bool {
+    byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\\\r\n\0".contains(&byte)
+}
+
+fn delimiter(sample: &[u8], standard: Dialect, rule: DialectRule, columns: &[&str]) -> u8 {
+    let quoting = |delimiter| match rule.quoting {
+        Some(quoting) => quoting,
+        None if delimiter == standard.delimiter => standard.quoting,
+        None => Quoting::Quoted,
+    };
+    let trial = |delimiter| {
+        let quoting = quoting(delimiter);
+        Trial::of(
+            sample,
+            Dialect {
+                delimiter,
+                quoting,
+                ..standard
+            },
+        )
+    };
+    let first = trial(standard.delimiter);
+    let is_table = first.is_regular() && first.header.len() > 1;
+    if first.has(columns) || columns.is_empty() && is_table {
+        return standard.delimiter;
+    }
+    let mut best = (first.has(columns), first.score(), standard.delimiter);
+    for other in DELIMITERS {
+        let found = trial(other);
+        let found = (found.has(columns), found.score(), other);
+        if (found.0, found.1) > (best.0, best.1) {
+            best = found;
+        }
+    }
+    best.2
+}
+
+/// Quotes are quoting in CSV. In a table cut by tabs they are where its header stands in quotes, or
+/// where rows are whole with them and broken without.
+fn quoting(sample: &[u8], dialect: Dialect, is_csv: bool) -> Quoting {
+    if is_csv || dialect.delimiter != b'\t' {
+        return Quoting::Quoted;
+    }
+    let plain = Trial::of(
+        sample,
+        Dialect {
+            quoting: Quoting::None,
+            ..dialect
+        },
+    );
+    let in_quotes = |name: &String| name.len() > 1 && name.starts_with('"') && name.ends_with('"');
+    let is_quoted = plain.header.iter().all(in_quotes)
+        || !plain.is_regular()
+            && Trial::of(
+                sample,
+                Dialect {
+                    quoting: Quoting::Quoted,
+                    ..dialect
+                },
+            )
+            .is_regular();
+    if is_quoted {
+        Quoting::Quoted
+    } else {
+        Quoting::None
+    }
+}
+
+/// Backslashes before quotes, and spaces before them, where the sample is whole with them and is not without.
+fn escape(sample: &[u8], mut dialect: Dialect, rule: DialectRule) -> Dialect {
+    let escapes = match rule.escape {
+        Some(escape) => vec![escape],
+        None if sample.contains(&b'\\') => vec![Escape::Double, Escape::Backslash],
+        None => vec![Escape::Double],
+    };
+    dialect.escape = escapes[0];
+    let base = Trial::of(sample, dialect);
+    if base.is_regular() && base.spaced == 0 {
+        return dialect;
+    }
+    for skips_space in [false, true] {
+        for &escape in &escapes {
+            let other = Dialect {
+                escape,
+                skips_space,
+                ..dialect
+            };
+            let trial = Trial::of(sample, other);
+            if trial.is_regular() && (skips_space || trial.spaced == 0) {
+                return other;
+            }
+        }
+    }
+    dialect
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(sample: &str, is_csv: bool) -> Dialect {
+        detect(sample.as_bytes(), DialectRule::default(), is_csv, &[])
+    }
+
+    #[test]
+    fn delimiters_are_found_whatever_the_ending() {
+        for is_csv in [true, false] {
+            for delimiter in [',', ';', '\t', '|'] {
+                let table = "text,label\ngood; so | so,pos\nbad,neg\n".replace([';', '|'], "");
+                let table = table.replace(',', &delimiter.to_string());
+                let found = of(&table, is_csv);
+                assert_eq!(char::from(found.delimiter), delimiter, "{is_csv} {table}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_delimiter_within_texts_is_none() {
+        let semicolons = "text;label\nwell, yes, no;pos\nbad;neg\nso, so;neg\n";
+        assert_eq!(of(semicolons, true).delimiter, b';');
+        let header = "review, in full;label\nwell, yes, no;pos\nbad;neg\n";
+        assert_eq!(of(header, true).delimiter, b';');
+        let commas = "text,label\nwell; yes; no,pos\nbad | sad,neg\n";
+        assert_eq!(of(commas, true).delimiter, b',');
+        let quoted = "\"text\";\"label\"\n\"a, b; c\";\"pos\"\n";
+        assert_eq!(of(quoted, true).delimiter, b';');
+        assert_eq!(
+            of("text\tlabel\na, b, c\tpos\nd\tneg\n", false).delimiter,
+            b'\t'
+        );
+    }
+
+    #[test]
+    fn the_columns_that_are_asked_for_decide() {
+        let table = "text,label;more\na,x;1;2\nb,y;2\n";
+        let with =
+            |columns: &[&str]| detect(table.as_bytes(), DialectRule::default(), true, columns);
+        assert_eq!(with(&["text", "label;more"]).delimiter, b',');
+        assert_eq!(with(&["text,label", "more"]).delimiter, b';');
+    }
+
+    #[test]
+    fn the_sep_line_of_excel_names_the_delimiter() {
+        for line in ["sep=;", "SEP=;\r", "\"sep=;\"", "\u{feff}sep=;\r"] {
+            let found = of(&format!("{line}\ntext;label\na, b;c\n"), true);
+            assert!(found.has_sep_line && found.delimiter == b';', "{line:?}");
+        }
+        assert!(!of("sep=x\ntext,label\n", true).has_sep_line);
+    }
+
+    #[test]
+    fn quotes_of_a_tsv_are_characters_unless_its_rows_need_them() {
+        let quoting = |table: &str| of(table, false).quoting;
+        assert_eq!(
+            quoting("text\tlabel\n\"good\t1\na \"b\"\t0\n\"c\"\t1\n"),
+            Quoting::None
+        );
+        assert_eq!(
+            quoting("text\tlabel\n\"good\nfilm\"\t1\nb\t0\n"),
+            Quoting::Quoted
+        );
+        assert_eq!(
+            quoting("text\tlabel\n\"a\ttab\"\t1\nb\t0\n"),
+            Quoting::Quoted
+        );
+        assert_eq!(
+            quoting("\"text\"\t\"label\"\n\"a\"\t\"1\"\n"),
+            Quoting::Quoted
+        );
+        assert_eq!(
+            quoting("text\tlabel\n\"good\nfilm\t1\nb\t0\n"),
+            Quoting::None
+        );
+        let rule = DialectRule {
+            literal_tsv: true,
+            ..DialectRule::default()
+        };
+        let glue = b"text\tlabel\n\"good\nfilm\"\t1\nb\t0\n";
+        assert_eq!(detect(glue, rule, false, &[]).quoting, Quoting::None);
+    }
+
+    #[test]
+    fn backslashes_and_spaces_before_quotes_are_found() {
+        let found = |table: &str| {
+            let found = of(table, true);
+            (found.escape, found.skips_space)
+        };
+        let backslash = "text,label\n\"he said \\\"so\\\", left\",pos\n\"b\",neg\n";
+        assert_eq!(found(backslash), (Escape::Backslash, false));
+        assert_eq!(
+            found("text,label\n\"in C:\\\",pos\nb,neg\n"),
+            (Escape::Double, false)
+        );
+        let spaces = "text, label\n\"a, b\", \"pos\"\n\"c\", \"neg\"\n";
+        assert_eq!(found(spaces), (Escape::Double, true));
+        let both = "text, label\n\"a \\\"b\\\" c\", \"pos\"\n\"c\", \"neg\"\n";
+        assert_eq!(found(both), (Escape::Backslash, true));
+        assert_eq!(
+            found("text,label\nso, \"so\" it is\n"),
+            (Escape::Double, false)
+        );
+        assert_eq!(
+            found("text,label\n\"a\"\"b\\\",pos\n"),
+            (Escape::Double, false)
+        );
+    }
+}
