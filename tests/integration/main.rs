@@ -32,6 +32,6 @@ mod programs;
 mod reference;
 mod release;
 mod signals;
-#[cfg(feature = "kernel")]
 mod tables;
+#[cfg(feature = "kernel")]
 mod tasks;

@@ -272,15 +272,16 @@ fn init_and_training_agree_on_a_table() {
         test.write("data/t.csv", &content);
         let init = ["init", "data/t.csv", "-o", "t.toml", "--teacher", "teacher"];
         test.run(&init).succeeds();
-        test.run(&[
-            "t.toml",
-            "--until",
-            "data-prep",
-            "--set",
+        let mut run = vec!["t.toml", "--until", "data-prep"];
+        for set in [
+            "student.num-hidden-layers=2",
+            "student.hidden-size=4",
+            "student.num-attention-heads=2",
             "task.dev-fraction=0.3",
-        ])
-        .succeeds()
-        .says("examples, ");
+        ] {
+            run.extend(["--set", set]);
+        }
+        test.run(&run).succeeds().says("examples, ");
     }
 }
 

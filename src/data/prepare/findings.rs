@@ -14,8 +14,8 @@ const MOST_TEXTS: usize = 1 << 20;
 /// A text that is there twice is worth a word from this share of the rows on.
 const NOTABLE_SHARE: f64 = 0.01;
 
-/// Percent of unknown tokens from which on a tokenizer does not fit.
-const NOTABLE_UNKNOWN: f64 = 0.2;
+/// Share of unknown tokens from which on a tokenizer does not fit.
+const NOTABLE_UNKNOWN: f64 = 0.5;
 
 /// Counts of what is odd.
 #[derive(Debug, Default)]

@@ -64,7 +64,10 @@ pub(super) fn layout(head: &[u8]) -> Option<Kind> {
     }
     let is_binary = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31);
     let controls = head.iter().filter(is_binary).count();
-    if controls * 50 > head.len() && (head.contains(&0) || std::str::from_utf8(head).is_err()) {
+    if controls > 3
+        && controls * 50 > head.len()
+        && (head.contains(&0) || std::str::from_utf8(head).is_err())
+    {
         return Some(Kind::Other("binary file"));
     }
     let ends = head.iter().filter(|&&byte| byte == b'\r').count();

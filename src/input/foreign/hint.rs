@@ -173,7 +173,8 @@ fn convert_by_iconv(encoding: &str, path: &Path) -> String {
 const PATH: &str = "PATH";
 
 fn by_pandas(path: &Path, call: &str) -> String {
-    let to = beside(path, "", Some("csv"));
+    let is_csv = path.extension().is_some_and(|ending| ending == "csv");
+    let to = beside(path, if is_csv { "converted" } else { "" }, Some("csv"));
     with_command("convert it", path, &to, |from, to| {
         let call = call.replace(PATH, "sys.argv[1]");
         format!(
