@@ -2,6 +2,7 @@
 //! (`fixtures/`, with the scripts that made them).
 
 mod attention;
+mod columns;
 mod fixture;
 mod forward;
 mod half;
