@@ -47,22 +47,25 @@ pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {
         && default_pair.is_none()
         && pair.is_some()
     {
-        let message = format!("`{}` has one text a row, no `pair`", glue.name);
+        let message = format!(
+            "`{}` has one text per row, `pair` does not apply",
+            glue.name
+        );
         let fault = Fault::new(message, task.key_span("pair"));
         task.unfit(fault.with_hint("use `name = \"custom\"`".to_owned()));
     }
     let regression = task.boolean_or("regression", glue.is_some_and(|glue| glue.regression));
     if let Some(glue) = glue.filter(|glue| glue.regression != regression.value) {
         let is = if glue.regression {
-            "a regression"
+            "a regression task"
         } else {
-            "a classification"
+            "a classification task"
         };
         let message = format!("`{}` is {is}", glue.name);
         task.unfit(Fault::new(message, regression.span.clone()));
     }
     if regression.value && task.has("labels") {
-        let message = "a regression has no `labels`";
+        let message = "a regression task has no `labels`";
         task.unfit(Fault::new(message, task.key_span("labels")));
     }
     let labels = read_labels(task, name.value).or_else(|| {
@@ -107,11 +110,13 @@ fn read_delimiter(task: &Section<'_>) -> Option<char> {
         Some(only) if u8::try_from(only).is_ok_and(is_delimiter) => Some(only),
         _ if word.as_str() == "auto" => None,
         _ => {
-            let message = "`delimiter` in `[task]` is not one character between fields";
+            let message = "`delimiter` in `[task]` must be one character";
             let fault = Fault::new(message, word.span.clone());
             task.wrong(
                 "delimiter",
-                fault.with_label("expected `auto` or a sign such as `,`, `;`, `|` or `\\t`"),
+                fault.with_label(
+                    "expected `auto` or a character, for example `,`, `;`, `|` or `\\t`",
+                ),
             );
             None
         }
@@ -179,13 +184,13 @@ fn check_dev(task: &Section<'_>) {
             let message = "`dev` and `dev-fraction` in `[task]` cannot be combined";
             task.unfit(
                 Fault::new(message, task.key_span("dev-fraction"))
-                    .with_label("`dev` already says what to score on"),
+                    .with_label("`dev` already sets the dev split"),
             );
         }
         (false, false) => {
-            let fault = Fault::new("`[task]` has nothing to score on", task.span());
+            let fault = Fault::new("`[task]` has no dev split", task.span());
             task.unfit(
-                fault.with_label("needs `dev`, a table, or `dev-fraction`, a share of `train`"),
+                fault.with_label("needs `dev`, a table, or `dev-fraction`, a fraction of `train`"),
             );
         }
         _ => {}
@@ -215,7 +220,7 @@ fn read_labels(section: &Section<'_>, name: TaskName) -> Option<Located<Vec<Stri
         let known = |label: &Located<String>| task.labels.contains(&label.value.as_str());
         let unknown = labels.iter().find(|label| !known(label));
         if let Some(unknown) = unknown.filter(|_| labels.iter().any(known)) {
-            let message = format!("`{}` is no class of `{}`", unknown.value, task.name);
+            let message = format!("`{}` is not a class of `{}`", unknown.value, task.name);
             let all = alternatives(task.labels.iter().copied());
             let fault = Fault::new(message, unknown.span.clone()).with_label(format!(
                 "{all}, in the model's order, or other names for all"
@@ -274,7 +279,7 @@ mod tests {
         assert!(labels(r#"["bad", "good"]"#).is_empty());
         assert_eq!(
             labels(r#"["positive", "neg"]"#),
-            ["--set:1:26: `neg` is no class of `sst-2`"]
+            ["--set:1:26: `neg` is not a class of `sst-2`"]
         );
     }
 
@@ -293,12 +298,12 @@ mod tests {
                 MINIMAL,
                 &["task.regression=true", r#"task.labels=["a", "b"]"#]
             ),
-            ["--set:1:6: a regression has no `labels`"]
+            ["--set:1:6: a regression task has no `labels`"]
         );
         let sst2 = MINIMAL.replace("custom", "sst-2");
         assert_eq!(
             faults(&sst2, &["task.regression=true"]),
-            ["--set:1:17: `sst-2` is a classification"]
+            ["--set:1:17: `sst-2` is a classification task"]
         );
     }
 
@@ -311,7 +316,7 @@ mod tests {
         let neither = MINIMAL.replace("dev = \"dev.tsv\"", "");
         assert_eq!(
             faults(&neither, &[]),
-            ["x.toml:2:1: `[task]` has nothing to score on"]
+            ["x.toml:2:1: `[task]` has no dev split"]
         );
         let fraction = read_with(&neither, &["task.dev-fraction=0.5"]).unwrap();
         assert_eq!(fraction.task.dev, None);
@@ -341,7 +346,7 @@ mod tests {
         assert_eq!(
             faults(&sst2, &["task.pair=b", r#"task.labels=["a", "b", "c"]"#]),
             [
-                "--set:1:6: `sst-2` has one text a row, no `pair`",
+                "--set:1:6: `sst-2` has one text per row, `pair` does not apply",
                 "--set:1:13: `labels` in `[task]` lists 3",
             ]
         );
