@@ -154,7 +154,7 @@ pub const TABLES: &[Table] = &[
             key("warmup-steps", "integer", Words("none"), "steps; replaces `warmup-proportion`", "Length of the warmup in steps."),
             key("warmup-epochs", "number", Words("none"), "epochs; replaces `warmup-proportion`", "Length of the warmup in epochs, rounded down to steps."),
             key("decay-from", "`warmup`, `start`", Value("\"warmup\""), "", "Start of the decay; with `start` the decay includes the warmup steps, so the learning rate drops at the end of the warmup, as in MindSpore's code."),
-            key("optimizer", "`bert-adam`, `adamw`", Value("\"bert-adam\""), "", "Adam as BERT has it, without bias correction, or with it."),
+            key("optimizer", "`bert-adam`, `adamw`", Each(&[("finetune", "\"adamw\""), ("general-distill", "\"bert-adam\""), ("td-phase1", "\"bert-adam\""), ("td-phase2", "\"bert-adam\"")]), "", "`bert-adam` is BERT's Adam without bias correction; `adamw` has it. Recipes `huawei` and `mindspore` use `bert-adam` in every stage."),
             key("adam-beta1", "number", Value("0.9"), "at least 0, less than 1", "Decay rate of Adam's first moment."),
             key("adam-beta2", "number", Value("0.999"), "at least 0, less than 1", "Decay rate of Adam's second moment."),
             key("adam-epsilon", "number", Value("1e-6"), "more than 0, at most 1", "Epsilon added to the square root of Adam's second moment."),

@@ -8,9 +8,7 @@ use super::schema::Training;
 use super::section::Section;
 use super::span::Located;
 use super::student::above_zero_to;
-use crate::job::{
-    Clipping, LossScaling, Optimizer, OptimizerKind, Precision, Schedule, ScheduleKind, Warmup,
-};
+use crate::job::{Clipping, LossScaling, Optimizer, Precision, Schedule, ScheduleKind, Warmup};
 
 /// Reads the common keys of a training stage.
 pub(super) fn read_training(
@@ -38,7 +36,7 @@ pub(super) fn read_training(
         gradient_accumulation_steps: steps,
         schedule: read_schedule(stage, defaults),
         optimizer: Optimizer {
-            kind: stage.word_or("optimizer", OptimizerKind::BertAdam),
+            kind: stage.word_or("optimizer", defaults.optimizer),
             beta1: stage.float_or("adam-beta1", 0.0..1.0, 0.9),
             beta2: stage.float_or("adam-beta2", 0.0..1.0, 0.999),
             epsilon: stage.float_or("adam-epsilon", above_zero_to(1.0), 1e-6),

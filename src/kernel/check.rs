@@ -20,14 +20,14 @@ pub(crate) fn unfit(map: &LayerMap, student: &BertConfig, teacher: &BertConfig) 
     if (map.attention.len(), map.hidden.len()) != (own, own + 1) {
         let mapped = map.attention.len();
         return Some(format!(
-            "the layer map is of {mapped} layers, the student has {own}"
+            "the layer map has {mapped} layers, the student has {own}"
         ));
     }
     let attention = map.attention.iter().find(|&&layer| layer >= layers);
     let hidden = map.hidden.iter().find(|&&state| state > layers);
     let layer = attention.or(hidden)?;
     Some(format!(
-        "the layer map names its layer {layer}, it has {layers}"
+        "the layer map names layer {layer}, the teacher has {layers} layers"
     ))
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn check_label_order(
         });
     }
     Ok(Some(format!(
-        "`{}` calls its classes {}, the data {}: they are taken to mean the same, in this order",
+        "`{}` names its classes {}, the data {}: assuming that they correspond in this order",
         folder.display(),
         list(&named),
         list(&expected)

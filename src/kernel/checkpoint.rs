@@ -167,7 +167,7 @@ impl Checkpoints {
             let state = match self.document(step) {
                 Ok(state) => state,
                 Err(reason) => {
-                    warnings.push(format!("checkpoint of step {step} is skipped: {reason}"));
+                    warnings.push(format!("skipping the checkpoint of step {step}: {reason}"));
                     continue;
                 }
             };
@@ -182,7 +182,7 @@ impl Checkpoints {
                     return Ok(Some((state, tensors)));
                 }
                 Err(reason) => {
-                    warnings.push(format!("checkpoint of step {step} is skipped: {reason}"));
+                    warnings.push(format!("skipping the checkpoint of step {step}: {reason}"));
                 }
             }
         }
@@ -239,7 +239,7 @@ impl Checkpoints {
         let state: State = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
         if state.version != VERSION {
             return Err(format!(
-                "its format is version {}, not {VERSION}",
+                "its format version is {}, not {VERSION}",
                 state.version
             ));
         }

@@ -11,9 +11,11 @@ use tinyrun::system::{advice, reason};
 pub(crate) enum KernelError {
     #[error("the job cannot be read: {0}")]
     Job(#[source] serde_json::Error),
-    #[error("the runner speaks version {runner} of the job format, this kernel version {kernel}")]
+    #[error(
+        "the runner writes version {runner} of the job format, this kernel reads version {kernel}"
+    )]
     Version { runner: u32, kernel: u32 },
-    #[error("there is no CUDA device {index}: libtorch sees {count}")]
+    #[error("no CUDA device {index}: libtorch finds {count}")]
     NoCuda {
         index: usize,
         count: i64,
@@ -37,7 +39,9 @@ pub(crate) enum KernelError {
         #[source]
         source: std::io::Error,
     },
-    #[error("the data was tokenized for a vocabulary of {data}, `{model}` has {vocabulary} tokens")]
+    #[error(
+        "the data was tokenized with a vocabulary of {data} tokens, `{model}` has {vocabulary}"
+    )]
     Vocabulary {
         data: usize,
         model: PathBuf,
@@ -51,29 +55,29 @@ pub(crate) enum KernelError {
         found: String,
         hint: String,
     },
-    #[error("`{store}` holds no rows")]
+    #[error("`{store}` has no rows")]
     NoRows { store: PathBuf },
     #[error("`{store}` has rows without a label")]
     NoLabels { store: PathBuf },
-    #[error("`{model}` tells {found} classes apart, the data has {expected}")]
+    #[error("`{model}` has {found} classes, the data has {expected}")]
     Classes {
         model: PathBuf,
         found: usize,
         expected: usize,
     },
-    #[error("the classes of `{model}` are {found}, those of the data {expected}, in this order")]
+    #[error("`{model}` has the classes in the order {found}, the data in the order {expected}")]
     LabelOrder {
         model: PathBuf,
         found: String,
         expected: String,
     },
     #[error(
-        "{examples} examples are less than a batch of {batch}, and `drop-last` leaves them out"
+        "{examples} examples do not fill a batch of {batch}, and `drop-last` drops incomplete batches"
     )]
     NoWholeBatch { examples: u64, batch: u64 },
     #[error("`{model}` has no classifier: it was not fine-tuned")]
     NoClassifier { model: PathBuf },
-    #[error("`{model}` answers row {row} with a number that is not finite")]
+    #[error("the logits of `{model}` are not finite for row {row}")]
     NotFiniteLogits { model: PathBuf, row: usize },
     #[error("{what} at step {step}")]
     NotFinite {
@@ -83,18 +87,18 @@ pub(crate) enum KernelError {
     },
     #[error("checkpoint `{path}` belongs to another run")]
     ForeignCheckpoint { path: PathBuf },
-    #[error("the checkpoint lacks the tensor `{name}` in its shape")]
+    #[error("the checkpoint has no tensor `{name}` of the expected shape")]
     CheckpointLacks { name: String },
     #[error("`{teacher}` does not fit the student: {reason}")]
     LayerMap { teacher: PathBuf, reason: String },
-    #[error("the teacher's answers in `{path}` are damaged")]
+    #[error("the cached teacher outputs in `{path}` are damaged")]
     DamagedMemory { path: PathBuf },
-    #[error("another kernel still writes to `{path}`")]
+    #[error("another training kernel is still writing to `{path}`")]
     Busy { path: PathBuf },
 }
 
 impl KernelError {
-    /// What the user is told.
+    /// Message and hint for the user.
     pub(crate) fn failure(&self) -> Failure {
         Failure {
             message: self.to_string(),
@@ -123,24 +127,24 @@ impl KernelError {
                 Some("add `[stages.finetune]`, or give a teacher that is fine-tuned".to_owned())
             }
             Self::Classes { .. } => Some(
-                "its classes are `id2label` in its `config.json`; those of the data are in \
-                 `report.json` of data-prep, or give `labels` in `[task]`"
+                "compare `id2label` in its `config.json` with the classes that data-prep found \
+                 (`report.json`), or list them as `labels` in `[task]`"
                     .to_owned(),
             ),
             Self::DamagedMemory { .. } => {
-                Some("run it again: the teacher is then asked anew".to_owned())
+                Some("run it again: the outputs are computed anew".to_owned())
             }
             Self::Gate { hint, .. } => Some(hint.clone()),
             Self::LabelOrder { .. } => {
-                Some("give `labels` in `[task]` in the model's order".to_owned())
+                Some("list `labels` in `[task]` in the model's order".to_owned())
             }
             Self::NotFinite { checkpoint, .. } => {
                 let kept = match checkpoint {
                     Some(step) => format!("the checkpoint of step {step} is kept"),
-                    None => "no checkpoint had been written".to_owned(),
+                    None => "no checkpoint was written yet".to_owned(),
                 };
                 Some(format!(
-                    "{kept}; lower `learning-rate`, or look at the rows of this step"
+                    "{kept}; lower `learning-rate`, or check the rows of this step"
                 ))
             }
             _ => None,

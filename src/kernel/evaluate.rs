@@ -9,7 +9,7 @@ use crate::device::Compute;
 use crate::error::{KernelError, io};
 use crate::folder::load_for_scoring;
 use crate::reporter::Reporter;
-use crate::score::{Prediction, predict, scores};
+use crate::score::{Prediction, SCORE_KIND, predict, scores};
 use crate::stop::Stop;
 
 use crate::training::Ended;
@@ -29,6 +29,11 @@ pub(crate) fn evaluate(
     stop: &Stop,
 ) -> Result<Ended, KernelError> {
     let batch_size = work.batch_size as usize;
+    // Reported and recorded as what it computes in.
+    let compute = Compute {
+        kind: SCORE_KIND,
+        ..compute
+    };
     let mut sets = Vec::new();
     for set in &work.sets {
         let data = TokenStore::open(&set.data)?;
@@ -45,7 +50,7 @@ pub(crate) fn evaluate(
     let mut batches_done = 0;
     for model in &work.models {
         for (index, (split, data)) in sets.iter().enumerate() {
-            let loaded = load_for_scoring(&model.folder, model.head, data, compute)?;
+            let loaded = load_for_scoring(&model.folder, model.head, data, compute.device)?;
             if let Some(message) = loaded.warning.clone().filter(|_| index == 0) {
                 reporter.send(&Event::Warning { message });
             }

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{HeadKind, PadTo, Projection, Train, WeightDtype};
+use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
 use tinyrun::model::{LoadedModel, Weights, load_model, write_model_folder, write_safetensors};
 
-use crate::bert::{Bert, Classifier, Wanted};
+use crate::bert::{Bert, Classifier};
 use crate::check::{check_classes, check_data, check_label_order};
 use crate::checkpoint::tensor_bytes;
-use crate::device::Compute;
 use crate::error::KernelError;
 use crate::parameters::Parameters;
+use crate::score::scoring_model;
 
 /// File of the projection beside a student's weights: kept apart, so that the weights
 /// themselves open in `transformers` without an unexpected tensor.
@@ -44,7 +44,7 @@ pub(crate) struct Scorable {
     pub(crate) warning: Option<String>,
 }
 
-/// Loads a fine-tuned model for the classes of `data`.
+/// Loads a fine-tuned model for the classes of `data`, to be scored in fp32.
 ///
 /// # Errors
 /// An unreadable or contradictory folder, a model that does not fit the data or has no classifier.
@@ -52,16 +52,16 @@ pub(crate) fn load_for_scoring(
     folder: &Path,
     head: HeadKind,
     data: &TokenStore,
-    compute: Compute,
+    device: Device,
 ) -> Result<Scorable, KernelError> {
     let model = open(folder)?;
     let warning = check_label_order(folder, &model.config, &data.meta().labels)?;
     let parameters = with_classes(folder, &model, data, data.meta().labels.len().max(1))?;
     let count = parameters.count();
-    let frozen = parameters.frozen(compute.device, compute.kind);
+    let (bert, classifier) = scoring_model(parameters, &model.config, head, device);
     Ok(Scorable {
-        bert: Bert::new(&frozen, &model.config, compute.kind).packed(Wanted::First, PadTo::None),
-        classifier: Classifier::new(&frozen, &model.config, head),
+        bert,
+        classifier,
         parameters: count,
         size_bytes: std::fs::metadata(model.weights.path()).map_or(0, |file| file.len()),
         warning,
@@ -125,6 +125,15 @@ pub(crate) fn with_classes(
     Ok(parameters)
 }
 
+/// Number format of written weights in libtorch's terms.
+pub(crate) fn written_kind(dtype: WeightDtype) -> Kind {
+    match dtype {
+        WeightDtype::Fp32 => Kind::Float,
+        WeightDtype::Fp16 => Kind::Half,
+        WeightDtype::Bf16 => Kind::BFloat16,
+    }
+}
+
 /// Writes a Hugging Face folder, and the projection beside the weights where there is one.
 pub(crate) fn write_folder(
     train: &Train,
@@ -144,10 +153,11 @@ pub(crate) fn write_folder(
     }
     let (projection, model): (Vec<_>, Vec<_>) =
         tensors.iter().partition(|(name, _)| is_projection(name));
-    let (kind, dtype) = match spec.dtype {
-        WeightDtype::Fp32 => (Kind::Float, "float32"),
-        WeightDtype::Fp16 => (Kind::Half, "float16"),
-        WeightDtype::Bf16 => (Kind::BFloat16, "bfloat16"),
+    let kind = written_kind(spec.dtype);
+    let dtype = match spec.dtype {
+        WeightDtype::Fp32 => "float32",
+        WeightDtype::Fp16 => "float16",
+        WeightDtype::Bf16 => "bfloat16",
     };
     config["torch_dtype"] = dtype.into();
     let bytes = |tensors: Vec<(&String, &Tensor)>, kind: Kind| {

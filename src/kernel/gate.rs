@@ -1,6 +1,7 @@
-//! The teacher gate: before a student learns from a teacher's answers for hours, the teacher is
-//! scored on dev. A teacher that guesses, whose classes are in another order, or whose head is
-//! read in another way than it was trained is told at once. Thresholds: docs/concepts/evaluation.md#teacher-check.
+//! The teacher check: before a student learns from a teacher for hours, the teacher is scored on
+//! dev. A teacher at chance level, with classes in another order, or with the wrong `head` is
+//! reported before the first step. Thresholds:
+//! docs/concepts/evaluation.md#teacher-check.
 
 use std::path::Path;
 
@@ -57,17 +58,17 @@ pub(crate) fn check_teacher(
         HeadKind::Plain => (HeadKind::Relu, "relu"),
         HeadKind::Relu => (HeadKind::Plain, "plain"),
     };
-    let model = match load_for_scoring(folder, head, &dev, compute) {
+    let model = match load_for_scoring(folder, head, &dev, compute.device) {
         Err(error @ (KernelError::NoClassifier { .. } | KernelError::Classes { .. }))
             if lenient && gate.at_least.is_none() =>
         {
             return Ok(Verdict::Skipped(format!(
-                "the teacher was not scored: {error}"
+                "the teacher check is skipped: {error}"
             )));
         }
         model => model?,
     };
-    let otherwise = load_for_scoring(folder, other, &dev, compute)?;
+    let otherwise = load_for_scoring(folder, other, &dev, compute.device)?;
     let heads = [&model.classifier, &otherwise.classifier];
     let stopped = || stop.asked();
     let answers = predict_by_each(
@@ -88,7 +89,7 @@ pub(crate) fn check_teacher(
             hint,
         })
     };
-    let off = "or set `gate` in the stage to \"off\" or to a threshold of your own";
+    let off = "or set `gate` of the stage to \"off\" or to a threshold";
     let names = &dev.meta().labels;
     if names.is_empty() {
         let score = scores(&answers[0].predictions, 0).of(Metric::Correlation);
@@ -98,7 +99,7 @@ pub(crate) fn check_teacher(
         } else {
             refuse(
                 format!(
-                    "has a correlation of {score:.4} with the values of dev, less than {least}"
+                    "has a correlation of {score:.4} with the labels of dev, less than {least}"
                 ),
                 format!("fine-tune it (`[stages.finetune]`), {off}"),
             )
@@ -111,7 +112,7 @@ pub(crate) fn check_teacher(
             Ok(Verdict::Passed)
         } else {
             refuse(
-                format!("has accuracy {score} on dev, less than the stage's `gate` {least}"),
+                format!("has accuracy {score} on dev, below `gate = {least}`"),
                 "train it longer, or lower `gate`".to_owned(),
             )
         };
@@ -124,11 +125,11 @@ pub(crate) fn check_teacher(
         let order: Vec<&str> = order.iter().map(|&class| names[class].as_str()).collect();
         return refuse(
             format!(
-                "has accuracy {score} on dev, and {} if its classes are {} in this order",
+                "has accuracy {score} on dev, but {} if its classes are in the order {}",
                 shown(correct, table.total),
                 order.join(", ")
             ),
-            format!("give `labels` in `[task]` in the model's order, {off}"),
+            format!("list `labels` in `[task]` in the model's order, {off}"),
         );
     }
     let read_otherwise = Confusion::of(&answers[1].predictions, names.len());
@@ -137,7 +138,7 @@ pub(crate) fn check_teacher(
     {
         return refuse(
             format!(
-                "has accuracy {score} on dev, and {} with `head = \"{word}\"`",
+                "has accuracy {score} on dev, but {} with `head = \"{word}\"`",
                 shown(read_otherwise.correct(), table.total)
             ),
             format!("set `head = \"{word}\"` in `[teacher]`, {off}"),
@@ -146,7 +147,7 @@ pub(crate) fn check_teacher(
     if table.guesses() {
         return refuse(
             format!(
-                "has accuracy {score} on dev with a Matthews' correlation of {:.3}: it guesses",
+                "has accuracy {score} and Matthews correlation {:.3} on dev: no better than chance",
                 table.matthews_corr()
             ),
             format!("fine-tune it (`[stages.finetune]`), {off}"),

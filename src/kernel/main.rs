@@ -150,7 +150,7 @@ fn panic_failure(panic: &(dyn std::any::Any + Send)) -> Failure {
     let memory = ["not enough memory", "out of memory", "std::bad_alloc"];
     let memory = memory.iter().any(|words| text.contains(words));
     Failure {
-        message: format!("the kernel gave up: {first}"),
+        message: format!("internal error in the training kernel: {first} (please report it)"),
         hint: memory.then(|| {
             "set a smaller `batch-size`, or a larger `gradient-accumulation-steps`".to_owned()
         }),

@@ -435,7 +435,7 @@ fn free_bytes(folder: &Path) -> Option<u64> {
 
 fn no_room(bytes: u64) -> String {
     format!(
-        "the disk has no room for {:.1} GB of the teacher's answers: it is asked in every step",
+        "the disk has no room for {:.1} GB of teacher outputs: the teacher runs in every step instead",
         bytes as f64 / 1e9
     )
 }

@@ -6,11 +6,30 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::data::batches::plan_in_order;
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::Metric;
+use tinyrun::job::{HeadKind, Metric, PadTo};
 use tinyrun::metrics::{Counts, f1, matthews_corr, pearson, spearman};
+use tinyrun::model::BertConfig;
 
 use crate::batch::Batch;
 use crate::bert::{Bert, Classifier, Wanted};
+use crate::parameters::Parameters;
+
+/// Number format of every score, whatever a model was trained in: in bf16 the predictions of close
+/// rows depend on the code path, so that two scores of the same weights would differ.
+pub(crate) const SCORE_KIND: Kind = Kind::Float;
+
+/// Encoder and head of a model that is scored: weights in [`SCORE_KIND`], inference-only.
+/// Dev scoring, `eval` and the teacher check all score with this.
+pub(crate) fn scoring_model(
+    parameters: Parameters,
+    config: &BertConfig,
+    head: HeadKind,
+    device: Device,
+) -> (Bert, Classifier) {
+    let frozen = parameters.frozen(device, SCORE_KIND);
+    let bert = Bert::new(&frozen, config, SCORE_KIND).packed(Wanted::First, PadTo::None);
+    (bert, Classifier::new(&frozen, config, head))
+}
 
 /// Scores of one model on one data set.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tch::Tensor;
+use tch::{Device, Tensor, no_grad};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{Objective, PadTo, Reduction, Student as StudentSpec, Train};
 use tinyrun::model::names::expected_encoder;
@@ -18,10 +18,11 @@ use crate::error::KernelError;
 use crate::flops::{Amounts, forward};
 use crate::folder::{
     FIT_DENSE_FILE, is_projection, open, projection_names, tensor, tensors_of, with_classes,
-    write_folder,
+    write_folder, written_kind,
 };
 use crate::objective::Student;
 use crate::parameters::{Distribution, Parameters, initial_tensor};
+use crate::score::scoring_model;
 use crate::seed::Seed;
 use crate::target::Teacher;
 
@@ -61,7 +62,7 @@ impl Trainee {
                 check_data(folder, &model.config, data)?;
                 if !model.has_pooler {
                     warnings.push(format!(
-                        "`{}` has no pooler: it starts from random weights",
+                        "`{}` has no pooler: its pooler starts from random weights",
                         folder.display()
                     ));
                 }
@@ -126,7 +127,7 @@ impl Trainee {
                     && let Some(folder) = from.filter(|folder| folder.join(FIT_DENSE_FILE).exists())
                 {
                     warnings.push(format!(
-                        "the projection in `{}` holds no `{name}` of this shape: it starts from random weights",
+                        "`{}` has no projection `{name}` of this shape: the projection starts from random weights",
                         folder.display()
                     ));
                 }
@@ -200,6 +201,20 @@ impl Trainee {
             .iter()
             .map(|(name, tensor)| (name.to_owned(), tensor))
             .collect()
+    }
+
+    /// The trained model as it will be scored once it is written: in the number format of its
+    /// file, computed in fp32.
+    pub(crate) fn scoring_model(&self, train: &Train, device: Device) -> (Bert, Classifier) {
+        let written = written_kind(train.student.dtype);
+        let rounded = |tensor: &Tensor| no_grad(|| tensor.detach().to_kind(written));
+        let model = self
+            .parameters
+            .iter()
+            .filter(|(name, _)| !is_projection(name))
+            .map(|(name, tensor)| (name.to_owned(), rounded(tensor)));
+        let parameters = Parameters::new(model.collect());
+        scoring_model(parameters, &self.config, train.student.head, device)
     }
 
     /// Writes `model/`, the model handed on, and `last/` where a dev set was scored.

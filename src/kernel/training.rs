@@ -309,7 +309,8 @@ fn add(sums: &mut [f64], total: &Tensor, parts: &[Tensor]) {
     }
 }
 
-/// Scores dev and keeps the model if it is the best so far; of equals the earlier stays.
+/// Scores dev as `eval` will score the written folder, and keeps the model if it is the best so far;
+/// of equals the earlier stays.
 fn evaluate(
     trainee: &Trainee,
     data: &Data,
@@ -320,14 +321,10 @@ fn evaluate(
     reporter: &Reporter,
 ) -> Result<Scores, KernelError> {
     let dev = data.dev.as_ref().expect("called with a dev set");
-    let classifier = trainee
-        .student
-        .classifier
-        .as_ref()
-        .expect("a dev set is given with a head");
+    let (bert, classifier) = trainee.scoring_model(train, compute.device);
     let (scores, _) = score(
-        &trainee.student.bert,
-        classifier,
+        &bert,
+        &classifier,
         dev,
         train.batch_size as usize,
         compute.device,

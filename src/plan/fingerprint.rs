@@ -5,7 +5,7 @@
 //! |---|---|
 //! | stage kind and its semantics version | yes |
 //! | every key that changes the result, after defaults; the layer map as resolved | yes |
-//! | seed, for stages that draw from it; precision as written, for stages that compute | yes |
+//! | seed, for stages that draw from it; precision as written, for stages that train | yes |
 //! | input files: names relative to their root, and the digest of their bytes | yes |
 //! | artifacts of earlier stages that are read: the digest of their bytes | yes |
 //! | device, threads | no: recorded |
@@ -24,8 +24,8 @@ use crate::experiment::{
     Quoting, StageName, Stages, Student, StudentShape, Task, TdPhase1, TdPhase2, Teacher, Training,
 };
 use crate::job::{
-    Initializer, LayerMap, LossScaling, Metric, Optimizer, PadTo, Schedule, ScheduleKind, Warmup,
-    WeightDtype, Word,
+    Initializer, LayerMap, LossScaling, Metric, Optimizer, PadTo, Precision, Schedule,
+    ScheduleKind, Warmup, WeightDtype, Word,
 };
 use crate::runs::Value;
 
@@ -112,7 +112,8 @@ pub(super) fn settings(
                 computes(&mut found);
                 draws(&mut found);
                 found.training(training);
-                found.selection(*eval_interval, *keep, task.metric());
+                let scored = scored_as_trained(*precision, WeightDtype::Fp32);
+                found.selection(*eval_interval, *keep, task.metric(), scored);
                 found.put("teacher.head", teacher_head.as_str());
             }
         }
@@ -180,7 +181,8 @@ pub(super) fn settings(
                 found.put("hard-label-weight", *hard_label_weight);
                 found.put("regression-target", regression_target.as_str());
                 found.put("teacher-dropout", *teacher_dropout);
-                found.selection(*eval_interval, *keep, task.metric());
+                let scored = scored_as_trained(*precision, student.dtype);
+                found.selection(*eval_interval, *keep, task.metric(), scored);
                 found.student(student, experiment, node);
                 found.put("teacher.head", teacher_head.as_str());
             }
@@ -192,7 +194,8 @@ pub(super) fn settings(
                 teacher: _,
             }) = eval
             {
-                computes(&mut found);
+                // Scores are computed in fp32 whatever models are trained in.
+                found.put("precision", Precision::Fp32.as_str());
                 found.put("batch-size", **batch_size);
                 found.put("teacher.head", teacher_head.as_str());
                 if experiment.student_of(StageName::Eval).is_some() {
@@ -202,6 +205,12 @@ pub(super) fn settings(
         }
     }
     found.0
+}
+
+/// Whether scores in fp32 of the written weights are those of the model in training. Where they are
+/// not, versions that scored dev in the format of training may have kept the model of another epoch.
+fn scored_as_trained(precision: Precision, written: WeightDtype) -> bool {
+    precision == Precision::Fp32 && written == WeightDtype::Fp32
 }
 
 struct Settings(BTreeMap<String, Value>);
@@ -343,14 +352,25 @@ impl Settings {
         }
     }
 
-    fn selection(&mut self, eval_interval: u64, keep: Keep, metric: Metric) {
+    /// How the model handed on is chosen; `scored_as_trained`: see the function of this name.
+    fn selection(
+        &mut self,
+        eval_interval: u64,
+        keep: Keep,
+        metric: Metric,
+        scored_as_trained: bool,
+    ) {
         self.put("eval-interval", eval_interval);
-        let keep = match (keep, metric) {
+        let mut chosen = match (keep, metric) {
             (Keep::Best, Metric::MatthewsCorr) => "best by matthews_corr",
             (Keep::Best, Metric::Correlation) => "best by correlation",
             (Keep::Best, Metric::Accuracy) | (Keep::Last, _) => keep.as_str(),
-        };
-        self.put("keep", keep);
+        }
+        .to_owned();
+        if keep == Keep::Best && !scored_as_trained {
+            chosen.push_str(" in fp32");
+        }
+        self.put("keep", chosen.as_str());
     }
 
     fn distill(&mut self, distill: &Distill, layer_map: Option<&LayerMap>) {
@@ -533,14 +553,33 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_counts_where_it_is_drawn_from_and_precision_where_is_computed() {
+    fn the_seed_counts_where_it_is_drawn_from_and_precision_where_is_trained() {
         use StageName::{CorpusPrep, DataPrep, Eval};
         for stage in StageName::ALL {
             let draws = !matches!(stage, DataPrep | CorpusPrep | Eval);
             assert_eq!(changes(stage, &["seed=7"]), draws, "{stage}");
-            let computes = !matches!(stage, DataPrep | CorpusPrep);
-            assert_eq!(changes(stage, &["precision=\"fp32\""]), computes, "{stage}");
+            let trains = !matches!(stage, DataPrep | CorpusPrep | Eval);
+            assert_eq!(changes(stage, &["precision=\"fp32\""]), trains, "{stage}");
         }
+    }
+
+    #[test]
+    fn scores_are_in_fp32_and_results_of_fp32_keep_their_fingerprint() {
+        use StageName::{Eval, Finetune, TdPhase2};
+        let keep = |stage, overrides: &[&str]| of(stage, overrides).remove("keep");
+        for stage in [Finetune, TdPhase2] {
+            let fp32 = ["precision=\"fp32\""];
+            assert_eq!(keep(stage, &fp32), Some("best".into()), "{stage}");
+            assert_eq!(keep(stage, &[]), Some("best in fp32".into()), "{stage}");
+            let last = format!("stages.{stage}.keep=\"last\"");
+            assert_eq!(keep(stage, &[&last]), Some("last".into()), "{stage}");
+        }
+        // Weights that are rounded when they are written are scored as they are written.
+        let rounded = ["precision=\"fp32\"", "student.dtype=\"fp16\""];
+        assert_eq!(keep(TdPhase2, &rounded), Some("best in fp32".into()));
+        assert_eq!(keep(Finetune, &rounded), Some("best".into()));
+        let eval = of(Eval, &[]).remove("precision");
+        assert_eq!(eval, Some("fp32".into()));
     }
 
     #[test]

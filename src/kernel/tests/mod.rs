@@ -13,6 +13,7 @@ mod optimizer;
 mod recipes;
 mod relative;
 mod resume;
+mod scoring;
 mod shapes;
 mod twenty_steps;
 mod unpadded;

@@ -1,0 +1,134 @@
+//! One score for one model: dev scoring while it is trained, `eval`, any batch size and any number
+//! of threads predict the same class for every row, whatever the model was trained in.
+
+use std::fs;
+use std::path::Path;
+
+use tinyrun::data::{StoreMeta, StoreWriter};
+use tinyrun::job::{
+    EvalModel, EvalSet, Evaluate, HeadKind, Job, LossScaling, Objective, Precision, WeightDtype,
+    Work,
+};
+
+use super::resume::{job, run};
+use crate::device::Compute;
+use crate::evaluate::evaluate;
+use crate::reporter::Reporter;
+use crate::stop::Stop;
+use crate::training::Ended;
+
+/// Enough rows that some are so close that bf16 answers them otherwise.
+const ROWS: u32 = 3000;
+
+fn dev(folder: &Path) {
+    let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let meta = StoreMeta::new(12, 64, 0, labels);
+    let mut writer = StoreWriter::create(folder, meta).expect("a store");
+    for row in 0..ROWS {
+        let ids: Vec<u32> = (0..3 + row % 9)
+            .map(|at| 5 + (row * row + row * 31 + at * 17) % 59)
+            .collect();
+        let label = Some((row % 3) as f32);
+        writer.push(&ids, ids.len(), label).expect("a row");
+    }
+    writer.finish().expect("a store");
+}
+
+/// Fine-tuning in a format, its weights written in another.
+fn training(folder: &Path, precision: Precision, dtype: WeightDtype) -> Job {
+    let mut job = job(folder, Objective::Labels);
+    job.precision = precision;
+    let Work::Train(train) = &mut job.work else {
+        panic!("a training job")
+    };
+    dev(&folder.join("dev"));
+    train.dev = Some(folder.join("dev"));
+    train.student.dtype = dtype;
+    train.keep_best = false;
+    train.eval_interval = 0;
+    train.loss_scaling = (precision == Precision::Fp16).then_some(LossScaling {
+        initial: 64.0,
+        factor: 2.0,
+        window: 100,
+    });
+    job
+}
+
+/// The last accuracy on dev in `metrics.csv`.
+fn last_accuracy(metrics: &Path) -> f64 {
+    let mut file = csv::Reader::from_path(metrics).expect("metrics");
+    let names = file.headers().expect("a header").clone();
+    let column = names.iter().position(|name| name == "dev_accuracy");
+    let rows = file.records().map(|row| row.expect("a row"));
+    let cells = rows.filter_map(|row| row[column.expect("scored")].parse().ok());
+    cells.last().expect("scored once at least")
+}
+
+/// Gold and predicted class of every row by `eval`.
+fn predictions(job: &Job, threads: usize, batch_size: u32) -> Vec<(String, String)> {
+    let mut eval = job.clone();
+    eval.output = job
+        .output
+        .with_file_name(format!("eval-{threads}-{batch_size}"));
+    fs::create_dir_all(&eval.output).expect("a folder");
+    let work = Evaluate {
+        models: vec![EvalModel {
+            name: "student".to_owned(),
+            folder: job.output.join("model"),
+            head: HeadKind::Plain,
+        }],
+        sets: vec![EvalSet {
+            split: "dev".to_owned(),
+            data: job.output.with_file_name("dev"),
+        }],
+        batch_size,
+    };
+    let compute = Compute::resolve(eval.device, eval.precision, Some(threads)).expect("a device");
+    let ended = evaluate(
+        &eval,
+        &work,
+        compute,
+        &Reporter::silent(),
+        &Stop::on_signals(),
+    );
+    assert!(matches!(ended, Ok(Ended::Done { .. })), "{ended:?}");
+    let file = eval.output.join("predictions-student.csv");
+    let mut file = csv::Reader::from_path(file).expect("predictions");
+    let rows = file.records().map(|row| row.expect("a row"));
+    rows.map(|row| (row[1].to_owned(), row[2].to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_score_on_dev_is_that_of_the_written_model_whatever_it_was_trained_in() {
+    let settings = [
+        (Precision::Fp32, WeightDtype::Fp32),
+        (Precision::Bf16, WeightDtype::Fp32),
+        (Precision::Fp16, WeightDtype::Fp32),
+        (Precision::Fp32, WeightDtype::Bf16),
+        (Precision::Bf16, WeightDtype::Fp16),
+    ];
+    for (precision, dtype) in settings {
+        let folder = tempfile::tempdir().expect("a folder");
+        let job = training(folder.path(), precision, dtype);
+        let ended = run(&job, &Stop::on_signals());
+        assert!(matches!(ended, Ok(Ended::Done { .. })), "{ended:?}");
+        let reported = last_accuracy(&job.output.join("metrics.csv"));
+
+        let rows = predictions(&job, 1, 32);
+        let right = rows.iter().filter(|(gold, predicted)| gold == predicted);
+        let accuracy = right.count() as f64 / f64::from(ROWS);
+        let what = format!("trained in {precision:?}, written in {dtype:?}");
+        assert!(
+            (reported - accuracy).abs() < 1e-12,
+            "{what}: {reported}, eval {accuracy}"
+        );
+        for (threads, batch_size) in [(1, 1), (2, 7), (2, 500)] {
+            let others = predictions(&job, threads, batch_size);
+            assert!(
+                rows == others,
+                "{what}: {threads} threads, batches of {batch_size}"
+            );
+        }
+    }
+}
