@@ -56,6 +56,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "warmup-steps") => "3",
         (_, "warmup-epochs") => "0.5",
         (_, "decay-from") => "start",
+        ("stages.finetune", "optimizer") => "bert-adam",
         (_, "optimizer") => "adamw",
         (_, "adam-beta1" | "adam-beta2") => "0.5",
         (_, "adam-epsilon") => "0.5",
