@@ -474,7 +474,7 @@ mod tests {
             "stages.finetune.epochs=4", "stages.finetune.prefetch=0", "stages.finetune.batch-size=12",
             "stages.finetune.gradient-accumulation-steps=3", "stages.finetune.learning-rate=3.5e-7",
             "stages.finetune.schedule=constant", "stages.finetune.warmup-proportion=0.25",
-            "stages.finetune.optimizer=bert-adam", "stages.finetune.adam-beta1=0.8",
+            "stages.finetune.optimizer=adamw", "stages.finetune.adam-beta1=0.8",
             "stages.finetune.adam-beta2=0.9", "stages.finetune.adam-epsilon=1e-8",
             "stages.finetune.weight-decay=0.02", "stages.finetune.max-grad-norm=0",
             "stages.finetune.train-limit=100", "stages.finetune.log-interval=7",
