@@ -242,7 +242,8 @@ def eager(build, case):
 
 def child(build, how):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", __file__, json.dumps(how)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-W", "ignore", __file__, json.dumps(how)], text=True, env=build.environ,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
     if done.returncode != 0:
         raise Failed(f"PyTorch failed: {(done.stderr.strip().splitlines() or ['nothing was printed'])[-1]}")
