@@ -400,7 +400,14 @@ fn hint_for_column(column: &str, there: &[String], is_given: bool) -> Option<Str
             format!("the header is read as one column: set {keys}")
         });
     }
-    nearest(column, there)
+    let is_text =
+        |name: &String| name.split_whitespace().count() > 4 || name.parse::<f64>().is_ok();
+    nearest(column, there).or_else(|| {
+        let is_row = there.iter().any(is_text);
+        is_row.then(|| {
+            "if the table has no header, add a first line that names its columns".to_owned()
+        })
+    })
 }
 
 fn hint_for_columns(is_long: bool, dialect: Dialect) -> Option<String> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::{DataError, Place};
 use super::labels::{LabelSet, MAX_LABELS};
 use super::prepare::ENOUGH_ROWS;
-use super::table::{Dialect, DialectRule, Table};
+use super::table::{Dialect, DialectRule, Table, TableLayout, TableReader};
 use super::warning::{DataWarning, label_warnings};
 use crate::input::{excerpt, excerpt_list, excerpt_path};
 
@@ -319,16 +319,25 @@ pub fn survey(
         ));
     }
     let name = |index: usize| table.names()[index].clone();
+    let layout = TableLayout {
+        dialect: rule,
+        text: name(choice.text),
+        pair: choice.pair.map(name),
+        label: name(choice.label),
+        columns: None,
+        skip_short: false,
+    };
+    let tokens = tokens_of(path, &layout, count)?;
     Ok(Survey {
         dialect: table.dialect(),
         standard: Dialect::standard(rule.is_csv(path)),
         rows: rows as u64,
         is_part,
-        text: name(choice.text),
-        pair: choice.pair.map(name),
-        label: name(choice.label),
+        text: layout.text,
+        pair: layout.pair,
+        label: layout.label,
         classes,
-        tokens: tokens_of(path, rule, &wanted, &choice, count)?,
+        tokens,
         warnings,
         columns: table.names().to_vec(),
     })
@@ -489,25 +498,24 @@ fn header_warnings(path: &Path, table: &Table, columns: &[Column]) -> Vec<DataWa
     warning.into_iter().collect()
 }
 
-/// The length that 99 of 100 rows do not exceed.
+/// The length that 99 of 100 rows do not exceed. The rows are read as training reads them, so that what it refuses
+/// is refused here.
 fn tokens_of(
     path: &Path,
-    rule: DialectRule,
-    wanted: &[&str],
-    choice: &Choice,
+    layout: &TableLayout,
     count: &dyn Fn(&str) -> usize,
 ) -> Result<usize, DataError> {
-    let mut table = Table::open(path, rule, None, wanted)?;
-    let mut lengths = Vec::new();
-    while let Some(line) = table.next_record()? {
-        if lengths.len() == MEASURED_ROWS {
+    let mut table = TableReader::open(path, layout)?;
+    let (mut lengths, mut rows) = (Vec::new(), 0);
+    while let Some(row) = table.next_row()? {
+        rows += 1;
+        if rows > ROWS {
             break;
         }
-        let second = match choice.pair {
-            Some(pair) => count(table.field(line, pair)?),
-            None => 0,
-        };
-        lengths.push(count(table.field(line, choice.text)?) + second);
+        if lengths.len() < MEASURED_ROWS {
+            let second = row.pair.as_deref().map_or(0, count);
+            lengths.push(count(&row.text) + second);
+        }
     }
     lengths.sort_unstable();
     let most = lengths.get(lengths.len().saturating_sub(1) * 99 / 100);

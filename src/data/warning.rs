@@ -123,11 +123,12 @@ impl fmt::Display for DataWarning {
                     "{number} {noun} {verb} no rows in {split}: {}",
                     excerpt_list(labels)
                 )?;
-                f.write_str(if split == "train" {
-                    "; it cannot be learned"
+                let them = if labels.len() == 1 { "it" } else { "them" };
+                if split == "train" {
+                    write!(f, "; a model cannot learn {them}")
                 } else {
-                    "; its scores say nothing about them"
-                })
+                    write!(f, "; scores on {split} do not measure {them}")
+                }
             }
             Self::SingleClass { split, label } => write!(
                 f,

@@ -14,6 +14,9 @@ const MOST_TEXTS: usize = 1 << 20;
 /// A text that is there twice is worth a word from this share of the rows on.
 const NOTABLE_SHARE: f64 = 0.01;
 
+/// The same for one with two labels.
+const NOTABLE_CONTRADICTION: f64 = 0.005;
+
 /// Share of unknown tokens from which on a tokenizer does not fit.
 const NOTABLE_UNKNOWN: f64 = 0.5;
 
@@ -105,9 +108,11 @@ impl Findings {
             let percent = (100.0 * train.unknown_share).round() as u64;
             warnings.push(DataWarning::UnknownTokens { percent });
         }
-        let is_notable = self.repeated as f64 >= NOTABLE_SHARE * train.rows_out as f64;
+        let share = |rows: u64| rows as f64 / train.rows_out.max(1) as f64;
+        let is_notable = share(self.repeated) >= NOTABLE_SHARE
+            || share(self.contradicting) >= NOTABLE_CONTRADICTION;
         if let Some(first) = self.first_contradicting.or(self.first_repeated)
-            && (is_notable || self.contradicting > 0)
+            && is_notable
         {
             warnings.push(DataWarning::Repeated {
                 rows: self.repeated,

@@ -308,3 +308,17 @@ fn delimiters_are_the_readers() {
     let survey = look("x.csv", &format!("sep=;\r\n{rows}")).expect("a table");
     assert_eq!((survey.text.as_str(), survey.rows), ("text", 20));
 }
+
+#[test]
+fn rows_that_a_stray_quote_swallows_are_refused() {
+    let rows = table("text,label", |row, class| match row {
+        7 => format!("\"order {row} was bad,{class}"),
+        9 => format!("order {row} is 6\",{class}"),
+        _ => format!("order {row} was fine,{class}"),
+    });
+    let error = look("x.csv", &rows).expect_err("a stray quote").to_string();
+    assert!(
+        error.ends_with("x.csv:9` opens a quoted field that runs over the next rows"),
+        "{error}"
+    );
+}

@@ -18,7 +18,7 @@ impl Foreign {
             Kind::ArrowStream => "an Arrow stream (as `datasets` caches it)".to_owned(),
             Kind::Hdf5 => "an HDF5 file".to_owned(),
             Kind::Sqlite => "an SQLite database".to_owned(),
-            Kind::Json => "JSON".to_owned(),
+            Kind::Json | Kind::JsonRecords => "JSON".to_owned(),
             Kind::JsonLines => "JSON lines".to_owned(),
             Kind::Html => "a web page (HTML)".to_owned(),
             Kind::Xml => "XML".to_owned(),
@@ -94,7 +94,8 @@ impl Foreign {
             }
             Kind::Frame { reader, .. } => by_pandas(path, &format!("{reader}({PATH})")),
             Kind::JsonLines => by_pandas(path, &format!("read_json({PATH}, lines=True)")),
-            Kind::Json => by_pandas(path, &format!("read_json({PATH})")),
+            Kind::JsonRecords => by_pandas(path, &format!("read_json({PATH})")),
+            Kind::Json => "convert it to CSV with a header row, one example per row".to_owned(),
             Kind::ArrowStream => {
                 "export it with `datasets`: `Dataset.from_file(FILE).to_csv(FILE)`".to_owned()
             }

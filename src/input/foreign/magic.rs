@@ -24,6 +24,8 @@ pub enum Kind {
     Sqlite,
     /// JSON: one value.
     Json,
+    /// JSON: a list of objects, which pandas reads as rows.
+    JsonRecords,
     /// JSON, one object per line.
     JsonLines,
     /// A web page.
@@ -320,15 +322,19 @@ fn json(text: &[u8]) -> Option<Kind> {
             let lines = one_line && next.is_none_or(|next| next.starts_with(b"{"));
             Some(if lines { Kind::JsonLines } else { Kind::Json })
         }
+        b'[' if is_object(inner) => Some(Kind::JsonRecords),
         b'[' if starts_value(inner) => Some(Kind::Json),
-        b'[' if inner.starts_with(b"{") && text.get(1) == Some(&b'\n') => Some(Kind::Json),
         _ => None,
     }
 }
 
-/// Whether a list of JSON goes on like this: an object, a list or a string.
+/// Whether a list of JSON begins with an object.
+fn is_object(inner: &[u8]) -> bool {
+    let inner = inner.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    inner.is_some_and(|inner| inner.starts_with(b"\""))
+}
+
+/// Whether a list of JSON begins with a list or a string.
 fn starts_value(inner: &[u8]) -> bool {
-    [&b"{\""[..], b"[\"", b"\""]
-        .iter()
-        .any(|start| inner.starts_with(start))
+    inner.starts_with(b"[\"") || inner.starts_with(b"\"")
 }

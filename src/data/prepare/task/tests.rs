@@ -299,7 +299,7 @@ fn odd_labels_are_told_with_their_numbers() {
         warnings_of(&single, Some(&dev(&["pos", "neg"])), false),
         [
             "1 class has only one row: `other`",
-            "1 class has no rows in dev: `other`; its scores say nothing about them"
+            "1 class has no rows in dev: `other`; scores on dev do not measure it"
         ]
     );
 }
@@ -313,7 +313,7 @@ fn a_class_that_a_split_lacks_is_told() {
     assert_eq!(
         report.warnings,
         [
-            "1 class has no rows in dev: `neg`; its scores say nothing about them",
+            "1 class has no rows in dev: `neg`; scores on dev do not measure it",
             "every row of dev has the label `pos`: a model that always predicts it scores 1.0"
         ]
     );
@@ -328,7 +328,7 @@ fn a_class_that_a_split_lacks_is_told() {
     let report = prepare(&settings, &folder).unwrap();
     assert_eq!(
         report.warnings,
-        ["1 class has no rows in train: `unused`; it cannot be learned"]
+        ["1 class has no rows in train: `unused`; a model cannot learn it"]
     );
 }
 
