@@ -478,7 +478,7 @@ fn a_file_that_is_no_table_is_named_by_what_it_is() {
             "a.csv:3` is text with zero bytes in it",
         ),
         (
-            b"sentence,label\nab,1\ncd\xe9\xe8\n",
+            b"sentence,label\nab,1\ncd\xe9\xe8,1\n",
             "a.csv:3` is not UTF-8",
         ),
     ] {
