@@ -6,7 +6,7 @@ use super::collector::Collector;
 use super::convert::alternatives;
 use super::fault::Fault;
 use super::origin::Origin;
-use super::schema::{Experiment, LayerMapRule, ModelSource, StageName};
+use super::schema::{ClassifierStart, Experiment, LayerMapRule, ModelSource, StageName};
 use super::span::{Located, Span};
 use crate::job::LayerMap;
 
@@ -19,6 +19,7 @@ pub(super) fn check(experiment: &Experiment, headers: &Headers, faults: &Collect
     check_layer_map(experiment, faults);
     check_lengths(experiment, faults);
     check_goals(experiment, faults);
+    check_classifier(experiment, faults);
     let before = faults.count();
     for stage in StageName::ALL {
         check_sources(experiment, stage, faults);
@@ -40,6 +41,16 @@ fn check_goals(experiment: &Experiment, faults: &Collector) {
         let message = format!("no stage scores the student of goal `{}`", goal.name);
         let hint = "add `[stages.td-phase2]` and `[stages.eval]`".to_owned();
         faults.unfit(Fault::new(message, goal.span.clone()).with_hint(hint));
+    }
+}
+
+/// A new classifier that no stage trains.
+fn check_classifier(experiment: &Experiment, faults: &Collector) {
+    let classifier = &experiment.teacher.classifier;
+    if classifier.value == ClassifierStart::New && experiment.stages.finetune.is_none() {
+        let message = "`classifier = \"new\"` in `[teacher]` needs `[stages.finetune]`".to_owned();
+        let fault = Fault::new(message, classifier.span.clone());
+        faults.unfit(fault.with_label("a new classifier has random weights until it is trained"));
     }
 }
 

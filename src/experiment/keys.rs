@@ -102,6 +102,7 @@ pub const TABLES: &[Table] = &[
         keys: &[
             key("model", "path", Required, "Hugging Face model folder", "BERT model, already fine-tuned or to be fine-tuned by the `finetune` stage."),
             key("head", "`plain`, `relu`", Value("\"plain\""), "", "Activation between pooler and classifier; `relu` for models trained with Huawei's or MindSpore's code."),
+            key("classifier", "`auto`, `new`", Value("\"auto\""), "`new` with `finetune` only", "Classifier that `finetune` starts from: the model's own if it has one, or a new one with random weights, for example to fine-tune a five-class model on three classes."),
         ],
     },
     Table {

@@ -34,9 +34,10 @@ pub use models::{Models, check_models};
 pub use origin::Origin;
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
-    DataPrep, Distill, Escape, Eval, Experiment, Finetune, GateRule, GeneralDistill, Goal, Keep,
-    LayerMapRule, LongLines, ModelSource, Quoting, Recipe, StageName, Stages, Student,
-    StudentShape, TableFormat, Task, TaskName, TdPhase1, TdPhase2, Teacher, Training,
+    ClassifierStart, DataPrep, Distill, Escape, Eval, Experiment, Finetune, GateRule,
+    GeneralDistill, Goal, Keep, LayerMapRule, LongLines, ModelSource, Quoting, Recipe, StageName,
+    Stages, Student, StudentShape, TableFormat, Task, TaskName, TdPhase1, TdPhase2, Teacher,
+    Training,
 };
 pub use span::{Located, Span};
 pub use starter::{StarterPaths, starter};

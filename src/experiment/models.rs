@@ -307,6 +307,7 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         pad_token_id: teacher.pad_token_id,
         use_relative_positions: shape.use_relative_positions,
         id2label: BTreeMap::new(),
+        problem_type: None,
         tinyrun_head: None,
     }
 }

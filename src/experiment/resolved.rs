@@ -24,6 +24,7 @@ pub fn to_toml(experiment: &Experiment) -> String {
     out.table("teacher");
     out.string("model", &experiment.teacher.model);
     out.word("head", experiment.teacher.head);
+    out.word("classifier", experiment.teacher.classifier.value);
     write_student(&mut out, &experiment.student);
     write_stages(&mut out, &experiment.stages);
     if !experiment.goals.is_empty() {

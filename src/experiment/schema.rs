@@ -169,6 +169,17 @@ pub struct Teacher {
     pub model: Located<String>,
     /// How the classifier reads the pooled output.
     pub head: HeadKind,
+    /// What becomes of the model's own classifier in `finetune`.
+    pub classifier: Located<ClassifierStart>,
+}
+
+/// The classifier that `finetune` starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassifierStart {
+    /// The model's own; a new one where it has none.
+    Auto,
+    /// A new one with initial weights, whatever the model has.
+    New,
 }
 
 /// `[student]`
@@ -507,4 +518,5 @@ words! {
     Escape { "auto" => Auto, "doubled" => Doubled, "backslash" => Backslash }
     LongLines { "split" => Split, "truncate" => Truncate }
     Keep { "best" => Best, "last" => Last }
+    ClassifierStart { "auto" => Auto, "new" => New }
 }

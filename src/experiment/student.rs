@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use super::fault::Fault;
 use super::recipe::StudentDefaults;
-use super::schema::{LayerMapRule, Recipe, Student, StudentShape, Teacher};
+use super::schema::{ClassifierStart, LayerMapRule, Recipe, Student, StudentShape, Teacher};
 use super::section::{Section, WordOrSection};
 use super::span::Located;
 use crate::job::{Initializer, LayerMap, WeightDtype};
@@ -16,8 +16,16 @@ pub(super) const LARGEST: i64 = 1_000_000;
 pub(super) fn read_teacher(teacher: &Section<'_>, recipe: Recipe) -> Teacher {
     let model = teacher.required_string("model", "a Hugging Face folder");
     let head = teacher.word_or("head", recipe.head());
+    let classifier = Located {
+        value: teacher.word_or("classifier", ClassifierStart::Auto),
+        span: teacher.key_span("classifier"),
+    };
     teacher.finish();
-    Teacher { model, head }
+    Teacher {
+        model,
+        head,
+        classifier,
+    }
 }
 
 /// Reads `[student]`.

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::config::BertConfig;
 
 /// Version of the contract. Bumped with every change of [`Job`] or [`Event`].
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Version of libtorch that the kernel is built for.
 pub const LIBTORCH_VERSION: &str = "2.11.0";
@@ -163,6 +163,8 @@ pub struct Student {
     pub labels: Vec<String>,
     /// How the classifier reads the pooled output.
     pub head: HeadKind,
+    /// Start from a new classifier, whatever [`Self::weights`] hold.
+    pub new_classifier: bool,
     /// Number format in which the weights are written.
     pub dtype: WeightDtype,
 }

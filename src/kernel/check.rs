@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::LayerMap;
-use tinyrun::model::BertConfig;
+use tinyrun::model::{BertConfig, LabelFit, label_fit};
 
 use crate::error::KernelError;
 use crate::parameters::Parameters;
@@ -51,45 +51,29 @@ pub(crate) fn check_classes(
     })
 }
 
-/// Refuses a model whose named classes are the data's in another order: it would be read
-/// with its answers swapped. Names that are all different are a warning.
+/// Refuses a model whose class names are the data's in another order: its predictions would be
+/// read swapped. Other names are a warning.
 pub(crate) fn check_label_order(
     folder: &Path,
     config: &BertConfig,
     labels: &[String],
 ) -> Result<Option<String>, KernelError> {
-    let named: Vec<String> = (0..config.id2label.len())
-        .filter_map(|class| {
-            config
-                .id2label
-                .get(&class.to_string())
-                .map(|name| name.to_lowercase())
-        })
-        .collect();
-    let expected: Vec<String> = labels.iter().map(|name| name.to_lowercase()).collect();
-    let generic = named.iter().all(|name| name.starts_with("label_"));
-    if named.is_empty() || generic || named == expected {
-        return Ok(None);
-    }
-    let sorted = |list: &[String]| {
-        let mut list = list.to_vec();
-        list.sort();
-        list
-    };
+    let named = config.labels();
     let list = |names: &[String]| names.join(", ");
-    if sorted(&named) == sorted(&expected) {
-        return Err(KernelError::LabelOrder {
+    match label_fit(config, labels) {
+        LabelFit::Same | LabelFit::Unnamed => Ok(None),
+        LabelFit::Reordered => Err(KernelError::LabelOrder {
             model: folder.to_owned(),
             found: list(&named),
-            expected: list(&expected),
-        });
+            expected: list(labels),
+        }),
+        LabelFit::Different => Ok(Some(format!(
+            "`{}` names its classes {}, the data {}: assuming that they correspond in this order",
+            folder.display(),
+            list(&named),
+            list(labels)
+        ))),
     }
-    Ok(Some(format!(
-        "`{}` names its classes {}, the data {}: assuming that they correspond in this order",
-        folder.display(),
-        list(&named),
-        list(&expected)
-    )))
 }
 
 /// Whether a model can read the rows of a store.

@@ -138,6 +138,12 @@ impl KernelError {
             Self::LabelOrder { .. } => {
                 Some("list `labels` in `[task]` in the model's order".to_owned())
             }
+            // Weights are checked when they are loaded, and no update has changed them yet.
+            Self::NotFinite { step: 1, .. } => Some(
+                "no update has been made yet, so the learning rate is not the cause: try \
+                 `precision = \"fp32\"`, and look for very large weights in the models"
+                    .to_owned(),
+            ),
             Self::NotFinite { checkpoint, .. } => {
                 let kept = match checkpoint {
                     Some(step) => format!("the checkpoint of step {step} is kept"),

@@ -6,7 +6,9 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
-use tinyrun::model::{LoadedModel, Weights, load_model, write_model_folder, write_safetensors};
+use tinyrun::model::{
+    LabelFit, LoadedModel, Weights, label_fit, load_model, write_model_folder, write_safetensors,
+};
 
 use crate::bert::{Bert, Classifier};
 use crate::check::{check_classes, check_data, check_label_order};
@@ -40,6 +42,8 @@ pub(crate) struct Scorable {
     pub(crate) classifier: Classifier,
     pub(crate) parameters: u64,
     pub(crate) size_bytes: u64,
+    /// Whether its class names are those of the data, as after a fine-tuning on them.
+    pub(crate) same_labels: bool,
     /// What was noticed while loading.
     pub(crate) warning: Option<String>,
 }
@@ -63,6 +67,7 @@ pub(crate) fn load_for_scoring(
         bert,
         classifier,
         parameters: count,
+        same_labels: label_fit(&model.config, &data.meta().labels) == LabelFit::Same,
         size_bytes: std::fs::metadata(model.weights.path()).map_or(0, |file| file.len()),
         warning,
     })

@@ -106,13 +106,29 @@ pub(crate) fn check_teacher(
         };
     }
     let table = Confusion::of(&answers[0].predictions, names.len());
+    let absent = table.absent();
+    if absent.len() + 1 >= names.len() && gate.at_least.is_none() {
+        return Ok(Verdict::Skipped(format!(
+            "the teacher was not checked: dev has rows of one class only ({})",
+            names[table.most_common()]
+        )));
+    }
+    // Where a class is absent from dev, scores on dev are hard to judge: say so.
+    let lacks = match absent
+        .iter()
+        .map(|&class| format!("`{}`", names[class]))
+        .collect::<Vec<_>>()
+    {
+        list if list.is_empty() => String::new(),
+        list => format!(" (dev has no row of class {})", list.join(", ")),
+    };
     let score = shown(table.correct(), table.total);
     if let Some(least) = gate.at_least {
         return if table.accuracy() >= least {
             Ok(Verdict::Passed)
         } else {
             refuse(
-                format!("has accuracy {score} on dev, below `gate = {least}`"),
+                format!("has accuracy {score} on dev{lacks}, below `gate = {least}`"),
                 "train it longer, or lower `gate`".to_owned(),
             )
         };
@@ -123,13 +139,20 @@ pub(crate) fn check_teacher(
         && !table.in_order(&order).guesses()
     {
         let order: Vec<&str> = order.iter().map(|&class| names[class].as_str()).collect();
+        // A model with the data's own names, such as one that was fine-tuned on train, is not
+        // to blame: the labels of dev disagree with those of train.
+        let hint = if model.same_labels {
+            "the labels of `dev` seem to be in another order than those of `train`: compare the two tables"
+        } else {
+            "list `labels` in `[task]` in the model's order"
+        };
         return refuse(
             format!(
-                "has accuracy {score} on dev, but {} if its classes are in the order {}",
+                "has accuracy {score} on dev{lacks}, but {} if its classes are in the order {}",
                 shown(correct, table.total),
                 order.join(", ")
             ),
-            format!("list `labels` in `[task]` in the model's order, {off}"),
+            format!("{hint}, {off}"),
         );
     }
     let read_otherwise = Confusion::of(&answers[1].predictions, names.len());
@@ -138,19 +161,24 @@ pub(crate) fn check_teacher(
     {
         return refuse(
             format!(
-                "has accuracy {score} on dev, but {} with `head = \"{word}\"`",
+                "has accuracy {score} on dev{lacks}, but {} with `head = \"{word}\"`",
                 shown(read_otherwise.correct(), table.total)
             ),
             format!("set `head = \"{word}\"` in `[teacher]`, {off}"),
         );
     }
     if table.guesses() {
+        let hint = if model.same_labels {
+            "fine-tune it longer (`[stages.finetune]`), and compare the labels of `dev` with those of `train`"
+        } else {
+            "fine-tune it (`[stages.finetune]`)"
+        };
         return refuse(
             format!(
-                "has accuracy {score} and Matthews correlation {:.3} on dev: no better than chance",
+                "has accuracy {score} and Matthews correlation {:.3} on dev{lacks}: no better than chance",
                 table.matthews_corr()
             ),
-            format!("fine-tune it (`[stages.finetune]`), {off}"),
+            format!("{hint}, {off}"),
         );
     }
     Ok(Verdict::Passed)
@@ -183,6 +211,23 @@ impl Confusion {
     fn correct_in(&self, order: &[usize]) -> u64 {
         let pairs = self.counts.iter().zip(order);
         pairs.map(|(row, &class)| row[class]).sum()
+    }
+
+    /// Classes without a row.
+    fn absent(&self) -> Vec<usize> {
+        let classes = 0..self.counts.len();
+        classes.filter(|&class| self.rows_of(class) == 0).collect()
+    }
+
+    fn most_common(&self) -> usize {
+        let classes = 0..self.counts.len();
+        classes
+            .max_by_key(|&class| self.rows_of(class))
+            .unwrap_or(0)
+    }
+
+    fn rows_of(&self, class: usize) -> u64 {
+        self.counts.iter().map(|row| row[class]).sum()
     }
 
     fn accuracy(&self) -> f64 {
@@ -237,7 +282,15 @@ impl Confusion {
             let correct = self.correct_in(&order);
             (order, correct)
         });
-        scored.max_by_key(|(_, correct)| *correct)
+        // Of equals the one that moves the fewest classes: any place is as good for one without rows.
+        let kept = |order: &[usize]| {
+            order
+                .iter()
+                .enumerate()
+                .filter(|(at, to)| at == *to)
+                .count()
+        };
+        scored.max_by_key(|(order, correct)| (*correct, kept(order)))
     }
 }
 
@@ -283,6 +336,16 @@ mod tests {
         let table = Confusion::of(&answers, 3);
         assert_eq!(table.correct(), 3);
         assert_eq!(table.best_order(), Some((vec![1, 2, 0], 87)));
+    }
+
+    #[test]
+    fn classes_that_dev_lacks_are_found_and_stay_in_their_place() {
+        let answers = predictions(&[(0, 1, 30), (1, 0, 28), (3, 0, 2)]);
+        let table = Confusion::of(&answers, 4);
+        assert_eq!(table.absent(), [2, 3]);
+        assert_eq!(table.best_order(), Some((vec![1, 0, 2, 3], 58)));
+        let one = Confusion::of(&predictions(&[(0, 1, 9), (1, 1, 3)]), 2);
+        assert_eq!((one.absent(), one.most_common()), (vec![0], 1));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Trainee {
                         folder.display()
                     ));
                 }
-                tensors_of(folder, &model, with_head)?
+                tensors_of(folder, &model, with_head && !spec.new_classifier)?
             }
             None => Parameters::default(),
         };

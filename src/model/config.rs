@@ -57,6 +57,10 @@ pub struct BertConfig {
     /// Label names by class, as a fine-tuned model carries them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub id2label: BTreeMap<String, String>,
+    /// How the classifier's outputs are read, such as `multi_label_classification`. Written by
+    /// [`Self::to_json`] alone, from the labels.
+    #[serde(default, skip_serializing)]
+    pub problem_type: Option<String>,
     /// `relu` where the classifier reads `relu(pooled)`; absent for the plain head, which is
     /// the one that `transformers` computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -322,8 +326,10 @@ fn check_types(path: &Path, object: &Map<String, Value>) -> Result<(), ModelErro
     };
     let whole = WHOLE.map(|key| (key, &whole as Is<'_>, "a whole number"));
     let numbers = NUMBERS.map(|key| (key, &Value::is_number as Is<'_>, "a number"));
-    let others: [(_, Is<'_>, _); 3] = [
+    let string_or_null = |value: &Value| value.is_string() || value.is_null();
+    let others: [(_, Is<'_>, _); 4] = [
         ("hidden_act", &Value::is_string, "a string"),
+        ("problem_type", &string_or_null, "a string"),
         ("tinyrun_head", &Value::is_string, "a string"),
         ("id2label", &names, "a table of names"),
     ];
@@ -500,6 +506,7 @@ mod tests {
         let again = read(&written.to_string()).unwrap();
         assert_eq!(again.labels(), labels);
         config.id2label = again.id2label.clone();
+        config.problem_type = Some("single_label_classification".to_owned());
         assert_eq!(again, config);
     }
 }

@@ -121,6 +121,16 @@ pub enum ModelError {
         /// Type of its numbers.
         dtype: String,
     },
+    /// A tensor with NaN or an infinity in it.
+    #[error("tensor `{name}` in `{}` contains {value}", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// `NaN`, `inf` or `-inf`: the first such number.
+        value: f32,
+    },
     /// Weights that are not those of the BERT that `config.json` describes.
     #[error("the weights in `{}` do not match its `config.json`{report}", folder.display())]
     Mismatch {
@@ -152,6 +162,10 @@ impl ModelError {
             ),
             Self::NotWeights { hint, .. } => Some((*hint).to_owned()),
             Self::Damaged { .. } => Some("fetch or copy the file again".to_owned()),
+            Self::NotFinite { .. } => Some(
+                "the weights are damaged, or their training diverged: use another checkpoint"
+                    .to_owned(),
+            ),
             Self::Mismatch { report, .. } => report.hint(),
             Self::Io { source, .. } => advice(source),
             _ => None,

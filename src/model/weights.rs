@@ -263,12 +263,30 @@ impl Weights {
     /// One tensor's numbers as 32-bit floats, row-major.
     ///
     /// # Errors
-    /// As [`Weights::tensor`], or the tensor does not hold floats.
+    /// As [`Weights::tensor`], or the tensor does not hold floats, or one is not finite.
     pub fn to_f32(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let tensor = self.tensor(name)?;
-        tensor
+        let numbers = tensor
             .to_f32()
-            .ok_or_else(|| self.not_floats(name, tensor.dtype))
+            .ok_or_else(|| self.not_floats(name, tensor.dtype))?;
+        match numbers.iter().find(|number| !number.is_finite()) {
+            None => Ok(numbers),
+            Some(&value) => Err(ModelError::NotFinite {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                value,
+            }),
+        }
+    }
+
+    /// Reads every tensor of floats once.
+    ///
+    /// # Errors
+    /// As [`Weights::to_f32`], for the first tensor by name.
+    pub fn check_finite(&self) -> Result<(), ModelError> {
+        let floats = |entry: &Entry| entry.dtype.is_float();
+        let mut names = self.entries.iter().filter(|(_, entry)| floats(entry));
+        names.try_for_each(|(name, _)| self.to_f32(name).map(drop))
     }
 
     /// The same tensors under other names: `names` maps each new name to the old one. Tensors

@@ -20,8 +20,9 @@ use std::collections::BTreeMap;
 
 use super::graph::Node;
 use crate::experiment::{
-    DataPrep, Distill, Escape, Eval, Experiment, Finetune, GeneralDistill, Keep, Models, Origin,
-    Quoting, StageName, Stages, Student, StudentShape, Task, TdPhase1, TdPhase2, Teacher, Training,
+    ClassifierStart, DataPrep, Distill, Escape, Eval, Experiment, Finetune, GeneralDistill, Keep,
+    Models, Origin, Quoting, StageName, Stages, Student, StudentShape, Task, TdPhase1, TdPhase2,
+    Teacher, Training,
 };
 use crate::job::{
     Initializer, LayerMap, LossScaling, Metric, Optimizer, PadTo, Precision, Schedule,
@@ -78,6 +79,7 @@ pub(super) fn settings(
     let Teacher {
         model: _, // its files are inputs
         head: teacher_head,
+        classifier,
     } = teacher;
     let mut found = Settings(BTreeMap::new());
     let computes = |found: &mut Settings| found.put("precision", precision.as_str());
@@ -115,6 +117,10 @@ pub(super) fn settings(
                 let scored = scored_as_trained(*precision, WeightDtype::Fp32);
                 found.selection(*eval_interval, *keep, task.metric(), scored);
                 found.put("teacher.head", teacher_head.as_str());
+                // Before there was such a key it was `auto`.
+                if classifier.value == ClassifierStart::New {
+                    found.put("teacher.classifier", classifier.value.as_str());
+                }
             }
         }
         StageName::GeneralDistill => {

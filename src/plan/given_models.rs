@@ -5,77 +5,67 @@ use std::collections::BTreeMap;
 
 use super::graph::Node;
 use super::inputs::{ModelFolder, PROJECTION};
-use crate::experiment::{Experiment, Fault, Located, Origin, StageName};
+use crate::experiment::{
+    ClassifierStart, Experiment, Fault, Located, Origin, StageName, Task, TaskName,
+};
+use crate::model::{LabelFit, label_fit};
 
-/// A model whose answers are read must have been taught to give some, and to as many
-/// classes as the task has. Where the file does not say how many those are, the stage
-/// finds out.
-pub(super) fn check_classifiers(
-    faults: &mut Vec<Fault>,
+/// Value of `problem_type` that `transformers` trains and reads with a sigmoid for each class.
+const MULTI_LABEL: &str = "multi_label_classification";
+
+/// What is known of the task's classes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Classes<'a> {
+    /// How many; a regression has one output.
+    pub(crate) count: usize,
+    /// Their names in order; none for a regression.
+    pub(crate) names: &'a [String],
+}
+
+impl<'a> Classes<'a> {
+    /// Those of these labels, none of which are a regression's.
+    pub(crate) fn of(names: &'a [String]) -> Self {
+        Self {
+            count: names.len().max(1),
+            names,
+        }
+    }
+}
+
+/// Classes that the file itself states: `labels`, or those of a GLUE task.
+pub(super) fn stated_labels(task: &Task) -> Option<Vec<String>> {
+    match (&task.labels, *task.name) {
+        _ if task.regression => Some(Vec::new()),
+        (Some(labels), _) => Some(labels.value.clone()),
+        (None, TaskName::Glue(glue)) => Some(glue.labels.iter().map(ToString::to_string).collect()),
+        (None, TaskName::Custom) => None,
+    }
+}
+
+/// Checks every given model whose classifier is used: it must have one, of the task's classes.
+/// Where the file does not state them, `classes` is `None` until the tables have been read.
+pub(crate) fn check_classifiers(
     experiment: &Experiment,
     nodes: &[Node],
     folders: &BTreeMap<String, ModelFolder>,
-) {
-    let task = &experiment.task;
-    let classes = match &task.labels {
-        // A regression has one output.
-        None if task.regression => Some(1),
-        labels => labels.as_ref().map(|labels| labels.len()),
-    };
+    classes: Option<Classes<'_>>,
+) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = Vec::new();
     for node in nodes {
-        let stage = node.stage;
-        let model = &experiment.teacher.model;
-        let own = Located {
-            value: Origin::Folder(model.value.clone()),
-            span: model.span.clone(),
-        };
-        let read = match stage {
-            StageName::Finetune => vec![("teacher", Some(own))],
-            StageName::TdPhase2 | StageName::Eval => vec![
-                ("teacher", experiment.teacher_of(stage)),
-                ("student", experiment.student_of(stage)),
-            ],
-            _ => Vec::new(),
-        };
-        for (role, origin) in read {
-            let Some(Located { value, span }) = origin else {
-                continue;
-            };
-            // What is trained here gets a classifier where it has none.
-            let trained =
-                stage == StageName::Finetune || (stage == StageName::TdPhase2 && role == "student");
-            let fault = match value {
+        for user in users(experiment, node.stage) {
+            let fault = match &user.origin.value {
                 Origin::Stage(from @ (StageName::TdPhase1 | StageName::GeneralDistill))
-                    if !trained =>
+                    if !user.is_trained =>
                 {
-                    no_classifier(role, stage, from.as_str(), "add `[stages.td-phase2]`")
+                    Some(user.without_classifier(from.as_str(), "add `[stages.td-phase2]`"))
                 }
-                Origin::Folder(folder) => {
-                    let Some(found) = folders.get(&folder) else {
-                        continue;
-                    };
-                    match (found.num_labels, classes) {
-                        (None, _) if !trained => no_classifier(
-                            role,
-                            stage,
-                            &folder,
-                            "add `[stages.finetune]`, or use a fine-tuned model",
-                        ),
-                        (Some(found), Some(classes)) if found != classes => Fault::new(
-                            format!(
-                                "`{folder}`, the {role} of `{stage}`, has {found} classes, the task has {classes}"
-                            ),
-                            None,
-                        )
-                        .with_hint(
-                            "use a model with the task's classes, or a model without a classifier for the stage that trains it"
-                                .to_owned(),
-                        ),
-                        _ => continue,
-                    }
-                }
-                _ => continue,
+                Origin::Folder(name) => folders
+                    .get(name)
+                    .and_then(|folder| user.fault_of(name, folder, classes)),
+                _ => None,
             };
+            let Some(fault) = fault else { continue };
+            let span = user.origin.span.clone();
             let fault = Fault { span, ..fault };
             // Phase 2 and eval read the same teacher: one fault is enough.
             if !faults.iter().any(|found| {
@@ -85,11 +75,111 @@ pub(super) fn check_classifiers(
             }
         }
     }
+    faults
 }
 
-fn no_classifier(role: &str, stage: StageName, model: &str, hint: &str) -> Fault {
-    let message = format!("`{model}`, the {role} of `{stage}`, has no classifier");
-    Fault::new(message, None).with_hint(hint.to_owned())
+/// A stage that uses the classifier of a model.
+struct User {
+    role: &'static str,
+    stage: StageName,
+    origin: Located<Origin>,
+    /// Whether the stage trains the classifier, so that a missing one is made.
+    is_trained: bool,
+}
+
+/// The models whose classifier a stage uses.
+fn users(experiment: &Experiment, stage: StageName) -> Vec<User> {
+    let teacher = &experiment.teacher;
+    let found = match stage {
+        StageName::Finetune if teacher.classifier.value == ClassifierStart::New => Vec::new(),
+        StageName::Finetune => {
+            let origin = Located {
+                value: Origin::Folder(teacher.model.value.clone()),
+                span: teacher.model.span.clone(),
+            };
+            vec![("teacher", Some(origin))]
+        }
+        StageName::TdPhase2 | StageName::Eval => vec![
+            ("teacher", experiment.teacher_of(stage)),
+            ("student", experiment.student_of(stage)),
+        ],
+        _ => Vec::new(),
+    };
+    let user = |(role, origin): (_, Option<Located<Origin>>)| {
+        Some(User {
+            role,
+            stage,
+            origin: origin?,
+            is_trained: stage == StageName::Finetune
+                || (stage == StageName::TdPhase2 && role == "student"),
+        })
+    };
+    found.into_iter().filter_map(user).collect()
+}
+
+impl User {
+    fn fault_of(
+        &self,
+        name: &str,
+        folder: &ModelFolder,
+        classes: Option<Classes<'_>>,
+    ) -> Option<Fault> {
+        let Some(found) = folder.num_labels else {
+            return (!self.is_trained).then(|| {
+                self.without_classifier(name, "add `[stages.finetune]`, or give a fine-tuned model")
+            });
+        };
+        let (role, stage) = (self.role, self.stage);
+        let begin = format!("the {role} of `{stage}` is `{name}`");
+        let new_classifier = (role == "teacher").then(|| {
+            "to train a new classifier, add `[stages.finetune]` and set `classifier = \"new\"` in `[teacher]`"
+        });
+        if folder.config.problem_type.as_deref() == Some(MULTI_LABEL) {
+            let message = format!(
+                "{begin}, a multi-label classifier (`problem_type` in its `config.json` is `{MULTI_LABEL}`)"
+            );
+            let label = "tinyrun trains and distils one class for each row (softmax)";
+            let fault = Fault::new(message, None).with_label(label);
+            return Some(fault.with_hint(new_classifier.map(str::to_owned)));
+        }
+        let classes = classes?;
+        if found != classes.count {
+            let message = format!(
+                "{begin}, whose classifier has {}, and the task has {}",
+                counted(found),
+                counted(classes.count)
+            );
+            let hint = new_classifier.unwrap_or(
+                "give a model of the task's classes, or one without a classifier to the stage that trains it",
+            );
+            return Some(Fault::new(message, None).with_hint(hint.to_owned()));
+        }
+        if !self.is_trained && label_fit(&folder.config, classes.names) == LabelFit::Reordered {
+            let own = folder.config.labels();
+            let message = format!(
+                "{begin}, whose classes are {} and those of the data {}, in this order",
+                own.join(", "),
+                classes.names.join(", ")
+            );
+            let hint = format!("set `labels = {own:?}` in `[task]`");
+            return Some(Fault::new(message, None).with_hint(hint));
+        }
+        None
+    }
+
+    fn without_classifier(&self, model: &str, hint: &str) -> Fault {
+        let (role, stage) = (self.role, self.stage);
+        let message = format!("the {role} of `{stage}` is `{model}`, which has no classifier");
+        Fault::new(message, None).with_hint(hint.to_owned())
+    }
+}
+
+/// `1 class`, `5 classes`
+fn counted(classes: usize) -> String {
+    match classes {
+        1 => "1 class".to_owned(),
+        more => format!("{more} classes"),
+    }
 }
 
 /// A projection that is asked to be kept, and that nobody made.

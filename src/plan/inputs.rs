@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::given_models::{check_classifiers, check_projections};
+use super::given_models::{Classes, check_classifiers, check_projections, stated_labels};
 use super::graph::{Node, graph};
 use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
 use super::pattern::{matches, unreadable};
@@ -121,7 +121,10 @@ pub fn find_inputs(
         None => Vec::new(),
     };
     let folders = finder.folders(experiment, nodes);
-    check_classifiers(&mut finder.faults, experiment, nodes, &folders);
+    let labels = stated_labels(&experiment.task);
+    let classes = labels.as_deref().map(Classes::of);
+    let found = check_classifiers(experiment, nodes, &folders, classes);
+    finder.faults.extend(found);
     check_projections(&mut finder.faults, experiment, &folders);
     let mut faults = finder.faults;
     let configs = folders

@@ -15,6 +15,7 @@ mod status;
 
 pub use estimate::{Estimate, Work, estimate};
 pub use forced::Forced;
+pub(crate) use given_models::{Classes, check_classifiers};
 pub use graph::{Node, Take, graph};
 pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs, find_missing};
 pub use missing::path_hint;

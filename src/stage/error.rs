@@ -37,6 +37,16 @@ pub enum StageError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A given model does not fit the data.
+    #[error("`{stage}` cannot start: {message}")]
+    Unfit {
+        /// The stage that would have been first to use the kernel.
+        stage: StageName,
+        /// Which model, of which stage, and why.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// A model that a stage is to start from cannot be read.
     #[error("`{stage}` failed: {source}")]
     Model {
@@ -102,7 +112,7 @@ impl StageError {
             Self::Kernel {
                 source, checkpoint, ..
             } => kernel_hint(source, *checkpoint),
-            Self::Prep { hint, .. } => hint.clone(),
+            Self::Prep { hint, .. } | Self::Unfit { hint, .. } => hint.clone(),
             Self::Model { source, .. } => source.hint(),
             Self::Store { source, .. } => source.hint(),
             Self::NotReady { .. } => Some(

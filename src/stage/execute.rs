@@ -12,7 +12,8 @@ use super::harvest::Harvest;
 use super::observer::notice_lacks;
 use super::place::Place;
 use super::{
-    Interrupts, Kernel, KernelError, Notice, Observer, StageError, evaluate, kernel, prep, train,
+    Interrupts, Kernel, KernelError, Notice, Observer, StageError, evaluate, fit, kernel, prep,
+    train,
 };
 use crate::experiment::{StageName, to_toml};
 use crate::job::{self, Event, Job, Work};
@@ -188,8 +189,14 @@ fn do_work(
                 ..Harvest::default()
             });
         }
-        StageName::Eval => evaluate::work(place),
-        _ => train::work(place)?,
+        StageName::Eval => {
+            fit::check_models(place)?;
+            evaluate::work(place)
+        }
+        _ => {
+            fit::check_models(place)?;
+            train::work(place)?
+        }
     };
     create_folder(place.work)?;
     let job = Job {

@@ -7,6 +7,7 @@ mod agreement;
 mod error;
 mod evaluate;
 mod execute;
+mod fit;
 mod goals;
 mod harvest;
 mod interrupts;

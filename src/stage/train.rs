@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::StageError;
 use super::place::Place;
 use crate::data::TokenStore;
-use crate::experiment::{Distill, GateRule, Keep, Located, StageName, Training};
+use crate::experiment::{ClassifierStart, Distill, GateRule, Keep, Located, StageName, Training};
 use crate::job::{
     Gate, HeadKind, Initializer, InitializerKind, Objective, RegressionTarget, Student, Train,
     WeightDtype, Work,
@@ -251,6 +251,8 @@ fn student(
             .unwrap_or_default(),
         labels: labels(place, objective, train)?,
         head,
+        new_classifier: role == "teacher"
+            && place.experiment.teacher.classifier.value == ClassifierStart::New,
         // What the next stage goes on from is not rounded.
         dtype: match place.stage() {
             StageName::TdPhase2 => place.experiment.student.dtype,

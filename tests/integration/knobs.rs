@@ -28,6 +28,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         ("task", "max-seq-length") => "3",
         ("teacher", "model") => "other",
         (_, "head") => "relu",
+        ("teacher", "classifier") => "new",
         (_, "dtype") => "bf16",
         (_, "vocab-size") => "70",
         (_, "type-vocab-size") => "3",

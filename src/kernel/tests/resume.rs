@@ -74,6 +74,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
                 tokenizer: path("bert-tiny"),
                 labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
                 head: HeadKind::Plain,
+                new_classifier: false,
                 dtype: WeightDtype::Fp32,
             },
             train: folder.join("store"),
