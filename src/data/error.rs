@@ -271,6 +271,58 @@ pub enum DataError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A setting of a tokenizer that would lead to other tokens than those of `transformers`.
+    #[error(
+        "`{}` has `{}` = {}, {reason}",
+        excerpt_path(path),
+        excerpt(key),
+        excerpt(value)
+    )]
+    TokenizerRefused {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value as JSON.
+        value: String,
+        /// What is expected, or why it is not read.
+        reason: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// An added token whose id is not the one that `transformers` gives it.
+    #[error("`{}` gives token `{}` the id {stated}, and the vocabulary {}", excerpt_path(path), excerpt(token), found.map_or_else(|| "has none".to_owned(), |id| format!("the id {id}")))]
+    TokenizerId {
+        /// The file.
+        path: PathBuf,
+        /// The token.
+        token: String,
+        /// Id in the file.
+        stated: u32,
+        /// Id that it gets.
+        found: Option<u32>,
+    },
+    /// More tokens than the model has embeddings.
+    #[error(
+        "`{}` has {tokens} tokens, and `vocab_size` in `config.json` is {embeddings}",
+        excerpt_path(path)
+    )]
+    TokenizerLarge {
+        /// The vocabulary.
+        path: PathBuf,
+        /// The largest id and one.
+        tokens: usize,
+        /// Rows of the model's word-embedding matrix.
+        embeddings: u64,
+    },
+    /// Something else under the name of a tokenizer's file.
+    #[error("`{}` is {}, not a file of a tokenizer", excerpt_path(path), foreign.what())]
+    TokenizerForeign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        foreign: Foreign,
+    },
     /// Neither `tokenizer.json` nor `vocab.txt`.
     #[error(
         "`{}` has neither `tokenizer.json` nor `vocab.txt`",
@@ -363,6 +415,11 @@ impl DataError {
             }
             Self::SplitEmpty { .. } => "add rows or change the fraction".to_owned(),
             Self::Store(error) => return error.hint(),
+            Self::TokenizerForeign { path, foreign } => return foreign.hint(path),
+            Self::TokenizerRefused { hint, .. } => return hint.map(str::to_owned),
+            Self::TokenizerLarge { .. } => {
+                "tokenizer and weights must come from the same model".to_owned()
+            }
             Self::Io { source, .. } | Self::Write { source, .. } => return advice(source),
             _ => return None,
         })

@@ -24,5 +24,5 @@ pub use report::{FileReport, LabelCount, PrepReport, SplitReport};
 pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Survey, SurveyError, estimated_tokens, survey};
 pub use table::{DialectRule, Escape, Quoting, TableFormat, TableLayout};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Tokenizer, TokenizerFiles};
 pub use warning::DataWarning;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tinyrun::data::store::TokenStore;
+use tinyrun::input::excerpt_list;
 use tinyrun::job::LayerMap;
 use tinyrun::model::{BertConfig, LabelFit, label_fit};
 
@@ -59,7 +60,7 @@ pub(crate) fn check_label_order(
     labels: &[String],
 ) -> Result<Option<String>, KernelError> {
     let named = config.labels();
-    let list = |names: &[String]| names.join(", ");
+    let list = |names: &[String]| excerpt_list(names);
     match label_fit(config, labels) {
         LabelFit::Same | LabelFit::Unnamed => Ok(None),
         LabelFit::Reordered => Err(KernelError::LabelOrder {

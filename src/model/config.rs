@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::{ModelError, ticked};
+use crate::input::{Expected, Kind, recognize};
 
 /// What `hidden_act` may say.
 pub const HIDDEN_ACTS: [&str; 4] = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"];
@@ -95,7 +96,17 @@ impl BertConfig {
             column: error.column(),
             message: message_of(error),
         };
-        let value: Value = serde_json::from_str(&text).map_err(|error| located(&error))?;
+        let value: Value = serde_json::from_str(&text).map_err(|error| {
+            match recognize(text.as_bytes(), Expected::Weights) {
+                Some(foreign) if matches!(foreign.kind, Kind::Pointer(_) | Kind::Html) => {
+                    ModelError::NotConfig {
+                        path: path.clone(),
+                        foreign,
+                    }
+                }
+                _ => located(&error),
+            }
+        })?;
         let Value::Object(object) = value else {
             return Err(ModelError::Json {
                 path: path.clone(),
@@ -413,6 +424,21 @@ mod tests {
             error.contains("config.json:3:1`: trailing comma"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_pointer_or_a_web_page_in_its_place_is_named() {
+        for (text, what) in [
+            (
+                "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",
+                "Git LFS",
+            ),
+            ("<!doctype html>\n<html>", "web page"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(matches!(error, ModelError::NotConfig { .. }), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
     }
 
     #[test]

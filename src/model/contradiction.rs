@@ -1,4 +1,4 @@
-//! Which keys of a `config.json` its weights contradict: the short form of a long list of
+//! Keys of a `config.json` that its weights contradict: the short form of a long list of
 //! tensors.
 
 use super::names::MatchReport;
@@ -39,7 +39,7 @@ pub(super) fn contradictions(report: &MatchReport) -> Vec<String> {
                 "id2label" => {
                     format!("`id2label` names {said} classes, the classifier has {real}")
                 }
-                _ => format!("`{key}` is {said}, the weights say {real}"),
+                _ => format!("`{key}` is {said}, the weights have {real}"),
             });
         }
     }
@@ -108,14 +108,14 @@ mod tests {
         assert_eq!(
             against(&[("hidden_size", 32), ("vocab_size", 65)], 3),
             [
-                "`vocab_size` is 65, the weights say 64",
-                "`hidden_size` is 32, the weights say 24"
+                "`vocab_size` is 65, the weights have 64",
+                "`hidden_size` is 32, the weights have 24"
             ]
         );
         assert_eq!(
             against(&[("intermediate_size", 48)], 2),
             [
-                "`intermediate_size` is 48, the weights say 40",
+                "`intermediate_size` is 48, the weights have 40",
                 "`id2label` names 2 classes, the classifier has 3"
             ]
         );

@@ -4,25 +4,35 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::names::MatchReport;
+use crate::input::{Foreign, escape_lines, excerpt, excerpt_list, excerpt_path};
 use crate::system::{advice, reason};
 
 /// A model folder that cannot be read or written, with the file at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A file that every model folder has is not there.
-    #[error("model file `{}` does not exist", path.display())]
+    #[error("model file `{}` does not exist", excerpt_path(path))]
     Missing {
         /// The file.
         path: PathBuf,
     },
     /// Neither `model.safetensors` nor `pytorch_model.bin` is in the folder.
-    #[error("model folder `{}` holds neither `model.safetensors` nor `pytorch_model.bin`", folder.display())]
+    #[error(
+        "model folder `{}` has neither `model.safetensors` nor `pytorch_model.bin`{}",
+        excerpt_path(folder),
+        only(others)
+    )]
     NoWeights {
         /// The folder.
         folder: PathBuf,
+        /// Files in it that may hold weights in other formats.
+        others: Vec<String>,
     },
     /// The weights are cut into several files.
-    #[error("the weights in `{}` are split into several files, listed in `{index}`", folder.display())]
+    #[error(
+        "the weights in `{}` are split into several files, listed in `{index}`",
+        excerpt_path(folder)
+    )]
     Sharded {
         /// The folder.
         folder: PathBuf,
@@ -30,7 +40,7 @@ pub enum ModelError {
         index: &'static str,
     },
     /// The operating system refused to read or write.
-    #[error("cannot {action} `{}`: {}", path.display(), reason(source))]
+    #[error("cannot {action} `{}`: {}", excerpt_path(path), reason(source))]
     Io {
         /// `read` or `write`.
         action: &'static str,
@@ -40,7 +50,7 @@ pub enum ModelError {
         source: io::Error,
     },
     /// A file that should be JSON of a certain form is not.
-    #[error("`{}:{line}:{column}`: {message}", path.display())]
+    #[error("`{}:{line}:{column}`: {}", excerpt_path(path), escape_lines(message))]
     Json {
         /// The file.
         path: PathBuf,
@@ -52,7 +62,7 @@ pub enum ModelError {
         message: String,
     },
     /// Keys without which the shape of a BERT is not known.
-    #[error("`{}` lacks {}", path.display(), ticked(keys))]
+    #[error("`{}` lacks {}", excerpt_path(path), ticked(keys))]
     MissingKeys {
         /// `config.json`.
         path: PathBuf,
@@ -60,7 +70,11 @@ pub enum ModelError {
         keys: Vec<&'static str>,
     },
     /// A value that no BERT, or none that is supported, has.
-    #[error("`{key}` in `{}` is {value}, expected {expected}", path.display())]
+    #[error(
+        "`{key}` in `{}` is {}, expected {expected}",
+        excerpt_path(path),
+        excerpt(value)
+    )]
     Value {
         /// `config.json`.
         path: PathBuf,
@@ -72,7 +86,7 @@ pub enum ModelError {
         expected: String,
     },
     /// A file of weights that is cut off or damaged.
-    #[error("`{}` is damaged: {reason}", path.display())]
+    #[error("`{}` is damaged: {}", excerpt_path(path), escape_lines(reason))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -80,23 +94,44 @@ pub enum ModelError {
         reason: String,
     },
     /// Something else under the name of the weights.
-    #[error("`{}` is {what}, not the weights", path.display())]
+    #[error("`{}` is {}, not the weights", excerpt_path(path), foreign.what())]
     NotWeights {
         /// The file.
         path: PathBuf,
-        /// What it looks like.
-        what: &'static str,
-        /// What to do about it.
-        hint: &'static str,
+        /// What it is.
+        foreign: Foreign,
+    },
+    /// Something else under the name of `config.json`.
+    #[error("`{}` is {}, not a `config.json`", excerpt_path(path), foreign.what())]
+    NotConfig {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        foreign: Foreign,
+    },
+    /// Weights under the name of the other format.
+    #[error("`{}` is not the format that its name says", excerpt_path(path))]
+    OtherName {
+        /// The file.
+        path: PathBuf,
+        /// The name that its format has.
+        other: &'static str,
     },
     /// A `pytorch_model.bin` from before `PyTorch` 1.6, or no `PyTorch` file at all.
-    #[error("`{}` is not a zip archive as PyTorch 1.6 and later write it", path.display())]
+    #[error(
+        "`{}` is not a zip archive as PyTorch 1.6 and later write it",
+        excerpt_path(path)
+    )]
     OldFormat {
         /// The file.
         path: PathBuf,
     },
     /// A pickle that asks for something that a dictionary of tensors does not need.
-    #[error("`{}` is refused: its pickle {reason}", path.display())]
+    #[error(
+        "`{}` is refused: its pickle {}",
+        excerpt_path(path),
+        escape_lines(reason)
+    )]
     Refused {
         /// The file.
         path: PathBuf,
@@ -104,7 +139,7 @@ pub enum ModelError {
         reason: String,
     },
     /// A tensor was asked for that the file does not hold.
-    #[error("`{}` holds no tensor `{name}`", path.display())]
+    #[error("`{}` has no tensor `{}`", excerpt_path(path), excerpt(name))]
     NoTensor {
         /// The file.
         path: PathBuf,
@@ -112,7 +147,11 @@ pub enum ModelError {
         name: String,
     },
     /// A tensor whose numbers are not floats.
-    #[error("tensor `{name}` in `{}` is of type {dtype}, expected f32, f16, bf16 or f64", path.display())]
+    #[error(
+        "tensor `{}` in `{}` has type {dtype}, expected f32, f16, bf16 or f64",
+        excerpt(name),
+        excerpt_path(path)
+    )]
     NotFloats {
         /// The file.
         path: PathBuf,
@@ -122,7 +161,11 @@ pub enum ModelError {
         dtype: String,
     },
     /// A tensor with NaN or an infinity in it.
-    #[error("tensor `{name}` in `{}` contains {value}", path.display())]
+    #[error(
+        "tensor `{}` in `{}` contains {value}",
+        excerpt(name),
+        excerpt_path(path)
+    )]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -132,7 +175,10 @@ pub enum ModelError {
         value: f32,
     },
     /// Weights that are not those of the BERT that `config.json` describes.
-    #[error("the weights in `{}` do not match its `config.json`{report}", folder.display())]
+    #[error(
+        "the weights in `{}` do not match its `config.json`{report}",
+        excerpt_path(folder)
+    )]
     Mismatch {
         /// The folder.
         folder: PathBuf,
@@ -146,12 +192,11 @@ impl ModelError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { path } if path.ends_with("config.json") => Some(
-                "a model folder holds `config.json`, the weights and the tokenizer's files, as `save_pretrained` writes them"
+                "a model folder has `config.json`, the weights and the tokenizer's files, as `save_pretrained` writes them"
                     .to_owned(),
             ),
-            Self::NoWeights { .. } => Some(
-                "save the model with `model.save_pretrained(folder)` in `transformers`".to_owned(),
-            ),
+            Self::NoWeights { others, .. } => Some(convert(others).to_owned()),
+            Self::OtherName { other, .. } => Some(format!("rename it to `{other}`")),
             Self::Sharded { .. } => Some(
                 "join them with `model.save_pretrained(folder, max_shard_size=\"20GB\")` in `transformers`"
                     .to_owned(),
@@ -160,7 +205,9 @@ impl ModelError {
                 "open the model in `transformers` and save it again with `model.save_pretrained(folder)`, which writes `model.safetensors`"
                     .to_owned(),
             ),
-            Self::NotWeights { hint, .. } => Some((*hint).to_owned()),
+            Self::NotWeights { path, foreign } | Self::NotConfig { path, foreign } => {
+                foreign.hint(path)
+            }
             Self::Damaged { .. } => Some("fetch or copy the file again".to_owned()),
             Self::NotFinite { .. } => Some(
                 "the weights are damaged, or their training diverged: use another checkpoint"
@@ -198,6 +245,30 @@ impl ModelError {
             path: path.to_owned(),
             reason: reason.into(),
         }
+    }
+}
+
+/// How weights of other programs become those of `transformers`.
+fn convert(others: &[String]) -> &'static str {
+    let any = |end: &str| others.iter().any(|name| name.ends_with(end));
+    if others.iter().any(|name| name.starts_with("adapter_")) {
+        "merge the adapter into its base model (`merge_and_unload` of `peft`), and save that with `save_pretrained`"
+    } else if any(".h5") {
+        "convert them in `transformers` 4: `BertModel.from_pretrained(FOLDER, from_tf=True).save_pretrained(OTHER)`"
+    } else if any(".msgpack") {
+        "convert them in `transformers` 4: `BertModel.from_pretrained(FOLDER, from_flax=True).save_pretrained(OTHER)`"
+    } else if any(".index") {
+        "convert the TensorFlow checkpoint with `transformers-cli convert --model_type bert`"
+    } else {
+        "save the model with `model.save_pretrained(folder)` in `transformers`"
+    }
+}
+
+/// `, only ...` where there are some.
+fn only(others: &[String]) -> String {
+    match others {
+        [] => String::new(),
+        others => format!(", only {}", excerpt_list(others)),
     }
 }
 

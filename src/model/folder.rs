@@ -14,12 +14,15 @@ use crate::job::WeightDtype;
 use crate::system;
 
 /// Files that a folder's tokenizer consists of; which of them are there differs.
-pub const TOKENIZER_FILES: [&str; 4] = [
+pub const TOKENIZER_FILES: [&str; 5] = [
     "tokenizer.json",
     "vocab.txt",
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG,
     "special_tokens_map.json",
+    "added_tokens.json",
 ];
+
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// Writes tensors of floats to a safetensors file, in place of the one that may be
 /// there: to a temporary file first, synced, then renamed.
@@ -117,7 +120,10 @@ where
         if from == to || !from.exists() {
             continue;
         }
-        let content = fs::read(&from).map_err(|source| ModelError::read(&from, source))?;
+        let mut content = fs::read(&from).map_err(|source| ModelError::read(&from, source))?;
+        if name == TOKENIZER_CONFIG {
+            content = fitting_config(content, config);
+        }
         write_atomic(&to, |file| file.write_all(&content))?;
     }
     let path = folder.join("config.json");
@@ -127,6 +133,36 @@ where
     write_atomic(&path, |file| file.write_all(text.as_bytes()))?;
     let weights = folder.join("model.safetensors");
     write_safetensors(&weights, dtype, tensors, &BTreeMap::new())
+}
+
+/// The tokenizer's settings as they hold for the written model: no more tokens than it has
+/// positions, and padding on the right, as it was trained. Others stay byte for byte.
+fn fitting_config(content: Vec<u8>, model: &Value) -> Vec<u8> {
+    let Ok(Value::Object(mut config)) = serde_json::from_slice(&content) else {
+        return content;
+    };
+    let positions = model.get("max_position_embeddings").and_then(Value::as_u64);
+    let longest = config.get("model_max_length").and_then(Value::as_f64);
+    let mut changes = Vec::new();
+    if let (Some(positions), Some(longest)) = (positions, longest)
+        && longest > positions as f64
+    {
+        changes.push(("model_max_length", json!(positions)));
+    }
+    if config
+        .get("padding_side")
+        .is_some_and(|side| side != "right")
+    {
+        changes.push(("padding_side", json!("right")));
+    }
+    if changes.is_empty() {
+        return content;
+    }
+    for (key, value) in changes {
+        config.insert(key.to_owned(), value);
+    }
+    let text = serde_json::to_string_pretty(&config).map(|text| text + "\n");
+    text.map_or(content, String::into_bytes)
 }
 
 /// As [`system::write_atomic`], with the path in the error.
@@ -201,6 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_of_a_tokenizer_fit_the_written_model() {
+        let fit = |config: &str| {
+            let model = json!({"max_position_embeddings": 64});
+            String::from_utf8(fitting_config(config.into(), &model)).unwrap()
+        };
+        for kept in [
+            r#"{"model_max_length":64}"#,
+            r#"{ "padding_side": "right" }"#,
+            "{}",
+            "[",
+        ] {
+            assert_eq!(fit(kept), kept);
+        }
+        assert_eq!(
+            fit(
+                r#"{"a":1,"model_max_length":1000000000000000019884624838656,"padding_side":"left"}"#
+            ),
+            "{\n  \"a\": 1,\n  \"model_max_length\": 64,\n  \"padding_side\": \"right\"\n}\n"
+        );
+    }
+
+    #[test]
     fn a_written_folder_loads_with_its_tokenizer() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bert-student");
         let model = load_model(&source).unwrap();
@@ -220,9 +278,14 @@ mod tests {
         // Again over itself, as a resumed run does.
         write(&target).unwrap();
         let again = load_model(&target).unwrap();
-        assert_eq!(again.config, BertConfig::read(&source).unwrap());
+        let mut written = BertConfig::read(&source).unwrap();
+        written.problem_type = Some("single_label_classification".to_owned());
+        assert_eq!(again.config, written);
         assert_eq!(again.weights.shapes(), model.weights.shapes());
-        for name in TOKENIZER_FILES {
+        for name in TOKENIZER_FILES
+            .iter()
+            .filter(|name| source.join(name).exists())
+        {
             assert_eq!(
                 fs::read(target.join(name)).unwrap(),
                 fs::read(source.join(name)).unwrap()

@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::config::{BertConfig, MAX_RELATIVE_DISTANCE};
 use super::contradiction::contradictions;
+use crate::input::excerpt;
 
 /// Tensors of a kind that are listed one by one in a message; the rest is a count.
 const LISTED: usize = 20;
@@ -202,14 +203,16 @@ impl MatchReport {
     pub fn hint(&self) -> Option<String> {
         let all_missing = self.missing.len() > LISTED && self.misshapen.is_empty();
         if all_missing && !self.unexpected.is_empty() {
-            return Some("the names are those of another kind of model, not of a BERT".to_owned());
+            return Some(
+                "the tensor names are those of another architecture, not of BERT".to_owned(),
+            );
         }
         (!self.misshapen.is_empty() || !self.missing.is_empty())
             .then(|| "`config.json` and the weights must come from the same model".to_owned())
     }
 }
 
-/// Indented lines, one a tensor, after the sentence that [`super::ModelError::Mismatch`] begins.
+/// Indented lines, one per tensor, after the sentence that [`super::ModelError::Mismatch`] begins.
 impl fmt::Display for MatchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let misshapen: Vec<String> = self
@@ -220,24 +223,26 @@ impl fmt::Display for MatchReport {
                      name,
                      found,
                      expected,
-                 }| { format!("`{name}` is {found:?}, expected {expected:?}") },
+                 }| {
+                    format!("`{}` is {found:?}, expected {expected:?}", excerpt(name))
+                },
             )
             .collect();
         let not_floats: Vec<String> = self
             .not_floats
             .iter()
-            .map(|(name, dtype)| format!("`{name}` is {dtype}"))
+            .map(|(name, dtype)| format!("`{}` is {dtype}", excerpt(name)))
             .collect();
-        let ticked = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect();
+        let ticked = |names: &[String]| {
+            let names = names.iter().map(|name| format!("`{}`", excerpt(name)));
+            names.collect()
+        };
         let kinds: [(&str, Vec<String>); 5] = [
             ("missing", ticked(&self.missing)),
             ("unexpected", ticked(&self.unexpected)),
-            ("misshapen", misshapen),
-            ("not floats", not_floats),
-            (
-                "there twice, under names that mean the same",
-                ticked(&self.ambiguous),
-            ),
+            ("of another shape", misshapen),
+            ("of another type than float", not_floats),
+            ("duplicated under equivalent names", ticked(&self.ambiguous)),
         ];
         for line in contradictions(self) {
             write!(f, "\n  {line}")?;
@@ -332,7 +337,7 @@ mod tests {
             "\n  `id2label` names 3 classes, the classifier has 2\
              \n  1 tensor missing:\n    `bert.pooler.dense.bias`\
              \n  1 tensor unexpected:\n    `bert.encoder.layer.3.output.dense.bias`\
-             \n  1 tensor misshapen:\n    `classifier.weight` is [2, 24], expected [3, 24]"
+             \n  1 tensor of another shape:\n    `classifier.weight` is [2, 24], expected [3, 24]"
         );
     }
 

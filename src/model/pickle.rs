@@ -13,6 +13,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::error::ModelError;
 use super::pickle_machine::{PickledTensor, tensors};
 use super::weights::{Checked, Entry};
+use crate::input::excerpt;
 
 /// The pickle of a BERT of 24 layers is 60 kB long. A longer one than this is not read: what
 /// it builds in memory is a multiple of it.
@@ -26,7 +27,7 @@ pub(super) fn read_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, E
         });
     }
     let unreadable = |error: zip::result::ZipError| {
-        ModelError::damaged(path, format!("it is no readable zip archive: {error}"))
+        ModelError::damaged(path, format!("it is not a readable zip archive: {error}"))
     };
     let mut archive = ZipArchive::new(Cursor::new(map)).map_err(unreadable)?;
     let root = archive
@@ -65,13 +66,19 @@ pub(super) fn read_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, E
         } else {
             let entry = format!("{root}data/{}", tensor.key);
             let storage = find_storage(map, &mut archive, &entry).map_err(|reason| {
-                ModelError::damaged(path, format!("the numbers of `{name}` {reason}"))
+                ModelError::damaged(
+                    path,
+                    format!("the numbers of `{}` {reason}", excerpt(&name)),
+                )
             })?;
             storages.insert(tensor.key.to_string(), storage);
             storage
         };
         let entry = place(tensor, storage).ok_or_else(|| {
-            ModelError::damaged(path, format!("tensor `{name}` reaches beyond its storage"))
+            ModelError::damaged(
+                path,
+                format!("tensor `{}` reaches beyond its storage", excerpt(&name)),
+            )
         })?;
         entries.insert(name, entry);
     }

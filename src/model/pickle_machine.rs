@@ -85,16 +85,22 @@ pub(super) fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, PickledTensor>, R
     };
     let top = machine.run()?;
     let Value::Dict(index) = top else {
-        return Err(format!("holds {}, not a dictionary of tensors", top.kind()));
+        return Err(format!(
+            "contains {}, not a dictionary of tensors",
+            top.kind()
+        ));
     };
     let mut named = BTreeMap::new();
     for (key, value) in &machine.dicts[index] {
         let Value::Text(name) = key else {
-            return Err(format!("holds a dictionary with {} for a name", key.kind()));
+            return Err(format!(
+                "contains a dictionary with {} for a name",
+                key.kind()
+            ));
         };
         let Value::Tensor(tensor) = value else {
             return Err(format!(
-                "holds {} under `{}`, not a tensor",
+                "contains {} under `{}`, not a tensor",
                 value.kind(),
                 shown(name)
             ));
@@ -280,7 +286,7 @@ impl Machine<'_> {
         let mut padded = if negative { [0xff; 8] } else { [0; 8] };
         padded
             .get_mut(..length)
-            .ok_or("holds an integer of more than 64 bits")?
+            .ok_or("contains an integer of more than 64 bits")?
             .copy_from_slice(digits);
         self.stack.push(Value::Int(i64::from_le_bytes(padded)));
         Ok(())
@@ -431,7 +437,7 @@ impl Machine<'_> {
 }
 
 fn size(int: i64) -> Result<usize, Refusal> {
-    usize::try_from(int).map_err(|_| "holds a negative size".to_owned())
+    usize::try_from(int).map_err(|_| "contains a negative size".to_owned())
 }
 
 /// The function or class of this name, if a dictionary of tensors needs it.
@@ -460,7 +466,7 @@ fn global(module: &str, name: &str) -> Result<Global, Refusal> {
 
 fn forbidden(module: &str, name: &str) -> Refusal {
     format!(
-        "asks for `{}.{}`, which a dictionary of tensors does not need",
+        "refers to `{}.{}`, which a dictionary of tensors does not need",
         shown(module),
         shown(name)
     )
@@ -507,20 +513,20 @@ mod tests {
     fn a_function_that_tensors_do_not_need_is_refused_by_name() {
         let call = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.";
         let reason = tensors(call).unwrap_err();
-        assert!(reason.starts_with("asks for `posix.system`"), "{reason}");
+        assert!(reason.starts_with("refers to `posix.system`"), "{reason}");
 
         let by_stack = b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.";
         assert!(
             tensors(by_stack)
                 .unwrap_err()
-                .starts_with("asks for `builtins.eval`")
+                .starts_with("refers to `builtins.eval`")
         );
 
         let nested = b"\x80\x02ctorch\nload\n.";
         assert!(
             tensors(nested)
                 .unwrap_err()
-                .starts_with("asks for `torch.load`")
+                .starts_with("refers to `torch.load`")
         );
     }
 
@@ -543,12 +549,12 @@ mod tests {
     fn anything_but_a_dictionary_of_tensors_is_refused() {
         assert_eq!(
             tensors(b"\x80\x02K\x01.").unwrap_err(),
-            "holds an integer, not a dictionary of tensors"
+            "contains an integer, not a dictionary of tensors"
         );
         let epoch = b"\x80\x02}X\x05\x00\x00\x00epochK\x03s.";
         assert_eq!(
             tensors(epoch).unwrap_err(),
-            "holds an integer under `epoch`, not a tensor"
+            "contains an integer under `epoch`, not a tensor"
         );
     }
 
@@ -559,7 +565,7 @@ mod tests {
         deep.extend_from_slice(b"s.");
         assert_eq!(
             tensors(&deep).unwrap_err(),
-            "holds a tuple under `a`, not a tensor"
+            "contains a tuple under `a`, not a tensor"
         );
     }
 
@@ -585,7 +591,7 @@ mod tests {
             (&b"\x8a\x00"[..], Ok(0)),
             (b"\x8a\x02\x00\x01", Ok(256)),
             (b"\x8a\x05\x00\x00\x00\x80\x00", Ok(1 << 31)),
-            (b"\x8a\x01\xff", Err("holds a negative size".to_owned())),
+            (b"\x8a\x01\xff", Err("contains a negative size".to_owned())),
         ] {
             let program = [bytes, b"."].concat();
             let mut machine = Machine {

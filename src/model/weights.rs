@@ -11,6 +11,7 @@ use safetensors::tensor::Metadata;
 
 use super::error::ModelError;
 use super::pickle;
+use crate::input::{Expected, excerpt, recognize};
 use crate::system::FileBytes;
 
 /// Type of a tensor's numbers, little-endian all.
@@ -157,6 +158,7 @@ impl Weights {
         }
         Err(ModelError::NoWeights {
             folder: folder.to_owned(),
+            others: other_weights(folder),
         })
     }
 
@@ -175,10 +177,10 @@ impl Weights {
             return Err(ModelError::damaged(path, "it is empty"));
         }
         let map = FileBytes::of(&file).map_err(|source| ModelError::read(path, source))?;
-        refuse_foreign(path, &map)?;
         let is_pickle = path
             .extension()
             .is_some_and(|ending| ["bin", "pt", "pth"].iter().any(|known| ending == *known));
+        refuse_foreign(path, &map, is_pickle)?;
         let entries = if is_pickle {
             pickle::read_entries(path, &map)?
         } else {
@@ -306,7 +308,7 @@ impl Weights {
             return Ok(());
         }
         if crc32fast::hash(self.stretch(checked.start, checked.len)?) != checked.crc32 {
-            let reason = format!("the checksum of tensor `{name}` does not match");
+            let reason = format!("the checksum of tensor `{}` does not match", excerpt(name));
             return Err(ModelError::damaged(&self.path, reason));
         }
         verified.insert(checked.start);
@@ -329,32 +331,49 @@ impl Weights {
     }
 }
 
-/// What downloads leave behind in place of a large file.
-fn refuse_foreign(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let start = bytes[..bytes.len().min(64)].trim_ascii_start();
-    let begins = |with: &str| {
-        start
-            .get(..with.len())
-            .is_some_and(|found| found.eq_ignore_ascii_case(with.as_bytes()))
+/// What downloads and other programs leave under the name of the weights.
+fn refuse_foreign(path: &Path, bytes: &[u8], is_pickle: bool) -> Result<(), ModelError> {
+    if let Some(foreign) = recognize(bytes, Expected::Weights) {
+        return Err(ModelError::NotWeights {
+            path: path.to_owned(),
+            foreign,
+        });
+    }
+    let is_archive = bytes.starts_with(b"PK\x03\x04");
+    let is_safetensors = bytes.get(8) == Some(&b'{');
+    let other = match (is_pickle, is_archive, is_safetensors) {
+        (true, false, true) => "model.safetensors",
+        (false, true, false) => "pytorch_model.bin",
+        _ => return Ok(()),
     };
-    let (what, hint) = if begins("version https://git-lfs") {
-        (
-            "a pointer of Git LFS",
-            "run `git lfs pull` in the model's repository, or download the file itself",
-        )
-    } else if begins("<!doctype") || begins("<html") {
-        (
-            "a web page",
-            "download the file itself, not the page that shows it",
-        )
-    } else {
-        return Ok(());
-    };
-    Err(ModelError::NotWeights {
+    Err(ModelError::OtherName {
         path: path.to_owned(),
-        what,
-        hint,
+        other,
     })
+}
+
+/// Files that hold weights which tinyrun does not read, by the end of their names.
+const OTHER_WEIGHTS: [&str; 9] = [
+    ".h5",
+    ".msgpack",
+    ".onnx",
+    ".gguf",
+    ".ckpt",
+    ".ckpt.index",
+    ".safetensors",
+    ".pt",
+    ".ot",
+];
+
+/// Names of files in a folder without weights that may hold some, in order.
+fn other_weights(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut found: Vec<String> = names
+        .filter(|name| OTHER_WEIGHTS.iter().any(|end| name.ends_with(end)))
+        .collect();
+    found.sort();
+    found
 }
 
 /// Offsets of a strided tensor's numbers in row-major order.
@@ -563,6 +582,93 @@ mod tests {
             error.contains("`steps`") && error.contains("i32"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_other_programs_leave_under_the_name_of_the_weights_is_named() {
+        let folder = TempDir::new().unwrap();
+        let message = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            let error = Weights::open_file(&path).unwrap_err();
+            (error.to_string(), error.hint().unwrap_or_default())
+        };
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n";
+        for (bytes, what, hint) in [
+            (&pointer[..], "Git LFS", "git lfs pull"),
+            (b"<!DOCTYPE html><html><title>404", "web page", "download"),
+            (
+                b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+                "gzip-compressed",
+                "gzip -dc",
+            ),
+            (b"\x89HDF\r\n\x1a\n\0\0\0\0", "HDF5", "from_tf=True"),
+            (b"GGUF\x03\0\0\0\x01\0\0\0", "GGUF", "model.safetensors"),
+        ] {
+            for name in ["model.safetensors", "pytorch_model.bin"] {
+                let (message, advice) = message(name, bytes);
+                assert!(message.contains(what), "{what}: {message}");
+                assert!(advice.contains(hint), "{what}: {advice}");
+            }
+        }
+        let safetensors = file_of("{\"a\":1}", 8);
+        let (found, hint) = message("pytorch_model.bin", &safetensors);
+        assert!(
+            found.contains("not the format that its name says"),
+            "{found}"
+        );
+        assert_eq!(hint, "rename it to `model.safetensors`");
+        let (_, hint) = message("model.safetensors", b"PK\x03\x04\x14\0\0\0\0\0\0\0");
+        assert_eq!(hint, "rename it to `pytorch_model.bin`");
+    }
+
+    #[test]
+    fn weights_of_other_programs_beside_none_of_ours_are_listed() {
+        let folder = TempDir::new().unwrap();
+        for name in ["tf_model.h5", "flax_model.msgpack", "vocab.txt"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let error = Weights::open(folder.path()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("only `flax_model.msgpack`, `tf_model.h5`"),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("from_tf=True"));
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_named_with_its_tensor() {
+        let header = |dtype: &str, bytes: usize| {
+            format!(
+                r#"{{"a":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}},"b":{{"dtype":"{dtype}","shape":[2],"data_offsets":[4,{}]}}}}"#,
+                4 + bytes
+            )
+        };
+        let check = |dtype: &str, numbers: &[u8]| {
+            let mut file = file_of(&header(dtype, numbers.len()), 4);
+            file.extend_from_slice(numbers);
+            open_bytes(&file).unwrap().check_finite()
+        };
+        let f32s = |numbers: [f32; 2]| numbers.map(f32::to_le_bytes).concat();
+        assert!(check("F32", &f32s([1.0, f32::MAX])).is_ok());
+        for (dtype, bytes, value) in [
+            ("F32", f32s([0.0, f32::NAN]), "NaN"),
+            ("F32", f32s([f32::NEG_INFINITY, 0.0]), "-inf"),
+            ("F16", vec![0, 0, 0, 0x7c], "inf"),
+            ("BF16", vec![0xc0, 0x7f, 0, 0], "NaN"),
+            ("F64", [0.0, f64::NAN].map(f64::to_le_bytes).concat(), "NaN"),
+        ] {
+            let error = check(dtype, &bytes).unwrap_err().to_string();
+            assert!(error.starts_with("tensor `b` in"), "{error}");
+            assert!(
+                error.ends_with(&format!("contains {value}")),
+                "{dtype}: {error}"
+            );
+        }
+        // Integers are no concern.
+        assert!(check("I32", &[255; 8]).is_ok());
     }
 
     #[test]

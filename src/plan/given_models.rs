@@ -8,6 +8,7 @@ use super::inputs::{ModelFolder, PROJECTION};
 use crate::experiment::{
     ClassifierStart, Experiment, Fault, Located, Origin, StageName, Task, TaskName,
 };
+use crate::input::{excerpt, excerpt_list};
 use crate::model::{LabelFit, label_fit};
 
 /// Value of `problem_type` that `transformers` trains and reads with a sigmoid for each class.
@@ -126,17 +127,17 @@ impl User {
     ) -> Option<Fault> {
         let Some(found) = folder.num_labels else {
             return (!self.is_trained).then(|| {
-                self.without_classifier(name, "add `[stages.finetune]`, or give a fine-tuned model")
+                self.without_classifier(name, "add `[stages.finetune]`, or use a fine-tuned model")
             });
         };
         let (role, stage) = (self.role, self.stage);
-        let begin = format!("the {role} of `{stage}` is `{name}`");
+        let begin = format!("`{name}`, the {role} of `{stage}`,");
         let new_classifier = (role == "teacher").then(|| {
             "to train a new classifier, add `[stages.finetune]` and set `classifier = \"new\"` in `[teacher]`"
         });
         if folder.config.problem_type.as_deref() == Some(MULTI_LABEL) {
             let message = format!(
-                "{begin}, a multi-label classifier (`problem_type` in its `config.json` is `{MULTI_LABEL}`)"
+                "{begin} is a multi-label classifier (`problem_type` in its `config.json` is `{MULTI_LABEL}`)"
             );
             let label = "tinyrun trains and distils one class for each row (softmax)";
             let fault = Fault::new(message, None).with_label(label);
@@ -145,39 +146,48 @@ impl User {
         let classes = classes?;
         if found != classes.count {
             let message = format!(
-                "{begin}, whose classifier has {}, and the task has {}",
+                "{begin} has {}, the task has {}",
                 counted(found),
                 counted(classes.count)
             );
             let hint = new_classifier.unwrap_or(
-                "give a model of the task's classes, or one without a classifier to the stage that trains it",
+                "use a model with the task's classes, or a model without a classifier for the stage that trains it",
             );
             return Some(Fault::new(message, None).with_hint(hint.to_owned()));
         }
         if !self.is_trained && label_fit(&folder.config, classes.names) == LabelFit::Reordered {
             let own = folder.config.labels();
             let message = format!(
-                "{begin}, whose classes are {} and those of the data {}, in this order",
-                own.join(", "),
-                classes.names.join(", ")
+                "{begin} has the classes {}, and the data {}, in this order",
+                excerpt_list(&own),
+                excerpt_list(classes.names)
             );
-            let hint = format!("set `labels = {own:?}` in `[task]`");
-            return Some(Fault::new(message, None).with_hint(hint));
+            return Some(Fault::new(message, None).with_hint(labels_hint(&own)));
         }
         None
     }
 
     fn without_classifier(&self, model: &str, hint: &str) -> Fault {
         let (role, stage) = (self.role, self.stage);
-        let message = format!("the {role} of `{stage}` is `{model}`, which has no classifier");
+        let message = format!("`{model}`, the {role} of `{stage}`, has no classifier");
         Fault::new(message, None).with_hint(hint.to_owned())
     }
 }
 
-/// `1 class`, `5 classes`
+/// The key with the model's names, where they are short enough to be copied from a message.
+fn labels_hint(names: &[String]) -> String {
+    let list = format!("{names:?}");
+    if list == excerpt(&list) {
+        format!("set `labels = {list}` in `[task]`")
+    } else {
+        "set `labels` in `[task]` in the model's order".to_owned()
+    }
+}
+
+/// `1 output`, as a regression has, or `5 classes`
 fn counted(classes: usize) -> String {
     match classes {
-        1 => "1 class".to_owned(),
+        1 => "1 output".to_owned(),
         more => format!("{more} classes"),
     }
 }

@@ -9,6 +9,7 @@ use super::given_models::{Classes, check_classifiers, check_projections, stated_
 use super::graph::{Node, graph};
 use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
 use super::pattern::{matches, unreadable};
+use crate::data::TokenizerFiles;
 use crate::experiment::{
     Experiment, Fault, Located, Models, Origin, Span, StageName, check_models,
 };
@@ -52,10 +53,16 @@ pub struct Inputs {
     pub folders: BTreeMap<String, ModelFolder>,
     /// What `[teacher]` and `[student]` come to.
     pub models: Models,
+    /// What the first version of tinyrun read otherwise in the tokenizer files; see
+    /// [`TokenizerFiles::changed_since_first`].
+    pub tokenizer_changes: Vec<&'static str>,
 }
 
 /// Files of a model folder that are read, beside one of [`WEIGHTS`].
 const CONFIG: &str = "config.json";
+
+/// Tokens beside the vocabulary, which other files may repeat.
+const ADDED_TOKENS: &str = "added_tokens.json";
 
 /// Weights, the first that is there.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -120,7 +127,8 @@ pub fn find_inputs(
         Some(stage) => finder.files(&stage.corpus.iter().collect::<Vec<_>>()),
         None => Vec::new(),
     };
-    let folders = finder.folders(experiment, nodes);
+    let mut folders = finder.folders(experiment, nodes);
+    let tokenizer_changes = finder.tokenizer(experiment, &mut folders);
     let labels = stated_labels(&experiment.task);
     let classes = labels.as_deref().map(Classes::of);
     let found = check_classifiers(experiment, nodes, &folders, classes);
@@ -138,6 +146,7 @@ pub fn find_inputs(
             corpus,
             folders,
             models,
+            tokenizer_changes,
         }),
         Ok(_) => Err(faults),
         Err(found) => {
@@ -373,6 +382,11 @@ impl Finder<'_> {
             }
         };
         let weights = WEIGHTS.into_iter().find(|name| path.join(name).is_file());
+        // Whether `added_tokens.json` counts, `tokenizer` finds out.
+        let others = TOKENIZER_FILES
+            .into_iter()
+            .filter(|name| *name != ADDED_TOKENS);
+        let others = others.chain([CONFIG, PROJECTION]);
         let files: Vec<InputFile> = others
             .filter(|name| path.join(name).is_file())
             .chain(weights)
@@ -396,6 +410,42 @@ impl Finder<'_> {
             num_labels: model.num_labels,
             config: model.config,
         })
+    }
+
+    /// Reads the tokenizer that cuts all text. A file that it takes tokens from counts, as the
+    /// others do; what it says otherwise than the first version of tinyrun is returned.
+    fn tokenizer(
+        &mut self,
+        experiment: &Experiment,
+        folders: &mut BTreeMap<String, ModelFolder>,
+    ) -> Vec<&'static str> {
+        let model = &experiment.teacher.model;
+        let Some(folder) = folders.get_mut(&model.value) else {
+            return Vec::new();
+        };
+        let at = |message: String| Fault::new(message, model.span.clone());
+        let files = match TokenizerFiles::read(&folder.path) {
+            Ok(files) => files,
+            Err(error) => {
+                self.faults
+                    .push(at(error.to_string()).with_hint(error.hint()));
+                return Vec::new();
+            }
+        };
+        if let Some(name) = files.added_file() {
+            let path = folder.path.join(name);
+            let name = name.to_owned();
+            folder.files.push(InputFile { name, path });
+        }
+        if experiment.task.pair.is_some() && !files.has_segments() {
+            let message = format!(
+                "the tokenizer of `{}` gives both texts of a pair the same segment",
+                model.value
+            );
+            let label = "`model_input_names` or `tokenizer_class` leaves out `token_type_ids`";
+            self.faults.push(at(message).with_label(label));
+        }
+        files.changed_since_first()
     }
 
     fn relative_to(&self) -> String {

@@ -10,7 +10,7 @@ use super::inputs::Inputs;
 use super::reason::{StaleReason, compare};
 use crate::experiment::{Experiment, StageName};
 use crate::runs::{
-    Checkpoint, Digest, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream,
+    Checkpoint, Digest, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream, Value,
     linked, newest_checkpoint,
 };
 
@@ -95,7 +95,7 @@ impl Planner<'_> {
         let key = Key {
             kind: stage.as_str().to_owned(),
             semantics: semantics(stage),
-            settings: settings(self.experiment, node, &self.inputs.models),
+            settings: self.settings_of(node),
             inputs: self.digest_inputs(node)?,
             upstream,
         };
@@ -145,11 +145,23 @@ impl Planner<'_> {
         let key = Key {
             kind: node.stage.as_str().to_owned(),
             semantics: semantics(node.stage),
-            settings: settings(self.experiment, node, &self.inputs.models),
+            settings: self.settings_of(node),
             inputs: self.digest_inputs(node)?,
             upstream: upstream.collect(),
         };
         Ok(key.fingerprint())
+    }
+
+    /// Settings that count. A tokenizer that the first version read otherwise is another one;
+    /// all others keep the fingerprints that they have.
+    fn settings_of(&self, node: &Node) -> BTreeMap<String, Value> {
+        let mut found = settings(self.experiment, node, &self.inputs.models);
+        let changes = &self.inputs.tokenizer_changes;
+        let is_prep = matches!(node.stage, StageName::DataPrep | StageName::CorpusPrep);
+        if is_prep && !changes.is_empty() {
+            found.insert("tokenizer".to_owned(), changes.as_slice().into());
+        }
+        found
     }
 
     /// Digests of the files that a stage reads, by role and name.

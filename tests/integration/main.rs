@@ -24,6 +24,7 @@ mod language;
 mod lifecycle;
 mod make;
 mod matrix;
+mod models;
 mod names;
 mod output;
 #[cfg(feature = "kernel")]

@@ -1,24 +1,24 @@
 //! The tokenizer of a Hugging Face folder.
 
+mod added;
+mod build;
+mod documents;
+mod earlier;
+mod reading;
+#[cfg(test)]
+mod transformers_test;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use serde_json::Value;
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{AddedToken, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
+use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
+use self::build::{build, check_framing};
+pub use self::reading::TokenizerFiles;
 use super::error::DataError;
 use super::word_cache::WordCache;
-
-const TOKENIZER: &str = "tokenizer.json";
-const VOCAB: &str = "vocab.txt";
-const CONFIG: &str = "tokenizer_config.json";
 
 /// Words remembered by all threads together, for some 15 MB.
 const CACHED_WORDS: usize = 1 << 17;
@@ -60,71 +60,51 @@ struct Words {
 }
 
 impl Tokenizer {
-    /// Loads `tokenizer.json`, or where there is none `vocab.txt` as BERT's word pieces, with
-    /// `do_lower_case` and the names of special tokens from `tokenizer_config.json`. Padding and
-    /// truncation stored in the file are ignored.
+    /// Loads a folder as `transformers` does; see [`TokenizerFiles`]. Padding and truncation
+    /// stored in `tokenizer.json` are ignored.
     ///
     /// # Errors
-    /// Where neither file is there, one does not read, or a special token is not in the vocabulary.
+    /// The folder has no tokenizer, or one that tinyrun would read otherwise than `transformers`;
+    /// a special token is not in the vocabulary; there are more tokens than embeddings.
     pub fn load(folder: &Path) -> Result<Self, DataError> {
-        let config = read_config(&folder.join(CONFIG))?;
-        let (path, mut inner) = if folder.join(TOKENIZER).exists() {
-            let path = folder.join(TOKENIZER);
-            let inner = tokenizers::Tokenizer::from_bytes(read(&path)?)
-                .map_err(|source| not_a_tokenizer(&path, source))?;
-            (path, inner)
-        } else if folder.join(VOCAB).exists() {
-            let path = folder.join(VOCAB);
-            let inner = from_vocab(&read(&path)?, &config)
-                .map_err(|source| not_a_tokenizer(&path, source))?;
-            (path, inner)
-        } else {
-            return Err(DataError::TokenizerMissing {
-                folder: folder.to_owned(),
-            });
-        };
-        inner
-            .with_padding(None)
-            .with_truncation(None)
-            .map_err(|source| not_a_tokenizer(&path, source))?
-            .with_post_processor(None::<PostProcessorWrapper>);
-        let id = |key: &str| {
-            let token = special_name(&config, key);
-            inner
-                .token_to_id(&token)
-                .ok_or_else(|| DataError::TokenMissing {
+        let files = TokenizerFiles::read(folder)?;
+        let inner = build(&files)?;
+        let path = files.vocabulary();
+        let ids = files
+            .special_names()
+            .map(|token| match inner.token_to_id(&token) {
+                Some(id) => Ok(id),
+                None => Err(DataError::TokenMissing {
                     path: path.clone(),
                     token,
-                })
-        };
+                }),
+            });
+        let [cls, sep, pad, unk] = ids;
         let special = SpecialTokens {
-            cls: id("cls_token")?,
-            sep: id("sep_token")?,
-            pad: id("pad_token")?,
-            unk: id("unk_token")?,
+            cls: cls?,
+            sep: sep?,
+            pad: pad?,
+            unk: unk?,
         };
+        check_framing(&files, special)?;
         // Not the number of tokens: a vocabulary may leave ids out.
         let last = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        let vocab_size = last as usize + 1;
+        if let Some(embeddings) = files.documents.embeddings()
+            && vocab_size as u64 > embeddings
+        {
+            return Err(DataError::TokenizerLarge {
+                path,
+                tokens: vocab_size,
+                embeddings,
+            });
+        }
         Ok(Self {
             special,
-            vocab_size: last as usize + 1,
+            vocab_size,
             words: words_of(&inner),
             inner,
         })
-    }
-
-    /// The files that [`Self::load`] reads in this folder: what a result depends on.
-    pub fn files(folder: &Path) -> Vec<PathBuf> {
-        let vocabulary = if folder.join(TOKENIZER).exists() {
-            TOKENIZER
-        } else {
-            VOCAB
-        };
-        [vocabulary, CONFIG]
-            .into_iter()
-            .map(|name| folder.join(name))
-            .filter(|path| path.exists())
-            .collect()
     }
 
     /// Ids of the special tokens.
@@ -277,15 +257,15 @@ fn words_of(inner: &tokenizers::Tokenizer) -> Option<Words> {
         inner.get_pre_tokenizer(),
         Some(PreTokenizerWrapper::BertPreTokenizer(_))
     );
-    let added = inner.get_added_tokens_decoder();
-    let mut tokens = added.values().map(|token| token.content.as_str());
-    if !berts_own
-        || tokens
-            .clone()
-            .any(|token| token.contains(char::is_whitespace))
-    {
+    let added = inner.get_added_vocabulary();
+    let tokens = added.get_added_tokens_decoder();
+    // Of a normalized token its normalized form: spaces stand around Chinese characters.
+    let looked_for = tokens.keys().filter_map(|id| added.simple_id_to_token(*id));
+    let mut all = looked_for.chain(tokens.values().map(|token| token.content.clone()));
+    if !berts_own || all.any(|token| token.contains(char::is_whitespace)) {
         return None;
     }
+    let mut tokens = tokens.values().map(|token| token.content.as_str());
     // Not letters: an added token may match in lower case.
     let starts: Option<BTreeSet<u8>> = tokens.try_fold(BTreeSet::new(), |mut starts, token| {
         let first = token.bytes().next().filter(u8::is_ascii_punctuation)?;
@@ -298,78 +278,15 @@ fn words_of(inner: &tokenizers::Tokenizer) -> Option<Words> {
     })
 }
 
-/// BERT's tokenizer over a list of word pieces, one a line.
-fn from_vocab(vocab: &[u8], config: &Value) -> Result<tokenizers::Tokenizer, tokenizers::Error> {
-    let flag = |key: &str| config.get(key).and_then(Value::as_bool);
-    let unk = special_name(config, "unk_token");
-    let model = WordPiece::builder()
-        .vocab(WordPiece::read_bytes(vocab)?)
-        .unk_token(unk)
-        .build()?;
-    let mut inner = tokenizers::Tokenizer::new(model);
-    inner
-        .with_normalizer(Some(BertNormalizer::new(
-            true,
-            flag("tokenize_chinese_chars").unwrap_or(true),
-            flag("strip_accents"),
-            flag("do_lower_case").unwrap_or(true),
-        )))?
-        .with_pre_tokenizer(Some(BertPreTokenizer));
-    // Only those in the vocabulary: others would get new ids, past the model's embeddings.
-    let special: Vec<AddedToken> = [
-        "pad_token",
-        "unk_token",
-        "cls_token",
-        "sep_token",
-        "mask_token",
-    ]
-    .into_iter()
-    .map(|key| special_name(config, key))
-    .filter(|token| inner.token_to_id(token).is_some())
-    .map(|token| AddedToken::from(token, true))
-    .collect();
-    inner.add_special_tokens(special)?;
-    Ok(inner)
-}
-
-/// Name of a special token: as in the configuration, which has it as a string or an object, or
-/// BERT's own.
-fn special_name(config: &Value, key: &str) -> String {
-    let value = config.get(key);
-    value
-        .and_then(|value| value.get("content").or(Some(value)))
-        .and_then(Value::as_str)
-        .map_or_else(
-            || format!("[{}]", key.trim_end_matches("_token").to_uppercase()),
-            str::to_owned,
-        )
-}
-
-fn read_config(path: &Path) -> Result<Value, DataError> {
-    if !path.exists() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(&read(path)?).map_err(|source| not_a_tokenizer(path, source.into()))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    fs::read(path).map_err(|source: io::Error| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn not_a_tokenizer(path: &Path, source: tokenizers::Error) -> DataError {
-    DataError::Tokenizer {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use tempfile::TempDir;
 
+    use std::fs;
+
+    use tokenizers::AddedToken;
+
+    use super::documents::{CONFIG, TOKENIZER, VOCAB};
     use super::*;
     use crate::data::order::SplitMix64;
 
@@ -417,7 +334,6 @@ pub(super) mod tests {
         let tokenizer = Tokenizer::load(folder.path()).unwrap();
         assert_eq!(tokenizer.encode("Good good").unwrap(), [1, 6]);
         assert_eq!(tokenizer.special().cls, 4);
-        assert_eq!(Tokenizer::files(folder.path()).len(), 2);
     }
 
     #[test]
