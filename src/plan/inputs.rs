@@ -442,7 +442,7 @@ impl Finder<'_> {
                 "the tokenizer of `{}` gives both texts of a pair the same segment",
                 model.value
             );
-            let label = "`model_input_names` or `tokenizer_class` leaves out `token_type_ids`";
+            let label = "`model_input_names` or `tokenizer_class` excludes `token_type_ids`";
             self.faults.push(at(message).with_label(label));
         }
         files.changed_since_first()

@@ -203,9 +203,9 @@ impl Added {
             let token = special_token(&value)
                 .ok_or_else(|| documents.refuse(CONFIG, key, &value, "expected a token"))?;
             self.names.insert(key.to_owned(), token.content.clone());
-            let is_known = self.stated.values().chain(&self.special);
-            let mut is_known = is_known.map(|known| &known.content);
-            if !is_known.any(|known| *known == token.content) {
+            let mut stated = self.stated.values();
+            let is_stated = stated.any(|stated| stated.content == token.content);
+            if !is_stated && !self.special.contains(&token) {
                 self.special.push(token);
             }
         }

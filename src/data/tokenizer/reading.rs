@@ -149,9 +149,7 @@ enum Class {
 fn class(documents: &Documents) -> Result<Class, DataError> {
     let of = |config: &serde_json::Map<String, Value>| {
         let value = config.get("tokenizer_class");
-        value
-            .filter(|value| !value.is_null() && *value != "")
-            .cloned()
+        value.filter(|value| !value.is_null()).cloned()
     };
     let own = of(&documents.config).map(|class| (CONFIG, class));
     let found = own.or_else(|| of(&documents.model_config).map(|class| (MODEL_CONFIG, class)));
