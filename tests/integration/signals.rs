@@ -95,8 +95,10 @@ fn the_real_kernel_leaves_ignored_signals_ignored_too() {
 fn a_run_that_is_suspended_suspends_its_kernel_and_both_continue() {
     let test = Test::new();
     test.kernel("finetune", "waits");
-    let run = test.start(&["x.toml"]);
+    let run = test.start(&["x.toml", "--verbose"]);
     test.wait_for("fake/waits");
+    // The runner has heard of its kernel by then.
+    let (run, _) = run.wait_to_say("libtorch 2.11.0");
     let kernel: u32 = test.read("fake/pid").trim().parse().expect("a number");
     run.signal(Signal::TSTP);
     let is_stopped = |pid| state(pid) == Some('T');
