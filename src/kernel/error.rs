@@ -132,7 +132,7 @@ impl KernelError {
                     .to_owned(),
             ),
             Self::DamagedMemory { .. } => {
-                Some("run it again: the outputs are computed anew".to_owned())
+                Some("run it again: tinyrun computes the outputs again".to_owned())
             }
             Self::Gate { hint, .. } => Some(hint.clone()),
             Self::LabelOrder { .. } => {

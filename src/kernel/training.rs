@@ -176,7 +176,7 @@ pub(crate) fn train(
             state.window.count(&batch, trainee.flops(&batch));
         }
 
-        // A loss or a gradient that is no number would poison every weight: stop before the update
+        // A NaN in the loss or a gradient would poison every weight: stop before the update
         let not_finite = |what: String| KernelError::NotFinite {
             what,
             step: state.step + 1,
