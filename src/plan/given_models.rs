@@ -132,9 +132,15 @@ impl User {
         };
         let (role, stage) = (self.role, self.stage);
         let begin = format!("`{name}`, the {role} of `{stage}`,");
-        let new_classifier = (role == "teacher").then(|| {
-            "to train a new classifier, add `[stages.finetune]` and set `classifier = \"new\"` in `[teacher]`"
-        });
+        let new_classifier = match (role, stage) {
+            ("teacher", StageName::Finetune) => {
+                Some("to train a new classifier, set `classifier = \"new\"` in `[teacher]`")
+            }
+            ("teacher", _) => Some(
+                "to train a new classifier, add `[stages.finetune]` and set `classifier = \"new\"` in `[teacher]`",
+            ),
+            _ => None,
+        };
         if folder.config.problem_type.as_deref() == Some(MULTI_LABEL) {
             let message = format!(
                 "{begin} is a multi-label classifier (`problem_type` in its `config.json` is `{MULTI_LABEL}`)"

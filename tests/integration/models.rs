@@ -58,7 +58,8 @@ fn a_new_classifier_takes_the_place_of_one_of_other_classes() {
     test.write_model("teacher", &STARS);
     test.run(&["x.toml"])
         .ends_with(1)
-        .says("`teacher`, the teacher of `finetune`, has 5 classes");
+        .says("`teacher`, the teacher of `finetune`, has 5 classes")
+        .says("hint: to train a new classifier, set `classifier = \"new\"` in `[teacher]`");
     test.replace(
         "x.toml",
         "model = \"teacher\"",
