@@ -261,7 +261,7 @@ impl Session<'_> {
     fn say(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
             // A closed stderr is no reason to fail after the work is done.
-            let text = for_terminal(&text, Style::of(&io::stderr()).is_coloured());
+            let text = for_terminal(text, Style::of(&io::stderr()).is_coloured());
             let _ = io::stderr().write_all(text.as_bytes());
         }
     }

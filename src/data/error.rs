@@ -368,8 +368,10 @@ impl DataError {
                 "if quotes within a text have a backslash before them, set `escape = \"backslash\"` in `[task]`"
                     .to_owned()
             }
-            Self::AfterQuote { .. } | Self::Quote { .. } | Self::Swallowed { .. } => QUOTES.to_owned(),
-            Self::Long {
+            Self::AfterQuote { .. }
+            | Self::Quote { .. }
+            | Self::Swallowed { .. }
+            | Self::Long {
                 in_quotes: true, ..
             } => QUOTES.to_owned(),
             Self::ColumnMissing {

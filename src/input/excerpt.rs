@@ -3,6 +3,7 @@
 //! A label, a column name or a key may hold terminal sequences, line ends, invisible and
 //! right-to-left characters, or a megabyte. Everything shown passes through here.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// Characters of an excerpt at most, before escaping.
@@ -40,7 +41,8 @@ pub fn excerpt_bytes(bytes: &[u8]) -> String {
         }
         let invalid = &chunk.invalid()[..chunk.invalid().len().min(room)];
         for byte in invalid {
-            shown.push_str(&format!("\\x{byte:02x}"));
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "\\x{byte:02x}");
         }
         taken += invalid.len();
         room -= invalid.len();
@@ -117,10 +119,7 @@ pub fn for_terminal(text: &str, is_coloured: bool) -> String {
     while let Some(at) = rest.find(['\n', '\t', '\u{1b}']) {
         shown.push_str(&escape(&rest[..at]));
         rest = &rest[at..];
-        let length = match colour_code(rest).filter(|_| is_coloured) {
-            Some(length) => length,
-            None => 1,
-        };
+        let length = colour_code(rest).filter(|_| is_coloured).unwrap_or(1);
         match &rest[..length] {
             "\u{1b}" => shown.push_str(&escape("\u{1b}")),
             kept => shown.push_str(kept),

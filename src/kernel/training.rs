@@ -330,8 +330,8 @@ fn evaluate(
         compute.device,
     );
     let score = scores.of(train.metric);
-    let best = state.best.as_ref().is_none_or(|best| score > best.score);
-    if best {
+    let is_best = state.best.as_ref().is_none_or(|best| score > best.score);
+    if is_best {
         if train.keep_best {
             checkpoints.save_best(state.step, &trainee.named_tensors())?;
         }
@@ -344,7 +344,7 @@ fn evaluate(
     reporter.send(&Event::Evaluated {
         step: state.step,
         scores: scores.named(train.student.labels.len()),
-        best,
+        best: is_best,
     });
     Ok(scores)
 }

@@ -26,7 +26,11 @@ pub fn verdict_lines(verdicts: &[Verdict], style: Style) -> String {
         let files = counted(verdict.files as u64, "file");
         let amount = format!("{files}, {}", bytes(verdict.bytes));
         let is_sound = verdict.faults.is_empty();
-        let amount = is_sound.then(|| style.faint(amount)).unwrap_or_default();
+        let amount = if is_sound {
+            style.faint(amount)
+        } else {
+            String::new()
+        };
         vec![verdict.name.clone(), amount]
     });
     for (verdict, line) in verdicts.iter().zip(aligned(rows.collect(), 0)) {

@@ -110,7 +110,7 @@ fn fault(files: &BTreeSet<PathBuf>, page: &Path, named: &str) -> Option<String> 
     let Some(file) = resolve(files, page, name) else {
         return Some(format!("there is no `{name}`"));
     };
-    let heading = heading.filter(|_| name.ends_with(".md"))?;
+    let heading = heading.filter(|_| file.extension().is_some_and(|end| end == "md"))?;
     let text = fs::read_to_string(root().join(&file)).ok()?;
     let found = headings(&text).contains(heading);
     (!found).then(|| format!("`{name}` has no heading `#{heading}`"))

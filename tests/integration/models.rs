@@ -9,9 +9,10 @@ use crate::harness::Test;
 /// Keys of the teacher's `config.json` or of another document in its folder.
 fn edit(test: &Test, file: &str, change: impl FnOnce(&mut Value)) {
     let path = format!("teacher/{file}");
-    let mut document: Value = match test.exists(&path) {
-        true => serde_json::from_str(&test.read(&path)).expect("JSON"),
-        false => json!({}),
+    let mut document: Value = if test.exists(&path) {
+        serde_json::from_str(&test.read(&path)).expect("JSON")
+    } else {
+        json!({})
     };
     change(&mut document);
     test.write(&path, &document.to_string());
@@ -168,7 +169,7 @@ fn tokens_beside_the_vocabulary_count_where_they_are_read() {
     // It says nothing that the vocabulary does not say: an earlier result stays.
     assert!(test.standing().values().all(|standing| standing == "fresh"));
     edit(&test, "config.json", |config| {
-        config["vocab_size"] = 9.into()
+        config["vocab_size"] = 9.into();
     });
     test.write("teacher/added_tokens.json", "{\"good\": 5}");
     let standing = test.standing();

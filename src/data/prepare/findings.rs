@@ -105,6 +105,11 @@ impl Findings {
         }
         let train = &splits[0];
         if train.unknown_share >= NOTABLE_UNKNOWN {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share is between 0 and 1"
+            )]
             let percent = (100.0 * train.unknown_share).round() as u64;
             warnings.push(DataWarning::UnknownTokens { percent });
         }

@@ -56,7 +56,7 @@ impl Added {
             match key.as_str() {
                 "additional_special_tokens" | "extra_special_tokens" => {}
                 key if key.ends_with("_token") => {
-                    drop(values.insert(key.to_owned(), value.clone()))
+                    drop(values.insert(key.to_owned(), value.clone()));
                 }
                 _ => {}
             }

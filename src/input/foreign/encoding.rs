@@ -70,9 +70,8 @@ pub(super) fn layout(head: &[u8]) -> Option<Kind> {
     {
         return Some(Kind::Other("binary file"));
     }
-    let ends = head.iter().filter(|&&byte| byte == b'\r').count();
     let has_line = head.contains(&b'\n');
-    (ends > 0 && !has_line && head != b"\r").then_some(Kind::CarriageReturns)
+    (head.contains(&b'\r') && !has_line && head != b"\r").then_some(Kind::CarriageReturns)
 }
 
 /// What a text is that is not UTF-8, by a part of it. `None` where the part is UTF-8 after all.

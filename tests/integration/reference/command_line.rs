@@ -69,7 +69,7 @@ fn entry(arg: &Arg) -> String {
 fn spelling(arg: &Arg) -> String {
     let value = if arg.get_action().takes_values() {
         let names = arg.get_value_names().unwrap_or_default();
-        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = names.iter().map(clap::builder::Str::as_str).collect();
         names.join(" ")
     } else {
         String::new()

@@ -253,7 +253,8 @@ fn rows_with(labels: &[&str], rows: usize) -> String {
         let text: Vec<&str> = (0..8)
             .map(|digit| words[(row / 5_usize.pow(digit)) % 5])
             .collect();
-        table += &format!("{}\t{}\n", text.join(" "), labels[row % labels.len()]);
+        let label = labels[row % labels.len()];
+        table.extend([&text.join(" "), "\t", label, "\n"]);
     }
     table
 }
@@ -377,17 +378,19 @@ fn a_header_that_is_a_row_and_quotes_that_are_kept_are_told() {
 
 #[test]
 fn labels_that_cannot_be_learned_are_refused() {
-    let different: String = (0..12)
+    let different: Vec<String> = (0..12)
         .map(|row| format!("good {row}\tid{row}\n"))
         .collect();
+    let different = different.concat();
     let error = fault(&format!("sentence\tlabel\n{different}"), DEV);
     assert!(
         matches!(&error, DataError::LabelsDiffer { rows: 12, .. }),
         "{error}"
     );
-    let own: String = (0..6)
+    let own: Vec<String> = (0..6)
         .map(|row| format!("film {row}\tfilm {row}\n"))
         .collect();
+    let own = own.concat();
     let error = fault(&format!("sentence\tlabel\n{own}"), DEV);
     assert!(matches!(error, DataError::LabelIsText { .. }), "{error}");
     let folder = folder();
