@@ -72,7 +72,7 @@ impl Optimizer {
         self.slots.iter().position(|slot| slot.name == name)
     }
 
-    /// The parameters in the order in which [`Self::step`] takes their gradients.
+    /// The parameters in the order in which [`Self::step_rows`] takes their gradients.
     pub(crate) fn parameters(&self) -> Vec<Tensor> {
         self.slots
             .iter()
@@ -80,12 +80,10 @@ impl Optimizer {
             .collect()
     }
 
-    /// One update at `learning_rate`. `gradients[i]` belongs to parameter `i` and is `scale` times
-    /// its loss's; an undefined gradient leaves its parameter, decay included, as it is. `update` counts
-    /// updates from 0.
+    /// [`Self::step_rows`] of whole gradients.
     ///
     /// # Errors
-    /// The name of a parameter whose gradient is not finite; then nothing was changed.
+    /// As there.
     #[cfg(test)]
     pub(crate) fn step(
         &mut self,
@@ -97,10 +95,13 @@ impl Optimizer {
         self.step_rows(gradients, None, scale, learning_rate, update)
     }
 
-    /// The same where of one parameter the gradient is given for some rows, and zero for the others.
+    /// One update at `learning_rate`. `gradients[i]` belongs to parameter `i` and is `scale` times
+    /// its loss's; an undefined gradient leaves its parameter, decay included, as it is. `update` counts
+    /// updates from 0.
+    /// Where `rows` are given, the gradient of their parameter is that of these rows, and zero for the others.
     ///
     /// # Errors
-    /// As [`Self::step`].
+    /// The name of a parameter whose gradient is not finite; then nothing was changed.
     pub(crate) fn step_rows(
         &mut self,
         gradients: &[Tensor],
