@@ -128,9 +128,11 @@ impl Added {
         values: &Map<String, Value>,
         extra: Option<&Value>,
     ) -> Result<(), DataError> {
+        // A table marked as a token in the configuration is not one yet where this is compared.
+        let is_read = |value: &&Value| value.get("__type").is_none();
         let mut special: Vec<String> = NAMES
             .iter()
-            .filter_map(|key| content(values.get(*key)?))
+            .filter_map(|key| values.get(*key).filter(is_read).and_then(content))
             .collect();
         special.extend(
             extra

@@ -1,5 +1,6 @@
 //! The tokenizer of a folder, built as `transformers` 5 builds it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use super::SpecialTokens;
 use super::documents::{not_a_tokenizer, read};
 use super::reading::{Flags, Kind, TokenizerFiles};
 use crate::data::error::DataError;
+use crate::input::excerpt;
 
 /// Vocabulary, normalizer and added tokens; no post-processor, padding or truncation.
 pub(super) fn build(files: &TokenizerFiles) -> Result<tokenizers::Tokenizer, DataError> {
@@ -115,6 +117,24 @@ fn add_tokens(
         .cloned()
         .collect();
     inner.add_tokens(special).map_err(failed)?;
+    check_distinct(inner, files)
+}
+
+/// Added tokens that are the same once normalized: which of them a text gives is left to chance.
+fn check_distinct(inner: &tokenizers::Tokenizer, files: &TokenizerFiles) -> Result<(), DataError> {
+    let added = inner.get_added_vocabulary();
+    let mut tokens: Vec<_> = added.get_added_tokens_decoder().iter().collect();
+    tokens.sort_by_key(|(id, _)| **id);
+    let mut seen: BTreeMap<(bool, String), &str> = BTreeMap::new();
+    for (id, token) in tokens {
+        let form = added.simple_id_to_token(*id).unwrap_or_default();
+        if let Some(other) = seen.insert((token.normalized, form), &token.content) {
+            let file = files.added.stated_in;
+            let value = serde_json::Value::from(token.content.as_str());
+            let reason = format!("the same as `{}` once normalized", excerpt(other));
+            return Err(files.documents.refuse(file, "added token", &value, reason));
+        }
+    }
     Ok(())
 }
 
