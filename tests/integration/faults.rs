@@ -330,6 +330,8 @@ fn every_call_to_the_system_that_fails_is_an_error_or_none_and_never_half_a_resu
         ("write", "EIO"),
         ("fsync", "EIO"),
         ("rename", "EIO"),
+        // How `tempfile` puts a file in place.
+        ("renameat", "EIO"),
         ("openat", "EIO"),
         ("mkdir", "ENOSPC"),
         ("symlink", "EIO"),

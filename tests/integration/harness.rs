@@ -6,9 +6,11 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use tempfile::TempDir;
 use tinyrun::job::WeightDtype;
 use tinyrun::model::{BertConfig, names, write_model_folder};
@@ -48,6 +50,21 @@ epochs = 3
 [stages.eval]
 "#;
 
+/// Tests that a script started in the background ignore signals, and programs inherit that. What has
+/// a handler here is reset to its default in them.
+fn heed_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let signals = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+        for signal in signals
+            .into_iter()
+            .filter(|it| tinyrun::system::is_ignored(*it))
+        {
+            signal_hook::flag::register(signal, Arc::default()).expect("a handler");
+        }
+    });
+}
+
 pub(crate) const STAGES: [&str; 7] = [
     "data-prep",
     "corpus-prep",
@@ -81,6 +98,7 @@ impl Test {
             Ok(root) => root,
             Err(_) => tempfile::tempdir().expect("temp folder"),
         };
+        heed_signals();
         let test = Self { root };
         test.write("x.toml", EXPERIMENT)
             .write(

@@ -114,6 +114,8 @@ fn every_call_of_the_kernel_that_fails_is_an_error_or_none_and_the_next_run_ends
         ("fsync", "EIO"),
         ("fdatasync", "EIO"),
         ("rename", "EIO"),
+        // How `tempfile` puts a file in place.
+        ("renameat", "EIO"),
         ("openat", "EIO"),
         ("mkdir", "ENOSPC"),
         ("unlink", "EIO"),
@@ -135,7 +137,7 @@ fn every_call_of_the_kernel_that_fails_is_an_error_or_none_and_the_next_run_ends
         "write",
         "pwrite64",
         "fdatasync",
-        "rename",
+        "renameat",
         "openat",
         "pread64",
     ] {
