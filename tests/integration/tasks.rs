@@ -75,7 +75,7 @@ fn a_regression_is_scored_by_its_correlations() {
     test.write("data/films.tsv", "sentence\tlabel\ngood\t1\nbad\tlow\n");
     run(&test, &sets)
         .ends_with(1)
-        .says("films.tsv:3` has the label `low`, which is no number");
+        .says("films.tsv:3` has the label `low`, which is not a finite number");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_teacher_whose_classes_are_in_another_order_is_stopped_at_the_gate() {
     ];
     run(&test, &rotated)
         .ends_with(1)
-        .says("if its classes are negative, neutral, positive in this order")
+        .says("if its classes are in the order negative, neutral, positive")
         .says("give `labels` in `[task]` in the model's order");
     let phase1 = ["--until", "td-phase1"];
     // A threshold of the user's own, and no gate at all.
