@@ -163,7 +163,7 @@ fn a_teacher_whose_classes_are_in_another_order_is_stopped_at_the_gate() {
     run(&test, &rotated)
         .ends_with(1)
         .says("if its classes are in the order negative, neutral, positive")
-        .says("give `labels` in `[task]` in the model's order");
+        .says("list `labels` in `[task]` in the model's order");
     let phase1 = ["--until", "td-phase1"];
     // A threshold of the user's own, and no gate at all.
     let high = ["--set", "stages.td-phase1.gate=1.0"];
