@@ -169,7 +169,7 @@ fn a_teacher_whose_classes_are_in_another_order_is_stopped_at_the_gate() {
     let high = ["--set", "stages.td-phase1.gate=1.0"];
     run(&test, &[&rotated[..], &phase1, &high].concat())
         .ends_with(1)
-        .says("less than the stage's `gate` 1");
+        .says("below `gate = 1`");
     let off = ["--set", "stages.td-phase1.gate=off"];
     run(&test, &[&rotated[..], &phase1, &off].concat()).succeeds();
     // In the model's order the gate has nothing to say.
