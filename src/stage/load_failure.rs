@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::job::LIBTORCH_VERSION;
 
-/// A kernel that the dynamic loader gave up on.
+/// A kernel that the dynamic loader could not load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoadFailure {
     /// A library is in no folder that is searched.

@@ -106,7 +106,7 @@ impl TokenizerFiles {
         })
     }
 
-    /// Whether the second text of a pair is told from the first by `token_type_ids`.
+    /// Whether the second text of a pair is marked by `token_type_ids`.
     pub fn has_segments(&self) -> bool {
         self.segments
     }

@@ -31,7 +31,7 @@ pub(super) fn wide(head: &[u8]) -> Option<Kind> {
     let two = |read: fn([u8; 2]) -> u16| {
         let (units, rest) = head.as_chunks::<2>();
         let is_cut = head.len() == super::HEAD_BYTES;
-        // A head may end between the halves of a character, a file does not.
+        // The first bytes of a file may end inside a character, a whole file does not.
         let units = &units[..units.len() - usize::from(is_cut)];
         let ascii = units.iter().filter(|unit| read(**unit) < 0x80).count();
         let mut characters = char::decode_utf16(units.iter().map(|unit| read(*unit)));

@@ -74,7 +74,7 @@ pub enum Kind {
 pub enum ByteOrder {
     /// Given by the mark at the start.
     Mark,
-    /// Lowest first.
+    /// Sorted from the lowest.
     Little,
     /// Highest first.
     Big,

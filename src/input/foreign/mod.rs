@@ -82,7 +82,7 @@ pub fn recognize_file(
     Ok(kind.map(|kind| Foreign { kind, expected }))
 }
 
-/// A part of a text without the halves of lines at its ends.
+/// A part of a text, without the incomplete lines at its ends.
 fn whole_lines(part: &[u8], is_cut_before: bool, is_cut_after: bool) -> &[u8] {
     let is_end = |byte: &u8| *byte == b'\n';
     let start = part.iter().position(is_end).filter(|_| is_cut_before);
