@@ -5,7 +5,7 @@
 //! The modules depend on each other downwards only (docs/development/architecture.md):
 //!
 //! ```text
-//! cli -> stage, plan, report -> experiment, runs -> job, data, metrics, model
+//! cli -> stage, plan, report -> experiment, runs -> document, job, data, metrics, model
 //! kernel (its own program)   -> job, data, metrics, model
 //! data, model, runs, stage, kernel -> system
 //! ```
@@ -20,6 +20,7 @@
 
 pub mod cli;
 pub mod data;
+pub mod document;
 pub mod experiment;
 pub mod input;
 pub mod job;

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Arguments, Failure};
-use crate::experiment::{Experiments, Fault, Faults, Sources, StageName, Variant};
+use crate::document::{Fault, Faults, Sources};
+use crate::experiment::{Experiments, StageName, Variant};
 use crate::plan::{Forced, Inputs, Node, find_inputs, find_missing, graph, path_hint};
 use crate::runs::{Error, Layout};
 use crate::stage::{Pipeline, Selection};

@@ -22,7 +22,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::file::Request;
-use crate::experiment::{Faults, StageName};
+use crate::document::Faults;
+use crate::experiment::StageName;
 use crate::input::for_terminal;
 use crate::plan::path_hint;
 use crate::report::{Style, diagnostic, failed_stages, failure, goal_line, plain_error};

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::collector::Collector;
-use super::convert::alternatives;
-use super::fault::Fault;
 use super::origin::Origin;
 use super::schema::{ClassifierStart, Experiment, LayerMapRule, ModelSource, StageName};
-use super::span::{Located, Span};
+use crate::document::{Collector, Fault, Located, Span, alternatives};
 use crate::job::LayerMap;
 
 /// Headers of the stages that are written.

@@ -1,10 +1,7 @@
 //! Reading `[goal]`: scores that the student must reach.
 
-use super::convert::{alternatives, did_you_mean, float};
-use super::fault::Fault;
 use super::schema::{Goal, Task};
-use super::section::Section;
-use super::span::Located;
+use crate::document::{Fault, Located, Section, alternatives, did_you_mean, float};
 
 /// Scores that eval reports, as `results.csv` names them.
 const METRICS: [&str; 3] = ["accuracy", "f1", "matthews_corr"];

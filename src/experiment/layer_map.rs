@@ -1,8 +1,8 @@
 //! From the rule of `layer-map` to the layers of two models.
 
 use super::check::map_length_faults;
-use super::fault::Fault;
 use super::schema::{Experiment, LayerMapRule};
+use crate::document::Fault;
 use crate::job::LayerMap;
 
 /// Teacher layers for a student of `student` layers under a teacher of `teacher` layers.

@@ -6,12 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use super::convert::did_you_mean;
-use super::fault::{Fault, Sources};
-use super::node::{Node, Table, Value};
-use super::overrides::insert;
 use super::schema::{Experiment, StageName};
-use super::span::Span;
+use crate::document::node::{Node, Table, Value};
+use crate::document::overrides::insert;
+use crate::document::{Fault, Sources, Span, did_you_mean};
 
 /// The key of the whole table.
 const MATRIX: &str = "matrix";

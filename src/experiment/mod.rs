@@ -2,33 +2,25 @@
 //! fault with its place. This room knows no disk but the text of its own file.
 
 mod check;
-mod collector;
-mod convert;
-mod fault;
 pub mod glue;
 mod goal;
 pub mod keys;
 mod layer_map;
 mod matrix;
 mod models;
-mod node;
 mod origin;
-mod overrides;
 mod read;
 mod recipe;
 mod resolved;
 mod schema;
-mod section;
-mod span;
 mod stages;
 mod starter;
 mod student;
 mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod training;
 
-pub use fault::{Fault, Faults, Source, Sources};
 pub use matrix::{Experiments, Variant};
 pub use models::{Models, check_models};
 pub use origin::Origin;
@@ -39,5 +31,4 @@ pub use schema::{
     Stages, Student, StudentShape, TableFormat, Task, TaskName, TdPhase1, TdPhase2, Teacher,
     Training,
 };
-pub use span::{Located, Span};
 pub use starter::{StarterPaths, starter};

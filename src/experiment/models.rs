@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::check::lengths;
-use super::fault::Fault;
 use super::layer_map::resolve_layer_map;
 use super::origin::Origin;
 use super::schema::{Experiment, ModelSource, StageName};
-use super::span::{Located, Span};
+use crate::document::{Fault, Located, Span};
 use crate::job::LayerMap;
 use crate::model::config::BertConfig;
 

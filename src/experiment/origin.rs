@@ -2,7 +2,7 @@
 //! for the checks here and for the plan.
 
 use super::schema::{Experiment, ModelSource, StageName, Training};
-use super::span::Located;
+use crate::document::Located;
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,15 +1,13 @@
 //! From the text to an [`Experiment`].
 
-use super::collector::Collector;
-use super::fault::{Fault, Faults, Sources};
 use super::goal::read_goals;
 use super::matrix::{Experiments, Overlay, Variant};
-use super::node::Table;
 use super::schema::{Experiment, Recipe};
-use super::section::Section;
 use super::student::{read_student, read_teacher};
 use super::task::read_task;
-use super::{check, matrix, node, overrides, stages};
+use super::{check, matrix, stages};
+use crate::document::node::Table;
+use crate::document::{Collector, Fault, Faults, Section, Sources, node, overrides};
 use crate::job::{Device, Precision};
 
 impl Experiment {

@@ -7,7 +7,7 @@ use super::schema::{
     Distill, Eval, Experiment, Finetune, GateRule, GeneralDistill, Keep, LayerMapRule, ModelSource,
     RANDOM, Stages, Student, Task, TdPhase1, TdPhase2, Training,
 };
-use super::span::Located;
+use crate::document::Located;
 use crate::job::{Initializer, LossScaling, Optimizer, Schedule, ScheduleKind, Warmup, Word};
 
 /// The file as resolved: it reads as the same experiment, whatever later defaults are.

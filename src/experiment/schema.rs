@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::glue::GlueTask;
-use super::span::Located;
+use crate::document::Located;
 use crate::job::{
     Device, HeadKind, Initializer, LayerMap, LossScaling, Metric, Optimizer, PadTo, Precision,
     Projection, Reduction, RegressionTarget, Schedule, SoftLossReduction, WeightDtype, words,

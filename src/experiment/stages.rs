@@ -1,16 +1,13 @@
 //! Reading `[stages.*]`.
 
 use super::check::Headers;
-use super::convert::did_you_mean;
-use super::fault::Fault;
 use super::schema::{
     DataPrep, Distill, Eval, Finetune, GateRule, GeneralDistill, Keep, LongLines, ModelSource,
     RANDOM, Recipe, StageName, Stages, TaskName, TdPhase1, TdPhase2,
 };
-use super::section::{Section, WordOrNumber};
-use super::span::Located;
 use super::student::{LARGEST, above_zero_to};
 use super::training::read_training;
+use crate::document::{Fault, Located, Section, WordOrNumber, did_you_mean};
 use crate::job::{Precision, SoftLossReduction};
 
 /// Reads `[stages]`, and where each stage's header is.

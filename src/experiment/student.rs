@@ -2,11 +2,9 @@
 
 use std::ops::Bound;
 
-use super::fault::Fault;
 use super::recipe::StudentDefaults;
 use super::schema::{ClassifierStart, LayerMapRule, Recipe, Student, StudentShape, Teacher};
-use super::section::{Section, WordOrSection};
-use super::span::Located;
+use crate::document::{Fault, Located, Section, WordOrSection};
 use crate::job::{Initializer, LayerMap, WeightDtype};
 
 /// Longest input and widest layer that are taken for meant.

@@ -3,13 +3,10 @@
 use crate::data::table::is_delimiter;
 use crate::input::excerpt;
 
-use super::convert::{alternatives, did_you_mean};
-use super::fault::Fault;
 use super::glue;
 use super::schema::{Escape, Quoting, Recipe, TableFormat, Task, TaskName};
-use super::section::Section;
-use super::span::Located;
 use super::student::{LARGEST, above_zero_to};
+use crate::document::{Fault, Located, Section, alternatives, did_you_mean};
 
 /// Reads `[task]`.
 pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {

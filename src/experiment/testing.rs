@@ -1,9 +1,10 @@
 //! Texts for this room's tests.
 
-use super::{Experiment, Experiments, Fault, Faults};
+use super::{Experiment, Experiments};
+use crate::document::{Fault, Faults};
 
 /// The least that is an experiment.
-pub(super) const MINIMAL: &str = r#"
+pub(crate) const MINIMAL: &str = r#"
 [task]
 name = "custom"
 train = "train.tsv"
@@ -14,7 +15,7 @@ model = "models/teacher"
 "#;
 
 /// Every stage, with nothing said that need not be.
-pub(super) fn pipeline() -> String {
+pub(crate) fn pipeline() -> String {
     format!(
         r#"{MINIMAL}
 [stages.finetune]
@@ -28,24 +29,24 @@ corpus = ["corpus/*.txt"]
 }
 
 /// Reads every experiment of the text.
-pub(super) fn read_all(text: &str, overrides: &[&str]) -> Result<Experiments, Faults> {
+pub(crate) fn read_all(text: &str, overrides: &[&str]) -> Result<Experiments, Faults> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
     Experiments::read("x.toml", "x", text, &overrides, |_| Vec::new()).map(|(all, _)| all)
 }
 
 /// Reads the text with overrides.
-pub(super) fn read_with(text: &str, overrides: &[&str]) -> Result<Experiment, Faults> {
+pub(crate) fn read_with(text: &str, overrides: &[&str]) -> Result<Experiment, Faults> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
     Experiment::read("x.toml", "x", text, &overrides).map(|(experiment, _)| experiment)
 }
 
 /// Reads a text that has no fault.
-pub(super) fn read(text: &str) -> Experiment {
+pub(crate) fn read(text: &str) -> Experiment {
     read_with(text, &[]).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 /// The faults of the text with overrides, one a line: `x.toml:1:2: message`.
-pub(super) fn faults(text: &str, overrides: &[&str]) -> Vec<String> {
+pub(crate) fn faults(text: &str, overrides: &[&str]) -> Vec<String> {
     match read_with(text, overrides) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.to_string().lines().map(str::to_owned).collect(),
@@ -53,6 +54,6 @@ pub(super) fn faults(text: &str, overrides: &[&str]) -> Vec<String> {
 }
 
 /// What faults say, without their places.
-pub(super) fn messages(faults: &[Fault]) -> Vec<&str> {
+pub(crate) fn messages(faults: &[Fault]) -> Vec<&str> {
     faults.iter().map(|fault| &*fault.message).collect()
 }

@@ -2,12 +2,10 @@
 
 use std::ops::Bound;
 
-use super::fault::Fault;
 use super::recipe::TrainingDefaults;
 use super::schema::Training;
-use super::section::Section;
-use super::span::Located;
 use super::student::above_zero_to;
+use crate::document::{Fault, Located, Section};
 use crate::job::{Clipping, LossScaling, Optimizer, Precision, Schedule, ScheduleKind, Warmup};
 
 /// Reads the common keys of a training stage.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use super::graph::Node;
 use super::inputs::{ModelFolder, PROJECTION};
-use crate::experiment::{
-    ClassifierStart, Experiment, Fault, Located, Origin, StageName, Task, TaskName,
-};
+use crate::document::{Fault, Located};
+use crate::experiment::{ClassifierStart, Experiment, Origin, StageName, Task, TaskName};
 use crate::input::{excerpt, excerpt_list};
 use crate::model::{LabelFit, label_fit};
 

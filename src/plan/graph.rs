@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::experiment::{Experiment, Located, Origin, StageName};
+use crate::document::Located;
+use crate::experiment::{Experiment, Origin, StageName};
 
 /// A stage and what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]

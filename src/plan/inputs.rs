@@ -10,9 +10,8 @@ use super::graph::{Node, graph};
 use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
 use super::pattern::{matches, unreadable};
 use crate::data::TokenizerFiles;
-use crate::experiment::{
-    Experiment, Fault, Located, Models, Origin, Span, StageName, check_models,
-};
+use crate::document::{Fault, Located, Span};
+use crate::experiment::{Experiment, Models, Origin, StageName, check_models};
 use crate::model::{BertConfig, TOKENIZER_FILES, load_model};
 use crate::runs::Layout;
 

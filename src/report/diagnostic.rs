@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::experiment::{Fault, Faults, Sources};
+use crate::document::{Fault, Faults, Sources};
 use crate::input::escape_lines;
 
 /// Columns that a list of allowed keys is broken at.
@@ -96,7 +96,8 @@ fn wrap(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::{Experiment, Span};
+    use crate::document::Span;
+    use crate::experiment::Experiment;
 
     const TEXT: &str = r#"[task]
 name = "custom"

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::StageError;
 use super::place::Place;
 use crate::data::TokenStore;
-use crate::experiment::{ClassifierStart, Distill, GateRule, Keep, Located, StageName, Training};
+use crate::document::Located;
+use crate::experiment::{ClassifierStart, Distill, GateRule, Keep, StageName, Training};
 use crate::job::{
     Gate, HeadKind, Initializer, InitializerKind, Objective, RegressionTarget, Student, Train,
     WeightDtype, Work,

@@ -7,18 +7,18 @@ use super::node::{Node, Value};
 use super::span::Span;
 
 /// A value as read, or why not.
-pub(super) type Converted<T> = Result<T, Refusal>;
+pub(crate) type Converted<T> = Result<T, Refusal>;
 
 /// Why a value cannot stand for its key.
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// `is a string`, `is out of range`
-    pub(super) predicate: String,
-    pub(super) label: String,
-    pub(super) hint: Option<String>,
-    pub(super) span: Option<Span>,
+    pub(crate) predicate: String,
+    pub(crate) label: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) span: Option<Span>,
 }
 
-pub(super) fn refuse_type<T>(node: &Node, expected: &str) -> Converted<T> {
+pub(crate) fn refuse_type<T>(node: &Node, expected: &str) -> Converted<T> {
     Err(Refusal {
         predicate: format!("is {}", node.value.kind()),
         label: format!("expected {expected}"),
@@ -27,7 +27,7 @@ pub(super) fn refuse_type<T>(node: &Node, expected: &str) -> Converted<T> {
     })
 }
 
-pub(super) fn string(node: &Node) -> Converted<String> {
+pub(crate) fn string(node: &Node) -> Converted<String> {
     match &node.value {
         Value::String(text) if text.is_empty() => Err(Refusal {
             predicate: "is empty".to_owned(),
@@ -40,21 +40,21 @@ pub(super) fn string(node: &Node) -> Converted<String> {
     }
 }
 
-pub(super) fn boolean(node: &Node) -> Converted<bool> {
+pub(crate) fn boolean(node: &Node) -> Converted<bool> {
     match node.value {
         Value::Boolean(value) => Ok(value),
         _ => refuse_type(node, "`true` or `false`"),
     }
 }
 
-pub(super) fn items<'n>(node: &'n Node, what: &str) -> Converted<&'n [Node]> {
+pub(crate) fn items<'n>(node: &'n Node, what: &str) -> Converted<&'n [Node]> {
     match &node.value {
         Value::Array(items) => Ok(items),
         _ => refuse_type(node, what),
     }
 }
 
-pub(super) fn integer<T: TryFrom<i64>>(node: &Node, range: &impl RangeBounds<i64>) -> Converted<T> {
+pub(crate) fn integer<T: TryFrom<i64>>(node: &Node, range: &impl RangeBounds<i64>) -> Converted<T> {
     let expected = || format!("an integer{}", describe_range(range));
     let out_of_range = || Refusal {
         predicate: "is out of range".to_owned(),
@@ -71,7 +71,7 @@ pub(super) fn integer<T: TryFrom<i64>>(node: &Node, range: &impl RangeBounds<i64
     }
 }
 
-pub(super) fn float(node: &Node, range: &impl RangeBounds<f64>) -> Converted<f64> {
+pub(crate) fn float(node: &Node, range: &impl RangeBounds<f64>) -> Converted<f64> {
     let expected = || format!("a number{}", describe_range(range));
     let number = match node.value {
         // Exact up to 2^53; no key takes a number near it.
@@ -92,7 +92,7 @@ pub(super) fn float(node: &Node, range: &impl RangeBounds<f64>) -> Converted<f64
     }
 }
 
-pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)]) -> Converted<T> {
+pub(crate) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)]) -> Converted<T> {
     let expected = alternatives(choices.iter().map(|choice| choice.0));
     let Value::String(word) = &node.value else {
         return refuse_type(node, &expected);
@@ -110,7 +110,7 @@ pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)]) -> Converted<T
 }
 
 /// `` `a`, `b` or `c` ``
-pub(super) fn alternatives<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+pub(crate) fn alternatives<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let ticked: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match ticked.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
@@ -120,7 +120,7 @@ pub(super) fn alternatives<'n>(names: impl IntoIterator<Item = &'n str>) -> Stri
 }
 
 /// The likeliest of several names, as a hint.
-pub(super) fn did_you_mean(word: &str, names: &[&str]) -> Option<String> {
+pub(crate) fn did_you_mean(word: &str, names: &[&str]) -> Option<String> {
     let word = word.to_lowercase().replace('_', "-");
     let near = names
         .iter()

@@ -14,7 +14,7 @@ use super::span::{Located, Span};
 use crate::job::Word;
 
 /// One table being read.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     /// Dotted path; empty for the file's top.
     path: String,
     /// Header, for what is missing in it; `None` for a table that is not there.
@@ -26,7 +26,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The file's top.
-    pub(super) fn top(table: &'a Table, faults: &'a Collector) -> Self {
+    pub(crate) fn top(table: &'a Table, faults: &'a Collector) -> Self {
         Self {
             path: String::new(),
             span: Some(Span {
@@ -40,47 +40,47 @@ impl<'a> Section<'a> {
     }
 
     /// Where faults go.
-    pub(super) fn faults(&self) -> &'a Collector {
+    pub(crate) fn faults(&self) -> &'a Collector {
         self.faults
     }
 
     /// Adds a fault of what a key says.
-    pub(super) fn wrong(&self, key: &str, fault: Fault) {
+    pub(crate) fn wrong(&self, key: &str, fault: Fault) {
         self.faults.wrong(&self.join(key), fault);
     }
 
     /// Adds a fault of keys that do not go together.
-    pub(super) fn unfit(&self, fault: Fault) {
+    pub(crate) fn unfit(&self, fault: Fault) {
         self.faults.unfit(fault);
     }
 
     /// Place of the header.
-    pub(super) fn span(&self) -> Option<Span> {
+    pub(crate) fn span(&self) -> Option<Span> {
         self.span.clone()
     }
 
     /// Whether the table is written at all.
-    pub(super) fn is_present(&self) -> bool {
+    pub(crate) fn is_present(&self) -> bool {
         self.table.is_some()
     }
 
     /// Whether a key is written, rightly or not. Does not count as asking for it.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
     /// Place of what is written as a key's value; a table's is its header.
-    pub(super) fn value_span(&self, key: &str) -> Option<Span> {
+    pub(crate) fn value_span(&self, key: &str) -> Option<Span> {
         Some(self.table?.get(key)?.node.span.clone())
     }
 
     /// Place of a written key.
-    pub(super) fn key_span(&self, key: &str) -> Option<Span> {
+    pub(crate) fn key_span(&self, key: &str) -> Option<Span> {
         Some(self.table?.get(key)?.key.clone())
     }
 
     /// Whether none of these keys has a fault, so that they can be compared.
-    pub(super) fn sound(&self, keys: &[&str]) -> bool {
+    pub(crate) fn sound(&self, keys: &[&str]) -> bool {
         keys.iter().all(|key| self.faults.sound(&[&self.join(key)]))
     }
 
@@ -93,18 +93,18 @@ impl<'a> Section<'a> {
     }
 
     /// Every entry of a table whose keys are the user's own, in the order of their names.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Entry)> + use<'a> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Entry)> + use<'a> {
         let entries = self.table.into_iter().flatten();
         entries.map(|(key, entry)| (key.as_str(), entry))
     }
 
     /// Dotted path of the table.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// A key in a message: with its table.
-    pub(super) fn name(&self, key: &str) -> String {
+    pub(crate) fn name(&self, key: &str) -> String {
         if self.path.is_empty() {
             format!("`{key}`")
         } else {
@@ -152,7 +152,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table within this one; `None` where it is not written or is no table.
-    pub(super) fn section(&self, key: &'static str) -> Option<Section<'a>> {
+    pub(crate) fn section(&self, key: &'static str) -> Option<Section<'a>> {
         let entry = self.entry(key)?;
         if let Value::Table(table) = &entry.node.value {
             Some(Section {
@@ -171,7 +171,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table within this one that reads as empty, and without complaint, where there is none.
-    pub(super) fn section_or_empty(&self, key: &'static str) -> Section<'a> {
+    pub(crate) fn section_or_empty(&self, key: &'static str) -> Section<'a> {
         self.section(key).unwrap_or_else(|| Section {
             path: self.join(key),
             span: None,
@@ -182,7 +182,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table that must be there.
-    pub(super) fn required_section(&self, key: &'static str, what: &str) -> Section<'a> {
+    pub(crate) fn required_section(&self, key: &'static str, what: &str) -> Section<'a> {
         if !self.has(key) {
             let path = self.join(key);
             let fault = Fault::new(format!("missing table `[{path}]`"), self.span());
@@ -195,19 +195,19 @@ impl<'a> Section<'a> {
     }
 
     /// A string that is not empty.
-    pub(super) fn string(&self, key: &'static str) -> Option<Located<String>> {
+    pub(crate) fn string(&self, key: &'static str) -> Option<Located<String>> {
         self.read(key, string)
     }
 
     /// A string that must be there. Stands for itself as an empty one after its fault.
-    pub(super) fn required_string(&self, key: &'static str, what: &str) -> Located<String> {
+    pub(crate) fn required_string(&self, key: &'static str, what: &str) -> Located<String> {
         self.require(key, what);
         self.string(key)
             .unwrap_or_else(|| Located::default_value(String::new()))
     }
 
     /// A list of strings.
-    pub(super) fn strings(&self, key: &'static str) -> Option<Located<Vec<Located<String>>>> {
+    pub(crate) fn strings(&self, key: &'static str) -> Option<Located<Vec<Located<String>>>> {
         self.read(key, |node| {
             items(node, "a list of strings")?
                 .iter()
@@ -222,7 +222,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of strings that must be there and hold something.
-    pub(super) fn required_strings(
+    pub(crate) fn required_strings(
         &self,
         key: &'static str,
         what: &str,
@@ -240,7 +240,7 @@ impl<'a> Section<'a> {
     }
 
     /// A whole number in a range.
-    pub(super) fn integer<T: TryFrom<i64>>(
+    pub(crate) fn integer<T: TryFrom<i64>>(
         &self,
         key: &'static str,
         range: impl RangeBounds<i64>,
@@ -249,7 +249,7 @@ impl<'a> Section<'a> {
     }
 
     /// A whole number in a range, or its default.
-    pub(super) fn integer_or<T: TryFrom<i64>>(
+    pub(crate) fn integer_or<T: TryFrom<i64>>(
         &self,
         key: &'static str,
         range: impl RangeBounds<i64>,
@@ -260,7 +260,7 @@ impl<'a> Section<'a> {
     }
 
     /// A number in a range. A whole number will do.
-    pub(super) fn float(
+    pub(crate) fn float(
         &self,
         key: &'static str,
         range: impl RangeBounds<f64>,
@@ -269,7 +269,7 @@ impl<'a> Section<'a> {
     }
 
     /// A number in a range, or its default.
-    pub(super) fn float_or(
+    pub(crate) fn float_or(
         &self,
         key: &'static str,
         range: impl RangeBounds<f64>,
@@ -279,13 +279,13 @@ impl<'a> Section<'a> {
     }
 
     /// `true` or `false`, or the default.
-    pub(super) fn boolean_or(&self, key: &'static str, default: bool) -> Located<bool> {
+    pub(crate) fn boolean_or(&self, key: &'static str, default: bool) -> Located<bool> {
         self.read(key, boolean)
             .unwrap_or_else(|| Located::default_value(default))
     }
 
     /// A list of numbers in a range.
-    pub(super) fn floats(
+    pub(crate) fn floats(
         &self,
         key: &'static str,
         range: impl RangeBounds<f64>,
@@ -304,7 +304,7 @@ impl<'a> Section<'a> {
     }
 
     /// One of several words.
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &self,
         key: &'static str,
         choices: &[(&str, T)],
@@ -313,12 +313,12 @@ impl<'a> Section<'a> {
     }
 
     /// One of a setting's words, or the default.
-    pub(super) fn word_or<T: Word>(&self, key: &'static str, default: T) -> T {
+    pub(crate) fn word_or<T: Word>(&self, key: &'static str, default: T) -> T {
         self.choice_or(key, T::WORDS, default).value
     }
 
     /// One of several words, or the default.
-    pub(super) fn choice_or<T: Copy>(
+    pub(crate) fn choice_or<T: Copy>(
         &self,
         key: &'static str,
         choices: &[(&str, T)],
@@ -329,7 +329,7 @@ impl<'a> Section<'a> {
     }
 
     /// One of several words, or a table.
-    pub(super) fn choice_or_section<T: Copy>(
+    pub(crate) fn choice_or_section<T: Copy>(
         &self,
         key: &'static str,
         choices: &[(&str, T)],
@@ -348,7 +348,7 @@ impl<'a> Section<'a> {
     }
 
     /// One of several words, or a number in a range.
-    pub(super) fn choice_or_float<T: Copy>(
+    pub(crate) fn choice_or_float<T: Copy>(
         &self,
         key: &'static str,
         choices: &[(&str, T)],
@@ -370,7 +370,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list of whole numbers in a range.
-    pub(super) fn integers<T: TryFrom<i64>>(
+    pub(crate) fn integers<T: TryFrom<i64>>(
         &self,
         key: &'static str,
         range: impl RangeBounds<i64>,
@@ -392,12 +392,12 @@ impl<'a> Section<'a> {
     }
 
     /// Reports every key that was not asked for.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.finish_as("key");
     }
 
     /// Reports every key that was not asked for, by another word for what it is.
-    pub(super) fn finish_as(&self, kind: &str) {
+    pub(crate) fn finish_as(&self, kind: &str) {
         let Some(table) = self.table else {
             return;
         };
@@ -426,13 +426,13 @@ impl<'a> Section<'a> {
 }
 
 /// What [`Section::choice_or_float`] found.
-pub(super) enum WordOrNumber<T> {
+pub(crate) enum WordOrNumber<T> {
     Word(T),
     Number(f64),
 }
 
 /// What [`Section::choice_or_section`] found.
-pub(super) enum WordOrSection<'a, T> {
+pub(crate) enum WordOrSection<'a, T> {
     Word(Located<T>),
     Section(Section<'a>),
 }

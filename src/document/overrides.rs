@@ -7,7 +7,7 @@ use super::node::{Entry, Node, Piece, Table, Value};
 use super::span::Span;
 
 /// Puts the `number`-th argument's value (from 1) into the tree, in place of what is there.
-pub(super) fn apply(number: usize, argument: &str, tree: &mut Table) -> Result<(), Vec<Fault>> {
+pub(crate) fn apply(number: usize, argument: &str, tree: &mut Table) -> Result<(), Vec<Fault>> {
     let piece = Piece {
         source: number,
         offset: 0,
@@ -82,7 +82,7 @@ fn parse_value(source: usize, argument: &str, start: usize) -> Result<Node, Vec<
 }
 
 /// Puts a value at a path, in place of what is there.
-pub(super) fn insert(
+pub(crate) fn insert(
     tree: &mut Table,
     path: &[(String, Span)],
     node: Node,
@@ -116,7 +116,7 @@ pub(super) fn insert(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{MINIMAL, faults, pipeline, read_with};
+    use crate::experiment::testing::{MINIMAL, faults, pipeline, read_with};
 
     #[test]
     fn an_override_replaces_what_the_file_says_and_the_last_one_wins() {

@@ -30,7 +30,7 @@ impl<T> Located<T> {
     }
 
     /// The same place with another value.
-    pub(super) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Located<U> {
+    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Located<U> {
         Located {
             value: convert(self.value),
             span: self.span,

@@ -93,7 +93,7 @@ impl Sources {
     }
 
     /// Source and line of a fault.
-    pub(super) fn line(&self, fault: &Fault) -> Option<(usize, usize)> {
+    pub(crate) fn line(&self, fault: &Fault) -> Option<(usize, usize)> {
         let span = fault.span.as_ref()?;
         Some((span.source, self.position(span)?.0))
     }

@@ -14,14 +14,14 @@ use super::span::Span;
 
 /// A value and its place.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) span: Span,
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) span: Span,
 }
 
 /// A TOML value; what no key of ours can be is kept by its type's name only.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     String(String),
     Integer(i64),
     Float(f64),
@@ -34,18 +34,18 @@ pub(super) enum Value {
 }
 
 /// Entries by key.
-pub(super) type Table = BTreeMap<String, Entry>;
+pub(crate) type Table = BTreeMap<String, Entry>;
 
 /// A key's place and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: Span,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: Span,
+    pub(crate) node: Node,
 }
 
 impl Value {
     /// What it is, with its article.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
             Self::Integer(_) => "an integer",
@@ -61,21 +61,21 @@ impl Value {
 
 /// Where a piece of text that is parsed lies in its source.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Piece {
-    pub(super) source: usize,
+pub(crate) struct Piece {
+    pub(crate) source: usize,
     /// Bytes of the source before the piece.
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
 }
 
 impl Piece {
-    pub(super) fn span(self, range: Range<usize>) -> Span {
+    pub(crate) fn span(self, range: Range<usize>) -> Span {
         Span {
             source: self.source,
             range: range.start + self.offset..range.end + self.offset,
         }
     }
 
-    pub(super) fn node(self, value: &Spanned<DeValue<'_>>) -> Node {
+    pub(crate) fn node(self, value: &Spanned<DeValue<'_>>) -> Node {
         let converted = match value.get_ref() {
             DeValue::String(text) => Value::String(text.to_string()),
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
@@ -110,14 +110,14 @@ impl Piece {
             .collect()
     }
 
-    pub(super) fn fault(self, error: &toml::de::Error) -> Fault {
+    pub(crate) fn fault(self, error: &toml::de::Error) -> Fault {
         let span = error.span().map(|range| self.span(range));
         Fault::new(error.message().replace('\n', ", "), span)
     }
 }
 
 /// Reads the file's text. With syntax faults, the table holds what could be made out.
-pub(super) fn parse(text: &str) -> (Table, Vec<Fault>) {
+pub(crate) fn parse(text: &str) -> (Table, Vec<Fault>) {
     let piece = Piece {
         source: 0,
         offset: 0,
