@@ -17,7 +17,7 @@ const NATIVE: [&str; 2] = [
 ];
 
 /// What includes libtorch's headers and only calls on.
-const CALLS: [&str; 2] = ["src/kernel/packed.cpp", "src/kernel/native/door.cpp"];
+const CALLS: [&str; 1] = ["src/kernel/native/door.cpp"];
 
 /// What includes them and computes.
 const NODES: [&str; 4] = [

@@ -3,8 +3,8 @@
 use tch::{Cuda, Device, Kind};
 use tinyrun::job;
 
-use crate::bert::multiplies;
 use crate::cuda;
+use crate::encoder::multiplies;
 use crate::error::KernelError;
 
 /// A resolved device and number format.

@@ -56,7 +56,7 @@ pub(crate) fn evaluate(
             }
             let run = |stop: &mut dyn FnMut() -> bool| {
                 predict(
-                    &loaded.bert,
+                    &loaded.encoder,
                     &loaded.classifier,
                     data,
                     batch_size,

@@ -6,7 +6,7 @@ use std::thread;
 
 use tinyrun::data::batches::{choose_limit, plan_epoch, plan_unshuffled, steps_per_epoch};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Job, PadTo, Train};
+use tinyrun::job::{PadTo, Train, TrainData};
 
 use crate::batch::Block;
 use crate::error::KernelError;
@@ -27,16 +27,17 @@ impl Data {
     ///
     /// # Errors
     /// An unreadable store, or one with no row or no whole batch.
-    pub(crate) fn open(job: &Job, train: &Train) -> Result<Self, KernelError> {
-        let store = TokenStore::open(&train.train)?;
+    pub(crate) fn open(train: &Train, seed: u64) -> Result<Self, KernelError> {
+        let data = &train.data;
+        let store = TokenStore::open(&data.store)?;
         let count = store.len() as u32;
         if count == 0 {
             return Err(KernelError::NoRows {
-                store: train.train.clone(),
+                store: data.store.clone(),
             });
         }
-        let rows = match train.train_limit {
-            Some(limit) if limit < u64::from(count) => choose_limit(store.len(), limit, job.seed),
+        let rows = match data.limit {
+            Some(limit) if limit < u64::from(count) => choose_limit(store.len(), limit, seed),
             _ => (0..count).collect(),
         };
         let lengths: Vec<u32> = rows
@@ -46,18 +47,20 @@ impl Data {
         let examples = rows.len() as u64;
         let steps_per_epoch = steps_per_epoch(
             examples,
-            train.batch_size,
-            train.gradient_accumulation_steps,
-            train.drop_last,
+            data.batch_size,
+            data.gradient_accumulation_steps,
+            data.drop_last,
         );
         if steps_per_epoch == 0 {
             return Err(KernelError::NoWholeBatch {
                 examples,
-                batch: u64::from(train.batch_size) * u64::from(train.gradient_accumulation_steps),
+                batch: u64::from(data.batch_size) * u64::from(data.gradient_accumulation_steps),
             });
         }
+        let dev = train.selection.as_ref();
+        let dev = dev.map(|selection| TokenStore::open(&selection.dev));
         Ok(Self {
-            dev: train.dev.as_deref().map(TokenStore::open).transpose()?,
+            dev: dev.transpose()?,
             steps_per_epoch,
             train: store,
             rows,
@@ -79,37 +82,37 @@ enum Source {
 }
 
 impl Feed {
-    /// From optimizer step `step` on, `train.prefetch` steps ahead of who asks, rows padded as `pad_to` says.
+    /// From optimizer step `step` on, `laid.prefetch` steps ahead of who asks, rows padded as `pad_to` says.
     pub(crate) fn start(
         data: &Arc<Data>,
-        train: &Train,
+        laid: &TrainData,
+        pad_token_id: usize,
         pad_to: PadTo,
-        seed: u64,
-        step: u64,
+        (seed, step): (u64, u64),
     ) -> Self {
         let mut layout = Layout {
             data: Arc::clone(data),
             order: Order {
                 seed,
-                shuffle: train.shuffle,
-                drop_last: train.drop_last,
-                batch_size: train.batch_size as usize,
-                accumulation: train.gradient_accumulation_steps as usize,
+                shuffle: laid.shuffle,
+                drop_last: laid.drop_last,
+                batch_size: laid.batch_size as usize,
+                accumulation: laid.gradient_accumulation_steps as usize,
                 pad_to,
-                pad_token_id: train.student.config.pad_token_id as i64,
+                pad_token_id: pad_token_id as i64,
             },
             step,
             epoch: None,
             batches: Vec::new(),
         };
-        if train.prefetch == 0 {
+        if laid.prefetch == 0 {
             return Self {
                 source: Source::Here(Box::new(layout)),
             };
         }
         // Plain memory only: an operation of libtorch on this thread would start a second team
         // of threads beside the one that trains.
-        let (sender, receiver) = sync_channel(train.prefetch as usize);
+        let (sender, receiver) = sync_channel(laid.prefetch as usize);
         thread::spawn(move || while sender.send(layout.next()).is_ok() {});
         Self {
             source: Source::Ahead(receiver),

@@ -5,8 +5,8 @@ use std::time::Instant;
 use tch::{Tensor, no_grad};
 use tinyrun::model::BertConfig;
 
-use crate::bert::matmul;
 use crate::device::Compute;
+use crate::encoder::matmul;
 
 /// What a batch holds.
 #[derive(Debug, Clone, Copy)]

@@ -6,13 +6,14 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
+use tinyrun::model::names::{ENCODER, POOLER};
 use tinyrun::model::{
     LabelFit, LoadedModel, Weights, label_fit, load_model, write_model_folder, write_safetensors,
 };
 
-use crate::bert::{Bert, Classifier};
 use crate::check::{check_classes, check_data, check_label_order};
 use crate::checkpoint::tensor_bytes;
+use crate::encoder::{Classifier, Encoder};
 use crate::error::KernelError;
 use crate::parameters::Parameters;
 use crate::score::scoring_model;
@@ -38,7 +39,7 @@ pub(crate) fn is_projection(name: &str) -> bool {
 /// A model ready to be scored.
 #[derive(Debug)]
 pub(crate) struct Scorable {
-    pub(crate) bert: Bert,
+    pub(crate) encoder: Encoder,
     pub(crate) classifier: Classifier,
     pub(crate) parameters: u64,
     pub(crate) size_bytes: u64,
@@ -62,9 +63,9 @@ pub(crate) fn load_for_scoring(
     let warning = check_label_order(folder, &model.config, &data.meta().labels)?;
     let parameters = with_classes(folder, &model, data, data.meta().labels.len().max(1))?;
     let count = parameters.count();
-    let (bert, classifier) = scoring_model(parameters, &model.config, head, device);
+    let (encoder, classifier) = scoring_model(parameters, &model.config, head, device);
     Ok(Scorable {
-        bert,
+        encoder,
         classifier,
         parameters: count,
         same_labels: label_fit(&model.config, &data.meta().labels) == LabelFit::Same,
@@ -89,7 +90,7 @@ pub(crate) fn tensors_of(
 ) -> Result<Parameters, KernelError> {
     let mut tensors = BTreeMap::new();
     for name in model.weights.names() {
-        if name.starts_with("bert.") || (with_head && name.starts_with("classifier.")) {
+        if name.starts_with(ENCODER) || (with_head && name.starts_with("classifier.")) {
             tensors.insert(name.to_owned(), tensor(folder, &model.weights, name)?);
         }
     }
@@ -120,7 +121,8 @@ pub(crate) fn with_classes(
 ) -> Result<Parameters, KernelError> {
     check_data(folder, &model.config, data)?;
     let parameters = tensors_of(folder, model, true)?;
-    if !parameters.contains("classifier.weight") || !parameters.contains("bert.pooler.dense.weight")
+    if !parameters.contains("classifier.weight")
+        || !parameters.contains(&format!("{POOLER}.weight"))
     {
         return Err(KernelError::NoClassifier {
             model: folder.to_owned(),
@@ -147,12 +149,7 @@ pub(crate) fn write_folder(
 ) -> Result<(), KernelError> {
     let spec = &train.student;
     let with_head = tensors.contains_key("classifier.weight");
-    let architecture = if with_head {
-        "BertForSequenceClassification"
-    } else {
-        "BertModel"
-    };
-    let mut config = spec.config.to_json(architecture, &spec.labels);
+    let mut config = spec.config.to_json(with_head, &spec.labels);
     if spec.head == HeadKind::Relu {
         config["tinyrun_head"] = "relu".into();
     }

@@ -72,7 +72,7 @@ pub(crate) fn check_teacher(
     let heads = [&model.classifier, &otherwise.classifier];
     let stopped = || stop.asked();
     let answers = predict_by_each(
-        &model.bert,
+        &model.encoder,
         &heads,
         &dev,
         BATCH_SIZE,

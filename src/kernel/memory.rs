@@ -115,7 +115,11 @@ fn pays(train: &Train) -> bool {
         Objective::Intermediate { reduction, .. } => *reduction == Reduction::Tokens,
         objective => asks_logits(objective),
     };
-    same && train.epochs > 1 && !train.teacher_dropout
+    let draws = train
+        .teacher
+        .as_ref()
+        .is_some_and(|teacher| teacher.dropout);
+    same && train.steps.epochs > 1 && !draws
 }
 
 /// Asks `teacher` about every example, or goes on with that, where it pays and fits. A run that goes on from a
@@ -131,14 +135,16 @@ pub(crate) fn ask(
     (compute, pad_to): (Compute, PadTo),
     (reporter, stop): (&Reporter, &Stop),
 ) -> Result<Asked, KernelError> {
-    let wanted = before.unwrap_or(train.teacher_memory > 0);
+    let cache = train.teacher.as_ref();
+    let limit = cache.map_or(0, |cache| cache.cache_bytes);
+    let wanted = before.unwrap_or(limit > 0);
     let Some(teacher) = teacher.filter(|_| wanted && pays(train)) else {
         return Ok(Asked::InEveryStep(None));
     };
     // By what else makes answers differ, so that nobody waits for, or removes, what he has no use for.
     let how = format!("{:?}-{:?}-{pad_to:?}", compute.kind, compute.device);
     let how = how.replace(['(', ')'], "").to_lowercase();
-    let shared = train.teacher_answers.as_ref().map(|folder| {
+    let shared = cache.and_then(|cache| cache.cache.as_ref()).map(|folder| {
         let mut name = folder.clone().into_os_string();
         name.push(format!("-{how}"));
         PathBuf::from(name)
@@ -148,7 +154,7 @@ pub(crate) fn ask(
     let longest = data.lengths.iter().copied().max().unwrap_or(1) as usize;
     let tokens = match shared {
         Some(_) => TOKENS_AT_ONCE,
-        None => TOKENS_AT_ONCE.min(train.batch_size as usize * longest),
+        None => TOKENS_AT_ONCE.min(train.data.batch_size as usize * longest),
     };
     let batches = plan_by_tokens(&data.lengths, tokens);
     let answer = |batch: &[u32]| {
@@ -175,7 +181,7 @@ pub(crate) fn ask(
         }
         ends.push(end);
     }
-    if before.is_none() && end > train.teacher_memory {
+    if before.is_none() && end > limit {
         return Ok(Asked::InEveryStep(None));
     }
     let folder = shared.unwrap_or(&job.output);
@@ -218,7 +224,7 @@ pub(crate) fn ask(
         (done, written) = (0, 0);
     }
     if let Some(shared) = shared
-        && !make_room(shared, end, train.teacher_memory)?
+        && !make_room(shared, end, limit)?
         && before.is_none()
     {
         return Ok(Asked::InEveryStep(None));

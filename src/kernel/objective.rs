@@ -5,7 +5,7 @@ use tch::Tensor;
 use tinyrun::job::{self, Reduction};
 
 use crate::batch::{Batch, Block};
-use crate::bert::{Bert, Classifier, Linear, Output, Wanted};
+use crate::encoder::{Classifier, Encoder, Linear, Output, Wanted};
 use crate::losses::{attention_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss};
 use crate::native;
 use crate::target::Target;
@@ -13,7 +13,7 @@ use crate::target::Target;
 /// The model being trained.
 #[derive(Debug)]
 pub(crate) struct Student {
-    pub(crate) bert: Bert,
+    pub(crate) encoder: Encoder,
     /// Where the objective trains a head.
     pub(crate) classifier: Option<Classifier>,
     /// Projections to the teacher's width, one for each hidden state, where the objective
@@ -154,7 +154,7 @@ pub(crate) fn losses(
                 assert_eq!(*reduction, Reduction::Tokens, "there is no block");
                 distances(student, (target_attention, target_hidden), batch)
             } else {
-                let output = student.bert.forward_t(batch, Wanted::Everything, true);
+                let output = student.encoder.forward_t(batch, Wanted::Everything, true);
                 let attention = pairs(&output.attention_scores, target_attention)
                     .map(|(s, t)| attention_loss(s, t, batch, *reduction));
                 let projected = student.project(&output);
@@ -221,7 +221,7 @@ fn distances(
     batch: &Batch,
 ) -> (Vec<Tensor>, Vec<Tensor>) {
     let wanted = Wanted::Squares(attention);
-    let output = student.bert.forward_t(batch, wanted, true);
+    let output = student.encoder.forward_t(batch, wanted, true);
     let attention = pairs(&output.attention_squares, attention).map(|(squares, scores)| {
         // All heads' pairs of tokens.
         squares / scores.numel() as f64
@@ -240,7 +240,7 @@ impl Student {
             .classifier
             .as_ref()
             .expect("this objective trains a head");
-        let output = self.bert.forward_t(batch, Wanted::First, train);
+        let output = self.encoder.forward_t(batch, Wanted::First, train);
         classifier.forward_t(output.last(), train)
     }
 

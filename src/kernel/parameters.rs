@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
 use tinyrun::job::{Initializer, InitializerKind};
+use tinyrun::model::names::EMBEDDINGS;
 
 use crate::seed::Seed;
 
@@ -71,7 +72,7 @@ impl Parameters {
     /// they are while a model is trained.
     pub(crate) fn frozen(self, device: Device, kind: Kind) -> Self {
         self.map(|name, tensor| {
-            let table = name.starts_with("bert.embeddings.");
+            let table = name.starts_with(EMBEDDINGS);
             let kind = if table { Kind::Float } else { kind };
             tensor
                 .to_device(device)
@@ -106,7 +107,7 @@ impl Distribution {
     /// Of the tensor `name` of a model (docs/concepts/models.md#initial-weights): MindSpore's code
     /// truncates the weights of layers, not the embedding tables.
     pub(crate) fn of(name: &str, range: f64, initializer: &Initializer) -> Self {
-        if name.starts_with("bert.embeddings.") {
+        if name.starts_with(EMBEDDINGS) {
             return Self::normal(initializer.embedding_range);
         }
         Self {

@@ -21,10 +21,10 @@ pub(crate) fn columns(train: &Train) -> Vec<String> {
     let of_speed = ["examples_per_second", "tokens_per_second", "padding", "mfu"];
     let phases = Phase::ALL.iter().map(|(_, name)| *name);
     columns.extend(of_speed.into_iter().chain(phases).map(str::to_owned));
-    if train.loss_scaling.is_some() {
+    if train.steps.loss_scaling.is_some() {
         columns.extend(["loss_scale".to_owned(), "overflows".to_owned()]);
     }
-    if train.dev.is_some() {
+    if train.selection.is_some() {
         let names = Scores::names(train.student.labels.len()).iter();
         columns.extend(names.map(|name| format!("dev_{name}")));
     }

@@ -11,7 +11,7 @@ use tinyrun::metrics::{Counts, f1, matthews_corr, pearson, spearman};
 use tinyrun::model::BertConfig;
 
 use crate::batch::Batch;
-use crate::bert::{Bert, Classifier, Wanted};
+use crate::encoder::{Classifier, Encoder, Wanted, layout};
 use crate::parameters::Parameters;
 
 /// Number format of every score, whatever a model was trained in: in bf16 the predictions of close
@@ -25,10 +25,11 @@ pub(crate) fn scoring_model(
     config: &BertConfig,
     head: HeadKind,
     device: Device,
-) -> (Bert, Classifier) {
+) -> (Encoder, Classifier) {
     let frozen = parameters.frozen(device, SCORE_KIND);
-    let bert = Bert::new(&frozen, config, SCORE_KIND).packed(Wanted::First, PadTo::None);
-    (bert, Classifier::new(&frozen, config, head))
+    let layout = layout(PadTo::None, config, SCORE_KIND, device);
+    let encoder = Encoder::frozen(&frozen, config, SCORE_KIND, Wanted::First, layout);
+    (encoder, Classifier::new(&frozen, config, head))
 }
 
 /// Scores of one model on one data set.
@@ -93,13 +94,13 @@ pub(crate) struct Prediction {
 /// Scores every row of `store`, none dropped, without dropout. Predictions are in the
 /// order of the store.
 pub(crate) fn score(
-    bert: &Bert,
+    encoder: &Encoder,
     classifier: &Classifier,
     store: &TokenStore,
     batch_size: usize,
     device: Device,
 ) -> (Scores, Vec<Prediction>) {
-    let run = predict(bert, classifier, store, batch_size, device, || false);
+    let run = predict(encoder, classifier, store, batch_size, device, || false);
     let predictions = run.expect("nobody stops it").predictions;
     (scores(&predictions, store.meta().labels.len()), predictions)
 }
@@ -136,19 +137,19 @@ pub(crate) struct Predicted {
 
 /// Predicts every row of `store`; `None` where `stop` said so on the way.
 pub(crate) fn predict(
-    bert: &Bert,
+    encoder: &Encoder,
     classifier: &Classifier,
     store: &TokenStore,
     batch_size: usize,
     device: Device,
     stop: impl FnMut() -> bool,
 ) -> Option<Predicted> {
-    predict_by_each(bert, &[classifier], store, batch_size, device, stop)?.pop()
+    predict_by_each(encoder, &[classifier], store, batch_size, device, stop)?.pop()
 }
 
 /// The same by several classifiers on one pass of the encoder, in their order.
 pub(crate) fn predict_by_each(
-    bert: &Bert,
+    encoder: &Encoder,
     classifiers: &[&Classifier],
     store: &TokenStore,
     batch_size: usize,
@@ -165,10 +166,10 @@ pub(crate) fn predict_by_each(
         if stop() {
             return None;
         }
-        let batch = Batch::new(store, &rows, bert.arrangement(), device);
+        let batch = Batch::new(store, &rows, encoder.layout(), device);
         let clock = Instant::now();
         let logits: Vec<Tensor> = no_grad(|| {
-            let output = bert.forward_t(&batch, Wanted::First, false);
+            let output = encoder.forward_t(&batch, Wanted::First, false);
             let logits = classifiers
                 .iter()
                 .map(|classifier| classifier.forward_t(output.last(), false));

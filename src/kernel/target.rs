@@ -4,12 +4,12 @@ use tch::{Tensor, no_grad};
 use tinyrun::job::{Objective, RegressionTarget};
 
 use crate::batch::Batch;
-use crate::bert::{Bert, Classifier, Wanted};
+use crate::encoder::{Classifier, Encoder, Wanted};
 
 /// The frozen model that is learned from.
 #[derive(Debug)]
 pub(crate) struct Teacher {
-    pub(crate) bert: Bert,
+    pub(crate) encoder: Encoder,
     pub(crate) classifier: Option<Classifier>,
     /// Whether its dropout is active.
     pub(crate) dropout: bool,
@@ -44,7 +44,7 @@ impl Target {
             Objective::Intermediate { layer_map, .. } => {
                 let teacher = expect();
                 let wanted = Wanted::Layers(&layer_map.attention);
-                let output = teacher.bert.forward_t(batch, wanted, teacher.dropout);
+                let output = teacher.encoder.forward_t(batch, wanted, teacher.dropout);
                 let pick = |from: &[Tensor], map: &[usize]| {
                     map.iter().map(|&i| from[i].shallow_clone()).collect()
                 };
@@ -78,7 +78,7 @@ impl Teacher {
             .classifier
             .as_ref()
             .expect("a fine-tuned teacher has a head");
-        let output = self.bert.forward_t(batch, Wanted::First, self.dropout);
+        let output = self.encoder.forward_t(batch, Wanted::First, self.dropout);
         classifier.forward_t(output.last(), self.dropout)
     }
 }

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use tch::{Device, Tensor, no_grad};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Objective, PadTo, Reduction, Student as StudentSpec, Train};
+use tinyrun::job::{
+    Objective, PadTo, Reduction, Student as StudentSpec, Teacher as TeacherSpec, Train,
+};
 use tinyrun::model::names::expected_encoder;
 use tinyrun::model::{BertConfig, Weights};
 
 use crate::batch::Batch;
-use crate::bert::{Bert, Classifier, Linear, Wanted};
 use crate::check::{check_classes, check_data, check_label_order, unfit};
 use crate::checkpoint::{Best, Checkpoints};
 use crate::device::Compute;
+use crate::encoder::{Classifier, Encoder, Linear, Wanted, layout};
 use crate::error::KernelError;
 use crate::flops::{Amounts, forward};
 use crate::folder::{
@@ -38,7 +40,7 @@ pub(crate) struct Trainee {
     /// Shape of the teacher as far as it is run.
     teacher_config: Option<BertConfig>,
     /// How the rows of a batch are laid out for both.
-    pub(crate) arrangement: PadTo,
+    pub(crate) layout: PadTo,
     warnings: Vec<String>,
 }
 
@@ -89,7 +91,7 @@ impl Trainee {
         };
         if needs_labels && data.meta().labels.is_empty() {
             return Err(KernelError::NoLabels {
-                store: train.train.clone(),
+                store: train.data.store.clone(),
             });
         }
         if with_head {
@@ -98,11 +100,11 @@ impl Trainee {
         fill(&mut parameters, spec, with_head.then_some(classes), seed);
 
         let teacher = match &train.teacher {
-            Some(folder) => {
+            Some(teacher) => {
                 let needs_head = with_head.then_some(classes);
                 Some(load_teacher(
                     train,
-                    folder,
+                    teacher,
                     needs_head,
                     data,
                     compute,
@@ -135,17 +137,18 @@ impl Trainee {
         }
 
         let parameters = parameters.trainable(compute.device);
+        let (teacher_config, teacher) = teacher.unzip();
+        let layout = common_layout(train, teacher_config.as_ref(), compute);
         let student = Student {
-            bert: Bert::new(&parameters, &spec.config, compute.kind),
+            encoder: Encoder::trained(&parameters, &spec.config, compute.kind, layout),
             classifier: with_head.then(|| Classifier::new(&parameters, &spec.config, spec.head)),
             projections: projections
                 .iter()
                 .map(|name| Linear::new(&parameters, name))
                 .collect(),
         };
-        let (teacher_config, teacher) = teacher.unzip();
         Ok(Self {
-            arrangement: arrangement(train, teacher_config.as_ref(), compute),
+            layout,
             parameters,
             student,
             teacher,
@@ -205,7 +208,7 @@ impl Trainee {
 
     /// The trained model as it will be scored once it is written: in the number format of its
     /// file, computed in fp32.
-    pub(crate) fn scoring_model(&self, train: &Train, device: Device) -> (Bert, Classifier) {
+    pub(crate) fn scoring_model(&self, train: &Train, device: Device) -> (Encoder, Classifier) {
         let written = written_kind(train.student.dtype);
         let rounded = |tensor: &Tensor| no_grad(|| tensor.detach().to_kind(written));
         let model = self
@@ -233,12 +236,14 @@ impl Trainee {
             .iter()
             .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
             .collect();
-        let handed_on = match best.filter(|_| train.keep_best) {
+        let selection = train.selection.as_ref();
+        let keeps_best = selection.is_some_and(|selection| selection.keep_best);
+        let handed_on = match best.filter(|_| keeps_best) {
             Some(best) => &checkpoints.best(best.step)?,
             None => &last,
         };
         write_folder(train, &output.join("model"), handed_on)?;
-        if train.dev.is_some() {
+        if selection.is_some() {
             write_folder(train, &output.join("last"), &last)?;
         }
         Ok(())
@@ -247,7 +252,7 @@ impl Trainee {
 
 /// How the rows of a batch are laid out: as the job says, where both models are able to and no loss is over the padded
 /// block.
-fn arrangement(train: &Train, teacher: Option<&BertConfig>, compute: Compute) -> PadTo {
+fn common_layout(train: &Train, teacher: Option<&BertConfig>, compute: Compute) -> PadTo {
     let over_the_block = matches!(
         train.objective,
         Objective::Intermediate {
@@ -255,22 +260,24 @@ fn arrangement(train: &Train, teacher: Option<&BertConfig>, compute: Compute) ->
             ..
         }
     );
-    let able = |config| Bert::can_read_unpadded(config, compute.kind, compute.device);
-    let able = able(&train.student.config) && teacher.is_none_or(able);
-    match train.pad_to {
-        PadTo::None if over_the_block || !able => PadTo::Longest,
+    let of = |pad_to, config| layout(pad_to, config, compute.kind, compute.device);
+    let asked = match train.data.pad_to {
+        PadTo::None if over_the_block => PadTo::Longest,
         pad_to => pad_to,
-    }
+    };
+    let students = of(asked, &train.student.config);
+    teacher.map_or(students, |config| of(students, config))
 }
 
 fn load_teacher(
     train: &Train,
-    folder: &Path,
+    spec: &TeacherSpec,
     classes: Option<usize>,
     data: &TokenStore,
     compute: Compute,
     warnings: &mut Vec<String>,
 ) -> Result<(BertConfig, Teacher), KernelError> {
+    let folder = &spec.folder;
     let model = open(folder)?;
     let parameters = if let Some(classes) = classes {
         let labels = &data.meta().labels;
@@ -283,7 +290,7 @@ fn load_teacher(
     if let Objective::Intermediate { layer_map, .. } = &train.objective {
         let reason = unfit(layer_map, &train.student.config, &model.config);
         if let Some(reason) = reason {
-            let teacher = folder.to_owned();
+            let teacher = folder.clone();
             return Err(KernelError::LayerMap { teacher, reason });
         }
     }
@@ -305,10 +312,15 @@ fn load_teacher(
         None => Wanted::Everything,
     };
     let teacher = Teacher {
-        bert: Bert::new(&frozen, &config, compute.kind)
-            .packed(wanted, arrangement(train, Some(&config), compute)),
-        classifier: classes.map(|_| Classifier::new(&frozen, &config, train.teacher_head)),
-        dropout: train.teacher_dropout,
+        encoder: Encoder::frozen(
+            &frozen,
+            &config,
+            compute.kind,
+            wanted,
+            common_layout(train, Some(&config), compute),
+        ),
+        classifier: classes.map(|_| Classifier::new(&frozen, &config, spec.head)),
+        dropout: spec.dropout,
     };
     Ok((config, teacher))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::{ModelError, ticked};
+use super::family::Family;
 use crate::input::{Expected, Kind, recognize};
 
 /// What `hidden_act` may say.
@@ -75,11 +76,6 @@ pub struct BertConfig {
 
 /// Distances between positions that are told apart, in each direction.
 pub const MAX_RELATIVE_DISTANCE: usize = 16;
-
-/// What `config.json` says of the kind of a model: `model_type`, `position_embedding_type`. One
-/// that `transformers` would compute otherwise has names that it refuses.
-const ABSOLUTE: (&str, &str) = ("bert", "absolute");
-const RELATIVE: (&str, &str) = ("tinyrun-bert", "relative");
 
 impl BertConfig {
     /// Reads and checks `config.json` of a model folder.
@@ -232,24 +228,26 @@ impl BertConfig {
         names.unwrap_or_default()
     }
 
-    /// Content of a `config.json` that `transformers` opens, for a model of the class
-    /// `architecture` (`BertForSequenceClassification`, `BertModel`) and, where it
-    /// classifies, with these labels in class order.
-    pub fn to_json(&self, architecture: &str, labels: &[String]) -> Value {
-        let mut object = Map::new();
-        object.insert("architectures".to_owned(), json!([architecture]));
-        let (kind, positions) = if self.use_relative_positions {
-            RELATIVE
-        } else {
-            ABSOLUTE
+    /// Content of a `config.json` that `transformers` opens, for an encoder alone or one that
+    /// classifies: then with these labels in class order, without any for a regression.
+    pub fn to_json(&self, classifies: bool, labels: &[String]) -> Value {
+        let Ok(Value::Object(own)) = serde_json::to_value(self) else {
+            unreachable!("a struct with named fields is an object")
         };
-        object.insert("model_type".to_owned(), json!(kind));
-        if let Ok(Value::Object(own)) = serde_json::to_value(self) {
-            object.extend(own.into_iter().filter(|(key, _)| key != "id2label"));
-        }
-        object.insert("position_embedding_type".to_owned(), json!(positions));
+        let family = Family::of(&own);
+        let class = if classifies {
+            family.classifier_class
+        } else {
+            family.encoder_class
+        };
+        let mut object = Map::new();
+        object.insert("architectures".to_owned(), json!([class]));
+        object.insert("model_type".to_owned(), json!(family.model_type));
+        object.extend(own.into_iter().filter(|(key, _)| key != "id2label"));
+        let positions = json!(family.positions);
+        object.insert("position_embedding_type".to_owned(), positions);
         object.insert("torch_dtype".to_owned(), json!("float32"));
-        if labels.is_empty() && architecture == "BertForSequenceClassification" {
+        if labels.is_empty() && classifies {
             // `transformers` counts the labels by their names.
             object.insert("id2label".to_owned(), json!({"0": "LABEL_0"}));
             object.insert("label2id".to_owned(), json!({"LABEL_0": 0}));
@@ -289,9 +287,11 @@ const REQUIRED: [&str; 6] = [
 
 /// Refuses models that share BERT's keys but not its computation.
 fn check_kind(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError> {
-    let is_relative = object.get("use_relative_positions") == Some(&Value::Bool(true));
-    let (kind, positions) = if is_relative { RELATIVE } else { ABSOLUTE };
-    for (key, only) in [("model_type", kind), ("position_embedding_type", positions)] {
+    let family = Family::of(object);
+    for (key, only) in [
+        ("model_type", family.model_type),
+        ("position_embedding_type", family.positions),
+    ] {
         match object.get(key) {
             None | Some(Value::Null) => {}
             Some(Value::String(found)) if found == only => {}
@@ -526,7 +526,7 @@ mod tests {
         let mut config = read(WHOLE).unwrap();
         config.tinyrun_head = Some("relu".to_owned());
         let labels = ["negative".to_owned(), "positive".to_owned()];
-        let written = config.to_json("BertForSequenceClassification", &labels);
+        let written = config.to_json(true, &labels);
         assert_eq!(written["label2id"], json!({"negative": 0, "positive": 1}));
         assert_eq!(written["tinyrun_head"], "relu");
         let again = read(&written.to_string()).unwrap();

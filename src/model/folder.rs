@@ -264,9 +264,7 @@ mod tests {
         let model = load_model(&source).unwrap();
         let folder = TempDir::new().unwrap();
         let target = folder.path().join("deep/model");
-        let config = model
-            .config
-            .to_json("BertForSequenceClassification", &model.config.labels());
+        let config = model.config.to_json(true, &model.config.labels());
         let write = |tokenizer_from: &Path| {
             let tensors = model.weights.names().map(|name| {
                 let tensor = model.weights.tensor(name).unwrap();

@@ -6,6 +6,7 @@
 pub mod config;
 mod contradiction;
 mod error;
+pub mod family;
 mod folder;
 mod labels;
 mod load;

@@ -6,7 +6,20 @@ use std::fmt;
 
 use super::config::{BertConfig, MAX_RELATIVE_DISTANCE};
 use super::contradiction::contradictions;
+use super::family::FAMILIES;
 use crate::input::excerpt;
+
+/// What the names of an encoder's tensors begin with, whatever family its file is of.
+pub const ENCODER: &str = "bert.";
+
+/// What those of its embeddings begin with: word, position and segment tables and their norm.
+pub const EMBEDDINGS: &str = "bert.embeddings.";
+
+/// The table of words, of which a batch uses few rows.
+pub const WORDS: &str = "bert.embeddings.word_embeddings.weight";
+
+/// The dense layer of the pooler, which the classifier reads.
+pub const POOLER: &str = "bert.pooler.dense";
 
 /// Tensors of a kind that are listed one by one in a message; the rest is a count.
 const LISTED: usize = 20;
@@ -21,7 +34,10 @@ pub fn canonical(found: &str) -> Option<String> {
     while let Some(inner) = name.strip_prefix("module.") {
         name = inner;
     }
-    let bare = name.strip_prefix("bert.").unwrap_or(name);
+    let own = FAMILIES
+        .iter()
+        .find_map(|family| name.strip_prefix(family.prefix));
+    let bare = own.unwrap_or(name);
     if bare.starts_with("cls.")
         || bare == "embeddings.position_ids"
         || bare == "embeddings.token_type_ids"
@@ -29,7 +45,7 @@ pub fn canonical(found: &str) -> Option<String> {
         return None;
     }
     let prefix = match bare.split('.').next() {
-        Some("embeddings" | "encoder" | "pooler") => "bert.",
+        Some("embeddings" | "encoder" | "pooler") => ENCODER,
         _ => "",
     };
     let bare = if prefix.is_empty() { name } else { bare };

@@ -222,8 +222,12 @@ fn run_kernel(
 ) -> Result<Harvest, StageError> {
     let stage = place.stage();
     let log = place.work.join("log.txt");
+    let selection = match &job.work {
+        Work::Train(train) => train.selection.as_ref(),
+        Work::Evaluate(_) => None,
+    };
     let mut outcome = Harvest {
-        keep_best: matches!(&job.work, Work::Train(train) if train.keep_best),
+        keep_best: selection.is_some_and(|selection| selection.keep_best),
         ..Harvest::default()
     };
     let watchdog = place.experiment.watchdog_seconds;

@@ -9,8 +9,8 @@ use crate::data::TokenStore;
 use crate::document::Located;
 use crate::experiment::{ClassifierStart, Distill, GateRule, Keep, StageName, Training};
 use crate::job::{
-    Gate, HeadKind, Initializer, InitializerKind, Objective, RegressionTarget, Student, Train,
-    WeightDtype, Work,
+    Gate, HeadKind, Initializer, InitializerKind, Objective, RegressionTarget, Saving, Selection,
+    Steps, Student, Teacher, Train, TrainData, WeightDtype, Work,
 };
 use crate::model::BertConfig;
 
@@ -89,51 +89,64 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
     } else {
         "train"
     };
-    let train = place.artifact(data);
-    let student = student(place, &recipe.objective, &train)?;
+    let store = place.artifact(data);
     Ok(Work::Train(Box::new(Train {
-        teacher: match recipe.objective {
-            Objective::Labels | Objective::Values => None,
-            _ => place.model("teacher"),
+        teacher: teacher(place, &recipe),
+        student: student(place, &recipe.objective, &store)?,
+        data: TrainData {
+            store,
+            limit: training.train_limit,
+            shuffle: training.shuffle,
+            drop_last: training.drop_last,
+            pad_to: training.pad_to,
+            batch_size: *training.batch_size / (*training.gradient_accumulation_steps).max(1),
+            gradient_accumulation_steps: *training.gradient_accumulation_steps,
+            prefetch: training.prefetch,
         },
+        steps: Steps {
+            epochs: *training.epochs,
+            optimizer: training.optimizer.clone(),
+            loss_scaling: training.loss_scaling,
+            schedule: training.schedule.clone(),
+        },
+        selection: place.node.take("dev").map(|_| Selection {
+            dev: place.artifact("dev"),
+            metric: place.experiment.task.metric(),
+            keep_best: recipe.keep == Keep::Best,
+            eval_interval: recipe.eval_interval,
+        }),
+        saving: Saving {
+            log_interval: training.log_interval,
+            checkpoint_interval: training.checkpoint_interval,
+            checkpoint_seconds: training.checkpoint_seconds,
+            checkpoint_keep: training.checkpoint_keep,
+        },
+        objective: recipe.objective,
+    })))
+}
+
+/// The model that the stage learns from.
+fn teacher(place: &Place<'_>, recipe: &Recipe<'_>) -> Option<Teacher> {
+    if matches!(recipe.objective, Objective::Labels | Objective::Values) {
+        return None;
+    }
+    let caches = recipe.teacher_memory > 0;
+    let asked = asked(&recipe.objective).filter(|_| caches);
+    Some(Teacher {
+        folder: place.model("teacher")?,
         // General distillation asks for no answer.
-        teacher_head: match place.stage() {
+        head: match place.stage() {
             StageName::GeneralDistill => HeadKind::Plain,
             _ => place.experiment.teacher.head,
         },
-        teacher_dropout: recipe.teacher_dropout,
+        dropout: recipe.teacher_dropout,
         gate: gate(place, recipe.gate),
-        student,
-        train,
-        dev: place.node.take("dev").map(|_| place.artifact("dev")),
-        train_limit: training.train_limit,
-        shuffle: training.shuffle,
-        drop_last: training.drop_last,
-        pad_to: training.pad_to,
-        epochs: *training.epochs,
-        batch_size: *training.batch_size / (*training.gradient_accumulation_steps).max(1),
-        gradient_accumulation_steps: *training.gradient_accumulation_steps,
-        optimizer: training.optimizer.clone(),
-        loss_scaling: training.loss_scaling,
-        schedule: training.schedule.clone(),
-        metric: place.experiment.task.metric(),
-        keep_best: recipe.keep == Keep::Best,
-        eval_interval: recipe.eval_interval,
-        log_interval: training.log_interval,
-        checkpoint_interval: training.checkpoint_interval,
-        checkpoint_seconds: training.checkpoint_seconds,
-        checkpoint_keep: training.checkpoint_keep,
-        prefetch: training.prefetch,
-        teacher_memory: recipe.teacher_memory,
-        teacher_answers: asked(&recipe.objective)
-            .filter(|_| recipe.teacher_memory > 0)
-            .map(|asked| {
-                place
-                    .layout
-                    .teacher_answers(&place.key.teacher_answers(&asked))
-            }),
-        objective: recipe.objective,
-    })))
+        cache_bytes: recipe.teacher_memory,
+        cache: asked.map(|asked| {
+            let answers = place.key.teacher_answers(&asked);
+            place.layout.teacher_answers(&answers)
+        }),
+    })
 }
 
 /// What a stage asks its teacher, in words; `None` where nothing is kept of it.

@@ -216,7 +216,7 @@ impl Test {
         });
         let folder = self.path(name);
         let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
-        let json = config.to_json("BertModel", &labels);
+        let json = config.to_json(false, &labels);
         write_model_folder(&folder, &json, WeightDtype::Fp32, tensors, &folder).expect("written");
     }
 

@@ -37,27 +37,27 @@ fn jobs_hold_what_the_file_says() {
         finetune["student"]["labels"],
         serde_json::json!(["neg", "pos"])
     );
-    assert_eq!(finetune["epochs"], 1);
+    assert_eq!(finetune["steps"]["epochs"], 1);
 
     let general = train("general-distill");
-    assert_eq!(general["teacher"], "teacher");
+    assert_eq!(general["teacher"]["folder"], "teacher");
     assert_eq!(general["student"]["weights"], serde_json::Value::Null);
     assert_eq!(general["student"]["config"]["hidden_size"], 4);
     assert_eq!(general["student"]["config"]["vocab_size"], 9);
-    assert_eq!(general["dev"], serde_json::Value::Null);
+    assert_eq!(general["selection"], serde_json::Value::Null);
     assert_eq!(
         general["objective"]["intermediate"]["layer_map"]["hidden"],
         serde_json::json!([0, 1, 2])
     );
 
     let phase2 = train("td-phase2");
-    assert_eq!(phase2["schedule"]["learning_rate"], 3e-5);
-    assert_eq!(phase2["keep_best"], true);
-    for (role, part) in [
-        ("teacher", "store/finetune/"),
-        ("train", "store/data-prep/"),
+    assert_eq!(phase2["steps"]["schedule"]["learning_rate"], 3e-5);
+    assert_eq!(phase2["selection"]["keep_best"], true);
+    for (found, part) in [
+        (&phase2["teacher"]["folder"], "store/finetune/"),
+        (&phase2["data"]["store"], "store/data-prep/"),
     ] {
-        let path = phase2[role].as_str().expect("a path");
+        let path = found.as_str().expect("a path");
         assert!(path.starts_with(&format!("runs/{part}")), "{path}");
         assert!(test.exists(path), "{path}");
     }

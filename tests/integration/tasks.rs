@@ -22,7 +22,7 @@ fn write_bare_model(test: &Test, name: &str) {
         (name.to_owned(), tensor.shape, tensor.bytes.into_owned())
     });
     let tensors: Vec<_> = tensors.collect();
-    let json = config.to_json("BertModel", &[]);
+    let json = config.to_json(false, &[]);
     write_model_folder(&test.path(name), &json, WeightDtype::Fp32, tensors, &from)
         .expect("written");
 }

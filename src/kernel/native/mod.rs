@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
-use crate::bert::multiplies;
 use crate::dropout::Drop;
+use crate::encoder::multiplies;
 
 unsafe extern "C" {
     fn tinyrun_native_error() -> *const c_char;

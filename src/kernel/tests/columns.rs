@@ -6,7 +6,7 @@ use std::path::Path;
 use tinyrun::job::{LossScaling, Objective, Reduction, RegressionTarget, SoftLossReduction, Work};
 
 use super::fixture::intermediate;
-use super::resume::job;
+use super::resume::{job, selection};
 use crate::row::columns;
 
 #[test]
@@ -36,8 +36,8 @@ fn every_column_of_metrics_csv_is_on_its_page() {
                 panic!("a training job")
             };
             train.student.labels = labels;
-            train.dev = Some(folder.path().join("store"));
-            train.loss_scaling = Some(LossScaling {
+            train.selection = Some(selection(&folder.path().join("store")));
+            train.steps.loss_scaling = Some(LossScaling {
                 initial: 1.0,
                 factor: 2.0,
                 window: 1,

@@ -11,8 +11,8 @@ use tinyrun::job::{
 use tinyrun::model::{LoadedModel, Weights, load_model};
 
 use crate::batch::{Batch, Block, Row};
-use crate::bert::{Bert, Classifier, Linear};
 use crate::device::Compute;
+use crate::encoder::{Classifier, Encoder, Linear};
 use crate::folder::projection_names;
 use crate::objective::{self, Losses, Share, Student};
 use crate::parameters::Parameters;
@@ -184,7 +184,7 @@ pub(super) fn teacher_in(folder: &str, kind: Kind) -> (Teacher, usize) {
     let (model, parameters) = model(folder);
     let parameters = parameters.frozen(device(), kind);
     let teacher = Teacher {
-        bert: Bert::new(&parameters, &model.config, kind),
+        encoder: Encoder::either(&parameters, &model.config, kind),
         classifier: Some(Classifier::new(&parameters, &model.config, HeadKind::Plain)),
         dropout: false,
     };
@@ -201,7 +201,7 @@ pub(super) fn student_in(kind: Kind) -> (Student, Parameters) {
     let (model, parameters) = model("bert-student");
     let parameters = parameters.trainable(device());
     let student = Student {
-        bert: Bert::new(&parameters, &model.config, kind),
+        encoder: Encoder::either(&parameters, &model.config, kind),
         classifier: Some(Classifier::new(&parameters, &model.config, HeadKind::Plain)),
         projections: projection_names(Projection::Shared, 3)
             .iter()

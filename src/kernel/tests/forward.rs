@@ -4,7 +4,7 @@ use tch::{Tensor, no_grad};
 
 use super::fixture::{assert_close, batch, device, teacher, tensor, weights};
 use crate::batch::{Batch, Block};
-use crate::bert::{Output, Wanted};
+use crate::encoder::{Output, Wanted};
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -12,7 +12,7 @@ fn check(folder: &str) {
     let expected = weights("forward.safetensors");
     let batch = batch(&expected, "");
     let (teacher, layers) = teacher(folder);
-    let output = no_grad(|| teacher.bert.forward_t(&batch, Wanted::Everything, false));
+    let output = no_grad(|| teacher.encoder.forward_t(&batch, Wanted::Everything, false));
     assert_eq!(output.hidden_states.len(), layers + 1);
     for (index, hidden) in output.hidden_states.iter().enumerate() {
         let name = format!("hidden_states.{index}");
@@ -55,7 +55,7 @@ fn padding_changes_no_real_token() {
     let padded = batch(&expected, "");
     let (teacher, _) = teacher("bert-tiny");
     let run = |batch: &Batch| -> Output {
-        no_grad(|| teacher.bert.forward_t(batch, Wanted::Everything, false))
+        no_grad(|| teacher.encoder.forward_t(batch, Wanted::Everything, false))
     };
     let together = run(&padded);
     // Row 3 is the shortest: 4 of 12 positions are real.
@@ -84,7 +84,7 @@ fn the_first_token_alone_is_that_of_the_whole_last_layer() {
     let file = weights("forward.safetensors");
     let batch = batch(&file, "");
     let (teacher, _) = teacher("bert-tiny");
-    let run = |wanted| no_grad(|| teacher.bert.forward_t(&batch, wanted, false));
+    let run = |wanted| no_grad(|| teacher.encoder.forward_t(&batch, wanted, false));
     let whole = run(Wanted::Everything);
     // The one goes through libtorch's own attention, the other through that of training.
     let first = run(Wanted::First);

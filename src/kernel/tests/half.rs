@@ -7,7 +7,7 @@ use super::fixture::{
     assert_close, batch, device, intermediate, json, labelled_batch, losses, model, student_in,
     teacher_in, tensor, tensors, weights,
 };
-use crate::bert::{Bert, Linear, Wanted};
+use crate::encoder::{Encoder, Linear, Wanted};
 use crate::objective::Share;
 use crate::parameters::Parameters;
 
@@ -36,8 +36,8 @@ fn forward_is_near(kind: Kind, tolerance: &Tolerance) {
     let batch = batch(&expected, "");
     let (loaded, parameters) = model("bert-tiny");
     let parameters = parameters.frozen(device(), kind);
-    let bert = Bert::new(&parameters, &loaded.config, kind);
-    let output = no_grad(|| bert.forward_t(&batch, Wanted::Everything, false));
+    let encoder = Encoder::either(&parameters, &loaded.config, kind);
+    let output = no_grad(|| encoder.forward_t(&batch, Wanted::Everything, false));
     assert_eq!(output.last().kind(), kind);
     let last = output.last().to_kind(Kind::Float);
     let wanted = tensor(&expected, "hidden_states.3");

@@ -120,8 +120,8 @@ fn soft_cross_entropy_has_no_squared_temperature_and_divides_by_the_classes_when
     let (teacher, _) = teacher("bert-tiny");
     let (student, teacher) = no_grad(|| {
         let last = teacher
-            .bert
-            .forward_t(&batch, crate::bert::Wanted::First, false);
+            .encoder
+            .forward_t(&batch, crate::encoder::Wanted::First, false);
         let logits = teacher
             .classifier
             .as_ref()

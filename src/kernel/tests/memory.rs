@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use tinyrun::job::{Job, Objective, Precision, Reduction, SoftLossReduction, Train, Work};
+use tinyrun::job::{Job, Objective, Precision, Reduction, SoftLossReduction, Teacher, Train, Work};
 
 use super::fixture::intermediate;
 use super::resume::{column, job, left, run};
@@ -19,6 +19,10 @@ fn work(job: &mut Job) -> &mut Train {
         panic!("a training job")
     };
     work
+}
+
+fn teacher(train: &mut Train) -> &mut Teacher {
+    train.teacher.as_mut().expect("a distillation")
 }
 
 fn prediction() -> Objective {
@@ -54,8 +58,8 @@ fn remembered_or_asked_in_every_step_the_losses_are_the_same() {
         let folder = tempfile::tempdir().expect("a folder");
         let losses = [0, 1_000_000_000].map(|bytes| {
             let mut job = job(&folder.path().join(bytes.to_string()), objective.clone());
-            work(&mut job).teacher_memory = bytes;
-            work(&mut job).log_interval = 1;
+            teacher(work(&mut job)).cache_bytes = bytes;
+            work(&mut job).saving.log_interval = 1;
             run(&job, &Stop::default()).expect("it trains");
             // Nothing of it is an artifact.
             assert!(!job.output.join(FILE).exists() && !job.output.join(DOCUMENT).exists());
@@ -76,7 +80,7 @@ fn in_bf16_it_is_remembered_as_it_was_computed() {
         let place = folder.path().join(bytes.to_string());
         let mut job = job(&place, intermediate(Reduction::Tokens));
         job.precision = Precision::Bf16;
-        work(&mut job).teacher_memory = bytes;
+        teacher(work(&mut job)).cache_bytes = bytes;
         run(&job, &Stop::default()).expect("it trains");
         column(&job.output, "loss")
     });
@@ -88,9 +92,9 @@ fn in_bf16_it_is_remembered_as_it_was_computed() {
 #[test]
 fn what_does_not_fit_or_differs_from_step_to_step_is_not_remembered() {
     let changes: [fn(&mut Train); 4] = [
-        |train| train.teacher_memory = 1000,
-        |train| train.teacher_dropout = true,
-        |train| train.epochs = 1,
+        |train| teacher(train).cache_bytes = 1000,
+        |train| teacher(train).dropout = true,
+        |train| train.steps.epochs = 1,
         |train| train.objective = intermediate(Reduction::Block),
     ];
     for (index, change) in changes.into_iter().enumerate() {
@@ -150,15 +154,15 @@ fn a_run_that_goes_on_does_as_before_whatever_the_limit_says_now() {
         let folder = tempfile::tempdir().expect("a folder");
         let objective = intermediate(Reduction::Tokens);
         let mut unbroken = job(&folder.path().join("unbroken"), objective.clone());
-        work(&mut unbroken).teacher_memory = first;
+        teacher(work(&mut unbroken)).cache_bytes = first;
         run(&unbroken, &Stop::default()).expect("it trains");
 
         let mut changed = job(&folder.path().join("changed"), objective);
-        work(&mut changed).teacher_memory = first;
+        teacher(work(&mut changed)).cache_bytes = first;
         let ask = Stop::default();
         ask.ask();
         while run(&changed, &ask).expect("it trains") != (Ended::Interrupted { step: 3 }) {}
-        work(&mut changed).teacher_memory = then;
+        teacher(work(&mut changed)).cache_bytes = then;
         run(&changed, &Stop::default()).expect("it trains");
         assert!(left(&unbroken.output) == left(&changed.output), "{first}");
     }
@@ -173,9 +177,9 @@ fn answers(folder: &Path, key: &str) -> PathBuf {
 fn sharing(folder: &Path, name: &str, objective: Objective, key: &str) -> Job {
     let mut job = job(&folder.join(name), objective);
     let train = work(&mut job);
-    train.teacher_answers = Some(folder.join("answers").join(key));
+    teacher(train).cache = Some(folder.join("answers").join(key));
     // Of all rows, whatever the seed.
-    train.train_limit = None;
+    train.data.limit = None;
     job
 }
 
@@ -192,7 +196,7 @@ fn stages_that_ask_the_same_share_the_answers() {
     let folder = folder.path();
     let objective = intermediate(Reduction::Tokens);
     let mut alone = job(&folder.join("alone"), objective.clone());
-    work(&mut alone).train_limit = None;
+    work(&mut alone).data.limit = None;
     let first = sharing(folder, "first", objective.clone(), "a");
     let mut second = sharing(folder, "second", objective, "a");
     assert_eq!(first_stop(&first), Ended::Interrupted { step: 0 });
@@ -227,13 +231,13 @@ fn answers_make_room_for_others_unless_somebody_reads_them() {
     let lock = File::open(answers(folder, "a").join("lock")).expect("a lock");
     lock.lock_shared().expect("it is read");
     let mut second = sharing(folder, "second", objective.clone(), "b");
-    work(&mut second).teacher_memory = limit;
+    teacher(work(&mut second)).cache_bytes = limit;
     run(&second, &Stop::default()).expect("it trains");
     assert!(there("a") && !there("b"));
 
     drop(lock);
     let mut third = sharing(folder, "third", objective, "c");
-    work(&mut third).teacher_memory = limit;
+    teacher(work(&mut third)).cache_bytes = limit;
     run(&third, &Stop::default()).expect("it trains");
     assert!(!there("a") && there("c"));
 }
@@ -262,7 +266,7 @@ fn answers_that_are_still_asked_for_take_the_room_of_all_of_them() {
     let lock = File::open(answers(folder, "a").join("lock")).expect("a lock");
     lock.lock().expect("it is asked for");
     let mut second = sharing(folder, "second", objective, "b");
-    work(&mut second).teacher_memory = whole * 2 - 1;
+    teacher(work(&mut second)).cache_bytes = whole * 2 - 1;
     run(&second, &Stop::default()).expect("it trains");
     assert_eq!(size("b"), None);
 }

@@ -10,7 +10,7 @@ use tinyrun::model::Weights;
 use super::fixture::{
     assert_close, device, json, laid_both_ways, losses, model, slack, tensors, weights,
 };
-use crate::bert::{Bert, Classifier, Linear};
+use crate::encoder::{Classifier, Encoder, Linear};
 use crate::folder::{is_projection, projection_names};
 use crate::objective::{Share, Student};
 use crate::parameters::Parameters;
@@ -47,7 +47,7 @@ fn student(file: &Weights, projection: Projection, outputs: i64) -> (Student, Pa
     );
     let parameters = Parameters::new(all).trainable(device());
     let student = Student {
-        bert: Bert::new(&parameters, &loaded.config, Kind::Float),
+        encoder: Encoder::either(&parameters, &loaded.config, Kind::Float),
         classifier: Some(Classifier::new(
             &parameters,
             &loaded.config,
@@ -65,7 +65,7 @@ fn teacher(outputs: i64) -> Teacher {
     let (loaded, parameters) = model("bert-tiny");
     let parameters = narrowed(&parameters, outputs).frozen(device(), Kind::Float);
     Teacher {
-        bert: Bert::new(&parameters, &loaded.config, Kind::Float),
+        encoder: Encoder::either(&parameters, &loaded.config, Kind::Float),
         classifier: Some(Classifier::new(
             &parameters,
             &loaded.config,

@@ -9,7 +9,7 @@ use super::fixture::{
     assert_close, device, intermediate, json, labelled_and_padded, losses, model, slack, tensors,
     weights,
 };
-use crate::bert::{Bert, Classifier, Linear};
+use crate::encoder::{Classifier, Encoder, Linear};
 use crate::folder::projection_names;
 use crate::objective::{Share, Student};
 use crate::optimizer::Optimizer;
@@ -36,7 +36,7 @@ fn teacher(head: HeadKind) -> Teacher {
     let (model, parameters) = model("bert-tiny");
     let parameters = parameters.frozen(device(), Kind::Float);
     Teacher {
-        bert: Bert::new(&parameters, &model.config, Kind::Float),
+        encoder: Encoder::either(&parameters, &model.config, Kind::Float),
         classifier: Some(Classifier::new(&parameters, &model.config, head)),
         dropout: false,
     }
@@ -64,7 +64,7 @@ fn student(experiment: &Experiment, stage: &str) -> (Student, Parameters) {
         .distill
         .projection;
     let student = Student {
-        bert: Bert::new(&parameters, &config, Kind::Float),
+        encoder: Encoder::either(&parameters, &config, Kind::Float),
         classifier: Some(Classifier::new(&parameters, &config, head)),
         projections: projection_names(projection, 3)
             .iter()

@@ -8,7 +8,7 @@ use tinyrun::model::names::expected_classifier;
 use super::fixture::{
     assert_close, device, json, labelled_batch, losses, slack, tensor, tensors, weights,
 };
-use crate::bert::{Bert, Classifier, Wanted};
+use crate::encoder::{Classifier, Encoder, Wanted};
 use crate::objective::{Share, Student};
 use crate::parameters::Parameters;
 
@@ -25,12 +25,12 @@ fn relative_positions_are_mindspores_forward_and_backward() {
     assert_eq!(names, expected);
     let parameters = parameters.trainable(device());
     let student = Student {
-        bert: Bert::new(&parameters, &config, Kind::Float),
+        encoder: Encoder::either(&parameters, &config, Kind::Float),
         classifier: Some(Classifier::new(&parameters, &config, HeadKind::Plain)),
         projections: Vec::new(),
     };
     let batch = labelled_batch(&file, "");
-    let output = student.bert.forward_t(&batch, Wanted::Everything, false);
+    let output = student.encoder.forward_t(&batch, Wanted::Everything, false);
     for (index, hidden) in output.hidden_states.iter().enumerate() {
         let key = format!("hidden_states.{index}");
         assert_close(&key, hidden, &tensor(&file, &key), TOLERANCE);

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
     self, DecayFrom, Device, HeadKind, Initializer, InitializerKind, Job, LossScaling, Objective,
-    OptimizerKind, PadTo, Precision, Reduction, Schedule, ScheduleKind, Student, Train, Warmup,
-    WeightDtype, Work,
+    OptimizerKind, PadTo, Precision, Reduction, Saving, Schedule, ScheduleKind, Selection, Steps,
+    Student, Teacher, Train, TrainData, Warmup, WeightDtype, Work,
 };
 use tinyrun::metrics::csv_file::is_of_speed;
 use tinyrun::model::{BertConfig, Dtype, Weights};
@@ -59,10 +59,14 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
         output: folder.join("out"),
         work: Work::Train(Box::new(Train {
             objective,
-            teacher: (!fine_tuning).then(|| path("bert-tiny")),
-            teacher_head: HeadKind::Plain,
-            teacher_dropout: false,
-            gate: None,
+            teacher: (!fine_tuning).then(|| Teacher {
+                folder: path("bert-tiny"),
+                head: HeadKind::Plain,
+                dropout: false,
+                gate: None,
+                cache_bytes: 1_000_000_000,
+                cache: None,
+            }),
             student: Student {
                 config,
                 initializer: Initializer {
@@ -77,35 +81,46 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
                 new_classifier: false,
                 dtype: WeightDtype::Fp32,
             },
-            train: folder.join("store"),
-            dev: fine_tuning.then(|| folder.join("store")),
-            train_limit: Some(28),
-            shuffle: true,
-            drop_last: false,
-            pad_to: PadTo::None,
-            epochs: 2,
-            batch_size: 4,
-            gradient_accumulation_steps: 2,
-            optimizer: adam(OptimizerKind::AdamW, 0.01, 1.0),
-            loss_scaling: None,
-            schedule: Schedule {
-                kind: ScheduleKind::Polynomial(1.0),
-                learning_rate: 5e-3,
-                end_learning_rate: 0.0,
-                warmup: Warmup::Proportion(0.1),
-                decay_from: DecayFrom::Warmup,
+            data: TrainData {
+                store: folder.join("store"),
+                limit: Some(28),
+                shuffle: true,
+                drop_last: false,
+                pad_to: PadTo::None,
+                batch_size: 4,
+                gradient_accumulation_steps: 2,
+                prefetch: 2,
             },
-            metric: job::Metric::Accuracy,
-            keep_best: true,
-            eval_interval: 3,
-            log_interval: 3,
-            checkpoint_interval: 0,
-            checkpoint_seconds: 0,
-            checkpoint_keep: 2,
-            prefetch: 2,
-            teacher_memory: 1_000_000_000,
-            teacher_answers: None,
+            steps: Steps {
+                epochs: 2,
+                optimizer: adam(OptimizerKind::AdamW, 0.01, 1.0),
+                loss_scaling: None,
+                schedule: Schedule {
+                    kind: ScheduleKind::Polynomial(1.0),
+                    learning_rate: 5e-3,
+                    end_learning_rate: 0.0,
+                    warmup: Warmup::Proportion(0.1),
+                    decay_from: DecayFrom::Warmup,
+                },
+            },
+            selection: fine_tuning.then(|| selection(&folder.join("store"))),
+            saving: Saving {
+                log_interval: 3,
+                checkpoint_interval: 0,
+                checkpoint_seconds: 0,
+                checkpoint_keep: 2,
+            },
         })),
+    }
+}
+
+/// The best of every third step on a store.
+pub(super) fn selection(dev: &Path) -> Selection {
+    Selection {
+        dev: dev.to_owned(),
+        metric: job::Metric::Accuracy,
+        keep_best: true,
+        eval_interval: 3,
     }
 }
 
@@ -232,7 +247,7 @@ fn padded_rows_stopped_after_every_step_end_in_the_same_bytes() {
         let Work::Train(train) = &mut job.work else {
             panic!("a training job")
         };
-        train.pad_to = PadTo::Longest;
+        train.data.pad_to = PadTo::Longest;
     });
 }
 
@@ -247,12 +262,12 @@ fn in_fp16(job: &mut Job, initial: f64) {
     let Work::Train(work) = &mut job.work else {
         panic!("a training job")
     };
-    work.loss_scaling = Some(LossScaling {
+    work.steps.loss_scaling = Some(LossScaling {
         initial,
         factor: 16.0,
         window: 2,
     });
-    work.log_interval = 1;
+    work.saving.log_interval = 1;
     work.student.dtype = WeightDtype::Fp16;
 }
 
@@ -334,7 +349,7 @@ fn batches_laid_out_ahead_are_those_laid_out_when_asked_for() {
         let Work::Train(work) = &mut job.work else {
             panic!("a training job")
         };
-        work.prefetch = prefetch;
+        work.data.prefetch = prefetch;
         run(&job, &Stop::default()).expect("it trains");
         left(&job.output)
     });
@@ -388,7 +403,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint() {
     let Work::Train(work) = &mut job.work else {
         panic!("a training job")
     };
-    work.schedule.learning_rate = f64::INFINITY;
+    work.steps.schedule.learning_rate = f64::INFINITY;
     let error = run(&job, &Stop::default()).expect_err("an infinite step");
     let KernelError::NotFinite {
         step, checkpoint, ..

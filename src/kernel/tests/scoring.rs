@@ -6,11 +6,11 @@ use std::path::Path;
 
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
-    EvalModel, EvalSet, Evaluate, HeadKind, Job, LossScaling, Objective, Precision, WeightDtype,
-    Work,
+    EvalModel, EvalSet, Evaluate, HeadKind, Job, LossScaling, Objective, Precision, Selection,
+    WeightDtype, Work,
 };
 
-use super::resume::{job, run};
+use super::resume::{job, run, selection};
 use crate::device::Compute;
 use crate::evaluate::evaluate;
 use crate::reporter::Reporter;
@@ -42,11 +42,13 @@ fn training(folder: &Path, precision: Precision, dtype: WeightDtype) -> Job {
         panic!("a training job")
     };
     dev(&folder.join("dev"));
-    train.dev = Some(folder.join("dev"));
+    train.selection = Some(Selection {
+        keep_best: false,
+        eval_interval: 0,
+        ..selection(&folder.join("dev"))
+    });
     train.student.dtype = dtype;
-    train.keep_best = false;
-    train.eval_interval = 0;
-    train.loss_scaling = (precision == Precision::Fp16).then_some(LossScaling {
+    train.steps.loss_scaling = (precision == Precision::Fp16).then_some(LossScaling {
         initial: 64.0,
         factor: 2.0,
         window: 100,

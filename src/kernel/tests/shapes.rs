@@ -10,7 +10,7 @@ use super::fixture::{
     weights,
 };
 use crate::batch::Batch;
-use crate::bert::{Bert, Classifier, Wanted};
+use crate::encoder::{Classifier, Encoder, Wanted};
 use crate::objective::{Share, Student};
 use crate::parameters::Parameters;
 
@@ -28,7 +28,7 @@ fn student(file: &Weights, name: &str, settings: &serde_json::Value) -> (Student
         ..config
     };
     let student = Student {
-        bert: Bert::new(&parameters, &config, Kind::Float),
+        encoder: Encoder::either(&parameters, &config, Kind::Float),
         classifier: Some(Classifier::new(&parameters, &config, HeadKind::Plain)),
         projections: Vec::new(),
     };
@@ -37,7 +37,7 @@ fn student(file: &Weights, name: &str, settings: &serde_json::Value) -> (Student
 
 fn check_forward(file: &Weights, name: &str, student: &Student) {
     let batch = labelled_batch(file, &format!("{name}."));
-    let output = student.bert.forward_t(&batch, Wanted::Everything, false);
+    let output = student.encoder.forward_t(&batch, Wanted::Everything, false);
     for (index, hidden) in output.hidden_states.iter().enumerate() {
         let key = format!("{name}.hidden_states.{index}");
         assert_close(&key, hidden, &tensor(file, &key), TOLERANCE);

@@ -9,8 +9,8 @@ use tinyrun::model::names::expected_encoder;
 use super::fixture::{assert_close, intermediate, losses, model, teacher};
 use super::resume::{column, job, run};
 use crate::batch::{Batch, Block, Row};
-use crate::bert::{Bert, Linear, Wanted};
 use crate::dropout::reseed;
+use crate::encoder::{Encoder, Linear, Wanted, layout};
 use crate::folder::projection_names;
 use crate::objective::{Share, Student};
 use crate::parameters::Parameters;
@@ -112,7 +112,7 @@ fn models(dropout: f64) -> (Student, Parameters, Parameters, BertConfig) {
 
 fn student(parameters: &Parameters, config: &BertConfig, kind: Kind) -> Student {
     Student {
-        bert: Bert::new(parameters, config, kind),
+        encoder: Encoder::either(parameters, config, kind),
         classifier: None,
         projections: projection_names(Projection::Shared, 3)
             .iter()
@@ -123,9 +123,11 @@ fn student(parameters: &Parameters, config: &BertConfig, kind: Kind) -> Student 
 
 fn frozen(parameters: Parameters, config: &BertConfig, pad_to: PadTo, kind: Kind) -> Teacher {
     let parameters = parameters.frozen(Device::Cpu, kind);
-    let bert = Bert::new(&parameters, config, kind);
     Teacher {
-        bert: bert.packed(Wanted::Everything, pad_to),
+        encoder: match pad_to {
+            PadTo::None => Encoder::frozen(&parameters, config, kind, Wanted::Everything, pad_to),
+            _ => Encoder::either(&parameters, config, kind),
+        },
         classifier: None,
         dropout: false,
     }
@@ -182,7 +184,7 @@ fn hidden_states_and_scores_are_those_of_padded_rows() {
     let (teacher, layers) = teacher("bert-tiny");
     let lengths = [1, 9, 12, 2, 7];
     let [padded, unpadded] = both(&lengths);
-    let run = |batch| no_grad(|| teacher.bert.forward_t(batch, Wanted::Everything, false));
+    let run = |batch| no_grad(|| teacher.encoder.forward_t(batch, Wanted::Everything, false));
     let (expected, found) = (run(&padded), run(&unpadded));
     for state in 0..=layers {
         let wanted = real(&expected.hidden_states[state], &lengths);
@@ -194,7 +196,7 @@ fn hidden_states_and_scores_are_those_of_padded_rows() {
         let what = format!("scores {layer}");
         assert_close(&what, &found.attention_scores[layer], &wanted, TOLERANCE);
     }
-    let run = |batch| no_grad(|| teacher.bert.forward_t(batch, Wanted::First, false));
+    let run = |batch| no_grad(|| teacher.encoder.forward_t(batch, Wanted::First, false));
     let (expected, found) = (run(&padded), run(&unpadded));
     assert_close("first token", found.last(), expected.last(), TOLERANCE);
 }
@@ -290,13 +292,10 @@ fn in_bf16_the_loss_is_near_that_of_fp32() {
 
 #[test]
 fn a_model_reads_rows_without_padding_in_fp32_and_not_in_fp16() {
-    let arrangement = |kind| {
-        let (loaded, parameters) = model("bert-tiny");
-        let parameters = parameters.frozen(Device::Cpu, kind);
-        Bert::new(&parameters, &loaded.config, kind).arrangement()
-    };
-    assert_eq!(arrangement(Kind::Float), PadTo::None);
-    assert_eq!(arrangement(Kind::Half), PadTo::Longest);
+    let config = model("bert-tiny").0.config;
+    let laid = |kind| layout(PadTo::None, &config, kind, Device::Cpu);
+    assert_eq!(laid(Kind::Float), PadTo::None);
+    assert_eq!(laid(Kind::Half), PadTo::Longest);
 }
 
 #[test]
@@ -327,14 +326,15 @@ fn a_student_that_needs_padding_pads_its_teachers_rows_too() {
 #[test]
 fn a_token_beyond_the_table_is_told_in_a_sentence() {
     let (loaded, parameters) = model("bert-tiny");
-    let bert = Bert::new(
+    let encoder = Encoder::trained(
         &parameters.frozen(Device::Cpu, Kind::Float),
         &loaded.config,
         Kind::Float,
+        PadTo::None,
     );
     let [_, mut batch] = both(&[3, 4]);
     batch.input_ids = Tensor::full([7], 1_000_000, (Kind::Int64, Device::Cpu));
-    let asked = std::panic::AssertUnwindSafe(|| bert.forward_t(&batch, Wanted::First, false));
+    let asked = std::panic::AssertUnwindSafe(|| encoder.forward_t(&batch, Wanted::First, false));
     let told = std::panic::catch_unwind(asked).expect_err("there is no such word");
     let told = told.downcast_ref::<String>().expect("words");
     assert!(

@@ -1,17 +1,16 @@
 //! Word, position and segment embeddings.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
-use super::linear::{LayerNorm, cast};
 use crate::batch::Batch;
-use crate::dropout::{Drop, dropout};
-use crate::native::{self, Taken};
+use crate::dropout::dropout;
+use crate::encoder::linear::{LayerNorm, cast};
 use crate::parameters::Parameters;
 
 /// Sum of the embeddings, normalised.
 #[derive(Debug)]
-pub(crate) struct Embeddings {
+pub(super) struct Embeddings {
     words: Tensor,
     /// `None` where positions are relative.
     positions: Option<Tensor>,
@@ -24,7 +23,7 @@ pub(crate) struct Embeddings {
 
 impl Embeddings {
     /// The parameters below `bert.embeddings`.
-    pub(crate) fn new(parameters: &Parameters, config: &BertConfig) -> Self {
+    pub(super) fn new(parameters: &Parameters, config: &BertConfig) -> Self {
         let get = |name: &str| parameters.get(&format!("bert.embeddings.{name}.weight"));
         Self {
             words: get("word_embeddings"),
@@ -40,37 +39,15 @@ impl Embeddings {
         }
     }
 
-    /// Where the tables are.
-    pub(super) fn device(&self) -> Device {
-        self.words.device()
-    }
-
-    /// Hidden state 0, `[B, L, d]` or `[T, d]` in `kind`: after layer norm and dropout
+    /// Hidden state 0, `[B, L, d]` in `kind`: after layer norm and dropout
     /// (docs/concepts/losses.md#hidden-states).
-    pub(crate) fn forward_t(&self, batch: &Batch, kind: Kind, train: bool) -> Tensor {
+    pub(super) fn forward_t(&self, batch: &Batch, kind: Kind, train: bool) -> Tensor {
         // The sum is taken in the format of the tables: rounding three addends to bf16 before
         // adding them would cost a bit for nothing.
         let (table, rows, pad) = match &batch.words {
             Some(part) => (&part.rows, &part.places, part.pad),
             None => (&self.words, &batch.input_ids, self.pad_token_id),
         };
-        if let (Some(unpadded), Some(positions)) = (&batch.unpadded, &self.positions) {
-            return native::embeddings(
-                Taken { table, rows },
-                pad,
-                Taken {
-                    table: &self.token_types,
-                    rows: &batch.token_type_ids,
-                },
-                Taken {
-                    table: positions,
-                    rows: &unpadded.positions,
-                },
-                self.norm.native(),
-                Drop::next(self.dropout, train),
-                kind,
-            );
-        }
         let words = Tensor::embedding(table, rows, pad, false, false);
         let mut sum =
             words + Tensor::embedding(&self.token_types, &batch.token_type_ids, -1, false, false);

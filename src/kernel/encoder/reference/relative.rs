@@ -3,8 +3,8 @@
 use tch::{Kind, Tensor};
 use tinyrun::model::config::MAX_RELATIVE_DISTANCE;
 
-use super::linear::cast;
-use super::product::matmul;
+use crate::encoder::linear::cast;
+use crate::encoder::product::matmul;
 use crate::parameters::Parameters;
 
 /// A layer's table of distances, `[33, d/h]`: one for its heads, and for keys and values.
@@ -14,10 +14,10 @@ pub(super) struct RelativePositions {
 }
 
 impl RelativePositions {
-    /// The table below `{attention}` (`bert.encoder.layer.N.attention`).
+    /// The table below `{attention}` (`bert.encoder.layer.N.attention.self`).
     pub(super) fn new(parameters: &Parameters, attention: &str) -> Self {
         Self {
-            table: parameters.get(&format!("{attention}.self.relative_positions.weight")),
+            table: parameters.get(&format!("{attention}.relative_positions.weight")),
         }
     }
 

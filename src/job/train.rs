@@ -1,0 +1,150 @@
+//! A training run as a job: one struct for each part of the kernel that reads it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    HeadKind, Initializer, LossScaling, Metric, Objective, Optimizer, PadTo, Schedule, WeightDtype,
+};
+use crate::model::config::BertConfig;
+
+/// A training run. It leaves in [`super::Job::output`]:
+/// `model/` (the model handed on: best on dev where a dev set is scored, else the last),
+/// `last/` (the last one, only where a dev set is scored), both Hugging Face folders,
+/// and `metrics.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Losses of the stage.
+    pub objective: Objective,
+    /// The model that is learned from; `None` where labels are.
+    pub teacher: Option<Teacher>,
+    /// The model being trained.
+    pub student: Student,
+    /// What it is trained on, and how that is laid out.
+    pub data: TrainData,
+    /// How many steps, and what each does.
+    pub steps: Steps,
+    /// How the model handed on is chosen; `None` where no dev set is scored: the last.
+    pub selection: Option<Selection>,
+    /// How often something is written.
+    pub saving: Saving,
+}
+
+/// The frozen model that a student learns from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Teacher {
+    /// Hugging Face folder.
+    pub folder: PathBuf,
+    /// How its classifier reads the pooled output.
+    pub head: HeadKind,
+    /// Whether its dropout is active, as it is in Huawei's code.
+    pub dropout: bool,
+    /// What it must show on dev before the first step.
+    pub gate: Option<Gate>,
+    /// Bytes that its cached outputs may take; 0: they are not cached.
+    pub cache_bytes: u64,
+    /// Folder that they are kept in and shared with whoever asks the same, beside others of its
+    /// kind, which count for [`Self::cache_bytes`] too. `None`: in [`super::Job::output`], while
+    /// the stage runs.
+    pub cache: Option<PathBuf>,
+}
+
+/// What a teacher must show before it is learnt from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Labelled token store.
+    pub data: PathBuf,
+    /// The least accuracy; `None`: better than guessing, and in no other reading clearly better.
+    pub at_least: Option<f64>,
+}
+
+/// The model that a training run starts from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Student {
+    /// Shape and dropout of the model.
+    pub config: BertConfig,
+    /// Distribution of what has no weights yet.
+    pub initializer: Initializer,
+    /// Folder the weights come from; random initial weights where `None`. A folder that
+    /// also holds `fit_dense.safetensors` hands its projection on.
+    pub weights: Option<PathBuf>,
+    /// Folder whose tokenizer files are copied beside the written model.
+    pub tokenizer: PathBuf,
+    /// Label names in class order; empty before a head exists.
+    pub labels: Vec<String>,
+    /// How the classifier reads the pooled output.
+    pub head: HeadKind,
+    /// Start from a new classifier, whatever [`Self::weights`] hold.
+    pub new_classifier: bool,
+    /// Number format in which the weights are written.
+    pub dtype: WeightDtype,
+}
+
+/// Rows that are trained on, and how they become batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainData {
+    /// Token store.
+    pub store: PathBuf,
+    /// Train on this many examples only, chosen by the seed.
+    pub limit: Option<u64>,
+    /// Another order each epoch, batches of like lengths; else the data's own order.
+    pub shuffle: bool,
+    /// Leave out an epoch's last batch where it is not whole.
+    pub drop_last: bool,
+    /// How long rows are padded.
+    pub pad_to: PadTo,
+    /// Examples a micro-step.
+    pub batch_size: u32,
+    /// Micro-steps an optimizer step.
+    pub gradient_accumulation_steps: u32,
+    /// Batches laid out ahead of the step that takes them; 0: none.
+    pub prefetch: u32,
+}
+
+/// How many steps there are, and what each does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steps {
+    /// Passes over the training data.
+    pub epochs: u32,
+    /// Update rule.
+    pub optimizer: Optimizer,
+    /// By what the loss is multiplied, in fp16 only.
+    pub loss_scaling: Option<LossScaling>,
+    /// Learning rate as a function of the step.
+    pub schedule: Schedule,
+}
+
+/// How the model handed on is chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// Labelled token store that is scored.
+    pub dev: PathBuf,
+    /// The score that makes a model the best.
+    pub metric: Metric,
+    /// Hand on the best model; else the last.
+    pub keep_best: bool,
+    /// Steps between two scorings beside the one at each epoch's end; 0: only there.
+    pub eval_interval: u64,
+}
+
+/// How often something is written. None of it changes a result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saving {
+    /// Steps between two rows of `metrics.csv`.
+    pub log_interval: u64,
+    /// Steps between two checkpoints; 0: none by steps.
+    pub checkpoint_interval: u64,
+    /// Seconds between two checkpoints; 0: none by time.
+    pub checkpoint_seconds: u64,
+    /// Newest checkpoints that are kept.
+    pub checkpoint_keep: u32,
+}

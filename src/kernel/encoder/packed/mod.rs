@@ -1,0 +1,125 @@
+//! The encoder of BERT's shape over batches without padding: an embedding and four nodes of
+//! libtorch's graph per layer, each computed in the C++ of `native/`.
+
+mod dense;
+mod layer;
+
+use tch::{Kind, Tensor};
+use tinyrun::model::config::BertConfig;
+
+use self::dense::Norm;
+use self::layer::Layer;
+use super::{Encode, Output, Wanted};
+use crate::batch::{Batch, Unpadded};
+use crate::dropout::Drop;
+use crate::native::{self, Taken};
+use crate::parameters::Parameters;
+
+/// Embeddings and encoder layers.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    words: Tensor,
+    positions: Tensor,
+    token_types: Tensor,
+    norm: Norm,
+    /// Its row gets no gradient, as in Hugging Face's model.
+    pad_token_id: i64,
+    dropout: f64,
+    layers: Vec<Layer>,
+    kind: Kind,
+}
+
+impl Encoder {
+    /// The parameters below `bert.`, trained, computing in `kind`.
+    pub(super) fn trained(parameters: &Parameters, config: &BertConfig, kind: Kind) -> Self {
+        let layers = 0..config.num_hidden_layers;
+        let layers = layers.map(|index| Layer::trained(parameters, index, config));
+        Self::new(parameters, config, kind, layers.collect())
+    }
+
+    /// The same, only read; of the last layer the `first` tokens alone, where that is so.
+    pub(super) fn frozen(
+        parameters: &Parameters,
+        config: &BertConfig,
+        kind: Kind,
+        first: bool,
+    ) -> Self {
+        let count = config.num_hidden_layers;
+        let layers = (0..count).map(|index| {
+            let first = first && index + 1 == count;
+            Layer::frozen(parameters, index, config, kind, first)
+        });
+        Self::new(parameters, config, kind, layers.collect())
+    }
+
+    fn new(parameters: &Parameters, config: &BertConfig, kind: Kind, layers: Vec<Layer>) -> Self {
+        let table = |name: &str| parameters.get(&format!("bert.embeddings.{name}.weight"));
+        Self {
+            words: table("word_embeddings"),
+            positions: table("position_embeddings"),
+            token_types: table("token_type_embeddings"),
+            norm: Norm::new(parameters, "bert.embeddings.LayerNorm", config),
+            pad_token_id: config.pad_token_id as i64,
+            dropout: config.hidden_dropout_prob,
+            layers,
+            kind,
+        }
+    }
+
+    /// Hidden state 0, `[T, d]`: after layer norm and dropout
+    /// (docs/concepts/losses.md#hidden-states).
+    fn embed(&self, batch: &Batch, rows: &Unpadded, train: bool) -> Tensor {
+        let (table, places, pad) = match &batch.words {
+            Some(part) => (&part.rows, &part.places, part.pad),
+            None => (&self.words, &batch.input_ids, self.pad_token_id),
+        };
+        let taken = |table, rows| Taken { table, rows };
+        native::embeddings(
+            taken(table, places),
+            pad,
+            taken(&self.token_types, &batch.token_type_ids),
+            taken(&self.positions, &rows.positions),
+            self.norm.native(),
+            Drop::next(self.dropout, train),
+            self.kind,
+        )
+    }
+}
+
+impl Encode for Encoder {
+    fn forward_t(&self, batch: &Batch, wanted: Wanted<'_>, train: bool) -> Output {
+        let rows = batch.unpadded.as_ref();
+        let rows = rows.expect("a batch is laid out as its encoder says");
+        let mut hidden = self.embed(batch, rows, train);
+        let mut output = Output {
+            hidden_states: Vec::new(),
+            attention_scores: Vec::new(),
+            attention_squares: Vec::new(),
+        };
+        for (index, layer) in self.layers.iter().enumerate() {
+            // Of the last layer's tokens only the first is read; the others are its keys and values.
+            let first = wanted.is_first() && index + 1 == self.layers.len();
+            let teacher = match wanted {
+                Wanted::Squares(teacher) => Some(&teacher[index]),
+                _ => None,
+            };
+            let scores = (teacher, wanted.keeps_scores(index));
+            let done = layer.forward_t(&hidden, first, rows, scores, train);
+            let before = std::mem::replace(&mut hidden, done.hidden);
+            if !wanted.is_first() {
+                output.hidden_states.push(before);
+                output.attention_scores.push(done.scores);
+                output.attention_squares.push(done.squares);
+            }
+        }
+        if wanted.is_first() {
+            // A model without layers has the first tokens among the others.
+            if self.layers.is_empty() {
+                hidden = hidden.index_select(0, &rows.first);
+            }
+            hidden = hidden.unsqueeze(1);
+        }
+        output.hidden_states.push(hidden);
+        output
+    }
+}

@@ -1,0 +1,62 @@
+//! The encoder in libtorch's operations, with the names and the order of Hugging Face's
+//! `BertModel`: to be read, and for everything that [`super::packed`] does not compute.
+
+mod attention;
+mod embeddings;
+mod layer;
+mod relative;
+
+use tch::Kind;
+use tinyrun::model::config::BertConfig;
+
+use self::embeddings::Embeddings;
+use self::layer::Layer;
+use super::{Encode, Output, Wanted};
+use crate::batch::Batch;
+use crate::parameters::Parameters;
+
+/// Embeddings and encoder layers.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+    kind: Kind,
+}
+
+impl Encoder {
+    /// The parameters below `bert.`, computing in `kind`.
+    pub(super) fn new(parameters: &Parameters, config: &BertConfig, kind: Kind) -> Self {
+        Self {
+            embeddings: Embeddings::new(parameters, config),
+            layers: (0..config.num_hidden_layers)
+                .map(|index| Layer::new(parameters, index, config))
+                .collect(),
+            kind,
+        }
+    }
+}
+
+impl Encode for Encoder {
+    fn forward_t(&self, batch: &Batch, wanted: Wanted<'_>, train: bool) -> Output {
+        let mut hidden = self.embeddings.forward_t(batch, self.kind, train);
+        let mut output = Output {
+            hidden_states: Vec::new(),
+            attention_scores: Vec::new(),
+            attention_squares: Vec::new(),
+        };
+        for (index, layer) in self.layers.iter().enumerate() {
+            // Of the last layer's tokens only the first is read; the others are its keys and values.
+            let is_last = index + 1 == self.layers.len();
+            let first = is_last && wanted.is_first() && !layer.is_relative();
+            let asking = if first { 1 } else { hidden.size()[1] };
+            let (next, scores) = layer.forward_t(&hidden, asking, batch, !wanted.is_first(), train);
+            output.attention_scores.extend(scores);
+            let before = std::mem::replace(&mut hidden, next);
+            if !wanted.is_first() {
+                output.hidden_states.push(before);
+            }
+        }
+        output.hidden_states.push(hidden);
+        output
+    }
+}

@@ -1,0 +1,362 @@
+//! A training run from its opening to its end: what is loaded, how it resumes, what it writes.
+//! The steps themselves are in `step.rs`, their order in `training.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tch::{Device, Tensor, no_grad};
+use tinyrun::job::{Event, Job, Objective, Train};
+use tinyrun::metrics::csv_file::MetricsFile;
+use tinyrun::model::names::WORDS;
+
+use crate::checkpoint::{Best, Checkpoints, State, Window};
+use crate::device::Compute;
+use crate::error::KernelError;
+use crate::feed::{Data, Feed};
+use crate::flops;
+use crate::gate::{Verdict, check_teacher};
+use crate::loss_scale::LossScale;
+use crate::memory::{self, Asked, TeacherMemory};
+use crate::optimizer::Optimizer;
+use crate::reporter::Reporter;
+use crate::row::{columns, row};
+use crate::schedule::Length;
+use crate::score::{Scores, score};
+use crate::seed::Seed;
+use crate::stop::Stop;
+use crate::stopwatch::{Phase, Split, Stopwatch};
+use crate::trainee::Trainee;
+
+/// Time between two progress events, whatever the interval of `metrics.csv`.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// What a run is given.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) train: &'a Train,
+    pub(crate) compute: Compute,
+    pub(crate) reporter: &'a Reporter,
+    pub(crate) stop: &'a Stop,
+}
+
+/// Outcome of [`Session::open`].
+pub(crate) enum Opened<'a> {
+    /// The next step can begin.
+    Ready(Box<Session<'a>>),
+    /// Asked to stop before that.
+    Interrupted { step: u64 },
+}
+
+/// A run between two steps.
+pub(crate) struct Session<'a> {
+    pub(crate) context: Context<'a>,
+    pub(crate) data: Arc<Data>,
+    pub(crate) trainee: Trainee,
+    pub(crate) optimizer: Optimizer,
+    /// What is trained, in the optimizer's order.
+    pub(crate) parameters: Vec<Tensor>,
+    /// Place of the table of words among them, where a batch's rows alone are looked at.
+    pub(crate) words: Option<usize>,
+    pub(crate) length: Length,
+    pub(crate) state: State,
+    /// The teacher's cached outputs; `None` where it is asked in every step.
+    pub(crate) memory: Option<TeacherMemory>,
+    pub(crate) checkpoints: Checkpoints,
+    metrics: MetricsFile,
+    /// Whether a checkpoint was resumed.
+    resumed: bool,
+    /// Operations a second that the device can do.
+    peak: f64,
+    /// Step and time of the last checkpoint.
+    saved_at: (u64, Instant),
+    told_at: Instant,
+}
+
+impl<'a> Session<'a> {
+    /// Checks the teacher, loads the models and the newest checkpoint, and asks the teacher
+    /// where its outputs are cached.
+    ///
+    /// # Errors
+    /// Unreadable inputs, a teacher that fails its check, a checkpoint of another run.
+    pub(crate) fn open(context: Context<'a>) -> Result<Opened<'a>, KernelError> {
+        let Context {
+            job,
+            train,
+            compute,
+            reporter,
+            ..
+        } = context;
+        let data = Arc::new(Data::open(train, job.seed)?);
+        let checkpoints = Checkpoints::new(&job.output, train.saving.checkpoint_keep);
+        // A run that goes on has passed the gate.
+        if checkpoints.newest_step().is_none() && !context.teacher_passes()? {
+            return Ok(Opened::Interrupted { step: 0 });
+        }
+        let trainee = Trainee::load(train, &data.train, compute, Seed(job.seed))?;
+        let optimizer = Optimizer::new(train.steps.optimizer.clone(), &trainee.parameters);
+        let length = Length {
+            epoch: data.steps_per_epoch,
+            total: data.steps_per_epoch * u64::from(train.steps.epochs),
+        };
+        let mut warnings = trainee.warnings();
+        let newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
+        let resumed = newest.is_some();
+        let state = match newest {
+            Some((state, tensors)) => {
+                restore(&trainee, &optimizer, &tensors)?;
+                state
+            }
+            None => State {
+                loss_scale: train.steps.loss_scaling.as_ref().map(LossScale::new),
+                ..State::new(&job.fingerprint, length.total)
+            },
+        };
+        let metrics = MetricsFile::create_or_resume(
+            &job.output.join("metrics.csv"),
+            &columns(train),
+            resumed.then_some(state.step),
+        )?;
+        let mut session = Self {
+            parameters: optimizer.parameters(),
+            words: (compute.device == Device::Cpu)
+                .then(|| optimizer.place(WORDS))
+                .flatten(),
+            peak: flops::peak(compute),
+            saved_at: (state.step, Instant::now()),
+            told_at: Instant::now(),
+            memory: None,
+            context,
+            data,
+            trainee,
+            optimizer,
+            length,
+            state,
+            checkpoints,
+            metrics,
+            resumed,
+        };
+        if !session.is_done() && !session.ask_teacher(&mut warnings)? {
+            let step = session.state.step;
+            return Ok(Opened::Interrupted { step });
+        }
+        let parameters = session.trainee.model_parameters();
+        reporter.send(&compute.started(length.total, session.state.step, parameters));
+        for message in warnings {
+            reporter.send(&Event::Warning { message });
+        }
+        session.saved_at.1 = Instant::now();
+        session.told_at = Instant::now();
+        Ok(Opened::Ready(Box::new(session)))
+    }
+
+    /// Caches what the teacher says of every row, where that is worth it; `false` where asked to
+    /// stop on the way.
+    fn ask_teacher(&mut self, warnings: &mut Vec<String>) -> Result<bool, KernelError> {
+        let Context {
+            job,
+            train,
+            compute,
+            reporter,
+            stop,
+        } = self.context;
+        // What the steps before did: the two differ by rounding.
+        let before = self.resumed.then_some(self.state.remembers);
+        let asked = memory::ask(
+            (job, train),
+            before,
+            &self.data,
+            self.trainee.teacher.as_ref(),
+            (compute, self.trainee.layout),
+            (reporter, stop),
+        )?;
+        match asked {
+            Asked::Remembered(answers) => {
+                self.memory = Some(answers);
+                self.state.remembers = true;
+                self.trainee.dismiss_teacher();
+            }
+            Asked::InEveryStep(warning) => warnings.extend(warning),
+            Asked::Interrupted => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The batches of the steps to come.
+    pub(crate) fn feed(&self) -> Feed {
+        let Context { job, train, .. } = self.context;
+        let layout = self.trainee.layout;
+        let pad_token_id = train.student.config.pad_token_id;
+        let from = (job.seed, self.state.step);
+        Feed::start(&self.data, &train.data, pad_token_id, layout, from)
+    }
+
+    /// Whether no step is left.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.step >= self.length.total
+    }
+
+    /// Optimizer steps done.
+    pub(crate) fn steps_done(&self) -> u64 {
+        self.state.step
+    }
+
+    fn epoch_ends(&self) -> bool {
+        self.state.step.is_multiple_of(self.data.steps_per_epoch)
+    }
+
+    /// Scores dev at an epoch's end and at the interval, as `eval` will score the written folder,
+    /// and keeps the model if it is the best so far; of equals the earlier stays.
+    pub(crate) fn score_when_due(&mut self) -> Result<Option<Scores>, KernelError> {
+        let Context { train, compute, .. } = self.context;
+        let (Some(dev), Some(selection)) = (&self.data.dev, &train.selection) else {
+            return Ok(None);
+        };
+        if !self.epoch_ends() && !due(self.state.step, selection.eval_interval) {
+            return Ok(None);
+        }
+        let (encoder, classifier) = self.trainee.scoring_model(train, compute.device);
+        let batch_size = train.data.batch_size as usize;
+        let (scores, _) = score(&encoder, &classifier, dev, batch_size, compute.device);
+        let score = scores.of(selection.metric);
+        let named = scores.named(train.student.labels.len());
+        let step = self.state.step;
+        let best = self.state.best.as_ref();
+        let is_best = best.is_none_or(|best| score > best.score);
+        if is_best {
+            if selection.keep_best {
+                let tensors = self.trainee.named_tensors();
+                self.checkpoints.save_best(step, &tensors)?;
+            }
+            self.state.best = Some(Best {
+                step,
+                score,
+                scores: named.clone(),
+            });
+        }
+        self.context.reporter.send(&Event::Evaluated {
+            step,
+            scores: named,
+            best: is_best,
+        });
+        Ok(Some(scores))
+    }
+
+    /// Counts a step and what it took.
+    pub(crate) fn count_step(&mut self, losses: &[f64], split: Split) {
+        self.state.step += 1;
+        self.state.window.add(losses, split);
+    }
+
+    /// Writes a row of `metrics.csv` and tells the runner how far the run is, each when due.
+    pub(crate) fn log(
+        &mut self,
+        rate: f64,
+        scores: Option<&Scores>,
+        watch: &mut Stopwatch,
+    ) -> Result<(), KernelError> {
+        let train = self.context.train;
+        let step = self.state.step;
+        let window = &self.state.window;
+        let progress = window.progress(step, self.data.steps_per_epoch, rate);
+        if scores.is_some() || self.epoch_ends() || due(step, train.saving.log_interval) {
+            let classes = self.data.dev.as_ref().map(|_| train.student.labels.len());
+            watch.lap(Phase::Other);
+            self.state.window.split.add(watch.take());
+            let row = row(&progress, &self.state, self.peak, scores, classes);
+            self.metrics.append(step, &row)?;
+            self.state.window = Window::default();
+        }
+        if self.told_at.elapsed() >= PROGRESS_EVERY || self.is_done() {
+            self.context.reporter.send(&Event::Step(progress));
+            self.told_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint at the end, when one is due, and before `stopping`.
+    pub(crate) fn checkpoint_when_due(&mut self, stopping: bool) -> Result<(), KernelError> {
+        let saving = &self.context.train.saving;
+        let step = self.state.step;
+        let (saved_step, saved_time) = self.saved_at;
+        let time_is_up = saving.checkpoint_seconds > 0
+            && saved_time.elapsed() >= Duration::from_secs(saving.checkpoint_seconds);
+        let is_due = due(step, saving.checkpoint_interval) || time_is_up;
+        if step > saved_step && (stopping || is_due || self.is_done()) {
+            self.metrics.sync()?;
+            let tensors = tensors(&self.trainee, &self.optimizer);
+            self.checkpoints.save(&self.state, &tensors)?;
+            self.saved_at = (step, Instant::now());
+            self.context.reporter.send(&Event::Checkpoint { step });
+        }
+        Ok(())
+    }
+
+    /// Writes the artifacts. Returns the steps of the run and, where it was resumed, its best
+    /// scoring.
+    pub(crate) fn finish(mut self) -> Result<(u64, Option<Best>), KernelError> {
+        let Context { job, train, .. } = self.context;
+        self.metrics.sync()?;
+        memory::remove(&job.output)?;
+        let best = self.state.best.as_ref();
+        self.trainee
+            .write(train, &job.output, best, &self.checkpoints)?;
+        Ok((self.length.total, self.state.best.filter(|_| self.resumed)))
+    }
+}
+
+impl Context<'_> {
+    /// Checks the teacher where the job says so; `false` where asked to stop on the way.
+    fn teacher_passes(&self) -> Result<bool, KernelError> {
+        let train = self.train;
+        let Some(teacher) = &train.teacher else {
+            return Ok(true);
+        };
+        let Some(gate) = &teacher.gate else {
+            return Ok(true);
+        };
+        let lenient = matches!(train.objective, Objective::Intermediate { .. });
+        let (folder, head) = (&teacher.folder, teacher.head);
+        match check_teacher(gate, folder, head, lenient, self.compute, self.stop)? {
+            Verdict::Passed => {}
+            Verdict::Skipped(message) => self.reporter.send(&Event::Warning { message }),
+            Verdict::Interrupted => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// Whether an interval of `every` steps (0: never) ends at `step`.
+fn due(step: u64, every: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
+
+/// Everything a checkpoint holds, by name.
+fn tensors<'a>(trainee: &'a Trainee, optimizer: &'a Optimizer) -> Vec<(String, &'a Tensor)> {
+    let parameters = trainee
+        .parameters
+        .iter()
+        .map(|(name, tensor)| (format!("parameter.{name}"), tensor));
+    parameters.chain(optimizer.state()).collect()
+}
+
+/// Copies a checkpoint's tensors into the run's own.
+fn restore(
+    trainee: &Trainee,
+    optimizer: &Optimizer,
+    saved: &BTreeMap<String, Tensor>,
+) -> Result<(), KernelError> {
+    no_grad(|| {
+        for (name, tensor) in tensors(trainee, optimizer) {
+            let found = saved
+                .get(&name)
+                .filter(|found| found.size() == tensor.size());
+            let Some(found) = found else {
+                return Err(KernelError::CheckpointLacks { name });
+            };
+            tensor.detach().copy_(found);
+        }
+        Ok(())
+    })
+}

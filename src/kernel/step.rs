@@ -1,0 +1,202 @@
+//! One optimizer step: forward and backward of its micro-batches, then the update.
+
+use tch::{Kind, Tensor, no_grad};
+
+use crate::batch::{Batch, Block};
+use crate::dropout::reseed;
+use crate::error::KernelError;
+use crate::objective::{Losses, Share, losses};
+use crate::optimizer::Rows;
+use crate::row::columns_of_losses;
+use crate::schedule::learning_rate;
+use crate::seed::Seed;
+use crate::session::{Context, Session};
+use crate::stopwatch::{Phase, Stopwatch};
+use crate::target::Target;
+
+/// What the next update is.
+#[derive(Debug)]
+pub(crate) struct Update {
+    /// Updates before it: a step that is skipped for an overflow is none to the schedule and to
+    /// the optimizer.
+    number: u64,
+    /// Learning rate.
+    pub(crate) rate: f64,
+    /// What the loss is multiplied by; 1 without loss scaling.
+    scale: f64,
+}
+
+/// Outcome of [`Session::gradients`].
+#[derive(Debug)]
+pub(crate) struct Gradients {
+    /// In the order of the parameters, summed over the micro-batches.
+    of_parameters: Vec<Tensor>,
+    /// The loss and its parts, summed over the micro-batches.
+    losses: Vec<f64>,
+}
+
+impl Gradients {
+    /// The loss and its parts; the tensors are freed.
+    pub(crate) fn into_losses(self) -> Vec<f64> {
+        self.losses
+    }
+}
+
+impl Session<'_> {
+    /// The update that the next step makes.
+    pub(crate) fn next_update(&self) -> Update {
+        let state = &self.state;
+        let number = state.step - state.loss_scale.map_or(0, |scale| scale.overflows);
+        Update {
+            number,
+            rate: learning_rate(&self.context.train.steps.schedule, number, self.length),
+            scale: state.loss_scale.map_or(1.0, |scale| scale.scale),
+        }
+    }
+
+    /// Forward and backward of the micro-batches of a step.
+    ///
+    /// # Errors
+    /// Cached teacher outputs that cannot be read, a loss that is not finite.
+    pub(crate) fn gradients(
+        &mut self,
+        micro_batches: &[Block],
+        update: &Update,
+        watch: &mut Stopwatch,
+    ) -> Result<Gradients, KernelError> {
+        let Context {
+            job,
+            train,
+            compute,
+            ..
+        } = self.context;
+        let columns = self.state.window.losses.len().max(columns_of_losses(train));
+        let mut found = Gradients {
+            of_parameters: Vec::new(),
+            losses: vec![0.0; columns],
+        };
+        for (micro, block) in micro_batches.iter().enumerate() {
+            let accumulated = u64::from(train.data.gradient_accumulation_steps);
+            let place = self.state.step * accumulated + micro as u64;
+            reseed(Seed(job.seed).of_micro_step(place));
+            let mut batch = Batch::of(block, compute.device);
+            watch.lap(Phase::Data);
+            let target = match &self.memory {
+                Some(memory) => memory.answers(&self.data, block)?.target(compute.device),
+                None => Target::of(&train.objective, self.trainee.teacher.as_ref(), &batch),
+            };
+            watch.lap(Phase::Teacher);
+            let leaves = self.leaves(&mut batch, block);
+            let share = Share::of(micro, micro_batches);
+            let Losses { total, parts } = losses(
+                &train.objective,
+                &self.trainee.student,
+                &target,
+                &batch,
+                share,
+            );
+            let scaled = match self.state.loss_scale {
+                Some(_) => &total * update.scale,
+                None => total.shallow_clone(),
+            };
+            watch.lap(Phase::Forward);
+            let gradients = Tensor::run_backward(&[&scaled], &leaves, false, false);
+            accumulate(&mut found.of_parameters, gradients);
+            watch.lap(Phase::Backward);
+            add(&mut found.losses, &total, &parts);
+            let flops = self.trainee.flops(&batch);
+            self.state.window.count(&batch, flops);
+        }
+        let loss = found.losses[0];
+        if loss.is_finite() {
+            Ok(found)
+        } else {
+            Err(self.not_finite(format!("the loss is {loss}")))
+        }
+    }
+
+    /// What has a gradient: the parameters, but of the words only those of the batch.
+    fn leaves(&self, batch: &mut Batch, block: &Block) -> Vec<Tensor> {
+        let mut leaves: Vec<Tensor> = self.parameters.iter().map(Tensor::shallow_clone).collect();
+        if let Some(words) = self.words
+            && let Some(rows) = batch.take_words(block, &self.parameters[words])
+        {
+            leaves[words] = rows;
+        }
+        leaves
+    }
+
+    /// Changes the parameters, or with a scaled loss waits for a scale that the gradients bear.
+    ///
+    /// # Errors
+    /// A gradient that is not finite: it would poison every weight.
+    pub(crate) fn update(
+        &mut self,
+        gradients: &Gradients,
+        micro_batches: &[Block],
+        update: &Update,
+    ) -> Result<(), KernelError> {
+        let rows = self.words.and_then(|parameter| {
+            let rows = micro_batches[0].words()?;
+            Some(Rows { parameter, rows })
+        });
+        let updated = self.optimizer.step_rows(
+            &gradients.of_parameters,
+            rows,
+            update.scale,
+            update.rate,
+            update.number,
+        );
+        let overflow = updated.map_err(|name| format!("the gradient of `{name}` is not finite"));
+        let settings = &self.context.train.steps.loss_scaling;
+        match (overflow, &mut self.state.loss_scale, settings) {
+            (Ok(()), Some(scale), Some(settings)) => scale.grow(settings),
+            (Ok(()), _, _) => {}
+            (Err(what), Some(scale), Some(settings)) => {
+                if scale.shrink(settings).is_err() {
+                    return Err(self.not_finite(format!("{what} at the smallest loss scale")));
+                }
+            }
+            (Err(what), _, _) => return Err(self.not_finite(what)),
+        }
+        Ok(())
+    }
+
+    fn not_finite(&self, what: String) -> KernelError {
+        KernelError::NotFinite {
+            what,
+            step: self.state.step + 1,
+            checkpoint: self.checkpoints.newest_step(),
+        }
+    }
+}
+
+/// Adds the gradients of a micro-batch.
+fn accumulate(sum: &mut Vec<Tensor>, gradients: Vec<Tensor>) {
+    if sum.is_empty() {
+        *sum = gradients;
+        return;
+    }
+    no_grad(|| {
+        for (sum, gradient) in sum.iter_mut().zip(gradients) {
+            if gradient.defined() {
+                *sum = if sum.defined() {
+                    &*sum + gradient
+                } else {
+                    gradient
+                };
+            }
+        }
+    });
+}
+
+/// Adds the losses of a micro-batch. They are read together: each read waits for the device.
+fn add(sums: &mut [f64], total: &Tensor, parts: &[Tensor]) {
+    let total = total.detach();
+    let all: Vec<&Tensor> = std::iter::once(&total).chain(parts).collect();
+    let losses = Tensor::stack(&all, 0).to_kind(Kind::Double);
+    let losses = Vec::<f64>::try_from(losses).expect("a number for each loss");
+    for (sum, loss) in sums.iter_mut().zip(losses) {
+        *sum += loss;
+    }
+}
