@@ -142,21 +142,30 @@ pub(crate) fn did_you_mean(word: &str, names: &[&str]) -> Option<String> {
 fn describe_range<T: Display>(range: &impl RangeBounds<T>) -> String {
     match (range.start_bound(), range.end_bound()) {
         (Bound::Included(low), Bound::Included(high)) => format!(" from {low} to {high}"),
-        (low, high) => {
-            let low = match low {
-                Bound::Included(low) => Some(format!("at least {low}")),
-                Bound::Excluded(low) => Some(format!("more than {low}")),
-                Bound::Unbounded => None,
-            };
-            let high = match high {
-                Bound::Included(high) => Some(format!("at most {high}")),
-                Bound::Excluded(high) => Some(format!("less than {high}")),
-                Bound::Unbounded => None,
-            };
-            let limits: Vec<String> = low.into_iter().chain(high).collect();
-            format!(", {}", limits.join(" and "))
-        }
+        _ => format!(", {}", limits(range).join(" and ")),
     }
+}
+
+/// `1 to 10`, `more than 0, at most 1`, `at least 0`
+pub(crate) fn range_in_words<T: Display>(range: &impl RangeBounds<T>) -> String {
+    match (range.start_bound(), range.end_bound()) {
+        (Bound::Included(low), Bound::Included(high)) => format!("{low} to {high}"),
+        _ => limits(range).join(", "),
+    }
+}
+
+fn limits<T: Display>(range: &impl RangeBounds<T>) -> Vec<String> {
+    let low = match range.start_bound() {
+        Bound::Included(low) => Some(format!("at least {low}")),
+        Bound::Excluded(low) => Some(format!("more than {low}")),
+        Bound::Unbounded => None,
+    };
+    let high = match range.end_bound() {
+        Bound::Included(high) => Some(format!("at most {high}")),
+        Bound::Excluded(high) => Some(format!("less than {high}")),
+        Bound::Unbounded => None,
+    };
+    low.into_iter().chain(high).collect()
 }
 
 #[cfg(test)]
@@ -184,5 +193,7 @@ mod tests {
         assert_eq!(describe_range(&(0.0..1.0)), ", at least 0 and less than 1");
         let half_open = (Bound::Excluded(0.0), Bound::Included(0.5));
         assert_eq!(describe_range(&half_open), ", more than 0 and at most 0.5");
+        assert_eq!(range_in_words(&(1..=4096)), "1 to 4096");
+        assert_eq!(range_in_words(&half_open), "more than 0, at most 0.5");
     }
 }

@@ -10,7 +10,7 @@ mod section;
 mod span;
 
 pub(crate) use collector::Collector;
-pub(crate) use convert::{alternatives, did_you_mean, float};
+pub(crate) use convert::{alternatives, did_you_mean, float, range_in_words};
 pub use fault::{Fault, Faults, Source, Sources};
 pub(crate) use section::{Section, WordOrNumber, WordOrSection};
 pub use span::{Located, Span};

@@ -11,7 +11,6 @@ use super::convert::{
 use super::fault::Fault;
 use super::node::{Entry, Node, Table, Value};
 use super::span::{Located, Span};
-use crate::job::Word;
 
 /// One table being read.
 pub(crate) struct Section<'a> {
@@ -79,6 +78,22 @@ impl<'a> Section<'a> {
         Some(self.table?.get(key)?.key.clone())
     }
 
+    /// Place of a key's value in a table within this one.
+    pub(crate) fn span_within(&self, table: &str, key: &str) -> Option<Span> {
+        match &self.table?.get(table)?.node.value {
+            Value::Table(table) => Some(table.get(key)?.node.span.clone()),
+            _ => None,
+        }
+    }
+
+    /// Place of an item of a list.
+    pub(crate) fn item_span(&self, key: &str, index: usize) -> Option<Span> {
+        match &self.table?.get(key)?.node.value {
+            Value::Array(items) => Some(items.get(index)?.span.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether none of these keys has a fault, so that they can be compared.
     pub(crate) fn sound(&self, keys: &[&str]) -> bool {
         keys.iter().all(|key| self.faults.sound(&[&self.join(key)]))
@@ -118,7 +133,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reports a key that must be there, where it is not.
-    fn require(&self, key: &str, what: &str) {
+    pub(crate) fn require(&self, key: &str, what: &str) {
         if self.is_present() && !self.has(key) {
             let message = format!("missing key {}", self.name(key));
             let fault = Fault::new(message, self.span.clone());
@@ -199,13 +214,6 @@ impl<'a> Section<'a> {
         self.read(key, string)
     }
 
-    /// A string that must be there. Stands for itself as an empty one after its fault.
-    pub(crate) fn required_string(&self, key: &'static str, what: &str) -> Located<String> {
-        self.require(key, what);
-        self.string(key)
-            .unwrap_or_else(|| Located::default_value(String::new()))
-    }
-
     /// A list of strings.
     pub(crate) fn strings(&self, key: &'static str) -> Option<Located<Vec<Located<String>>>> {
         self.read(key, |node| {
@@ -221,24 +229,6 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A list of strings that must be there and hold something.
-    pub(crate) fn required_strings(
-        &self,
-        key: &'static str,
-        what: &str,
-    ) -> Located<Vec<Located<String>>> {
-        self.require(key, what);
-        let list = self
-            .strings(key)
-            .unwrap_or_else(|| Located::default_value(Vec::new()));
-        if list.is_empty() && list.span.is_some() {
-            let message = format!("{} is an empty list", self.name(key));
-            let fault = Fault::new(message, list.span.clone());
-            self.wrong(key, fault.with_label(format!("expected {what}")));
-        }
-        list
-    }
-
     /// A whole number in a range.
     pub(crate) fn integer<T: TryFrom<i64>>(
         &self,
@@ -246,17 +236,6 @@ impl<'a> Section<'a> {
         range: impl RangeBounds<i64>,
     ) -> Option<Located<T>> {
         self.read(key, |node| integer(node, &range))
-    }
-
-    /// A whole number in a range, or its default.
-    pub(crate) fn integer_or<T: TryFrom<i64>>(
-        &self,
-        key: &'static str,
-        range: impl RangeBounds<i64>,
-        default: T,
-    ) -> Located<T> {
-        self.integer(key, range)
-            .unwrap_or_else(|| Located::default_value(default))
     }
 
     /// A number in a range. A whole number will do.
@@ -268,20 +247,9 @@ impl<'a> Section<'a> {
         self.read(key, |node| float(node, &range))
     }
 
-    /// A number in a range, or its default.
-    pub(crate) fn float_or(
-        &self,
-        key: &'static str,
-        range: impl RangeBounds<f64>,
-        default: f64,
-    ) -> f64 {
-        self.float(key, range).map_or(default, |found| found.value)
-    }
-
-    /// `true` or `false`, or the default.
-    pub(crate) fn boolean_or(&self, key: &'static str, default: bool) -> Located<bool> {
+    /// `true` or `false`.
+    pub(crate) fn boolean(&self, key: &'static str) -> Option<Located<bool>> {
         self.read(key, boolean)
-            .unwrap_or_else(|| Located::default_value(default))
     }
 
     /// A list of numbers in a range.
@@ -312,22 +280,6 @@ impl<'a> Section<'a> {
         self.read(key, |node| choice(node, choices))
     }
 
-    /// One of a setting's words, or the default.
-    pub(crate) fn word_or<T: Word>(&self, key: &'static str, default: T) -> T {
-        self.choice_or(key, T::WORDS, default).value
-    }
-
-    /// One of several words, or the default.
-    pub(crate) fn choice_or<T: Copy>(
-        &self,
-        key: &'static str,
-        choices: &[(&str, T)],
-        default: T,
-    ) -> Located<T> {
-        self.choice(key, choices)
-            .unwrap_or_else(|| Located::default_value(default))
-    }
-
     /// One of several words, or a table.
     pub(crate) fn choice_or_section<T: Copy>(
         &self,
@@ -353,8 +305,8 @@ impl<'a> Section<'a> {
         key: &'static str,
         choices: &[(&str, T)],
         range: impl RangeBounds<f64>,
-    ) -> Option<WordOrNumber<T>> {
-        let found = self.read(key, |node| {
+    ) -> Option<Located<WordOrNumber<T>>> {
+        self.read(key, |node| {
             if matches!(node.value, Value::String(_)) {
                 return choice(node, choices).map(WordOrNumber::Word);
             }
@@ -365,8 +317,7 @@ impl<'a> Section<'a> {
                     refusal.label = format!("{}, or {words}", refusal.label);
                     refusal
                 })
-        });
-        found.map(|found| found.value)
+        })
     }
 
     /// A list of whole numbers in a range.
@@ -375,8 +326,7 @@ impl<'a> Section<'a> {
         key: &'static str,
         range: impl RangeBounds<i64>,
         what: &str,
-    ) -> Located<Vec<T>> {
-        self.require(key, what);
+    ) -> Option<Located<Vec<T>>> {
         self.read(key, |node| {
             items(node, what)?
                 .iter()
@@ -388,7 +338,6 @@ impl<'a> Section<'a> {
                 })
                 .collect()
         })
-        .unwrap_or_else(|| Located::default_value(Vec::new()))
     }
 
     /// Reports every key that was not asked for.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::origin::Origin;
-use super::schema::{ClassifierStart, Experiment, LayerMapRule, ModelSource, StageName};
+use super::schema::{ClassifierStart, LayerMapRule, ModelSource, StageName};
+use super::top::Experiment;
 use crate::document::{Collector, Fault, Located, Span, alternatives};
 use crate::job::LayerMap;
 
@@ -150,7 +151,7 @@ fn check_lengths(experiment: &Experiment, faults: &Collector) {
 pub(super) fn lengths(experiment: &Experiment) -> Vec<(&'static str, &Located<usize>)> {
     let mut lengths = vec![("task", &experiment.task.max_seq_length)];
     if let Some(general) = &experiment.stages.general_distill {
-        lengths.push(("stages.general-distill", &general.max_seq_length));
+        lengths.push(("stages.general-distill", &general.corpus.max_seq_length));
     }
     lengths
 }

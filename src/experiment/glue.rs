@@ -32,6 +32,13 @@ pub struct GlueTask {
     pub phase1_epochs: u32,
 }
 
+impl GlueTask {
+    /// Names of the classes, in order.
+    pub(super) fn label_names(&self) -> Vec<String> {
+        self.labels.iter().map(|&label| label.to_owned()).collect()
+    }
+}
+
 const DIGITS: &[&str] = &["0", "1"];
 const ENTAILMENT: &[&str] = &["entailment", "not_entailment"];
 

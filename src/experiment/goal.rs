@@ -1,7 +1,18 @@
 //! Reading `[goal]`: scores that the student must reach.
 
-use super::schema::{Goal, Task};
+use super::task::Task;
 use crate::document::{Fault, Located, Section, alternatives, did_you_mean, float};
+
+/// A score that the student must reach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Goal {
+    /// As in the file: `sst-2.accuracy`.
+    pub name: String,
+    /// The score, as `results.csv` names it.
+    pub metric: String,
+    /// The least that is wanted.
+    pub at_least: f64,
+}
 
 /// Scores that eval reports, as `results.csv` names them.
 const METRICS: [&str; 3] = ["accuracy", "f1", "matthews_corr"];

@@ -1,7 +1,8 @@
 //! From the rule of `layer-map` to the layers of two models.
 
 use super::check::map_length_faults;
-use super::schema::{Experiment, LayerMapRule};
+use super::schema::LayerMapRule;
+use super::top::Experiment;
 use crate::document::Fault;
 use crate::job::LayerMap;
 

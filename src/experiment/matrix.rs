@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::schema::{Experiment, StageName};
+use super::schema::StageName;
+use super::top::Experiment;
 use crate::document::node::{Node, Table, Value};
 use crate::document::overrides::insert;
 use crate::document::{Fault, Sources, Span, did_you_mean};

@@ -2,6 +2,8 @@
 //! fault with its place. This room knows no disk but the text of its own file.
 
 mod check;
+mod declared;
+mod distill;
 pub mod glue;
 mod goal;
 pub mod keys;
@@ -12,23 +14,37 @@ mod origin;
 mod read;
 mod recipe;
 mod resolved;
+mod schedule;
 mod schema;
+mod setting;
+mod settings;
+mod sources;
+mod stage_keys;
 mod stages;
 mod starter;
 mod student;
 mod task;
 #[cfg(test)]
 pub(crate) mod testing;
+mod top;
 mod training;
 
+pub use distill::{Distill, Prediction, Teaching};
+pub use goal::Goal;
 pub use matrix::{Experiments, Variant};
 pub use models::{Models, check_models};
 pub use origin::Origin;
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
-    ClassifierStart, DataPrep, Distill, Escape, Eval, Experiment, Finetune, GateRule,
-    GeneralDistill, Goal, Keep, LayerMapRule, LongLines, ModelSource, Quoting, Recipe, StageName,
-    Stages, Student, StudentShape, TableFormat, Task, TaskName, TdPhase1, TdPhase2, Teacher,
-    Training,
+    ClassifierStart, Escape, GateRule, Keep, LayerMapRule, LongLines, ModelSource, Quoting, Recipe,
+    StageName, TableFormat, TaskName,
 };
+pub(crate) use settings::Settings;
+pub use sources::Sources;
+pub use stage_keys::{Corpus, Scoring, TaskTeacher};
+pub use stages::{DataPrep, Eval, Finetune, GeneralDistill, Stages, TdPhase1, TdPhase2};
 pub use starter::{StarterPaths, starter};
+pub use student::{Student, StudentShape, Teacher};
+pub use task::Task;
+pub use top::Experiment;
+pub use training::Training;

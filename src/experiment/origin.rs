@@ -1,7 +1,9 @@
 //! Where each stage's student and teacher come from: the rules of defaults, written once,
 //! for the checks here and for the plan.
 
-use super::schema::{Experiment, ModelSource, StageName, Training};
+use super::schema::{ModelSource, StageName};
+use super::top::Experiment;
+use super::training::Training;
 use crate::document::Located;
 
 /// Where a model comes from.
@@ -127,10 +129,10 @@ impl Experiment {
     pub(super) fn student_key(&self, stage: StageName) -> Option<&Located<ModelSource>> {
         let stages = &self.stages;
         match stage {
-            StageName::GeneralDistill => stages.general_distill.as_ref()?.student.as_ref(),
-            StageName::TdPhase1 => stages.td_phase1.as_ref()?.student.as_ref(),
-            StageName::TdPhase2 => stages.td_phase2.as_ref()?.student.as_ref(),
-            StageName::Eval => stages.eval.as_ref()?.student.as_ref(),
+            StageName::GeneralDistill => stages.general_distill.as_ref()?.sources.student.as_ref(),
+            StageName::TdPhase1 => stages.td_phase1.as_ref()?.sources.student.as_ref(),
+            StageName::TdPhase2 => stages.td_phase2.as_ref()?.sources.student.as_ref(),
+            StageName::Eval => stages.eval.as_ref()?.sources.student.as_ref(),
             _ => None,
         }
     }
@@ -139,10 +141,10 @@ impl Experiment {
     pub(super) fn teacher_key(&self, stage: StageName) -> Option<&Located<ModelSource>> {
         let stages = &self.stages;
         match stage {
-            StageName::GeneralDistill => stages.general_distill.as_ref()?.teacher.as_ref(),
-            StageName::TdPhase1 => stages.td_phase1.as_ref()?.teacher.as_ref(),
-            StageName::TdPhase2 => stages.td_phase2.as_ref()?.teacher.as_ref(),
-            StageName::Eval => stages.eval.as_ref()?.teacher.as_ref(),
+            StageName::GeneralDistill => stages.general_distill.as_ref()?.sources.teacher.as_ref(),
+            StageName::TdPhase1 => stages.td_phase1.as_ref()?.sources.teacher.as_ref(),
+            StageName::TdPhase2 => stages.td_phase2.as_ref()?.sources.teacher.as_ref(),
+            StageName::Eval => stages.eval.as_ref()?.sources.teacher.as_ref(),
             _ => None,
         }
     }

@@ -1,14 +1,12 @@
 //! From the text to an [`Experiment`].
 
-use super::goal::read_goals;
 use super::matrix::{Experiments, Overlay, Variant};
-use super::schema::{Experiment, Recipe};
-use super::student::{read_student, read_teacher};
-use super::task::read_task;
-use super::{check, matrix, stages};
+use super::schema::StageName;
+use super::settings::Settings;
+use super::top::Experiment;
+use super::{check, matrix};
 use crate::document::node::Table;
 use crate::document::{Collector, Fault, Faults, Section, Sources, node, overrides};
-use crate::job::{Device, Precision};
 
 impl Experiment {
     /// Reads an experiment file without a `[matrix]`; of one with it, the first experiment.
@@ -175,49 +173,22 @@ impl Shared {
 }
 
 fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
-    let name = read_name(top, stem);
-    let recipe = top.word_or("recipe", Recipe::Paper);
-    let seed = top.integer_or("seed", 0.., 42).value;
-    let device = read_device(top);
-    let precision = top.word_or("precision", Precision::Auto);
-    let threads = top.integer("threads", 1..=4096).map(|found| found.value);
-    let watchdog_seconds = top.integer_or("watchdog-seconds", 0.., 0).value;
-    let task = read_task(&top.required_section("task", "the task data"), recipe);
-    let teacher = top.required_section("teacher", "the teacher model");
-    let teacher = read_teacher(&teacher, recipe);
-    let student = read_student(&top.section_or_empty("student"), recipe);
-    let (stages, headers) = stages::read(
-        &top.section_or_empty("stages"),
-        recipe,
-        *task.name,
-        precision,
-    );
-    let goals = read_goals(&top.section_or_empty("goal"), &task);
+    let experiment = Experiment::read_from(top, stem);
     // Taken out of the tree before; asked for here so that a misspelt one is told its name.
     let _ = top.section("matrix");
     top.finish();
-    let experiment = Experiment {
-        name,
-        recipe,
-        seed,
-        device,
-        precision,
-        threads,
-        watchdog_seconds,
-        task,
-        teacher,
-        student,
-        stages,
-        goals,
-    };
+    check_name(&experiment, top);
+    let headers = StageName::ALL.into_iter();
+    let headers = headers
+        .filter_map(|stage| Some((stage, top.span_within("stages", stage.as_str())?)))
+        .collect();
     check::check(&experiment, &headers, top.faults());
     experiment
 }
 
-/// The experiment's name, which is a folder's too.
-fn read_name(top: &Section<'_>, stem: &str) -> String {
-    let written = top.string("name");
-    let name = written.as_ref().map_or(stem, |name| name.as_str());
+/// The experiment's name is a folder's too.
+fn check_name(found: &Experiment, top: &Section<'_>) {
+    let name = found.name.as_str();
     let is_plain = |character: char| character.is_alphanumeric() || "._-/".contains(character);
     // Folders within folders: `study/first`, and the variants of a matrix.
     let mut parts = name.split('/');
@@ -241,37 +212,16 @@ fn read_name(top: &Section<'_>, stem: &str) -> String {
     if let Some(problem) = problem
         && top.sound(&["name"])
     {
-        let span = written.as_ref().and_then(|name| name.span.clone());
+        let span = top.value_span("name");
         let hint = span.is_none().then(|| "set `name` in the file".to_owned());
         let fault = Fault::new(format!("experiment name `{name}` {problem}"), span);
         let fault = fault.with_label("it is the name of the results folder");
         top.wrong("name", fault.with_hint(hint));
     }
-    name.to_owned()
 }
 
 /// Folders of `runs/` that are not an experiment's.
 const RESERVED_NAMES: &[&str] = &["store", "work"];
-
-fn read_device(top: &Section<'_>) -> Device {
-    let Some(word) = top.string("device") else {
-        return Device::Auto;
-    };
-    let number = word.strip_prefix("cuda:").map(str::parse);
-    match (word.as_str(), number) {
-        ("auto", _) => Device::Auto,
-        ("cpu", _) => Device::Cpu,
-        ("cuda", _) => Device::Cuda(0),
-        (_, Some(Ok(index))) => Device::Cuda(index),
-        _ => {
-            let message = format!("`device` cannot be `{}`", word.value);
-            let fault = Fault::new(message, word.span.clone());
-            let label = "expected `auto`, `cpu`, `cuda` or `cuda:N`";
-            top.wrong("device", fault.with_label(label));
-            Device::Auto
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -309,18 +259,6 @@ mod tests {
         let stem = Experiment::read("a b.toml", "a b", MINIMAL, &[]).unwrap_err();
         assert_eq!(stem.faults[0].span, None);
         assert!(stem.faults[0].hint.as_ref().unwrap().contains("`name`"));
-    }
-
-    #[test]
-    fn devices_are_words_or_cuda_with_an_index() {
-        let device = |word: &str| read_with(MINIMAL, &[&format!("device={word}")]);
-        assert_eq!(device("cuda").unwrap().device, Device::Cuda(0));
-        assert_eq!(device("cuda:1").unwrap().device, Device::Cuda(1));
-        assert_eq!(device("cpu").unwrap().device, Device::Cpu);
-        for word in ["gpu", "cuda:", "cuda:-1", "cuda:x"] {
-            let faults = device(word).unwrap_err().to_string();
-            assert_eq!(faults, format!("--set:1:8: `device` cannot be `{word}`"));
-        }
     }
 
     #[test]

@@ -3,12 +3,12 @@
 
 use super::schema::{Recipe, StageName, TaskName};
 use crate::job::{
-    DecayFrom, HeadKind, InitializerKind, LossScaling, OptimizerKind, PadTo, Projection, Reduction,
-    RegressionTarget, ScheduleKind, Warmup,
+    DecayFrom, HeadKind, InitializerKind, LossScaling, OptimizerKind, PadTo, Precision, Projection,
+    Reduction, RegressionTarget, ScheduleKind, Warmup,
 };
 
 /// Defaults of a training stage.
-pub(super) struct TrainingDefaults {
+pub(crate) struct TrainingDefaults {
     pub(super) epochs: u32,
     pub(super) batch_size: u32,
     pub(super) learning_rate: f64,
@@ -22,6 +22,29 @@ pub(super) struct TrainingDefaults {
     pub(super) drop_last: bool,
     pub(super) pad_to: PadTo,
     pub(super) loss_scaling: LossScaling,
+    /// That of the experiment.
+    pub(super) precision: Precision,
+}
+
+/// What the defaults of a stage depend on.
+pub(crate) struct StageDefaults {
+    pub(super) recipe: Recipe,
+    pub(super) task: TaskName,
+    pub(super) precision: Precision,
+}
+
+impl StageDefaults {
+    /// Defaults of a training stage.
+    pub(super) fn training(&self, stage: StageName) -> TrainingDefaults {
+        let defaults = match stage {
+            StageName::TdPhase1 => self.recipe.phase1(self.task),
+            _ => self.recipe.training(stage),
+        };
+        TrainingDefaults {
+            precision: self.precision,
+            ..defaults
+        }
+    }
 }
 
 /// Defaults of a stage that compares layers.
@@ -32,7 +55,7 @@ pub(super) struct DistillDefaults {
 }
 
 /// Defaults of `[student]`.
-pub(super) struct StudentDefaults {
+pub(crate) struct StudentDefaults {
     pub(super) hidden_size: usize,
     pub(super) intermediate_size: usize,
     pub(super) hidden_act: &'static str,
@@ -54,7 +77,7 @@ const LINEAR: ScheduleKind = ScheduleKind::Polynomial(1.0);
 impl Recipe {
     /// Defaults of a training stage. None of the sources fine-tunes a teacher: that stage differs
     /// only in its optimizer.
-    pub(super) fn training(self, stage: StageName) -> TrainingDefaults {
+    fn training(self, stage: StageName) -> TrainingDefaults {
         let common = TrainingDefaults {
             epochs: 3,
             batch_size: 32,
@@ -69,6 +92,7 @@ impl Recipe {
             drop_last: false,
             pad_to: PadTo::None,
             loss_scaling: SCALING,
+            precision: Precision::Auto,
         };
         if stage == StageName::Finetune {
             return TrainingDefaults {
@@ -149,7 +173,7 @@ impl Recipe {
     }
 
     /// Defaults of phase 1, whose epochs depend on the task in the paper.
-    pub(super) fn phase1(self, task: TaskName) -> TrainingDefaults {
+    fn phase1(self, task: TaskName) -> TrainingDefaults {
         let defaults = self.training(StageName::TdPhase1);
         match (self, task) {
             (Self::Paper, TaskName::Glue(task)) => TrainingDefaults {
@@ -235,7 +259,7 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::Experiment;
+    use super::super::Experiment;
     use super::super::testing::{pipeline, read_with};
     use super::*;
     use crate::job::OptimizerKind;
@@ -252,7 +276,7 @@ mod tests {
         let phase1 = plain.stages.td_phase1.unwrap();
         assert_eq!(phase1.distill.projection, Projection::EmbeddingAndHidden);
         assert_eq!(phase1.training.schedule.kind, ScheduleKind::Constant);
-        assert!(!phase1.distill.teacher_dropout);
+        assert!(!phase1.teaching.teacher_dropout);
     }
 
     #[test]
@@ -282,7 +306,7 @@ mod tests {
         assert_eq!(huawei.student.head, HeadKind::Relu);
         assert_eq!(huawei.task.max_seq_length.value, 128);
         let phase1 = huawei.stages.td_phase1.unwrap();
-        assert!(phase1.distill.teacher_dropout && phase1.distill.keep_projection.value);
+        assert!(phase1.teaching.teacher_dropout && phase1.distill.keep_projection.value);
         assert_eq!(phase1.distill.projection, Projection::Shared);
         assert_eq!(phase1.distill.reduction, Reduction::Block);
         assert_eq!(phase1.training.pad_to, PadTo::MaxSeqLength);
@@ -306,7 +330,7 @@ mod tests {
             InitializerKind::TruncatedNormal
         );
         let phase1 = mindspore.stages.td_phase1.unwrap();
-        assert!(!phase1.distill.keep_projection.value && !phase1.distill.teacher_dropout);
+        assert!(!phase1.distill.keep_projection.value && !phase1.teaching.teacher_dropout);
         assert_eq!(phase1.training.schedule.warmup, Warmup::Epochs(0.1));
         assert_eq!(phase1.training.schedule.decay_from, DecayFrom::Start);
         assert!(!phase1.training.shuffle && phase1.training.drop_last);

@@ -1,162 +1,235 @@
-//! Reading `[teacher]` and `[student]`.
+//! `[teacher]` and `[student]`.
 
-use std::ops::Bound;
+use toml::Value;
 
 use super::recipe::StudentDefaults;
-use super::schema::{ClassifierStart, LayerMapRule, Recipe, Student, StudentShape, Teacher};
+use super::schema::{ClassifierStart, LayerMapRule, Recipe};
+use super::setting::{At, LARGEST, Setting, above_zero_to};
+use super::settings::{Settings, key, settings};
 use crate::document::{Fault, Located, Section, WordOrSection};
-use crate::job::{Initializer, LayerMap, WeightDtype};
+use crate::job::{HeadKind, Initializer, InitializerKind, LayerMap, WeightDtype};
 
-/// Longest input and widest layer that are taken for meant.
-pub(super) const LARGEST: i64 = 1_000_000;
-
-/// Reads `[teacher]`.
-pub(super) fn read_teacher(teacher: &Section<'_>, recipe: Recipe) -> Teacher {
-    let model = teacher.required_string("model", "a Hugging Face folder");
-    let head = teacher.word_or("head", recipe.head());
-    let classifier = Located {
-        value: teacher.word_or("classifier", ClassifierStart::Auto),
-        span: teacher.key_span("classifier"),
-    };
-    teacher.finish();
-    Teacher {
-        model,
-        head,
-        classifier,
+settings! {
+    /// `[teacher]`
+    pub struct Teacher(teacher, recipe: Recipe) titled "Teacher" {
+        /// BERT model, already fine-tuned or to be fine-tuned by the `finetune` stage.
+        // Its files are inputs.
+        recorded model: Located<String> =
+            key("model")
+                .required("a Hugging Face folder")
+                .kind_text("path")
+                .range_text("Hugging Face model folder");
+        /// Activation between pooler and classifier; `relu` for models trained with Huawei's or
+        /// MindSpore's code.
+        counts head: HeadKind = key("head"), default recipe.head();
+        /// Classifier that `finetune` starts from: the model's own if it has one, or a new one with
+        /// random weights, for example to fine-tune a five-class model on three classes.
+        counts classifier: Located<ClassifierStart> =
+            key("classifier")
+                .placed_at_key()
+                .unless(ClassifierStart::Auto)
+                .range_text("`new` with `finetune` only"),
+            default ClassifierStart::Auto;
     }
 }
 
-/// Reads `[student]`.
-pub(super) fn read_student(student: &Section<'_>, recipe: Recipe) -> Student {
-    let model = student.string("model");
-    let defaults = recipe.student();
-    let shape = read_shape(student, &defaults);
-    if model.is_some() {
-        check_shape_is_left_out(student);
-    }
-    let head = student.word_or("head", recipe.head());
-    let range = |key| student.float(key, above_zero_to(1.0));
-    let small = defaults.embedding_range.unwrap_or(shape.initializer_range);
-    let initializer = Initializer {
-        kind: student.word_or("initializer", defaults.initializer),
-        embedding_range: range("embedding-initializer-range").map_or(small, |found| found.value),
-        projection_range: range("projection-initializer-range").map_or(small, |found| found.value),
-    };
-    let layer_map = read_layer_map(student);
-    let dtype = student.word_or("dtype", WeightDtype::Fp32);
-    student.finish();
-    Student {
-        model,
-        shape,
-        initializer,
-        head,
-        layer_map,
-        dtype,
-    }
-}
-
-/// Keys of [`StudentShape`], which a given model's `config.json` answers.
-const SHAPE_KEYS: &[&str] = &[
-    "num-hidden-layers",
-    "hidden-size",
-    "intermediate-size",
-    "num-attention-heads",
-    "hidden-act",
-    "hidden-dropout-prob",
-    "attention-probs-dropout-prob",
-    "max-position-embeddings",
-    "initializer-range",
-    "layer-norm-eps",
-    "vocab-size",
-    "type-vocab-size",
-    "use-relative-positions",
-];
-
-fn check_shape_is_left_out(student: &Section<'_>) {
-    for key in SHAPE_KEYS.iter().filter(|key| student.has(key)) {
-        let message = format!("`model` and `{key}` in `[student]` cannot be combined");
-        let fault = Fault::new(message, student.key_span(key));
-        student.unfit(fault.with_label("the model's `config.json` sets it"));
+settings! {
+    /// `[student]`
+    pub struct Student(student, recipe: Recipe) titled "Student" checked by check_shape_is_omitted {
+        /// Model to start from; excludes all keys of the shape.
+        // Its files are inputs.
+        recorded model: Option<Located<String>> =
+            key("model")
+                .kind_text("path")
+                .range_text("Hugging Face model folder")
+                .default_text("random weights with the shape below");
+        /// Shape, where `model` is not given.
+        group shape: StudentShape = &recipe.student(), written if has_shape;
+        /// Distribution of initial weights.
+        group initializer: Initializer =
+            &InitializerDefaults::new(&recipe.student(), shape.initializer_range);
+        /// Activation between pooler and classifier.
+        counts head: HeadKind = key("head"), default recipe.head();
+        /// Data type of the weights that `td-phase2` writes; earlier stages write fp32.
+        counts dtype: WeightDtype =
+            key("dtype").unless(WeightDtype::Fp32), default WeightDtype::Fp32;
+        /// Teacher layers to distill; `uniform` requires a teacher with a multiple of the student's
+        /// layers. The table form has the two keys below.
+        // It counts as the layers that it comes to.
+        recorded layer_map: Located<LayerMapRule> =
+            key("layer-map"), default LayerMapRule::Uniform;
     }
 }
 
-fn read_shape(student: &Section<'_>, defaults: &StudentDefaults) -> StudentShape {
-    let size = |key, default| student.integer_or(key, 1..=LARGEST, default);
-    StudentShape {
-        num_hidden_layers: student.integer_or("num-hidden-layers", 1..=1000, 4),
-        hidden_size: size("hidden-size", defaults.hidden_size),
-        intermediate_size: size("intermediate-size", defaults.intermediate_size),
-        num_attention_heads: student.integer_or("num-attention-heads", 1..=1000, 12),
-        hidden_act: student
-            .choice_or(
-                "hidden-act",
-                &[("gelu", "gelu"), ("gelu_new", "gelu_new"), ("relu", "relu")],
-                defaults.hidden_act,
-            )
-            .to_string(),
-        hidden_dropout_prob: student.float_or("hidden-dropout-prob", 0.0..1.0, 0.1),
-        attention_probs_dropout_prob: student.float_or(
-            "attention-probs-dropout-prob",
-            0.0..1.0,
-            0.1,
-        ),
-        max_position_embeddings: student.integer_or("max-position-embeddings", 3..=LARGEST, 512),
-        initializer_range: student.float_or("initializer-range", above_zero_to(1.0), 0.02),
-        layer_norm_eps: student.float_or(
-            "layer-norm-eps",
-            above_zero_to(0.1),
-            defaults.layer_norm_eps,
-        ),
-        vocab_size: student.integer("vocab-size", 1..=LARGEST),
-        type_vocab_size: student.integer("type-vocab-size", 1..=LARGEST),
-        use_relative_positions: student.boolean_or("use-relative-positions", false).value,
+settings! {
+    /// Shape of a student that starts from random weights. The padding id is the teacher's.
+    pub struct StudentShape(student, defaults: StudentDefaults) {
+        /// Number of encoder layers.
+        counts num_hidden_layers: Located<usize> =
+            key("num-hidden-layers").range(1..=1000), default 4;
+        /// Dimension of the hidden states.
+        counts hidden_size: Located<usize> =
+            key("hidden-size").range(1..=LARGEST).range_text("a multiple of `num-attention-heads`"),
+            default defaults.hidden_size;
+        /// Dimension of the feed-forward layer.
+        counts intermediate_size: Located<usize> =
+            key("intermediate-size").range(1..=LARGEST), default defaults.intermediate_size;
+        /// Number of attention heads per layer.
+        // Attention scores are compared head by head.
+        counts num_attention_heads: Located<usize> =
+            key("num-attention-heads").range(1..=1000).range_text("must equal the teacher's"),
+            default 12;
+        /// Activation of the feed-forward layer.
+        counts hidden_act: String =
+            key("hidden-act").one_of(&["gelu", "gelu_new", "relu"]),
+            default defaults.hidden_act.to_owned();
+        /// Dropout probability of hidden states during training.
+        counts hidden_dropout_prob: f64 = key("hidden-dropout-prob").range(0.0..1.0), default 0.1;
+        /// Dropout probability of attention weights during training.
+        counts attention_probs_dropout_prob: f64 =
+            key("attention-probs-dropout-prob").range(0.0..1.0), default 0.1;
+        /// Maximum input length of the model (size of the position-embedding matrix).
+        counts max_position_embeddings: Located<usize> =
+            key("max-position-embeddings")
+                .range(3..=LARGEST)
+                .range_text("tokens; 3 to 1000000"),
+            default 512;
+        /// Standard deviation of the initial weights.
+        counts initializer_range: f64 =
+            key("initializer-range").range(above_zero_to(1.0)), default 0.02;
+        /// Epsilon added to the variance in layer normalization.
+        counts layer_norm_eps: f64 =
+            key("layer-norm-eps").range(above_zero_to(0.1)), default defaults.layer_norm_eps;
+        /// Size of the word-embedding matrix; may exceed the tokenizer's vocabulary, for example to
+        /// pad to a multiple of 8.
+        counts vocab_size: Option<Located<usize>> =
+            key("vocab-size")
+                .range(1..=LARGEST)
+                .range_text("at least the teacher's")
+                .default_text("the teacher's");
+        /// Number of segments (token type IDs).
+        counts type_vocab_size: Option<Located<usize>> =
+            key("type-vocab-size")
+                .range(1..=LARGEST)
+                .range_text("at least 2 for pairs")
+                .default_text("the teacher's");
+        /// Use relative positions, as in MindSpore's BERT, instead of absolute positions; such a
+        /// model does not load in `transformers`.
+        counts use_relative_positions: bool =
+            key("use-relative-positions").unless(false), default false;
     }
 }
 
-#[derive(Clone, Copy)]
-enum MapWord {
-    Uniform,
-    Top,
-    Bottom,
+fn has_shape(student: &Student) -> bool {
+    student.model.is_none()
 }
 
-fn read_layer_map(student: &Section<'_>) -> Located<LayerMapRule> {
-    let found = student.choice_or_section(
-        "layer-map",
-        &[
-            ("uniform", MapWord::Uniform),
-            ("top", MapWord::Top),
-            ("bottom", MapWord::Bottom),
-        ],
-        "`{ attention = [..], hidden = [..] }`",
-    );
-    match found {
-        None => Located::default_value(LayerMapRule::Uniform),
-        Some(WordOrSection::Word(word)) => word.map(|word| match word {
-            MapWord::Uniform => LayerMapRule::Uniform,
-            MapWord::Top => LayerMapRule::Top,
-            MapWord::Bottom => LayerMapRule::Bottom,
-        }),
-        Some(WordOrSection::Section(map)) => {
-            let span = map.span();
-            let attention = map
-                .integers("attention", 0..=1000, "a list of teacher layers")
-                .value;
-            let hidden = map
-                .integers("hidden", 0..=1000, "a list of teacher hidden states")
-                .value;
-            map.finish();
-            Located {
-                value: LayerMapRule::Explicit(LayerMap { attention, hidden }),
-                span,
-            }
+/// A given model's `config.json` has its shape.
+fn check_shape_is_omitted(found: &Student, student: &Section<'_>) {
+    if found.model.is_none() {
+        return;
+    }
+    for key in StudentShape::names() {
+        if student.has(key) {
+            let message = format!("`model` and `{key}` in `[student]` cannot be combined");
+            let fault = Fault::new(message, student.key_span(key));
+            student.unfit(fault.with_label("the model's `config.json` sets it"));
         }
     }
 }
 
-/// More than 0, at most `high`.
-pub(super) fn above_zero_to(high: f64) -> (Bound<f64>, Bound<f64>) {
-    (Bound::Excluded(0.0), Bound::Included(high))
+/// Defaults of [`Initializer`].
+pub(crate) struct InitializerDefaults {
+    kind: InitializerKind,
+    /// Of embedding matrices and projection.
+    range: f64,
+}
+
+impl InitializerDefaults {
+    fn new(recipe: &StudentDefaults, initializer_range: f64) -> Self {
+        Self {
+            kind: recipe.initializer,
+            range: recipe.embedding_range.unwrap_or(initializer_range),
+        }
+    }
+}
+
+settings! {
+    impl Initializer(student, defaults: InitializerDefaults) {
+        /// Distribution of the initial weights; `truncated-normal` is limited to two standard
+        /// deviations.
+        counts kind: InitializerKind = key("initializer"), default defaults.kind;
+        /// Standard deviation of the initial embedding matrices.
+        counts embedding_range: f64 =
+            key("embedding-initializer-range")
+                .range(above_zero_to(1.0))
+                .default_text("`initializer-range`"),
+            default defaults.range;
+        /// Standard deviation of the initial projection to the teacher's hidden size.
+        counts projection_range: f64 =
+            key("projection-initializer-range")
+                .range(above_zero_to(1.0))
+                .default_text("`initializer-range`; 0.02 with `model`"),
+            default defaults.range;
+    }
+}
+
+settings! {
+    impl LayerMap(map, none: ())
+    titled "Explicit layer map, also written `layer-map = { attention = [..], hidden = [..] }`" {
+        /// Teacher layer for the attention loss of each student layer.
+        counts attention: Vec<usize> =
+            key("attention")
+                .range(0..=1000)
+                .required("a list of teacher layers")
+                .range_text("teacher layers, from 0; one per student layer");
+        /// Teacher hidden state for the hidden-state loss of the embedding output and of each
+        /// student layer.
+        counts hidden: Vec<usize> =
+            key("hidden")
+                .range(0..=1000)
+                .required("a list of teacher hidden states")
+                .range_text(
+                    "teacher hidden states, 0 is the embedding output; one more than student layers",
+                );
+    }
+}
+
+impl Setting for LayerMapRule {
+    type Limit = ();
+
+    fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
+        let words = [
+            ("uniform", &Self::Uniform),
+            ("top", &Self::Top),
+            ("bottom", &Self::Bottom),
+        ];
+        let table = "`{ attention = [..], hidden = [..] }`";
+        Some(match at.section.choice_or_section(at.key, &words, table)? {
+            WordOrSection::Word(rule) => rule.map(Self::clone),
+            WordOrSection::Section(map) => Located {
+                value: Self::Explicit(LayerMap::read_table(&map, &())),
+                span: map.span(),
+            },
+        })
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Uniform => "uniform".into(),
+            Self::Top => "top".into(),
+            Self::Bottom => "bottom".into(),
+            Self::Explicit(map) => {
+                let entries = map.entries().into_iter();
+                let keys = entries.filter_map(|entry| Some((entry.key.to_owned(), entry.written?)));
+                Value::Table(keys.collect())
+            }
+        }
+    }
+
+    fn kind((): &()) -> String {
+        "`uniform`, `top`, `bottom`, or a table".to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -166,8 +239,8 @@ mod tests {
 
     #[test]
     fn a_given_student_excludes_every_key_of_the_shape() {
-        for key in SHAPE_KEYS {
-            let value = match *key {
+        for key in StudentShape::names() {
+            let value = match key {
                 "hidden-act" => "relu",
                 "use-relative-positions" => "true",
                 _ => "1",

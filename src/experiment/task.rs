@@ -1,48 +1,189 @@
-//! Reading `[task]`.
+//! `[task]`: the labelled data.
+
+use toml::Value;
 
 use crate::data::table::is_delimiter;
 use crate::input::excerpt;
 
-use super::glue;
-use super::schema::{Escape, Quoting, Recipe, TableFormat, Task, TaskName};
-use super::student::{LARGEST, above_zero_to};
+use super::glue::{self, GlueTask};
+use super::schema::{Escape, Quoting, Recipe, TableFormat, TaskName};
+use super::setting::{At, LARGEST, Setting, above_zero_to, listed};
+use super::settings::{key, settings};
 use crate::document::{Fault, Located, Section, alternatives, did_you_mean};
+use crate::job::Metric;
 
-/// Reads `[task]`.
-pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {
-    let name = read_name(task);
-    let glue = match name.value {
-        TaskName::Glue(task) => Some(task),
-        TaskName::Custom => None,
-    };
-    let train = task.required_string("train", "a table, or a glob of several");
-    let dev = task.string("dev");
-    let dev_mismatched = task.string("dev-mismatched");
-    if dev_mismatched.is_some() && glue.is_none_or(|glue| glue.name != "mnli") {
+settings! {
+    /// `[task]`: the labelled data.
+    pub struct Task(task, recipe: Recipe) titled "Task data" checked by check_task {
+        /// GLUE task, which sets columns, classes and defaults, or `custom` for your own tables.
+        counts name: Located<TaskName> = key("name").required(alternatives(task_names()));
+        /// Training table, or several tables with the same columns.
+        // Its files are inputs, like those of the next two.
+        recorded train: Located<String> =
+            key("train").required("a table, or a glob of several").kind_text("path or glob");
+        /// Dev table, used for scoring.
+        recorded dev: Option<Located<String>> =
+            key("dev")
+                .kind_text("path or glob")
+                .default_text("none; `dev` or `dev-fraction` is required");
+        /// MNLI's mismatched dev table, scored as a separate split.
+        recorded dev_mismatched: Option<Located<String>> =
+            key("dev-mismatched")
+                .kind_text("path or glob")
+                .range_text("`mnli` only");
+        /// Fraction of `train` to hold out as dev split, selected by a hash of the text.
+        counts dev_fraction: Option<Located<f64>> =
+            key("dev-fraction")
+                .range(above_zero_to(0.5))
+                .default_text("none; `dev` or `dev-fraction` is required");
+        /// Table format; `auto` is CSV for files ending in `.csv`, else TSV without quoting, and
+        /// detects other delimiters. `tsv` detects nothing.
+        counts format: TableFormat = key("format"), default TableFormat::Auto;
+        /// Character between fields; `auto` detects comma, tab, semicolon, vertical bar and Excel's
+        /// `sep=` line.
+        counts delimiter: Option<char> = key("delimiter").or_word("auto");
+        /// Whether double quotes enclose a field that may contain delimiters and line breaks;
+        /// `auto` is yes in CSV, and in TSV only if its rows need it.
+        counts quoting: Quoting = key("quoting").unless(Quoting::Auto), default Quoting::Auto;
+        /// How a quote within a quoted field is written: twice (RFC 4180) or after a backslash;
+        /// `auto` detects it.
+        counts escape: Escape = key("escape").unless(Escape::Auto), default Escape::Auto;
+        /// Column with the text.
+        counts text: Located<String> =
+            key("text")
+                .range_text("column name")
+                .default_text("`\"sentence\"`; GLUE's column for its tasks"),
+            default name.glue().map_or("sentence", |task| task.text).to_owned();
+        /// Column with the second text of a pair.
+        counts pair: Option<Located<String>> =
+            key("pair")
+                .range_text("column name")
+                .default_text("none; GLUE's column for its pair tasks"),
+            default name.glue().and_then(|task| task.pair).map(str::to_owned);
+        /// Column with the label.
+        counts label: Located<String> =
+            key("label")
+                .range_text("column name")
+                .default_text("`\"label\"`; GLUE's column for its tasks"),
+            default name.glue().map_or("label", |task| task.label).to_owned();
+        /// Treat labels as real values (regression) instead of classes.
+        counts regression: bool =
+            key("regression").default_text("`true` for `sts-b`, else `false`"),
+            default name.glue().is_some_and(|task| task.regression);
+        /// Class names, in the order of the classifier's outputs.
+        counts labels: Option<Located<Vec<String>>> =
+            key("labels")
+                .range_text("at least 2, all different")
+                .default_text(
+                    "GLUE's names, such as `[\"negative\", \"positive\"]` for `sst-2`; \
+                     for `custom`, the sorted distinct labels of `train`",
+                ),
+            default name.glue().filter(|task| !task.regression).map(GlueTask::label_names);
+        /// Maximum input length, including special tokens; longer inputs are truncated.
+        counts max_seq_length: Located<usize> =
+            key("max-seq-length")
+                .range(3..=LARGEST)
+                .range_text("tokens; 3 to the models' `max-position-embeddings`")
+                .default_text("64 for `sst-2` and `cola`, else 128"),
+            default recipe.max_seq_length(*name);
+    }
+}
+
+impl Task {
+    /// The score that the best model is chosen by.
+    pub fn metric(&self) -> Metric {
+        match *self.name {
+            TaskName::Glue(task) => task.metric,
+            TaskName::Custom if self.regression => Metric::Correlation,
+            TaskName::Custom => Metric::Accuracy,
+        }
+    }
+}
+
+fn task_names() -> impl Iterator<Item = &'static str> {
+    let glue = glue::TASKS.into_iter().map(|task| task.name);
+    glue.chain([TaskName::Custom.as_str()])
+}
+
+/// A task of GLUE or `custom`, which stands for an unknown one too.
+impl Setting for TaskName {
+    type Limit = ();
+
+    fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
+        let (section, key) = (at.section, at.key);
+        let word = section.string(key)?;
+        let task = glue::TASKS.into_iter().find(|task| task.name == *word);
+        let custom = Self::Custom.as_str();
+        if task.is_none() && word.as_str() != custom {
+            let names: Vec<&str> = task_names().collect();
+            let message = format!("unknown task `{}`", word.value);
+            let fault = Fault::new(message, word.span.clone())
+                .with_label(format!("expected {}", alternatives(task_names())))
+                .with_hint(did_you_mean(&word, &names));
+            section.wrong(key, fault);
+        }
+        Some(word.map(|_| task.map_or(Self::Custom, Self::Glue)))
+    }
+
+    fn value(&self) -> Value {
+        self.as_str().into()
+    }
+
+    fn kind((): &()) -> String {
+        listed(task_names())
+    }
+}
+
+/// One character, or `auto`, which reads as none.
+impl Setting for char {
+    type Limit = ();
+
+    fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
+        let (section, key) = (at.section, at.key);
+        let word = section.string(key)?;
+        let mut letters = word.chars();
+        let only = letters.next().filter(|_| letters.next().is_none());
+        match only {
+            Some(only) if u8::try_from(only).is_ok_and(is_delimiter) => Some(word.map(|_| only)),
+            _ if word.as_str() == "auto" => None,
+            _ => {
+                let message = format!("{} must be one character", section.name(key));
+                let fault = Fault::new(message, word.span.clone());
+                section.wrong(
+                    key,
+                    fault.with_label(
+                        "expected `auto` or a character, for example `,`, `;`, `|` or `\\t`",
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    fn value(&self) -> Value {
+        self.to_string().into()
+    }
+
+    fn kind((): &()) -> String {
+        "string".to_owned()
+    }
+
+    fn range((): &()) -> String {
+        "one character".to_owned()
+    }
+}
+
+fn check_task(found: &Task, task: &Section<'_>) {
+    let glue = found.name.glue();
+    if found.dev_mismatched.is_some() && glue.is_none_or(|glue| glue.name != "mnli") {
         let message = "`dev-mismatched` in `[task]` is for `mnli` only";
         task.unfit(Fault::new(message, task.key_span("dev-mismatched")));
     }
-    let dev_fraction = task.float("dev-fraction", above_zero_to(0.5));
     check_dev(task);
-    let format = task.word_or("format", TableFormat::Auto);
-    let delimiter = read_delimiter(task);
-    let quoting = task.word_or("quoting", Quoting::Auto);
-    let escape = task.word_or("escape", Escape::Auto);
-    let column = |key, default: &str| {
-        task.string(key)
-            .unwrap_or_else(|| Located::default_value(default.to_owned()))
-    };
-    let text = column("text", glue.map_or("sentence", |task| task.text));
-    let default_pair = glue.and_then(|task| task.pair);
-    let pair = task.string("pair").or_else(|| {
-        let pair = default_pair?.to_owned();
-        Some(Located::default_value(pair))
-    });
-    let label = column("label", glue.map_or("label", |task| task.label));
-    check_columns(task, &text, pair.as_ref(), &label);
+    check_columns(found, task);
     if let Some(glue) = glue
-        && default_pair.is_none()
-        && pair.is_some()
+        && glue.pair.is_none()
+        && found.pair.is_some()
     {
         let message = format!(
             "`{}` has one text per row, `pair` does not apply",
@@ -51,82 +192,29 @@ pub(super) fn read_task(task: &Section<'_>, recipe: Recipe) -> Task {
         let fault = Fault::new(message, task.key_span("pair"));
         task.unfit(fault.with_hint("use `name = \"custom\"`".to_owned()));
     }
-    let regression = task.boolean_or("regression", glue.is_some_and(|glue| glue.regression));
-    if let Some(glue) = glue.filter(|glue| glue.regression != regression.value) {
+    if let Some(glue) = glue.filter(|glue| glue.regression != found.regression) {
         let is = if glue.regression {
             "a regression task"
         } else {
             "a classification task"
         };
         let message = format!("`{}` is {is}", glue.name);
-        task.unfit(Fault::new(message, regression.span.clone()));
+        task.unfit(Fault::new(message, task.value_span("regression")));
     }
-    if regression.value && task.has("labels") {
+    if found.regression && task.has("labels") {
         let message = "a regression task has no `labels`";
         task.unfit(Fault::new(message, task.key_span("labels")));
     }
-    let labels = read_labels(task, name.value).or_else(|| {
-        let labels = glue
-            .filter(|glue| !glue.regression)?
-            .labels
-            .iter()
-            .map(|&label| label.to_owned());
-        Some(Located::default_value(labels.collect()))
-    });
-    let max_seq_length = task.integer_or(
-        "max-seq-length",
-        3..=LARGEST,
-        recipe.max_seq_length(name.value),
-    );
-    task.finish();
-    Task {
-        name,
-        train,
-        dev,
-        dev_mismatched,
-        dev_fraction,
-        format,
-        delimiter,
-        quoting,
-        escape,
-        text,
-        pair,
-        label,
-        regression: regression.value,
-        labels,
-        max_seq_length,
-    }
-}
-
-/// One character, or `auto`.
-fn read_delimiter(task: &Section<'_>) -> Option<char> {
-    let word = task.string("delimiter")?;
-    let mut letters = word.chars();
-    let only = letters.next().filter(|_| letters.next().is_none());
-    match only {
-        Some(only) if u8::try_from(only).is_ok_and(is_delimiter) => Some(only),
-        _ if word.as_str() == "auto" => None,
-        _ => {
-            let message = "`delimiter` in `[task]` must be one character";
-            let fault = Fault::new(message, word.span.clone());
-            task.wrong(
-                "delimiter",
-                fault.with_label(
-                    "expected `auto` or a character, for example `,`, `;`, `|` or `\\t`",
-                ),
-            );
-            None
-        }
+    if let Some(labels) = found.labels.as_ref().filter(|list| list.span.is_some()) {
+        check_labels(labels, *found.name, task);
     }
 }
 
 /// Text, pair and label are three columns.
-fn check_columns(
-    task: &Section<'_>,
-    text: &Located<String>,
-    pair: Option<&Located<String>>,
-    label: &Located<String>,
-) {
+fn check_columns(found: &Task, task: &Section<'_>) {
+    let Task {
+        text, pair, label, ..
+    } = found;
     let same = |key: &'static str, other: &str, name: &str| {
         let message = format!(
             "`{key}` and `{other}` in `[task]` are the same column `{}`",
@@ -147,28 +235,6 @@ fn check_columns(
             same("pair", "text", pair);
         }
     }
-}
-
-fn read_name(task: &Section<'_>) -> Located<TaskName> {
-    let names: Vec<TaskName> = glue::TASKS
-        .into_iter()
-        .map(TaskName::Glue)
-        .chain([TaskName::Custom])
-        .collect();
-    let expected = alternatives(names.iter().map(TaskName::as_str));
-    let word = task.required_string("name", &expected);
-    if let Some(name) = names.iter().find(|name| name.as_str() == word.as_str()) {
-        return word.map(|_| *name);
-    }
-    // An empty word is a fault that is already reported.
-    if !word.is_empty() {
-        let names: Vec<&str> = names.iter().map(TaskName::as_str).collect();
-        let fault = Fault::new(format!("unknown task `{}`", word.value), word.span.clone())
-            .with_label(format!("expected {expected}"))
-            .with_hint(did_you_mean(&word, &names));
-        task.wrong("name", fault);
-    }
-    word.map(|_| TaskName::Custom)
 }
 
 /// Rows to score on: another table or a share of the first, one of the two.
@@ -194,15 +260,14 @@ fn check_dev(task: &Section<'_>) {
     }
 }
 
-fn read_labels(section: &Section<'_>, name: TaskName) -> Option<Located<Vec<String>>> {
-    let labels = section.strings("labels")?;
+fn check_labels(labels: &Located<Vec<String>>, name: TaskName, task: &Section<'_>) {
     for (index, label) in labels.iter().enumerate() {
-        if labels[..index]
-            .iter()
-            .any(|earlier| earlier.value == label.value)
-        {
-            let message = format!("label `{}` is listed twice", label.value);
-            section.wrong("labels", Fault::new(message, label.span.clone()));
+        if labels[..index].contains(label) {
+            let message = format!("label `{label}` is listed twice");
+            task.wrong(
+                "labels",
+                Fault::new(message, task.item_span("labels", index)),
+            );
         }
     }
     let (fits, expected) = match name {
@@ -213,26 +278,22 @@ fn read_labels(section: &Section<'_>, name: TaskName) -> Option<Located<Vec<Stri
         ),
         TaskName::Custom => (labels.len() >= 2, "expected at least two labels".to_owned()),
     };
-    if let TaskName::Glue(task) = name {
-        let known = |label: &Located<String>| task.labels.contains(&label.value.as_str());
-        let unknown = labels.iter().find(|label| !known(label));
-        if let Some(unknown) = unknown.filter(|_| labels.iter().any(known)) {
-            let message = format!("`{}` is not a class of `{}`", unknown.value, task.name);
-            let all = alternatives(task.labels.iter().copied());
-            let fault = Fault::new(message, unknown.span.clone()).with_label(format!(
-                "{all}, in the model's order, or other names for all"
-            ));
-            section.wrong("labels", fault);
+    if let TaskName::Glue(glue) = name {
+        let is_known = |label: &String| glue.labels.contains(&label.as_str());
+        let unknown = labels.iter().position(|label| !is_known(label));
+        if let Some(unknown) = unknown.filter(|_| labels.iter().any(is_known)) {
+            let message = format!("`{}` is not a class of `{}`", labels[unknown], glue.name);
+            let all = alternatives(glue.labels.iter().copied());
+            let fault = Fault::new(message, task.item_span("labels", unknown));
+            let label = format!("{all}, in the model's order, or other names for all");
+            task.wrong("labels", fault.with_label(label));
         }
     }
     if !fits {
         let message = format!("`labels` in `[task]` lists {}", labels.len());
-        section.wrong(
-            "labels",
-            Fault::new(message, labels.span.clone()).with_label(expected),
-        );
+        let fault = Fault::new(message, labels.span.clone());
+        task.wrong("labels", fault.with_label(expected));
     }
-    Some(labels.map(|list| list.into_iter().map(|label| label.value).collect()))
 }
 
 #[cfg(test)]

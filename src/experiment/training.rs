@@ -1,185 +1,180 @@
-//! Reading what every training stage has: batches, learning rate, optimizer, checkpoints.
+//! What every training stage has: batches, learning rate, optimizer, checkpoints.
 
 use std::ops::Bound;
 
-use super::recipe::TrainingDefaults;
-use super::schema::Training;
-use super::student::above_zero_to;
-use crate::document::{Fault, Located, Section};
-use crate::job::{Clipping, LossScaling, Optimizer, Precision, Schedule, ScheduleKind, Warmup};
+use toml::Value;
 
-/// Reads the common keys of a training stage.
-pub(super) fn read_training(
-    stage: &Section<'_>,
-    defaults: &TrainingDefaults,
-    precision: Precision,
-) -> Training {
-    let epochs = stage.integer_or("epochs", 1..=10_000, defaults.epochs);
-    let batch_size: Located<u32> = stage.integer_or("batch-size", 1..=65536, defaults.batch_size);
-    let steps: Located<u32> = stage.integer_or("gradient-accumulation-steps", 1..=65536, 1);
+use super::declared::Entry;
+use super::recipe::TrainingDefaults;
+use super::setting::{Range, Setting, above_zero_to};
+use super::settings::{Item, Settings, key, settings};
+use crate::document::{Fault, Located, Section};
+use crate::job::{Clipping, LossScaling, Optimizer, OptimizerKind, PadTo, Precision, Schedule};
+
+settings! {
+    /// Settings that every training stage has, with its own defaults.
+    pub struct Training(stage, defaults: TrainingDefaults)
+    titled "Training stages" checked by check_accumulation {
+        /// Seed of this stage: weight initialization, data order and dropout.
+        // It counts as the stage's own or the file's: `Experiment::seed_of`.
+        recorded seed: Option<u64> = key("seed").range(0..).default_text("the file's `seed`");
+        /// Number of epochs. For GLUE tasks in `td-phase1` with recipe `paper`: 50 for `cola`, 10
+        /// for `mnli`, `qnli` and `qqp`, 20 for the others.
+        counts epochs: Located<u32> = key("epochs").range(1..=10_000), default defaults.epochs;
+        /// Batch size of an optimizer step.
+        counts batch_size: Located<u32> =
+            key("batch-size").range(1..=65536).range_text("examples; 1 to 65536"),
+            default defaults.batch_size;
+        /// Number of micro-batches that a batch is split into, to save memory.
+        counts gradient_accumulation_steps: Located<u32> =
+            key("gradient-accumulation-steps").range(1..=65536).range_text("divides `batch-size`"),
+            default 1;
+        /// Learning rate as a function of the step.
+        group schedule: Schedule = defaults;
+        /// Update rule.
+        group optimizer: Optimizer = defaults;
+        /// With `precision = "fp16"` only.
+        group loss_scaling: Option<LossScaling> = defaults;
+        /// Reshuffle every epoch and bucket examples by length; if false, keep file order.
+        counts shuffle: bool = key("shuffle"), default defaults.shuffle;
+        /// Drop the last batch of an epoch if it is incomplete.
+        counts drop_last: bool = key("drop-last"), default defaults.drop_last;
+        /// Padding of a batch: `none` packs it without padding (on the CPU in fp32 or bf16, with
+        /// absolute positions and reduction `tokens`; otherwise the same as `longest`), `longest`
+        /// pads to its longest example, `max-seq-length` to the maximum. Changing it between `none`
+        /// and `longest` does not re-run stages: the results differ by rounding, and by dropout as
+        /// with another seed.
+        counts pad_to: PadTo = key("pad-to").counted_as(padding), default defaults.pad_to;
+        /// Train on a subset of this size, selected by the seed.
+        counts train_limit: Option<u64> =
+            key("train-limit").range(1..).range_text("examples; at least 1").default_text("all");
+        /// Steps between two rows of `metrics.csv`. Changing it does not re-run stages.
+        recorded log_interval: u64 =
+            key("log-interval").range(1..).range_text("steps; at least 1"), default 50;
+        /// Steps between two checkpoints. Changing it does not re-run stages.
+        recorded checkpoint_interval: u64 =
+            key("checkpoint-interval").range(0..).range_text("steps; 0 is off"), default 0;
+        /// Time between two checkpoints. Changing it does not re-run stages.
+        recorded checkpoint_seconds: u64 =
+            key("checkpoint-seconds").range(0..).range_text("seconds; 0 is off"), default 60;
+        /// Number of newest checkpoints to keep while the stage runs. Changing it does not re-run
+        /// stages.
+        recorded checkpoint_keep: u32 = key("checkpoint-keep").range(1..=1000), default 2;
+        /// Number of batches to prepare ahead on a separate thread. Changing it does not re-run
+        /// stages.
+        recorded prefetch: u32 =
+            key("prefetch").range(0..=1000).range_text("batches; 0 is off"), default 2;
+    }
+}
+
+fn check_accumulation(training: &Training, stage: &Section<'_>) {
+    let steps = &training.gradient_accumulation_steps;
+    let batch_size = *training.batch_size;
     if stage.sound(&["batch-size", "gradient-accumulation-steps"])
-        && !batch_size.is_multiple_of(*steps)
+        && !batch_size.is_multiple_of(**steps)
     {
         let message = format!(
-            "`gradient-accumulation-steps` {} does not divide `batch-size` {}",
-            *steps, *batch_size
+            "`gradient-accumulation-steps` {} does not divide `batch-size` {batch_size}",
+            **steps
         );
         let fault = Fault::new(message, steps.span.clone());
         stage.unfit(fault.with_label("all micro-batches must have the same size"));
     }
-    Training {
-        seed: stage.integer("seed", 0..).map(|found| found.value),
-        epochs,
-        batch_size,
-        gradient_accumulation_steps: steps,
-        schedule: read_schedule(stage, defaults),
-        optimizer: Optimizer {
-            kind: stage.word_or("optimizer", defaults.optimizer),
-            beta1: stage.float_or("adam-beta1", 0.0..1.0, 0.9),
-            beta2: stage.float_or("adam-beta2", 0.0..1.0, 0.999),
-            epsilon: stage.float_or("adam-epsilon", above_zero_to(1.0), 1e-6),
-            weight_decay: stage.float_or("weight-decay", 0.0..=1.0, defaults.weight_decay),
-            weight_decay_exempt: stage.strings("weight-decay-exempt").map_or_else(
-                || EXEMPT.map(str::to_owned).to_vec(),
-                |parts| parts.value.into_iter().map(|part| part.value).collect(),
-            ),
-            clipping: stage.word_or("clipping", Clipping::Tensor),
-            max_grad_norm: stage.float_or("max-grad-norm", 0.0.., 1.0),
-        },
-        loss_scaling: read_loss_scaling(stage, defaults, precision),
-        shuffle: stage.boolean_or("shuffle", defaults.shuffle).value,
-        drop_last: stage.boolean_or("drop-last", defaults.drop_last).value,
-        pad_to: stage.word_or("pad-to", defaults.pad_to),
-        train_limit: stage.integer("train-limit", 1..).map(|found| found.value),
-        log_interval: stage.integer_or("log-interval", 1.., 50).value,
-        checkpoint_interval: stage.integer_or("checkpoint-interval", 0.., 0).value,
-        checkpoint_seconds: stage.integer_or("checkpoint-seconds", 0.., 60).value,
-        checkpoint_keep: stage.integer_or("checkpoint-keep", 1..=1000, 2).value,
-        prefetch: stage.integer_or("prefetch", 0..=1000, 2).value,
-    }
+}
+
+/// Without padding a result is that of the longest row's but for rounding, and dropout as of
+/// another seed.
+fn padding(pad_to: &PadTo) -> Option<Value> {
+    let counted = match pad_to {
+        PadTo::None => PadTo::Longest,
+        other => *other,
+    };
+    Some(counted.value())
 }
 
 /// Parts of names of tensors that do not decay, as in every published code.
 const EXEMPT: [&str; 2] = ["bias", "LayerNorm"];
 
-#[derive(Clone, Copy, PartialEq)]
-enum Shape {
-    Linear,
-    Polynomial,
-    Constant,
+settings! {
+    impl Optimizer(stage, defaults: TrainingDefaults) {
+        /// `bert-adam` is BERT's Adam without bias correction; `adamw` has it. Recipes `huawei` and
+        /// `mindspore` use `bert-adam` in every stage.
+        counts kind: OptimizerKind = key("optimizer"), default defaults.optimizer;
+        /// Decay rate of Adam's first moment.
+        counts beta1: f64 = key("adam-beta1").range(0.0..1.0), default 0.9;
+        /// Decay rate of Adam's second moment.
+        counts beta2: f64 = key("adam-beta2").range(0.0..1.0), default 0.999;
+        /// Epsilon added to the square root of Adam's second moment.
+        counts epsilon: f64 = key("adam-epsilon").range(above_zero_to(1.0)), default 1e-6;
+        /// Decoupled weight decay.
+        counts weight_decay: f64 =
+            key("weight-decay").range(0.0..=1.0), default defaults.weight_decay;
+        /// Tensors without weight decay.
+        counts weight_decay_exempt: Vec<String> =
+            key("weight-decay-exempt").range_text("substrings of tensor names, case-insensitive"),
+            default EXEMPT.map(str::to_owned).to_vec();
+        /// Gradient clipping: per tensor, by global norm, or off.
+        counts clipping: Clipping = key("clipping"), default Clipping::Tensor;
+        /// Maximum gradient norm.
+        counts max_grad_norm: f64 =
+            key("max-grad-norm").range(0.0..).range_text("at least 0; 0 is off"), default 1.0;
+    }
 }
 
-fn read_schedule(stage: &Section<'_>, defaults: &TrainingDefaults) -> Schedule {
-    let default = match defaults.schedule {
-        ScheduleKind::Constant => Shape::Constant,
-        ScheduleKind::Polynomial(_) => Shape::Linear,
-    };
-    let shape = stage.choice_or(
-        "schedule",
-        &[
-            ("linear", Shape::Linear),
-            ("polynomial", Shape::Polynomial),
-            ("constant", Shape::Constant),
-        ],
-        default,
-    );
-    let power = stage.float_or("power", above_zero_to(100.0), 1.0);
-    if *shape != Shape::Polynomial && stage.has("power") && stage.sound(&["schedule", "power"]) {
-        let fault = Fault::new(
-            format!(
-                "{} requires `schedule = \"polynomial\"`",
-                stage.name("power")
-            ),
-            stage.key_span("power"),
-        );
-        stage.unfit(fault.with_label("the other schedules have no exponent"));
-    }
-    let learning_rate = stage.float_or("learning-rate", above_zero_to(1.0), defaults.learning_rate);
-    let end = stage.float("end-learning-rate", 0.0..=1.0);
-    if let Some(end) = &end {
-        let fault = if *shape == Shape::Constant {
-            Some("a constant schedule has no end value".to_owned())
-        } else if end.value > learning_rate {
-            Some(format!("greater than `learning-rate` {learning_rate}"))
-        } else {
-            None
-        };
-        if let Some(label) = fault
-            && stage.sound(&["schedule", "learning-rate", "end-learning-rate"])
-        {
-            let message = format!(
-                "{} cannot be {}",
-                stage.name("end-learning-rate"),
-                end.value
-            );
-            stage.unfit(Fault::new(message, end.span.clone()).with_label(label));
-        }
-    }
-    let default_end = match *shape {
-        Shape::Constant => 0.0,
-        _ => defaults.end_learning_rate.min(learning_rate),
-    };
-    Schedule {
-        learning_rate,
-        end_learning_rate: end.map_or(default_end, |end| end.value),
-        kind: match *shape {
-            Shape::Linear => ScheduleKind::Polynomial(1.0),
-            Shape::Polynomial => ScheduleKind::Polynomial(power),
-            Shape::Constant => ScheduleKind::Constant,
-        },
-        warmup: read_warmup(stage, defaults.warmup),
-        decay_from: stage.word_or("decay-from", defaults.decay_from),
+settings! {
+    impl LossScaling(stage, defaults: LossScaling) {
+        /// Initial loss scale. Steps whose gradients overflow are skipped and counted in
+        /// `metrics.csv`.
+        counts initial: f64 =
+            key("loss-scale")
+                .range(1.0..=f64::from(f32::MAX))
+                .range_text("at least 1; requires `precision = \"fp16\"`")
+                .default_text("65536; 256 in `td-phase1` with recipe `mindspore`"),
+            default defaults.initial;
+        /// Factor to divide the loss scale by after an overflow (to at least 1), and to multiply it
+        /// by after a window without overflow.
+        counts factor: f64 =
+            key("loss-scale-factor")
+                .range(Range(Bound::Excluded(1.0), Bound::Included(f64::from(f32::MAX))))
+                .range_text("more than 1; requires `fp16`")
+                .default_text("2"),
+            default defaults.factor;
+        /// Steps without overflow before the loss scale grows.
+        counts window: u64 =
+            key("loss-scale-window")
+                .range(1..)
+                .range_text("steps; requires `fp16`")
+                .default_text("1000; 50 in both phases with recipe `mindspore`"),
+            default defaults.window;
     }
 }
 
 /// The scale of the loss, which only fp16 needs.
-fn read_loss_scaling(
-    stage: &Section<'_>,
-    defaults: &TrainingDefaults,
-    precision: Precision,
-) -> Option<LossScaling> {
-    let LossScaling {
-        initial,
-        factor,
-        window,
-    } = defaults.loss_scaling;
-    let largest = f64::from(f32::MAX);
-    let found = LossScaling {
-        initial: stage.float_or("loss-scale", 1.0..=largest, initial),
-        factor: stage.float_or(
-            "loss-scale-factor",
-            (Bound::Excluded(1.0), Bound::Included(largest)),
-            factor,
-        ),
-        window: stage.integer_or("loss-scale-window", 1.., window).value,
-    };
-    if precision == Precision::Fp16 {
-        return Some(found);
-    }
-    let keys = ["loss-scale", "loss-scale-factor", "loss-scale-window"];
-    for key in keys.into_iter().filter(|key| stage.has(key)) {
-        let message = format!("{} requires `precision = \"fp16\"`", stage.name(key));
-        let fault = Fault::new(message, stage.key_span(key));
-        stage.unfit(fault.with_label("loss scaling applies to fp16 only"));
-    }
-    None
-}
+impl Settings for Option<LossScaling> {
+    type Defaults = TrainingDefaults;
+    const TITLE: Option<&'static str> = None;
 
-/// One of three keys says how long the warm-up is.
-fn read_warmup(stage: &Section<'_>, default: Warmup) -> Warmup {
-    let proportion = stage.float("warmup-proportion", 0.0..1.0);
-    let steps = stage.integer("warmup-steps", 0..);
-    let epochs = stage.float("warmup-epochs", 0.0..=10_000.0);
-    let keys = ["warmup-proportion", "warmup-steps", "warmup-epochs"];
-    let written: Vec<&str> = keys.into_iter().filter(|key| stage.has(key)).collect();
-    if let [first, second, ..] = written[..] {
-        let message = format!("`{first}` and {} cannot be combined", stage.name(second));
-        stage.unfit(Fault::new(message, stage.key_span(second)));
+    fn read_from(stage: &Section<'_>, defaults: &TrainingDefaults) -> Self {
+        let found = LossScaling::read_from(stage, &defaults.loss_scaling);
+        if defaults.precision == Precision::Fp16 {
+            return Some(found);
+        }
+        let keys = LossScaling::names();
+        for key in keys.into_iter().filter(|key| stage.has(key)) {
+            let message = format!("{} requires `precision = \"fp16\"`", stage.name(key));
+            let fault = Fault::new(message, stage.key_span(key));
+            stage.unfit(fault.with_label("loss scaling applies to fp16 only"));
+        }
+        None
     }
-    let proportion = proportion.map(|found| Warmup::Proportion(found.value));
-    let steps = steps.map(|found| Warmup::Steps(found.value));
-    let epochs = epochs.map(|found| Warmup::Epochs(found.value));
-    proportion.or(steps).or(epochs).unwrap_or(default)
+
+    fn entries(&self) -> Vec<Entry> {
+        self.as_ref().map(Settings::entries).unwrap_or_default()
+    }
+
+    fn items() -> Vec<Item> {
+        LossScaling::items()
+    }
 }
 
 #[cfg(test)]
@@ -211,32 +206,5 @@ mod tests {
             ["--set:1:18: `loss-scale` in `[stages.td-phase1]` requires `precision = \"fp16\"`"]
         );
         assert!(faults(&pipeline(), &["precision=fp16", key]).is_empty());
-    }
-
-    #[test]
-    fn keys_of_a_schedule_that_contradict_each_other_are_refused() {
-        let one = |sets: &[&str]| {
-            let sets: Vec<String> = sets
-                .iter()
-                .map(|set| format!("stages.finetune.{set}"))
-                .collect();
-            let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
-            faults(&pipeline(), &sets)
-        };
-        assert_eq!(
-            one(&["power=2"]),
-            ["--set:1:17: `power` in `[stages.finetune]` requires `schedule = \"polynomial\"`"]
-        );
-        assert_eq!(
-            one(&["end-learning-rate=1e-3"]),
-            ["--set:1:35: `end-learning-rate` in `[stages.finetune]` cannot be 0.001"]
-        );
-        assert_eq!(
-            one(&["warmup-steps=3", "warmup-proportion=0.1"]),
-            [
-                "--set:1:17: `warmup-proportion` and `warmup-steps` in `[stages.finetune]` cannot be combined"
-            ]
-        );
-        assert!(one(&["schedule=polynomial", "power=2", "warmup-epochs=0.5"]).is_empty());
     }
 }

@@ -123,7 +123,7 @@ pub fn find_inputs(
     let dev = one(&experiment.task.dev);
     let dev_mismatched = one(&experiment.task.dev_mismatched);
     let corpus = match &experiment.stages.general_distill {
-        Some(stage) => finder.files(&stage.corpus.iter().collect::<Vec<_>>()),
+        Some(stage) => finder.files(&stage.corpus.files.iter().collect::<Vec<_>>()),
         None => Vec::new(),
     };
     let mut folders = finder.folders(experiment, nodes);
@@ -169,7 +169,7 @@ pub fn find_missing(experiment: &Experiment, layout: &Layout) -> Vec<Fault> {
         task.dev_mismatched.as_ref(),
     ];
     let corpus = experiment.stages.general_distill.iter();
-    let corpus = corpus.flat_map(|stage| stage.corpus.iter());
+    let corpus = corpus.flat_map(|stage| stage.corpus.files.iter());
     for pattern in tables.into_iter().flatten().chain(corpus) {
         finder.expand(pattern);
     }

@@ -129,7 +129,7 @@ error: unknown key `learning_rte` in `[stages.td-phase1]`
 13 | learning_rte = 5e-5
    | ^^^^^^^^^^^^
    |
-   = note: allowed: `epochs`, `batch-size`,";
+   = note: allowed: `seed`, `epochs`, `batch-size`,";
         let drawn = drawn(TEXT, &[]);
         assert!(drawn.starts_with(head), "{drawn}");
         assert!(

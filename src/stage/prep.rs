@@ -167,8 +167,8 @@ fn corpus_settings(place: &Place<'_>) -> CorpusSettings {
     CorpusSettings {
         files: paths(&place.inputs.corpus),
         tokenizer: place.model("tokenizer").unwrap_or_default(),
-        max_seq_length: *stage.max_seq_length,
-        long_lines: match stage.long_lines {
+        max_seq_length: *stage.corpus.max_seq_length,
+        long_lines: match stage.corpus.long_lines {
             LongLines::Split => corpus::LongLines::Split,
             LongLines::Truncate => corpus::LongLines::Truncate,
         },

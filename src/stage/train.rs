@@ -40,8 +40,8 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
             } else {
                 Objective::Labels
             },
-            eval_interval: stage.eval_interval,
-            keep: stage.keep,
+            eval_interval: stage.scoring.eval_interval,
+            keep: stage.scoring.keep,
             teacher_dropout: false,
             gate: GateRule::Off,
             teacher_memory: 0,
@@ -51,7 +51,7 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
             objective: intermediate(&stage.distill, place),
             eval_interval: 0,
             keep: Keep::Last,
-            teacher_dropout: stage.distill.teacher_dropout,
+            teacher_dropout: stage.teaching.teacher_dropout,
             gate: GateRule::Off,
             teacher_memory: 0,
         }),
@@ -60,25 +60,25 @@ pub(super) fn work(place: &Place<'_>) -> Result<Work, StageError> {
             objective: intermediate(&stage.distill, place),
             eval_interval: 0,
             keep: Keep::Last,
-            teacher_dropout: stage.distill.teacher_dropout,
-            gate: stage.gate,
-            teacher_memory: bytes(stage.teacher_memory),
+            teacher_dropout: stage.teaching.teacher_dropout,
+            gate: stage.task_teacher.gate,
+            teacher_memory: bytes(stage.task_teacher.teacher_memory),
         }),
         StageName::TdPhase2 => stages.td_phase2.as_ref().map(|stage| Recipe {
             training: &stage.training,
-            objective: prediction_of_values(place, stage.regression_target).unwrap_or(
+            objective: prediction_of_values(place, stage.prediction.regression_target).unwrap_or(
                 Objective::Prediction {
-                    temperature: stage.temperature,
-                    reduction: stage.reduction,
-                    soft_loss_weight: stage.soft_loss_weight,
-                    hard_label_weight: stage.hard_label_weight,
+                    temperature: stage.prediction.temperature,
+                    reduction: stage.prediction.reduction,
+                    soft_loss_weight: stage.prediction.soft_loss_weight,
+                    hard_label_weight: stage.prediction.hard_label_weight,
                 },
             ),
-            eval_interval: stage.eval_interval,
-            keep: stage.keep,
-            teacher_dropout: stage.teacher_dropout,
-            gate: stage.gate,
-            teacher_memory: bytes(stage.teacher_memory),
+            eval_interval: stage.scoring.eval_interval,
+            keep: stage.scoring.keep,
+            teacher_dropout: stage.teaching.teacher_dropout,
+            gate: stage.task_teacher.gate,
+            teacher_memory: bytes(stage.task_teacher.teacher_memory),
         }),
         _ => None,
     };
@@ -185,7 +185,7 @@ fn gate(place: &Place<'_>, rule: GateRule) -> Option<Gate> {
     let phase1 = experiment.stages.td_phase1.as_ref();
     let teacher = |stage| experiment.teacher_of(stage).map(|origin| origin.value);
     if place.stage() == StageName::TdPhase2
-        && phase1.is_some_and(|phase1| phase1.gate == rule)
+        && phase1.is_some_and(|phase1| phase1.task_teacher.gate == rule)
         && teacher(StageName::TdPhase1) == teacher(StageName::TdPhase2)
     {
         return None;

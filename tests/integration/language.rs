@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tinyrun::experiment::keys::TABLES;
+use tinyrun::experiment::keys;
 
 /// What is not written, and what is written instead.
 const TERMS: &[(&str, &str)] = &[
@@ -140,11 +140,11 @@ fn help_keys_and_messages_use_the_terms_of_the_field() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     help(&tinyrun::cli::command(), &mut found);
-    for table in TABLES {
+    for table in keys::tables() {
         check(table.title, table.title, &mut found);
         for key in table.keys {
             for text in [key.meaning, key.range, key.kind] {
-                check(key.name, text, &mut found);
+                check(key.name, &text, &mut found);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! An example for every key of an experiment file, read by tinyrun in a test.
 
 use tinyrun::experiment::Experiment;
-use tinyrun::experiment::keys::{Fallback, Key, TABLES};
+use tinyrun::experiment::keys::{self, Fallback, Key};
 
 /// TOML that sets a key of `path`, with its table's header.
 pub(super) fn example(path: &str, key: &Key) -> String {
@@ -89,12 +89,12 @@ fn value(path: &str, key: &Key) -> String {
 
 /// The first word that is not the default, or the other boolean.
 fn other_than_default(path: &str, key: &Key) -> String {
-    let default = match key.default {
+    let default = match &key.default {
         Fallback::Value(value) => value,
         Fallback::Each(values) => values
             .iter()
             .find(|(stage, _)| path.ends_with(stage))
-            .map_or("", |(_, value)| value),
+            .map_or("", |(_, value)| value.as_str()),
         Fallback::Required | Fallback::Words(_) => {
             panic!("give `{path}.{}` an example in {}", key.name, file!())
         }
@@ -159,7 +159,7 @@ fn overrides(path: &str, table: &toml::Table, found: &mut Vec<String>) {
 
 #[test]
 fn every_example_is_read_without_faults() {
-    for table in TABLES {
+    for table in keys::tables() {
         for (path, key) in table
             .paths
             .iter()

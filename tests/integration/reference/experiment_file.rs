@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tinyrun::experiment::keys::{Fallback, Key, TABLES, Table};
+use tinyrun::experiment::keys::{self, Fallback, Key, Table};
 
 use super::Anchors;
 use super::examples::example;
@@ -16,12 +16,12 @@ pub(super) fn markdown() -> String {
         anchors.of(heading);
     }
     let (mut index, mut entries) = (String::new(), String::new());
-    for table in TABLES {
+    for table in &keys::tables() {
         let heading = title(table);
         let anchor = anchors.of(&heading);
         let mut links = Vec::new();
         let _ = write!(entries, "\n## {heading}\n\n{}", tables_of(table));
-        for key in table.keys {
+        for key in &table.keys {
             let anchor = anchors.of(&heading_of(table, key));
             links.push(format!("[`{}`](#{anchor})", key.name));
             entries.push_str(&entry(table, key));
@@ -51,7 +51,7 @@ fn tables_of(table: &Table) -> String {
 
 /// With the table's name where the key has one table.
 fn heading_of(table: &Table, key: &Key) -> String {
-    match table.paths {
+    match &table.paths[..] {
         [""] => format!("`{}`", key.name),
         [path] => format!("`{path}.{}`", key.name),
         _ => format!("`{}`", key.name),
@@ -60,12 +60,12 @@ fn heading_of(table: &Table, key: &Key) -> String {
 
 fn entry(table: &Table, key: &Key) -> String {
     let mut text = format!("\n### {}\n\n", heading_of(table, key));
-    let _ = writeln!(text, "{}\n", wrap(key.meaning, ""));
-    let _ = writeln!(text, "{}", bullet("Type", key.kind));
+    let _ = writeln!(text, "{}\n", wrap(&key.meaning, ""));
+    let _ = writeln!(text, "{}", bullet("Type", &key.kind));
     if !key.range.is_empty() {
-        let _ = writeln!(text, "{}", bullet("Range", key.range));
+        let _ = writeln!(text, "{}", bullet("Range", &key.range));
     }
-    let _ = writeln!(text, "{}", bullet("Default", &default_of(key.default)));
+    let _ = writeln!(text, "{}", bullet("Default", &default_of(&key.default)));
     if let Some((title, page)) = page_about(key.name) {
         let _ = writeln!(text, "* **See**: [{title}]({page})");
     }
@@ -79,7 +79,7 @@ fn bullet(name: &str, text: &str) -> String {
     format!("* {}", lines.trim_start())
 }
 
-fn default_of(default: Fallback) -> String {
+fn default_of(default: &Fallback) -> String {
     match default {
         Fallback::Required => "none; the key is required".to_owned(),
         Fallback::Value(value) => format!("`{value}`"),
@@ -88,7 +88,7 @@ fn default_of(default: Fallback) -> String {
             let each = each.map(|(table, value)| format!("`{value}` in `{table}`"));
             each.collect::<Vec<_>>().join(", ")
         }
-        Fallback::Words(words) => words.to_owned(),
+        Fallback::Words(words) => (*words).to_owned(),
     }
 }
 
@@ -132,10 +132,11 @@ fn code_is_not_broken_across_lines() {
 #[test]
 fn every_key_has_a_heading_and_a_link() {
     let text = markdown();
-    let keys: usize = TABLES.iter().map(|table| table.keys.len()).sum();
+    let tables = keys::tables();
+    let keys: usize = tables.iter().map(|table| table.keys.len()).sum();
     let headings = text.lines().filter(|line| line.starts_with("### "));
     assert_eq!(headings.count(), keys);
-    assert_eq!(text.matches("](#").count(), keys + TABLES.len());
+    assert_eq!(text.matches("](#").count(), keys + tables.len());
     let longest = text.lines().map(|line| line.chars().count()).max();
     assert!(longest.unwrap() <= 160, "{longest:?}");
 }

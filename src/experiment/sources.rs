@@ -1,0 +1,120 @@
+//! `student` and `teacher` of a stage.
+
+use toml::Value;
+
+use super::schema::{ModelSource, RANDOM, StageName};
+use super::setting::{At, Setting};
+use super::settings::{key, settings};
+use crate::document::{Fault, Located, did_you_mean};
+
+settings! {
+    /// Models that a stage reads; the nearest earlier ones where `None`.
+    pub struct Sources(stage, none: ()) titled "Stages that read models" {
+        /// Student to start from or to evaluate.
+        // Models are inputs, or results of earlier stages.
+        recorded student: Option<Located<ModelSource>> =
+            key("student")
+                .kind_text("stage name, path with a `/`, or (training stages) `random`")
+                .default_text("the nearest earlier student");
+        /// Teacher to distill from or to evaluate.
+        recorded teacher: Option<Located<ModelSource>> =
+            key("teacher").default_text(
+                "the fine-tuned teacher; in `general-distill` that of `[teacher]`",
+            );
+    }
+}
+
+/// A stage's name, a folder or `random`. A bare word that names no stage is a misspelt stage.
+impl Setting for ModelSource {
+    type Limit = ();
+
+    fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
+        let (section, key) = (at.section, at.key);
+        let word = section.string(key)?;
+        if let Some(name) = StageName::parse(&word) {
+            return Some(word.map(|_| Self::Stage(name)));
+        }
+        // What is scored or learnt from was trained.
+        let may_be_random = key == "student" && section.path() != "stages.eval";
+        if may_be_random && word.as_str() == RANDOM {
+            return Some(word.map(|_| Self::Random));
+        }
+        if !word.contains(['/', '\\', '.']) {
+            let names: Vec<&str> = StageName::ALL.iter().map(|name| name.as_str()).collect();
+            let message = format!("unknown stage `{}`", word.value);
+            let fault = Fault::new(message, word.span.clone()).with_label(if may_be_random {
+                "expected a stage name, `random`, or the path of a folder with a `/`"
+            } else {
+                "expected a stage name, or the path of a folder with a `/`"
+            });
+            section.wrong(key, fault.with_hint(did_you_mean(&word, &names)));
+            return None;
+        }
+        Some(word.map(Self::Folder))
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Stage(stage) => stage.as_str().into(),
+            Self::Folder(folder) => folder.as_str().into(),
+            Self::Random => RANDOM.into(),
+        }
+    }
+
+    fn kind((): &()) -> String {
+        "stage name, or path with a `/`".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{pipeline, read_with};
+    use super::*;
+
+    #[test]
+    fn random_weights_are_a_student_where_one_is_trained_and_nowhere_else() {
+        let student = |stage: &str| read_with(&pipeline(), &[&format!("{stage}=random")]);
+        let phase1 = student("stages.td-phase1.student").unwrap();
+        let named = phase1.stages.td_phase1.unwrap().sources.student;
+        assert_eq!(named.unwrap().value, ModelSource::Random);
+        for elsewhere in ["stages.eval.student", "stages.td-phase1.teacher"] {
+            let faults = student(elsewhere).unwrap_err().to_string();
+            assert!(faults.contains("unknown stage `random`"), "{faults}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_a_stage_or_a_folder_and_a_bare_word_is_a_misspelt_stage() {
+        let source = |word: &str| {
+            let set = format!("stages.td-phase2.student={word}");
+            read_with(&pipeline(), &[&set]).map(|experiment| {
+                experiment
+                    .stages
+                    .td_phase2
+                    .unwrap()
+                    .sources
+                    .student
+                    .unwrap()
+                    .value
+            })
+        };
+        assert_eq!(
+            source("general-distill").unwrap(),
+            ModelSource::Stage(StageName::GeneralDistill)
+        );
+        let folder = "models/general-distill";
+        assert_eq!(
+            source(folder).unwrap(),
+            ModelSource::Folder(folder.to_owned())
+        );
+        let faults = source("genral-distill").unwrap_err();
+        assert_eq!(
+            faults.to_string(),
+            "--set:1:26: unknown stage `genral-distill`"
+        );
+        assert_eq!(
+            faults.faults[0].hint.as_deref(),
+            Some("did you mean `general-distill`?")
+        );
+    }
+}

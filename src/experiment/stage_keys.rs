@@ -1,0 +1,113 @@
+//! Keys that a stage or two have: scoring on dev, the corpus, the teacher check and its cache.
+
+use toml::Value;
+
+use super::schema::{GateRule, Keep, LongLines};
+use super::setting::{At, LARGEST, Setting};
+use super::settings::{key, settings};
+use crate::document::{Fault, Located, Section, WordOrNumber};
+
+settings! {
+    /// Scoring on dev in a training stage.
+    pub struct Scoring(stage, none: ()) titled "Training stages that score on dev" {
+        /// Steps between two scorings on dev, in addition to the end of each epoch.
+        counts eval_interval: u64 =
+            key("eval-interval").range(0..).range_text("steps; 0 is off"), default 0;
+        /// Weights to write: the `best` on dev (by Matthews correlation for `cola`, by the mean of
+        /// Pearson and Spearman correlation for a regression, otherwise by accuracy; the earliest
+        /// on a tie) or the `last`.
+        counts keep: Keep = key("keep"), default Keep::Best;
+    }
+}
+
+settings! {
+    /// Text of general distillation.
+    pub struct Corpus(stage, none: ()) titled "General distillation" checked by check_files {
+        /// Text files with one paragraph per line.
+        // They are inputs.
+        recorded files: Located<Vec<Located<String>>> =
+            key("corpus")
+                .required(FILES)
+                .kind_text("list of paths or globs")
+                .range_text("at least 1");
+        /// Maximum input length, including special tokens.
+        counts max_seq_length: Located<usize> =
+            key("max-seq-length")
+                .range(3..=LARGEST)
+                .range_text("tokens; 3 to the models' `max-position-embeddings`"),
+            default 128;
+        /// Split longer lines into several examples, or truncate them.
+        counts long_lines: LongLines = key("long-lines"), default LongLines::Split;
+    }
+}
+
+const FILES: &str = "a list of globs of text files";
+
+fn check_files(found: &Corpus, stage: &Section<'_>) {
+    let files = &found.files;
+    if files.is_empty() && files.span.is_some() {
+        let message = format!("{} is an empty list", stage.name("corpus"));
+        let fault = Fault::new(message, files.span.clone());
+        stage.wrong("corpus", fault.with_label(format!("expected {FILES}")));
+    }
+}
+
+settings! {
+    /// Check and cache of a teacher that was trained on the task.
+    pub struct TaskTeacher(stage, none: ()) titled "Task distillation" {
+        /// Teacher check before the stage starts: `auto` rejects a teacher that predicts dev at
+        /// chance level, or that is clearly better with another class order or the other `head`; a
+        /// number is the minimum accuracy on dev. Changing it does not re-run stages.
+        recorded gate: GateRule = key("gate"), default GateRule::Auto;
+        /// Maximum size of the teacher cache on disk (`runs/store/teacher-answers`). With more than
+        /// one epoch, the teacher forward pass runs once per example and its outputs are reused,
+        /// also by other stages with the same teacher outputs (another seed, another learning
+        /// rate). The least recently used outputs are evicted. If they do not fit, or with
+        /// `teacher-dropout` or reduction `block`, the teacher runs in every step. Changing it does
+        /// not re-run stages.
+        recorded teacher_memory: f64 =
+            key("teacher-memory").range(0.0..=1e6).range_text("gigabytes; 0 is off"), default 10.0;
+    }
+}
+
+impl Setting for GateRule {
+    type Limit = ();
+
+    fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
+        let words = [("auto", Self::Auto), ("off", Self::Off)];
+        let found = at.section.choice_or_float(at.key, &words, 0.0..=1.0)?;
+        Some(found.map(|found| match found {
+            WordOrNumber::Word(rule) => rule,
+            WordOrNumber::Number(least) => Self::AtLeast(least),
+        }))
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Off => "off".into(),
+            Self::AtLeast(least) => Value::Float(*least),
+        }
+    }
+
+    fn kind((): &()) -> String {
+        "`auto`, `off`, or a number".to_owned()
+    }
+
+    fn range((): &()) -> String {
+        "accuracy, 0 to 1".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{faults, pipeline};
+
+    #[test]
+    fn an_empty_corpus_is_refused() {
+        assert_eq!(
+            faults(&pipeline(), &["stages.general-distill.corpus=[]"]),
+            ["--set:1:31: `corpus` in `[stages.general-distill]` is an empty list"]
+        );
+    }
+}

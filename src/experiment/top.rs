@@ -1,0 +1,115 @@
+//! The whole file, and the keys above its first table.
+
+use toml::Value;
+
+use super::goal::{Goal, read_goals};
+use super::recipe::StageDefaults;
+use super::schema::Recipe;
+use super::setting::{At, Setting};
+use super::settings::{key, settings};
+use super::stages::{self, Stages};
+use super::student::{Student, Teacher};
+use super::task::Task;
+use crate::document::{Fault, Located};
+use crate::job::{Device, Precision};
+
+settings! {
+    /// A whole experiment file.
+    pub struct Experiment(top, stem: str) titled "Top level" {
+        /// Name of the experiment and of its folder in `runs/`.
+        recorded name: String =
+            key("name")
+                .range_text("letters, digits, `.`, `_`, `-`; `/` separates folders")
+                .default_text("the file name without `.toml`"),
+            default stem.to_owned();
+        /// Preset that supplies the defaults of omitted keys; see the recipes.
+        // What it comes to is in the keys.
+        recorded recipe: Recipe = key("recipe"), default Recipe::Paper;
+        /// Seed of weight initialization, data order and dropout.
+        // It counts as the stage has it: `Experiment::seed_of`.
+        recorded seed: u64 = key("seed").range(0..), default 42;
+        /// Device to compute on; `auto` selects the first CUDA device, otherwise the CPU. Changing
+        /// it does not re-run stages.
+        recorded device: Device = key("device"), default Device::Auto;
+        /// Precision of matrix multiplications; `auto` selects bf16 on devices with bf16
+        /// instructions, otherwise fp32. fp16 uses dynamic loss scaling.
+        counts precision: Precision = key("precision"), default Precision::Auto;
+        /// Number of libtorch threads on the CPU. Changing it does not re-run stages.
+        recorded threads: Option<usize> =
+            key("threads").range(1..=4096).default_text("all cores");
+        /// Stop the kernel if it reports no progress for this long; the stage fails and its last
+        /// checkpoint is kept. Training reports progress every 0.5 s, but loading and scoring
+        /// report none. Changing it does not re-run stages.
+        recorded watchdog_seconds: u64 =
+            key("watchdog-seconds").range(0..).range_text("seconds; 0 is off"), default 0;
+        /// `[task]`
+        table task: Task =
+            Task::read_table(&top.required_section("task", "the task data"), &recipe);
+        /// `[teacher]`
+        table teacher: Teacher =
+            Teacher::read_table(&top.required_section("teacher", "the teacher model"), &recipe);
+        /// `[student]`
+        table student: Student = Student::read_table(&top.section_or_empty("student"), &recipe);
+        /// `[stages.*]`
+        table stages: Stages = stages::read(
+            &top.section_or_empty("stages"),
+            &StageDefaults {
+                recipe,
+                task: *task.name,
+                precision,
+            },
+        );
+        /// `[goal]`: what the student must reach. Not part of a fingerprint.
+        table goals: Vec<Located<Goal>> = read_goals(&top.section_or_empty("goal"), &task);
+    }
+}
+
+impl Setting for Device {
+    type Limit = ();
+
+    fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
+        let (section, key) = (at.section, at.key);
+        let word = section.string(key)?;
+        let number = word.strip_prefix("cuda:").map(str::parse);
+        let device = match (word.as_str(), number) {
+            ("auto", _) => Self::Auto,
+            ("cpu", _) => Self::Cpu,
+            ("cuda", _) => Self::Cuda(0),
+            (_, Some(Ok(index))) => Self::Cuda(index),
+            _ => {
+                let message = format!("{} cannot be `{}`", section.name(key), word.value);
+                let fault = Fault::new(message, word.span.clone());
+                let label = "expected `auto`, `cpu`, `cuda` or `cuda:N`";
+                section.wrong(key, fault.with_label(label));
+                return None;
+            }
+        };
+        Some(word.map(|_| device))
+    }
+
+    fn value(&self) -> Value {
+        self.to_string().into()
+    }
+
+    fn kind((): &()) -> String {
+        "`auto`, `cpu`, `cuda`, `cuda:N`".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MINIMAL, read_with};
+    use super::*;
+
+    #[test]
+    fn devices_are_words_or_cuda_with_an_index() {
+        let device = |word: &str| read_with(MINIMAL, &[&format!("device={word}")]);
+        assert_eq!(device("cuda").unwrap().device, Device::Cuda(0));
+        assert_eq!(device("cuda:1").unwrap().device, Device::Cuda(1));
+        assert_eq!(device("cpu").unwrap().device, Device::Cpu);
+        for word in ["gpu", "cuda:", "cuda:-1", "cuda:x"] {
+            let faults = device(word).unwrap_err().to_string();
+            assert_eq!(faults, format!("--set:1:8: `device` cannot be `{word}`"));
+        }
+    }
+}
