@@ -9,6 +9,7 @@ mod man;
 mod plan;
 mod rerun;
 mod run;
+mod set;
 mod show;
 mod status;
 mod verify;
@@ -103,7 +104,9 @@ struct Arguments {
     place: Place,
 
     /// Override a key of the file, for example `stages.td-phase1.epochs=3` (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(
+        long, value_name = "KEY=VALUE", value_parser = set::KeyAndValue, hide_possible_values = true
+    )]
     set: Vec<String>,
 
     /// Print which stages would run and why, without running them

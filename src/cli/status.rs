@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::file::Request;
-use super::{Failure, Place, layout, print};
+use super::{Failure, Place, layout, print, set};
 use crate::experiment::StageName;
 use crate::plan::{Planner, Status};
 use crate::report::{Standing, Style, experiment_lines, standing_line, standing_lines};
@@ -22,7 +22,9 @@ pub(super) struct Arguments {
     files: Vec<PathBuf>,
 
     /// Override a key of the file, as for a run (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(
+        long, value_name = "KEY=VALUE", value_parser = set::KeyAndValue, hide_possible_values = true
+    )]
     set: Vec<String>,
 
     #[command(flatten)]

@@ -307,6 +307,14 @@ fn completions_and_help_name_every_command() {
             assert!(script.contains(command), "{command} for {shell}");
             assert!(help.contains(command), "{command}");
         }
+        for key in [
+            "seed=",
+            "task.max-seq-length=",
+            "stages.td-phase1.warmup-epochs=",
+        ] {
+            assert!(script.contains(key), "{key} for {shell}");
+            assert!(!help.contains(key), "{key}");
+        }
     }
 }
 

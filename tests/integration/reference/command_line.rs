@@ -51,7 +51,7 @@ fn entry(arg: &Arg) -> String {
     let values = arg.get_possible_values();
     let values: Vec<String> = values
         .iter()
-        .filter(|value| !value.is_hide_set())
+        .filter(|value| !value.is_hide_set() && !arg.is_hide_possible_values_set())
         .map(|value| format!("`{}`", value.get_name()))
         .collect();
     if arg.get_action().takes_values() && !values.is_empty() {
