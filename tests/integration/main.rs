@@ -33,6 +33,7 @@ mod programs;
 mod reference;
 mod release;
 mod signals;
+mod stored_runs;
 mod tables;
 #[cfg(feature = "kernel")]
 mod tasks;
