@@ -5,6 +5,8 @@ use std::env;
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::processor::Processor;
+
 /// Sets a `cfg` for each thing that is there.
 pub(crate) fn probe() {
     let found = [
@@ -14,7 +16,9 @@ pub(crate) fn probe() {
         ("has_python", on_path("python3")),
         ("has_transformers", has_transformers()),
         ("can_mount", can_mount()),
-        ("has_bf16", has_bf16()),
+        ("has_avx2", Processor::Avx2.is_here()),
+        ("has_avx512", Processor::Avx512.is_here()),
+        ("has_bf16", Processor::Avx512Bf16.is_here()),
     ];
     for (name, is_there) in found {
         println!("cargo:rustc-check-cfg=cfg({name})");
@@ -44,12 +48,4 @@ fn can_mount() -> bool {
     let digits = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let mask = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> SYS_ADMIN & 1 == 1)
-}
-
-/// Whether the processor multiplies in bf16.
-fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
 }

@@ -3,8 +3,8 @@
 use tch::{Cuda, Device, Kind};
 use tinyrun::job;
 
+use crate::cpu::{self, multiplies};
 use crate::cuda;
-use crate::encoder::multiplies;
 use crate::error::KernelError;
 
 /// A resolved device and number format.
@@ -20,12 +20,13 @@ impl Compute {
     /// Resolves the automatic choices against this machine and sets libtorch's threads.
     ///
     /// # Errors
-    /// A CUDA device that libtorch does not see.
+    /// A CUDA device that libtorch does not see; a kind of processor in `TINYRUN_CPU` that this machine lacks.
     pub(crate) fn resolve(
         device: job::Device,
         precision: job::Precision,
         threads: Option<usize>,
     ) -> Result<Self, KernelError> {
+        cpu::choose()?;
         let device = match device {
             job::Device::Cpu => Device::Cpu,
             job::Device::Auto => match cuda::load() {

@@ -1,17 +1,24 @@
 //! Dropout whose masks are a function of the seed, the step and the place in the model
 //! (docs/concepts/exactness.md).
 
-#![expect(unsafe_code, reason = "a foreign function over a tensor's storage")]
+#![expect(unsafe_code, reason = "a foreign function over a tensor")]
 
 use std::cell::Cell;
 
 use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
 
 use crate::seed::mix;
+use crate::{cpu, native};
 
 unsafe extern "C" {
-    fn tinyrun_mask16(out: *mut u16, n: i64, key: u64, dropped: u32, kept: u16);
-    fn tinyrun_mask32(out: *mut u32, n: i64, key: u64, dropped: u32, kept: u32);
+    fn tinyrun_dropout_mask(
+        mask: *mut C_tensor,
+        place: u64,
+        key: u64,
+        dropped: u32,
+        kept: u32,
+    ) -> i32;
 }
 
 thread_local! {
@@ -39,7 +46,7 @@ pub(crate) fn dropout(x: &Tensor, p: f64, train: bool) -> Tensor {
 
 /// A mask that is drawn where it is used.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Drop {
+pub(crate) struct DropoutMask {
     pub(crate) key: u64,
     /// Of 2^32 cases; 0: nothing is dropped.
     pub(crate) dropped: u32,
@@ -47,7 +54,7 @@ pub(crate) struct Drop {
     pub(crate) kept: f32,
 }
 
-impl Drop {
+impl DropoutMask {
     /// The next mask of the micro-step; none without training.
     pub(crate) fn next(p: f64, train: bool) -> Self {
         if !train || p <= 0.0 {
@@ -74,30 +81,31 @@ impl Drop {
 
 /// The next mask of the micro-step.
 fn mask(size: &[i64], kind: Kind, p: f64) -> Tensor {
-    let Drop { key, dropped, kept } = Drop::next(p, true);
-    let mask = Tensor::empty(size, (kind, Device::Cpu));
-    let n = mask.numel() as i64;
-    assert!(
-        n <= i64::from(u32::MAX),
-        "a mask of fewer than 2^32 numbers"
-    );
-    // SAFETY: the mask was just made, contiguous, with `n` numbers of the size that is written.
-    unsafe {
-        let half = |bits| tinyrun_mask16(mask.data_ptr().cast(), n, key, dropped, bits);
-        match kind {
-            Kind::BFloat16 => half(half::bf16::from_f32(kept).to_bits()),
-            Kind::Half => half(half::f16::from_f32(kept).to_bits()),
-            Kind::Float => {
-                tinyrun_mask32(mask.data_ptr().cast(), n, key, dropped, kept.to_bits());
-            }
-            other => panic!("dropout of {other:?}"),
-        }
-    }
+    let mut mask = Tensor::empty(size, (kind, Device::Cpu));
+    DropoutMask::next(p, true).fill(&mut mask, 0);
     mask
+}
+
+impl DropoutMask {
+    /// Fills `mask` with 0 and with the factor of the elements that stay. `place` is that of its first element.
+    fn fill(self, mask: &mut Tensor, place: u64) {
+        cpu::processor();
+        let Self { key, dropped, kept } = self;
+        let kept = match mask.kind() {
+            Kind::BFloat16 => u32::from(half::bf16::from_f32(kept).to_bits()),
+            Kind::Half => u32::from(half::f16::from_f32(kept).to_bits()),
+            _ => kept.to_bits(),
+        };
+        // SAFETY: a live tensor, which is checked before it is written.
+        let filled = unsafe { tinyrun_dropout_mask(mask.as_mut_ptr(), place, key, dropped, kept) };
+        assert!(filled != 0, "{}", native::error());
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::{CStr, c_char};
+
     use super::*;
 
     fn drawn(seed: i64, count: i64, p: f64) -> Vec<f32> {
@@ -162,6 +170,153 @@ mod tests {
         let wide = zeros(Kind::Float);
         assert_eq!(zeros(Kind::BFloat16), wide);
         assert_eq!(zeros(Kind::Half), wide);
+    }
+
+    unsafe extern "C" {
+        fn tinyrun_probe_dropout(
+            of_loop: *const c_char,
+            half: i32,
+            n: i64,
+            place: u64,
+            key: u64,
+            dropped: u32,
+            kept: f32,
+            found: *mut bool,
+        ) -> i32;
+    }
+
+    /// A third is dropped.
+    const MASK: DropoutMask = DropoutMask {
+        key: 0x0123_4567_89ab_cdef,
+        dropped: u32::MAX / 3,
+        kept: 1.5,
+    };
+
+    /// Elements of a row.
+    const ROW: usize = 48;
+
+    /// First places of rows: below 2^32, across it, and beyond it.
+    const PLACES: [u64; 6] = [
+        0,
+        1000,
+        (1 << 32) - 48,
+        (1 << 32) - 21,
+        1 << 32,
+        (5 << 32) - 7,
+    ];
+
+    /// Which elements of [`MASK`] are dropped, one by one: as dropout.inc says.
+    fn dropped_at(place: u64) -> bool {
+        let (low, high) = (place as u32, (place >> 32) as u32);
+        let (key1, key2) = (MASK.key as u32, (MASK.key >> 32) as u32);
+        let round = |mut x: u32| {
+            x ^= x >> 16;
+            x = x.wrapping_mul(0x7feb_352d);
+            x ^= x >> 15;
+            x = x.wrapping_mul(0x846c_a68b);
+            x ^ x >> 16
+        };
+        let second = key2 ^ high.wrapping_mul(0x9e37_79b9);
+        round(round(low ^ key1) ^ second) < MASK.dropped
+    }
+
+    fn row_at(place: u64) -> Vec<bool> {
+        (place..).take(ROW).map(dropped_at).collect()
+    }
+
+    /// Which elements of a row at `place` a loop of the native code drops.
+    fn drawn_by(of_loop: &CStr, kind: Kind, place: u64) -> Result<Vec<bool>, String> {
+        cpu::processor();
+        let mut found = vec![false; ROW];
+        let half = i32::from(kind == Kind::BFloat16);
+        let DropoutMask { key, dropped, kept } = MASK;
+        // SAFETY: room for as many as are asked for.
+        let well = unsafe {
+            let (name, n) = (of_loop.as_ptr(), ROW as i64);
+            tinyrun_probe_dropout(name, half, n, place, key, dropped, kept, found.as_mut_ptr())
+        };
+        if well == 0 {
+            Err(native::error())
+        } else {
+            Ok(found)
+        }
+    }
+
+    fn every_loop_draws_by_place(kind: Kind) {
+        let loops = [
+            c"drop",
+            c"embed",
+            c"norm",
+            c"norm backward",
+            c"attention",
+            c"attention backward",
+        ];
+        for of_loop in loops {
+            for place in PLACES {
+                let found = drawn_by(of_loop, kind, place).expect("it fits");
+                assert_eq!(
+                    found,
+                    row_at(place),
+                    "{of_loop:?} in {kind:?} at {place:#x}"
+                );
+            }
+        }
+        let refused = drawn_by(c"too little scratch", kind, 0).expect_err("it does not fit");
+        assert!(refused.starts_with("attention wants "), "{refused}");
+    }
+
+    #[test]
+    fn every_loop_draws_its_mask_by_place() {
+        every_loop_draws_by_place(Kind::Float);
+    }
+
+    #[test]
+    #[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
+    fn in_bf16_every_loop_draws_its_mask_by_place() {
+        every_loop_draws_by_place(Kind::BFloat16);
+    }
+
+    #[test]
+    fn a_mask_is_drawn_by_place_below_2_to_the_32_and_beyond() {
+        for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
+            for place in PLACES {
+                let mut mask = Tensor::empty([ROW as i64], (kind, Device::Cpu));
+                MASK.fill(&mut mask, place);
+                let found = Vec::<f32>::try_from(mask.to_kind(Kind::Float)).expect("numbers");
+                let expected = row_at(place).into_iter();
+                let expected: Vec<f32> = expected.map(|d| if d { 0.0 } else { 1.5 }).collect();
+                assert_eq!(found, expected, "{kind:?} at {place:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn places_beyond_2_to_the_32_do_not_repeat_those_below() {
+        let n = 100_000;
+        let drawn = |place| {
+            let mut mask = Tensor::empty([n], (Kind::Float, Device::Cpu));
+            MASK.fill(&mut mask, place);
+            Vec::<f32>::try_from(mask).expect("numbers")
+        };
+        let first = drawn(0);
+        for place in [1 << 32, 2 << 32, 1 << 63] {
+            let both = first.iter().zip(drawn(place)).filter(|(a, b)| **a == *b);
+            // Of independent draws 5 in 9 are equal.
+            let apart = (both.count() as f64 / n as f64 - 5.0 / 9.0).abs();
+            assert!(apart < 0.008, "{place:#x}: {apart}");
+        }
+    }
+
+    #[test]
+    fn a_mask_of_another_format_is_refused() {
+        let mut mask = Tensor::empty([4], (Kind::Int64, Device::Cpu));
+        let fill = std::panic::AssertUnwindSafe(|| MASK.fill(&mut mask, 0));
+        let told = std::panic::catch_unwind(fill).expect_err("no format of a mask");
+        let told = told.downcast_ref::<String>().expect("a sentence");
+        assert_eq!(
+            told,
+            "argument `mask` must be fp32, bf16 or fp16, is int64 [4]"
+        );
     }
 
     #[test]

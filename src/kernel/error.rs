@@ -6,6 +6,8 @@ use thiserror::Error;
 use tinyrun::job::Failure;
 use tinyrun::system::{advice, reason};
 
+use crate::cpu::NoSuchProcessor;
+
 /// A failed stage. Every variant is one sentence that the user reads.
 #[derive(Debug, Error)]
 pub(crate) enum KernelError {
@@ -93,6 +95,8 @@ pub(crate) enum KernelError {
     LayerMap { teacher: PathBuf, reason: String },
     #[error("the cached teacher outputs in `{path}` are damaged")]
     DamagedMemory { path: PathBuf },
+    #[error(transparent)]
+    Processor(#[from] NoSuchProcessor),
     #[error("another training kernel is still writing to `{path}`")]
     Busy { path: PathBuf },
 }
@@ -135,6 +139,9 @@ impl KernelError {
                 Some("run it again: tinyrun computes the outputs again".to_owned())
             }
             Self::Gate { hint, .. } => Some(hint.clone()),
+            Self::Processor(_) => {
+                Some("unset it, and the best one is used, or set it to one of these".to_owned())
+            }
             Self::LabelOrder { .. } => {
                 Some("list `labels` in `[task]` in the model's order".to_owned())
             }

@@ -1,58 +1,94 @@
-//! The door to `optimizer_step.cpp`: checked tensors in, raw pointers out.
+//! Updates of parameters in one pass, in C++ (`optimizer_step.cpp`).
 
-#![expect(unsafe_code, reason = "a foreign function over tensors' storage")]
+#![expect(unsafe_code, reason = "foreign functions over tensors")]
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
+use torch_sys::C_tensor;
 
-use crate::optimizer::Rule;
+use crate::{cpu, native};
 
 unsafe extern "C" {
-    fn tinyrun_blocks(n: i64) -> i64;
-    fn tinyrun_squared_sum(g: *const f32, n: i64, partial: *mut f64) -> f64;
-    fn tinyrun_bert_adam(
-        p: *mut f32,
-        g: *const f32,
-        m: *mut f32,
-        v: *mut f32,
-        n: i64,
-        places: *const i32,
-        width: i64,
-        moved: *mut u8,
-        clip: f32,
-        lr: f32,
-        beta1: f32,
-        beta2: f32,
-        eps: f32,
-        decay: f32,
-    );
-    fn tinyrun_adamw(
-        p: *mut f32,
-        g: *const f32,
-        m: *mut f32,
-        v: *mut f32,
-        n: i64,
-        places: *const i32,
-        width: i64,
-        moved: *mut u8,
-        clip: f32,
-        lr: f32,
-        beta1: f32,
-        beta2: f32,
-        eps: f32,
-        decay: f32,
-        correction1: f32,
-        root_correction2: f32,
-    );
+    fn tinyrun_squared_sum(gradient: *const C_tensor, sum: *mut f64) -> i32;
+    fn tinyrun_adam(
+        parameter: *mut C_tensor,
+        gradient: *const C_tensor,
+        first_moment: *mut C_tensor,
+        second_moment: *mut C_tensor,
+        rows: *const SparseRows,
+        corrects_bias: i32,
+        step: *const AdamStep,
+    ) -> i32;
+}
+
+/// The struct of this name in `optimizer_step.h`.
+#[repr(C)]
+struct SparseRows {
+    numbers: *const i64,
+    count: i64,
+    moved: *mut u8,
+    flags: i64,
+}
+
+/// The struct of this name in `exact.h`.
+#[repr(C)]
+struct AdamStep {
+    clip: f32,
+    learning_rate: f32,
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    decay: f32,
+    correction1: f32,
+    root_correction2: f32,
+}
+
+/// Constants of one update of one tensor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    /// Factor of the gradient.
+    pub(crate) clip: f64,
+    pub(crate) learning_rate: f64,
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
+    pub(crate) epsilon: f64,
+    /// 0 for a tensor that does not decay.
+    pub(crate) decay: f64,
+    /// `1 - beta1^t` and `1 - beta2^t`, for a rule that corrects its bias.
+    pub(crate) bias_correction: Option<(f64, f64)>,
+}
+
+impl Rule {
+    /// In fp32, in which the update computes.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the update computes in fp32"
+    )]
+    fn step(&self) -> AdamStep {
+        let (correction1, correction2) = self.bias_correction.unwrap_or((1.0, 1.0));
+        AdamStep {
+            clip: self.clip as f32,
+            learning_rate: self.learning_rate as f32,
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            eps: self.epsilon as f32,
+            decay: self.decay as f32,
+            correction1: correction1 as f32,
+            root_correction2: correction2.sqrt() as f32,
+        }
+    }
 }
 
 /// Sum of the squares of a contiguous fp32 tensor in memory; the same for any number of threads.
+///
+/// # Panics
+/// Where it is another tensor.
 pub(crate) fn squared_sum(tensor: &Tensor) -> f64 {
-    let n = checked(tensor);
-    // SAFETY: `checked` saw n floats behind the pointer; the block count is the callee's own.
-    unsafe {
-        let mut partial = vec![0.0; usize::try_from(tinyrun_blocks(n)).expect("a count")];
-        tinyrun_squared_sum(tensor.data_ptr().cast(), n, partial.as_mut_ptr())
-    }
+    cpu::processor();
+    let mut sum = 0.0;
+    // SAFETY: a live tensor, which is checked before it is read.
+    let well = unsafe { tinyrun_squared_sum(tensor.as_ptr(), &raw mut sum) };
+    assert!(well != 0, "{}", native::error());
+    sum
 }
 
 /// Rows of a gradient that is zero elsewhere.
@@ -74,6 +110,9 @@ pub(crate) fn moved(first_moment: &Tensor, second_moment: &Tensor) -> Vec<u8> {
 
 /// One Adam update of `parameter` and its moments in place. A gradient that is given with `rows` is theirs, and zero
 /// elsewhere: the result is that of the whole gradient, number by number.
+///
+/// # Panics
+/// Where the tensors are not contiguous fp32 ones of fitting sizes in memory; then nothing was changed.
 pub(crate) fn adam(
     parameter: &mut Tensor,
     (gradient, rows): (&Tensor, Option<Sparse<'_>>),
@@ -81,85 +120,25 @@ pub(crate) fn adam(
     second_moment: &mut Tensor,
     rule: &Rule,
 ) {
-    let count = checked(parameter);
-    for tensor in [&*first_moment, &*second_moment] {
-        let other = checked(tensor);
-        assert_eq!(other, count, "an update's tensors are of one size");
-    }
-    // Of each row of the table, its place in the gradient; -1 where it has none.
-    let mut table = rows.map(|Sparse { rows, moved }| {
-        let (height, width) = parameter.size2().expect("rows are those of a table");
-        assert_eq!(
-            checked(gradient),
-            rows.len() as i64 * width,
-            "a gradient has a row for each number of a row"
-        );
-        let mut places = vec![-1_i32; usize::try_from(height).expect("a count")];
-        for (place, &row) in rows.iter().enumerate() {
-            places[usize::try_from(row).expect("a row")] = i32::try_from(place).expect("few");
-        }
-        assert_eq!(moved.len(), places.len(), "a flag a row");
-        (places, width, moved)
+    cpu::processor();
+    let rows = rows.map(|Sparse { rows, moved }| SparseRows {
+        numbers: rows.as_ptr(),
+        count: rows.len() as i64,
+        moved: moved.as_mut_ptr(),
+        flags: moved.len() as i64,
     });
-    if table.is_none() {
-        assert_eq!(
-            checked(gradient),
-            count,
-            "an update's tensors are of one size"
-        );
-    }
-    let (places, width, moved) = match &mut table {
-        Some((places, width, moved)) => (places.as_ptr(), *width, moved.as_mut_ptr()),
-        None => (std::ptr::null(), 0, std::ptr::null_mut()),
+    let step = rule.step();
+    // SAFETY: live tensors, which are checked before they are read or written, and slices with their lengths.
+    let well = unsafe {
+        tinyrun_adam(
+            parameter.as_mut_ptr(),
+            gradient.as_ptr(),
+            first_moment.as_mut_ptr(),
+            second_moment.as_mut_ptr(),
+            rows.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
+            i32::from(rule.bias_correction.is_some()),
+            &raw const step,
+        )
     };
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the update computes in fp32"
-    )]
-    let single = |x: f64| x as f32;
-    let (clip, rate) = (single(rule.clip), single(rule.learning_rate));
-    let (beta1, beta2) = (single(rule.beta1), single(rule.beta2));
-    let (epsilon, decay) = (single(rule.epsilon), single(rule.decay));
-    let weights = parameter.data_ptr().cast();
-    let slope = gradient.data_ptr().cast::<f32>().cast_const();
-    let first = first_moment.data_ptr().cast();
-    let second = second_moment.data_ptr().cast();
-    // SAFETY: three distinct tensors of `count` floats each, and a gradient of as many, or with `places` of a row of
-    // `width` for each that is not negative, and a flag for each row of the table, checked above.
-    unsafe {
-        if let Some((correction1, correction2)) = rule.bias_correction {
-            tinyrun_adamw(
-                weights,
-                slope,
-                first,
-                second,
-                count,
-                places,
-                width,
-                moved,
-                clip,
-                rate,
-                beta1,
-                beta2,
-                epsilon,
-                decay,
-                single(correction1),
-                single(correction2.sqrt()),
-            );
-        } else {
-            tinyrun_bert_adam(
-                weights, slope, first, second, count, places, width, moved, clip, rate, beta1,
-                beta2, epsilon, decay,
-            );
-        }
-    }
-}
-
-/// Numbers in `tensor`, after making sure that they lie in memory as the callee reads them.
-fn checked(tensor: &Tensor) -> i64 {
-    assert!(
-        tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous(),
-        "the fused update takes contiguous fp32 tensors in memory"
-    );
-    tensor.numel() as i64
+    assert!(well != 0, "{}", native::error());
 }

@@ -228,7 +228,7 @@ fn distances(
     });
     let states = pairs(&output.hidden_states, hidden).zip(&student.projections);
     let hidden = states.map(|((state, target), projection)| {
-        native::squares(state, projection.trained(), target) / target.numel() as f64
+        native::squared_error(state, projection.trained(), target) / target.numel() as f64
     });
     (attention.collect(), hidden.collect())
 }

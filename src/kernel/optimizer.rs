@@ -6,7 +6,7 @@
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::job::{Clipping, Optimizer as Settings, OptimizerKind};
 
-use crate::fused;
+use crate::fused::{self, Rule};
 use crate::parameters::Parameters;
 
 /// Added to a gradient's norm before dividing by it, as torch's `clip_grad_norm_` does.
@@ -260,21 +260,6 @@ impl Slot {
             + self.parameter.detach() * rule.decay;
         let _ = self.parameter.g_sub_(&(update * rule.learning_rate));
     }
-}
-
-/// Constants of one update of one tensor.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rule {
-    /// Factor of the gradient.
-    pub(crate) clip: f64,
-    pub(crate) learning_rate: f64,
-    pub(crate) beta1: f64,
-    pub(crate) beta2: f64,
-    pub(crate) epsilon: f64,
-    /// 0 for a tensor that does not decay.
-    pub(crate) decay: f64,
-    /// `1 - beta1^t` and `1 - beta2^t`, for a rule that corrects its bias.
-    pub(crate) bias_correction: Option<(f64, f64)>,
 }
 
 /// Sum of the squares of every gradient; `None` where it is undefined. Those on a GPU are read

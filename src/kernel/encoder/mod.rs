@@ -24,7 +24,7 @@ use crate::parameters::Parameters;
 
 pub(crate) use classifier::Classifier;
 pub(crate) use linear::Linear;
-pub(crate) use product::{matmul, multiplies};
+pub(crate) use product::matmul;
 
 /// Which inner tensors of a forward pass are kept.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,12 @@
 //! Matrix products in the format of their factors.
 //!
-//! A processor without instructions for half precision multiplies bf16 through libtorch several
-//! times slower than fp32. There the factors, which are halves already, are widened, multiplied in
-//! fp32 and the product is rounded to a half again: what the instructions do, at the speed of fp32.
+//! A processor without instructions for 16-bit products multiplies bf16 through libtorch several
+//! times slower than fp32. There the factors, which are 16-bit numbers already, are widened and multiplied in
+//! fp32, and the product is rounded to 16 bits again: what the instructions do, at the speed of fp32.
 
 use tch::{Device, Kind, Tensor};
+
+use crate::cpu::multiplies;
 
 /// `x Wᵀ + b`
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
@@ -27,17 +29,4 @@ pub(crate) fn matmul(a: &Tensor, b: &Tensor) -> Tensor {
 
 fn is_widened(tensor: &Tensor) -> bool {
     tensor.device() == Device::Cpu && !multiplies(tensor.kind())
-}
-
-/// Whether the processor multiplies matrices of this format by instructions of its own.
-pub(crate) fn multiplies(kind: Kind) -> bool {
-    match kind {
-        #[cfg(target_arch = "x86_64")]
-        Kind::BFloat16 => std::arch::is_x86_feature_detected!("avx512bf16"),
-        #[cfg(target_arch = "x86_64")]
-        Kind::Half => std::arch::is_x86_feature_detected!("avx512fp16"),
-        #[cfg(not(target_arch = "x86_64"))]
-        Kind::BFloat16 | Kind::Half => false,
-        _ => true,
-    }
 }

@@ -1,12 +1,12 @@
-#include "nodes.h"
+// Self-attention over a packed batch: the sequences of a batch, and the loops over their heads.
+
+#include "autograd.h"
 #include "product.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/zeros.h>
-#include <c10/util/Exception.h>
 
 #include <cmath>
+#include <string>
 
 namespace tinyrun {
 namespace {
@@ -14,41 +14,59 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 
-// Where everything of a batch is.
+// The tensors of a batch, and where the sequences and heads are in them.
 template <typename T>
 struct Batch {
-  int64_t heads, width, longest = 0, sequences;
   bool first;  // queries of first tokens alone
-  int64_t ldq, ldkv;
+  int64_t heads, sequences, ldkv, model, width, ldq, longest = 0;
+  Checked<T> kv, query_rows, target;
+  Checked<int32_t> bounds;
   const int32_t* offsets;
   std::vector<int64_t> places;  // of each sequence's scores
   const T *q, *k, *v, *teacher;
   Dropout dropout;
 
-  Batch(const at::Tensor& query, const at::Tensor& kv, const at::Tensor& bounds, int64_t heads, Dropout dropout,
-        const at::Tensor& target)
-      : heads(heads),
-        sequences(bounds.numel() - 1),
-        first(is_there(query)),
-        offsets(data<int32_t>(bounds)),
-        dropout(dropout) {
+  Batch(bool first, const at::Tensor& query, const at::Tensor& rows, const at::Tensor& begins, int64_t heads,
+        Dropout dropout, const at::Tensor& scores)
+      : first(first), heads(heads), dropout(dropout) {
+    const char* name = first ? "kv" : "qkv";
+    kv = Checked<T>(name, rows, {kAny, kAny});
+    const int64_t parts = first ? 2 : 3;
     ldkv = kv.size(1);
-    const int64_t model = first ? ldkv / 2 : ldkv / 3;
+    if (heads < 1 || ldkv == 0 || ldkv % (parts * heads) != 0)
+      refuse(name, "of " + std::to_string(parts) + " parts of " + std::to_string(heads) + " heads", describe(rows));
+    model = ldkv / parts;
     width = model / heads;
-    const T* at = data<T>(kv);
-    q = first ? data<T>(query) : at;
-    ldq = first ? query.size(1) : ldkv;
-    k = first ? at : at + model;
+    bounds = Checked<int32_t>("offsets", begins, {kAny});
+    offsets = bounds.data();
+    sequences = bounds.numel() - 1;
+    place_sequences();
+    if (first) query_rows = Checked<T>("query", query, {sequences, model});
+    if (is_there(scores)) target = Checked<T>("teacher's scores", scores, {places.back()});
+    q = first ? query_rows.data() : kv.data();
+    ldq = first ? model : ldkv;
+    k = first ? kv.data() : kv.data() + model;
     v = k + model;
-    teacher = is_there(target) ? data<T>(target) : nullptr;
+    teacher = target.data();
+  }
+
+  // Where each sequence's scores are; the offsets must rise from 0 to the number of rows.
+  void place_sequences() {
+    const int64_t rows = kv.size(0);
+    const auto expected = [&] { return "offsets that rise from 0 to the " + std::to_string(rows) + " rows"; };
+    if (sequences < 1 || offsets[0] != 0 || offsets[sequences] != rows)
+      refuse("offsets", expected(),
+             sequences < 0 ? "empty" : std::to_string(offsets[0]) + " to " + std::to_string(offsets[sequences]));
     places.push_back(0);
     for (int64_t s = 0; s < sequences; ++s) {
+      if (length(s) < 1 || offsets[s + 1] > rows)
+        refuse("offsets", expected(), std::to_string(offsets[s + 1]) + " after " + std::to_string(offsets[s]));
       longest = std::max(longest, length(s));
       places.push_back(places.back() + heads * length(s) * length(s));
     }
   }
 
-  int64_t length(int64_t s) const { return offsets[s + 1] - offsets[s]; }
+  int64_t length(int64_t s) const { return int64_t{offsets[s + 1]} - offsets[s]; }
   int64_t query(int64_t s) const { return first ? s : offsets[s]; }
   int64_t queries() const { return first ? sequences : offsets[sequences]; }
   // How many heads a thread takes at a time: all of a sequence, which lie side by side in its rows, where there are
@@ -56,7 +74,7 @@ struct Batch {
   int64_t heads_at_once() const { return sequences >= 2 * omp_get_max_threads() ? heads : 1; }
   int64_t score(int64_t s, int64_t h) const { return places[static_cast<size_t>(s)] + h * length(s) * length(s); }
 
-  // Asks for what the next head of this thread reads of a token, and for that of the first one here.
+  // Prefetches what the next head of this thread reads of a token, and the first one's here.
   __attribute__((always_inline)) void fetch_next(int64_t s, int64_t h, const T* dcontext) const {
     if (h == 0 || heads_at_once() == 1) fetch(s, h, dcontext);
     if (h + 1 < heads && heads_at_once() > 1) fetch(s, h + 1, dcontext);
@@ -81,22 +99,23 @@ struct Batch {
             ldkv,
             1.0f / std::sqrt(static_cast<float>(width)),
             dropout,
-            static_cast<uint32_t>(score(s, h)),
+            static_cast<uint64_t>(score(s, h)),
             teacher == nullptr ? nullptr : teacher + score(s, h)};
   }
 
-  // Calls work(sequence, head's number, head, scratch) for every head on all threads. Of `dcontext`, where there is
-  // one, what a head will read is asked for too.
+  // Calls work(sequence, head's number, head, scratch) for every head on all threads. What a head will read of
+  // `dcontext`, where there is one, is prefetched too.
   template <typename Work>
   void each_head(const T* dcontext, Work work) const {
     const int64_t at_once = heads_at_once();
+    const auto& loops = kernels<T>();
     Failure failure;
 #pragma omp parallel for schedule(dynamic, at_once)
     for (int64_t i = 0; i < sequences * heads; ++i)
       failure.guard([&] {
         const int64_t s = i / heads, h = i % heads;
         fetch_next(s, h, dcontext);
-        work(s, h, head(s, h), scratch(kernels<T>().attention_scratch(length(s), width)));
+        work(s, h, head(s, h), scratch(loops.attention_scratch(length(s), width)));
       });
     failure.rethrow();
   }
@@ -104,60 +123,63 @@ struct Batch {
 
 template <typename T>
 struct Attention : Function<Attention<T>> {
-  static variable_list forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& kv,
+  static variable_list forward(AutogradContext* context, bool first, const at::Tensor& q, const at::Tensor& kv,
                                const at::Tensor& offsets, int64_t heads, Dropout dropout, const at::Tensor& teacher,
                                bool wants_scores) {
     context->set_materialize_grads(false);
-    const Batch<T> batch(q, kv, offsets, heads, dropout, teacher);
-    const auto make = [](at::IntArrayRef size, at::ScalarType kind) {
-      return at::empty(size, at::TensorOptions(kind));
-    };
-    const int64_t model = batch.width * heads;
-    const at::Tensor out = make({batch.queries(), model}, kScalar<T>);
-    const at::Tensor sums = make({batch.queries() * heads}, at::kFloat);
-    const at::Tensor scores = wants_scores ? make({batch.places.back()}, kScalar<T>) : make({0}, kScalar<T>);
+    const Batch<T> batch(first, q, kv, offsets, heads, dropout, teacher);
+    const auto& loops = kernels<T>();
+    const int64_t model = batch.model;
+    const auto out = Checked<T>::empty({batch.queries(), model});
+    const auto sums = Checked<float>::empty({batch.queries() * heads});
+    const auto scores = Checked<T>::empty({wants_scores ? batch.places.back() : 0});
     std::vector<double> squares(static_cast<size_t>(batch.sequences * heads), 0.0);
-    batch.each_head(nullptr, [&](int64_t s, int64_t h, const Head<T>& head, float* memory) {
+    batch.each_head(nullptr, [&](int64_t s, int64_t h, const Head<T>& head, Scratch memory) {
       squares[static_cast<size_t>(s * heads + h)] =
-          kernels<T>().attention(head, memory, data<T>(out) + batch.query(s) * model + h * head.width, model,
-                                 data<float>(sums) + batch.query(s) * heads + h * head.queries,
-                                 wants_scores ? data<T>(scores) + batch.score(s, h) : nullptr);
+          loops.attention(head, memory, out.data() + batch.query(s) * model + h * head.width, model,
+                          sums.data() + batch.query(s) * heads + h * head.queries,
+                          wants_scores ? scores.data() + batch.score(s, h) : nullptr);
     });
     double sum = 0.0;
     for (const double part : squares) sum += part;
-    context->save_for_backward({q, kv, offsets, sums, teacher});
+    context->save_for_backward({q, kv, offsets, sums.tensor(), teacher});
+    context->saved_data["first"] = first;
     context->saved_data["heads"] = heads;
     save(context, dropout);
-    context->mark_non_differentiable({scores});
-    return {out, at::full({}, sum, at::TensorOptions(at::kFloat)), scores};
+    context->mark_non_differentiable({scores.tensor()});
+    return {out.tensor(), at::full({}, sum, at::TensorOptions(at::kFloat)), scores.tensor()};
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &q = saved[0], &kv = saved[1], &sums = saved[3];
+    const bool first = context->saved_data["first"].toBool();
     const int64_t heads = context->saved_data["heads"].toInt();
     const Dropout dropout = saved_dropout(context);
     // Without a gradient of the sum of squares the teacher does not matter.
     const bool learns = gradients[1].defined() && is_there(saved[4]);
-    const Batch<T> batch(q, kv, saved[2], heads, dropout, learns ? saved[4] : at::Tensor());
-    const float dsquares = learns ? gradients[1].item<float>() : 0.0f;
-    const at::Tensor dout = gradients[0].defined() ? gradients[0].contiguous() : at::Tensor();
     const at::Tensor none;
-    if (!dout.defined() && !learns) return {none, none, none, none, none, none, none};
-    const int64_t model = batch.width * heads;
-    const at::Tensor dkv = at::empty_like(kv), dq = batch.first ? at::empty_like(q) : none;
-    T* const to = data<T>(dkv);
-    T* const queries = batch.first ? data<T>(dq) : to;
-    T* const keys = batch.first ? to : to + model;
-    const T* const dcontext = dout.defined() ? data<T>(dout) : nullptr;
-    batch.each_head(dcontext, [&](int64_t s, int64_t h, const Head<T>& head, float* memory) {
+    if (!gradients[0].defined() && !learns) return {none, none, none, none, none, none, none, none};
+    const Batch<T> batch(first, saved[0], saved[1], saved[2], heads, dropout, learns ? saved[4] : none);
+    const auto& loops = kernels<T>();
+    const int64_t model = batch.model;
+    const Checked<float> sums("sums", saved[3], {batch.queries() * heads});
+    const float dsquares = learns ? gradients[1].item<float>() : 0.0f;
+    const auto dout = gradients[0].defined()
+                          ? Checked<T>("gradient", gradients[0].contiguous(), {batch.queries(), model})
+                          : Checked<T>();
+    const auto dkv = Checked<T>::empty({batch.kv.size(0), batch.ldkv});
+    const auto dq = first ? Checked<T>::empty({batch.sequences, model}) : Checked<T>();
+    T* const queries = first ? dq.data() : dkv.data();
+    T* const keys = first ? dkv.data() : dkv.data() + model;
+    const T* const dcontext = dout.data();
+    batch.each_head(dcontext, [&](int64_t s, int64_t h, const Head<T>& head, Scratch memory) {
       const int64_t column = h * head.width, row = batch.offsets[s] * batch.ldkv + column;
-      kernels<T>().attention_backward(
-          head, memory, dcontext == nullptr ? nullptr : dcontext + batch.query(s) * model + column, model,
-          data<float>(sums) + batch.query(s) * heads + h * head.queries, dsquares,
-          queries + batch.query(s) * batch.ldq + column, keys + row, keys + model + row, batch.ldq, batch.ldkv);
+      loops.attention_backward(head, memory, dcontext == nullptr ? nullptr : dcontext + batch.query(s) * model + column,
+                               model, sums.data() + batch.query(s) * heads + h * head.queries, dsquares,
+                               queries + batch.query(s) * batch.ldq + column, keys + row, keys + model + row, batch.ldq,
+                               batch.ldkv);
     });
-    return {dq, dkv, none, none, none, none, none};
+    return {none, dq.tensor(), dkv.tensor(), none, none, none, none, none};
   }
 };
 
@@ -165,12 +187,10 @@ struct Attention : Function<Attention<T>> {
 
 Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads, Dropout dropout,
                    const at::Tensor& teacher, bool scores) {
-  TORCH_CHECK(!is_there(teacher) || teacher.scalar_type() == kv.scalar_type(), "scores of the teacher are ",
-              teacher.scalar_type(), ", those of the student ", kv.scalar_type());
-  const variable_list found =
-      kv.scalar_type() == at::kFloat
-          ? Attention<float>::apply(given(q), kv, offsets, heads, dropout, given(teacher), scores)
-          : Attention<bf16>::apply(given(q), kv, offsets, heads, dropout, given(teacher), scores);
+  const variable_list found = by_format(q.defined() ? "kv" : "qkv", kv, [&](auto zero) {
+    return Attention<decltype(zero)>::apply(q.defined(), given(q), kv, given(offsets), heads, dropout, given(teacher),
+                                            scores);
+  });
   return {found[0], found[1], found[2]};
 }
 

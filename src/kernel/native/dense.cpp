@@ -1,12 +1,11 @@
-// Linear layers over tokens without padding, with what follows them in the same pass: an activation; dropout,
-// residual and layer norm; the squared difference from a teacher's states.
+// Linear layers over a packed batch, with what follows them in the same pass: an activation; dropout, residual and
+// layer norm; the squared error from a teacher's states.
 
-#include "nodes.h"
+#include "autograd.h"
 #include "product.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
-#include <c10/util/Exception.h>
 
 namespace tinyrun {
 namespace {
@@ -15,21 +14,37 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-at::Tensor make(at::IntArrayRef size, at::ScalarType kind) { return at::empty(size, at::TensorOptions(kind)); }
+// bf16 is multiplied two numbers at a time.
+template <typename T>
+void even_in_bf16(const char* name, const at::Tensor& weight) {
+  if (sizeof(T) == 2 && (weight.size(0) % 2 != 0 || weight.size(1) % 2 != 0))
+    refuse(name, "of even sizes in a model of bf16", describe(weight));
+}
 
-// Layers side by side over the same input. Weights and biases are fp32 leaves, or a model is only read: then its
-// weights are packed already and there is one bias.
+// Layers side by side over the same input of `ins` columns. Weights and biases are fp32 leaves; or the model is
+// inference-only: then its weights are packed already and there is one bias.
+template <typename T>
 struct Layers {
-  std::vector<at::Tensor> weights, biases;
-  at::Tensor packed;
+  std::vector<Checked<float>> weights, biases;
+  Checked<T> packed;
 
-  explicit Layers(at::TensorList parts) {
-    packed = is_there(parts[0]) ? parts[0] : at::Tensor();
+  Layers(at::TensorList parts, int64_t ins) {
     const size_t n = (parts.size() - 1) / 2;
-    for (size_t i = 0; i < n; ++i) {
-      if (is_there(parts[1 + i])) weights.push_back(parts[1 + i]);
-      biases.push_back(parts[1 + n + i]);
+    for (size_t i = 0; i < n; ++i) biases.emplace_back("bias", parts[1 + n + i], at::IntArrayRef{kAny});
+    if (is_there(parts[0])) {
+      packed = Checked<T>("packed weight", parts[0], {panels(outs()) * panel_size(ins)});
+      return;
     }
+    for (size_t i = 0; i < n; ++i) {
+      weights.emplace_back("weight", parts[1 + i], at::IntArrayRef{biases[i].numel(), ins});
+      even_in_bf16<T>("weight", weights[i].tensor());
+    }
+  }
+
+  // The weights, for a backward pass.
+  const std::vector<Checked<float>>& trained() const {
+    if (weights.empty()) refuse("weight", "a trained one where a gradient is wanted", "packed");
+    return weights;
   }
 
   int64_t outs() const {
@@ -37,7 +52,12 @@ struct Layers {
     for (const auto& b : biases) sum += b.numel();
     return sum;
   }
-  at::Tensor bias() const { return biases.size() == 1 ? biases[0] : at::cat(biases); }
+  Checked<float> bias() const {
+    if (biases.size() == 1) return biases[0];
+    std::vector<at::Tensor> all;
+    for (const auto& b : biases) all.push_back(b.tensor());
+    return Checked<float>("bias", at::cat(all), {outs()});
+  }
 
   // Gradients of the parts: none of a packed weight; views of one tensor for the others.
   variable_list split(const at::Tensor& dw, const at::Tensor& db) const {
@@ -66,163 +86,178 @@ variable_list concatenated(variable_list first, at::TensorList rest) {
 
 template <typename T>
 struct Linear : Function<Linear<T>> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, int64_t act, at::TensorList parts) {
-    const Layers layers(parts);
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, int64_t act, at::TensorList parts) {
+    const Checked<T> x("x", input, {kAny, kAny});
+    const Layers<T> layers(parts, x.size(1));
+    const auto& loops = kernels<T>();
     const int64_t rows = x.size(0), outs = layers.outs();
     const auto kind = static_cast<Activation>(act);
-    const at::Tensor y = make({rows, outs}, kScalar<T>), bias = layers.bias();
+    const auto y = Checked<T>::empty({rows, outs});
+    const auto bias = layers.bias();
     const bool keeps = kind != Activation::kNone && !layers.weights.empty();
-    const at::Tensor u = keeps ? make({rows, outs}, kScalar<T>) : at::Tensor();
-    T *to = data<T>(y), *argument = keeps ? data<T>(u) : nullptr;
-    const float* shift = data<float>(bias);
+    const auto u = keeps ? Checked<T>::empty({rows, outs}) : Checked<T>();
     multiply_forward<T>(x, layers.weights, layers.packed, outs, false,
                         [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
                           const int64_t at = row * outs + column;
-                          kernels<T>().activate(c, ldc, m, n, shift + column, kind, keeps ? argument + at : nullptr,
-                                                to + at, outs);
+                          loops.activate(c, ldc, m, n, bias.data() + column, kind, keeps ? u.data() + at : nullptr,
+                                         y.data() + at, outs);
                         });
-    context->save_for_backward(concatenated({x, u}, parts));
+    context->save_for_backward(concatenated({input, u.tensor()}, parts));
     context->saved_data["act"] = act;
-    return y;
+    return y.tensor();
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &u = saved[1];
-    const Layers layers(at::TensorList(saved).slice(2));
-    at::Tensor du = gradients[0].contiguous();
-    if (u.defined()) {
+    const Checked<T> x("x", saved[0], {kAny, kAny});
+    const Layers<T> layers(at::TensorList(saved).slice(2), x.size(1));
+    const auto& loops = kernels<T>();
+    const int64_t rows = x.size(0), outs = layers.outs();
+    Checked<T> du("gradient", gradients[0].contiguous(), {rows, outs});
+    if (saved[1].defined()) {
+      const Checked<T> u("argument", saved[1], {rows, outs}), dy = du;
       const auto act = static_cast<Activation>(context->saved_data["act"].toInt());
-      const at::Tensor dy = du;
-      du = make(dy.sizes(), kScalar<T>);
+      du = Checked<T>::empty({rows, outs});
       const int64_t n = dy.numel(), block = 8192;
 #pragma omp parallel for schedule(static)
       for (int64_t from = 0; from < n; from += block)
-        kernels<T>().activate_backward(data<T>(dy) + from, data<T>(u) + from, std::min(block, n - from), act,
-                                       data<T>(du) + from);
+        loops.activate_backward(dy.data() + from, u.data() + from, std::min(block, n - from), act, du.data() + from);
     }
-    const at::Tensor dx = context->needs_input_grad(0) ? make(x.sizes(), kScalar<T>) : at::Tensor();
-    const at::Tensor dw = make({layers.outs(), x.size(1)}, at::kFloat), db = make({layers.outs()}, at::kFloat);
-    linear_backward<T>(du, x, layers.weights, 1.0f, dx, dw, db);
-    return concatenated({dx, at::Tensor()}, layers.split(dw, db));
+    const auto dx = context->needs_input_grad(0) ? Checked<T>::empty({rows, x.size(1)}) : Checked<T>();
+    const auto dw = Checked<float>::empty({outs, x.size(1)}), db = Checked<float>::empty({outs});
+    linear_backward<T>(du, x, layers.trained(), 1.0f, dx, dw, db);
+    return concatenated({dx.tensor(), at::Tensor()}, layers.split(dw.tensor(), db.tensor()));
   }
 };
 
 template <typename T>
 struct LinearNorm : Function<LinearNorm<T>> {
   // `dropout` is of the linear layer's output.
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& residual,
-                            const at::Tensor& gamma, const at::Tensor& beta, double eps, Dropout dropout,
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& shortcut,
+                            const at::Tensor& weight, const at::Tensor& shift, double eps, Dropout dropout,
                             at::TensorList parts) {
-    const Layers layers(parts);
-    const int64_t rows = x.size(0), width = residual.size(1);
-    const at::Tensor y = make({rows, width}, kScalar<T>), z = make({rows, width}, kScalar<T>);
-    const at::Tensor mean = make({rows}, at::kFloat), rstd = make({rows}, at::kFloat);
-    const at::Tensor bias = layers.bias();
+    const Checked<T> x("x", input, {kAny, kAny});
+    const Layers<T> layers(parts, x.size(1));
+    const auto& loops = kernels<T>();
+    const int64_t rows = x.size(0), width = layers.outs();
+    const Checked<T> residual("residual", shortcut, {rows, width});
+    const Checked<float> gamma("gamma", weight, {width}), beta("beta", shift, {width});
+    const auto y = Checked<T>::empty({rows, width}), z = Checked<T>::empty({rows, width});
+    const auto mean = Checked<float>::empty({rows}), rstd = Checked<float>::empty({rows});
+    const auto bias = layers.bias();
     multiply_forward<T>(x, layers.weights, layers.packed, width, true,
                         [&](int64_t row, int64_t m, int64_t, int64_t, float* c, int64_t ldc) {
                           const int64_t at = row * width;
-                          kernels<T>().norm(c, ldc, m, width, data<float>(bias), data<T>(residual) + at,
-                                            data<float>(gamma), data<float>(beta), static_cast<float>(eps), dropout,
-                                            static_cast<uint32_t>(at), data<T>(z) + at, data<float>(mean) + row,
-                                            data<float>(rstd) + row, data<T>(y) + at);
+                          loops.norm(c, ldc, m, width, bias.data(), residual.data() + at, gamma.data(), beta.data(),
+                                     static_cast<float>(eps), dropout, static_cast<uint64_t>(at), z.data() + at,
+                                     mean.data() + row, rstd.data() + row, y.data() + at);
                         });
-    context->save_for_backward(concatenated({x, z, mean, rstd, gamma}, parts));
+    context->save_for_backward(concatenated({input, z.tensor(), mean.tensor(), rstd.tensor(), weight}, parts));
     save(context, dropout);
-    return y;
+    return y.tensor();
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &z = saved[1], &mean = saved[2], &rstd = saved[3], &gamma = saved[4];
-    const Layers layers(at::TensorList(saved).slice(5));
+    const Checked<T> x("x", saved[0], {kAny, kAny});
+    const Layers<T> layers(at::TensorList(saved).slice(5), x.size(1));
+    const int64_t rows = x.size(0), width = layers.outs();
+    const Checked<T> z("sum", saved[1], {rows, width});
+    const Checked<float> mean("mean", saved[2], {rows}), rstd("rstd", saved[3], {rows}),
+        gamma("gamma", saved[4], {width});
     const Dropout dropout = saved_dropout(context);
-    const at::Tensor dy = gradients[0].contiguous();
-    const int64_t width = z.size(1);
-    const at::Tensor dz = make(z.sizes(), kScalar<T>);
-    const at::Tensor du = dropout.dropped == 0 ? dz : make(z.sizes(), kScalar<T>);
-    const at::Tensor norms = make({2, width}, at::kFloat);
+    const Checked<T> dy("gradient", gradients[0].contiguous(), {rows, width});
+    const auto dz = Checked<T>::empty({rows, width});
+    const auto du = dropout.dropped == 0 ? dz : Checked<T>::empty({rows, width});
+    const auto norms = Checked<float>::empty({2, width});
     norm_backward<T>(dy, z, mean, rstd, gamma, dropout, dz, du, norms);
-    const at::Tensor dx = context->needs_input_grad(0) ? make(x.sizes(), kScalar<T>) : at::Tensor();
-    const at::Tensor dw = make({width, x.size(1)}, at::kFloat), db = make({width}, at::kFloat);
-    linear_backward<T>(du, x, layers.weights, 1.0f, dx, dw, db);
+    const auto dx = context->needs_input_grad(0) ? Checked<T>::empty({rows, x.size(1)}) : Checked<T>();
+    const auto dw = Checked<float>::empty({width, x.size(1)}), db = Checked<float>::empty({width});
+    linear_backward<T>(du, x, layers.trained(), 1.0f, dx, dw, db);
     const at::Tensor none;
-    return concatenated({dx, dz, norms[0], norms[1], none, none}, layers.split(dw, db));
+    return concatenated({dx.tensor(), dz.tensor(), norms.tensor()[0], norms.tensor()[1], none, none},
+                        layers.split(dw.tensor(), db.tensor()));
   }
 };
 
 // Sum over rows of |x W' + b - target|^2.
 template <typename T>
-struct Squares : Function<Squares<T>> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& target,
+struct SquaredError : Function<SquaredError<T>> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& wanted,
                             at::TensorList parts) {
-    const Layers layers(parts);
+    const Checked<T> x("x", input, {kAny, kAny});
+    const Layers<T> layers(parts, x.size(1));
+    const auto& loops = kernels<T>();
     const int64_t rows = x.size(0), outs = layers.outs(), count = panels(outs);
-    const at::Tensor difference = make({rows, outs}, kScalar<T>), bias = layers.bias();
+    const Checked<T> target("target", wanted, {rows, outs});
+    const auto difference = Checked<T>::empty({rows, outs});
+    const auto bias = layers.bias();
     // A sum for each row of a tile, added in their order whatever the number of threads.
     std::vector<double> sums(static_cast<size_t>(rows * count), 0.0);
     multiply_forward<T>(x, layers.weights, layers.packed, outs, false,
                         [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
                           const int64_t at = row * outs + column;
-                          kernels<T>().difference(c, ldc, m, n, data<float>(bias) + column, data<T>(target) + at, outs,
-                                                  data<T>(difference) + at, sums.data() + row * count + column / kPanel,
-                                                  count);
+                          loops.difference(c, ldc, m, n, bias.data() + column, target.data() + at, outs,
+                                           difference.data() + at, sums.data() + row * count + column / kPanel, count);
                         });
     double sum = 0.0;
     for (const double part : sums) sum += part;
-    context->save_for_backward(concatenated({x, difference}, parts));
+    context->save_for_backward(concatenated({input, difference.tensor()}, parts));
     return at::full({}, sum, at::TensorOptions(at::kFloat));
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &difference = saved[1];
-    const Layers layers(at::TensorList(saved).slice(2));
+    const Checked<T> x("x", saved[0], {kAny, kAny});
+    const Layers<T> layers(at::TensorList(saved).slice(2), x.size(1));
+    const int64_t rows = x.size(0), outs = layers.outs();
+    const Checked<T> difference("difference", saved[1], {rows, outs});
     const float twice = 2.0f * gradients[0].item<float>();
-    const at::Tensor dx = make(x.sizes(), kScalar<T>);
-    const at::Tensor dw = make({layers.outs(), x.size(1)}, at::kFloat), db = make({layers.outs()}, at::kFloat);
-    linear_backward<T>(difference, x, layers.weights, twice, dx, dw, db);
-    return concatenated({dx, at::Tensor()}, layers.split(dw, db));
+    const auto dx = Checked<T>::empty({rows, x.size(1)});
+    const auto dw = Checked<float>::empty({outs, x.size(1)}), db = Checked<float>::empty({outs});
+    linear_backward<T>(difference, x, layers.trained(), twice, dx, dw, db);
+    return concatenated({dx.tensor(), at::Tensor()}, layers.split(dw.tensor(), db.tensor()));
   }
 };
 
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x, Activation act, const variable_list& parts) {
-  const auto kind = static_cast<int64_t>(act);
   const variable_list given = all_given(parts);
-  const at::TensorList all(given);
-  return x.scalar_type() == at::kFloat ? Linear<float>::apply(x, kind, all) : Linear<bf16>::apply(x, kind, all);
+  return by_format("x", x, [&](auto zero) {
+    return Linear<decltype(zero)>::apply(x, static_cast<int64_t>(act), at::TensorList(given));
+  });
 }
 
 at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& gamma, const at::Tensor& beta,
                        double eps, Dropout dropout, const variable_list& parts) {
   const variable_list given = all_given(parts);
-  const at::TensorList all(given);
-  return x.scalar_type() == at::kFloat ? LinearNorm<float>::apply(x, residual, gamma, beta, eps, dropout, all)
-                                       : LinearNorm<bf16>::apply(x, residual, gamma, beta, eps, dropout, all);
+  return by_format("x", x, [&](auto zero) {
+    return LinearNorm<decltype(zero)>::apply(x, tinyrun::given(residual), tinyrun::given(gamma), tinyrun::given(beta),
+                                             eps, dropout, at::TensorList(given));
+  });
 }
 
-at::Tensor squares(const at::Tensor& x, const at::Tensor& target, const variable_list& parts) {
-  TORCH_CHECK(x.scalar_type() == target.scalar_type(), "hidden states of the teacher are ", target.scalar_type(),
-              ", those of the student ", x.scalar_type());
+at::Tensor squared_error(const at::Tensor& x, const at::Tensor& target, const variable_list& parts) {
   const variable_list given = all_given(parts);
-  const at::TensorList all(given);
-  return x.scalar_type() == at::kFloat ? Squares<float>::apply(x, target, all) : Squares<bf16>::apply(x, target, all);
+  return by_format("x", x, [&](auto zero) {
+    return SquaredError<decltype(zero)>::apply(x, tinyrun::given(target), at::TensorList(given));
+  });
 }
 
-at::Tensor pack(const at::Tensor& weight, at::ScalarType kind) {
+at::Tensor pack(const at::Tensor& weight, bool half) {
+  const std::vector<Checked<float>> weights{Checked<float>("weight", weight, {kAny, kAny})};
   const int64_t numbers = panels(weight.size(0)) * panel_size(weight.size(1));
-  const at::Tensor packed = kind == at::kFloat ? room<float>(numbers) : room<bf16>(numbers);
-  const std::vector<at::Tensor> weights{weight};
+  const auto packed = [&](auto zero) {
+    using T = decltype(zero);
+    kernels<T>();
+    even_in_bf16<T>("weight", weight);
+    const auto packed = Checked<T>::empty({numbers});
 #pragma omp parallel
-  {
-    if (kind == at::kFloat)
-      pack_forward(weights, data<float>(packed));
-    else
-      pack_forward(weights, data<bf16>(packed));
-  }
-  return packed;
+    pack_forward(weights, packed.data());
+    return packed.tensor();
+  };
+  return half ? packed(bf16{}) : packed(float{});
 }
 
 }  // namespace tinyrun

@@ -1,11 +1,9 @@
-// Hidden state 0 of tokens without padding: the sum of three rows of tables, normalised, with dropout.
+// Hidden state 0 of a packed batch: the sum of three rows of tables, normalised, with dropout.
 
-#include "nodes.h"
+#include "autograd.h"
 #include "product.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <c10/util/Exception.h>
 
 namespace tinyrun {
 namespace {
@@ -13,33 +11,40 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 
-// A table and which of its rows each token takes.
+// A table, and the row of it that each token takes.
 struct Table {
-  const float* rows;
-  const int64_t* places;
+  Checked<float> rows;
+  Checked<int64_t> taken;
 
-  Table(const char* name, const at::Tensor& table, const at::Tensor& taken)
-      : rows(data<float>(table)), places(data<int64_t>(taken)) {
-    for (int64_t i = 0; i < taken.numel(); ++i)
-      TORCH_CHECK(places[i] >= 0 && places[i] < table.size(0), "row ", places[i], " of the ", table.size(0),
-                  " rows of ", name);
+  Table(const char* name, const at::Tensor& table, const char* taken_name, const at::Tensor& numbers, int64_t tokens,
+        int64_t width)
+      : rows(name, table, {kAny, width}), taken(taken_name, numbers, {tokens}) {
+    for (int64_t i = 0; i < tokens; ++i) {
+      const int64_t row = taken.data()[i];
+      if (row < 0 || row >= rows.size(0))
+        refuse(taken_name, "below the " + std::to_string(rows.size(0)) + " rows of " + name,
+               std::to_string(row) + " for token " + std::to_string(i));
+    }
   }
+
+  const float* row(int64_t token) const { return rows.data() + taken.data()[token] * rows.size(1); }
 };
 
-// Sums each token's gradient into its row of a table; tokens of row `none` give nothing. A strip of columns at a
+// Sums each token's gradient into its row of a table; tokens of row `none` add nothing. A strip of columns at a
 // time, so that a row's tokens are added in their order whatever the number of threads.
 template <typename T>
-void add_rows(const at::Tensor& gradient, const at::Tensor& taken, int64_t none, const at::Tensor& table) {
+void add_rows(const Checked<T>& gradient, const Checked<int64_t>& taken, int64_t none, const Checked<float>& table) {
   constexpr int64_t kStrip = 64;
   const int64_t tokens = gradient.size(0), width = gradient.size(1), strips = (width + kStrip - 1) / kStrip;
-  const T* from = data<T>(gradient);
-  const int64_t* places = data<int64_t>(taken);
-  float* to = data<float>(table);
+  const T* from = gradient.data();
+  const int64_t* rows = taken.data();
+  float* to = table.data();
+  const auto& loops = kernels<T>();
 #pragma omp for schedule(static) nowait
   for (int64_t s = 0; s < strips; ++s) {
     const int64_t column = s * kStrip, n = std::min(kStrip, width - column);
     for (int64_t i = 0; i < tokens; ++i)
-      if (places[i] != none) kernels<T>().add(from + i * width + column, n, to + places[i] * width + column);
+      if (rows[i] != none) loops.add(from + i * width + column, n, to + rows[i] * width + column);
   }
 }
 
@@ -47,53 +52,67 @@ template <typename T>
 struct Embeddings : Function<Embeddings<T>> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& words, const at::Tensor& ids, int64_t pad,
                             const at::Tensor& types, const at::Tensor& type_ids, const at::Tensor& positions,
-                            const at::Tensor& position_ids, const at::Tensor& gamma, const at::Tensor& beta, double eps,
-                            Dropout dropout) {
-    const int64_t tokens = ids.numel(), width = words.size(1);
-    const Table word("words", words, ids), type("segments", types, type_ids),
-        position("positions", positions, position_ids);
-    const at::Tensor y = at::empty({tokens, width}, at::TensorOptions(kScalar<T>)), z = at::empty_like(y);
-    const at::Tensor mean = at::empty({tokens}, at::TensorOptions(at::kFloat)), rstd = at::empty_like(mean);
+                            const at::Tensor& position_ids, const at::Tensor& weight, const at::Tensor& shift,
+                            double eps, Dropout dropout) {
+    const auto& loops = kernels<T>();
+    const int64_t tokens = Checked<int64_t>("ids", ids, {kAny}).size(0);
+    const int64_t width = Checked<float>("words", words, {kAny, kAny}).size(1);
+    const Table word("words", words, "ids", ids, tokens, width),
+        type("segments", types, "segment ids", type_ids, tokens, width),
+        position("positions", positions, "position ids", position_ids, tokens, width);
+    const Checked<float> gamma("gamma", weight, {width}), beta("beta", shift, {width});
+    const auto y = Checked<T>::empty({tokens, width}), z = Checked<T>::empty({tokens, width});
+    const auto mean = Checked<float>::empty({tokens}), rstd = Checked<float>::empty({tokens});
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < tokens; ++i)
-      kernels<T>().embed(word.rows + word.places[i] * width, type.rows + type.places[i] * width,
-                         position.rows + position.places[i] * width, width, data<float>(gamma), data<float>(beta),
-                         static_cast<float>(eps), dropout, static_cast<uint32_t>(i * width), data<T>(z) + i * width,
-                         data<float>(mean) + i, data<float>(rstd) + i, data<T>(y) + i * width);
-    context->save_for_backward({ids, type_ids, position_ids, z, mean, rstd, gamma, words, types, positions});
+      loops.embed(word.row(i), type.row(i), position.row(i), width, gamma.data(), beta.data(), static_cast<float>(eps),
+                  dropout, static_cast<uint64_t>(i * width), z.data() + i * width, mean.data() + i, rstd.data() + i,
+                  y.data() + i * width);
+    context->save_for_backward(
+        {ids, type_ids, position_ids, z.tensor(), mean.tensor(), rstd.tensor(), weight, words, types, positions});
     context->saved_data["pad"] = pad;
     save(context, dropout);
-    return y;
+    return y.tensor();
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &z = saved[3], &mean = saved[4], &rstd = saved[5], &gamma = saved[6];
-    const Dropout dropout = saved_dropout(context);
-    at::Tensor dy = gradients[0].contiguous();
+    const auto& loops = kernels<T>();
+    const Checked<T> z("sum", saved[3], {kAny, kAny});
     const int64_t rows = z.size(0), width = z.size(1);
+    const Checked<float> mean("mean", saved[4], {rows}), rstd("rstd", saved[5], {rows}),
+        gamma("gamma", saved[6], {width});
+    const Dropout dropout = saved_dropout(context);
+    Checked<T> dy("gradient", gradients[0].contiguous(), {rows, width});
     if (dropout.dropped != 0) {
-      const at::Tensor undropped = at::empty_like(dy);
+      const auto undropped = Checked<T>::empty({rows, width});
 #pragma omp parallel for schedule(static)
       for (int64_t i = 0; i < rows; ++i)
-        kernels<T>().drop(data<T>(dy) + i * width, width, dropout, static_cast<uint32_t>(i * width),
-                          data<T>(undropped) + i * width);
+        loops.drop(dy.data() + i * width, width, dropout, static_cast<uint64_t>(i * width),
+                   undropped.data() + i * width);
       dy = undropped;
     }
-    const at::Tensor dz = at::empty_like(z), norms = at::empty({2, width}, at::TensorOptions(at::kFloat));
+    const auto dz = Checked<T>::empty({rows, width});
+    const auto norms = Checked<float>::empty({2, width});
     norm_backward<T>(dy, z, mean, rstd, gamma, {0, 0, 1.0f}, dz, dz, norms);
     // Tables get a gradient of their own size; that of words is often the rows of this batch alone.
-    const auto zeros = [](const at::Tensor& table) { return at::zeros(table.sizes(), at::TensorOptions(at::kFloat)); };
-    const at::Tensor dwords = zeros(saved[7]), dtypes = zeros(saved[8]), dpositions = zeros(saved[9]);
+    const auto zeros = [&](const at::Tensor& table) {
+      return Checked<float>("gradient", at::zeros(table.sizes(), at::TensorOptions(at::kFloat)), {kAny, width});
+    };
+    const Checked<float> dwords = zeros(saved[7]), dtypes = zeros(saved[8]), dpositions = zeros(saved[9]);
+    const Table word("words", saved[7], "ids", saved[0], rows, width),
+        type("segments", saved[8], "segment ids", saved[1], rows, width),
+        position("positions", saved[9], "position ids", saved[2], rows, width);
     const int64_t pad = context->saved_data["pad"].toInt();
 #pragma omp parallel
     {
-      add_rows<T>(dz, saved[0], pad, dwords);
-      add_rows<T>(dz, saved[1], -1, dtypes);
-      add_rows<T>(dz, saved[2], -1, dpositions);
+      add_rows<T>(dz, word.taken, pad, dwords);
+      add_rows<T>(dz, type.taken, -1, dtypes);
+      add_rows<T>(dz, position.taken, -1, dpositions);
     }
     const at::Tensor none;
-    return {dwords, none, none, dtypes, none, dpositions, none, norms[0], norms[1], none, none};
+    return {dwords.tensor(),   none, none, dtypes.tensor(), none, dpositions.tensor(), none, norms.tensor()[0],
+            norms.tensor()[1], none, none};
   }
 };
 
@@ -102,10 +121,13 @@ struct Embeddings : Function<Embeddings<T>> {
 at::Tensor embeddings(const at::Tensor& words, const at::Tensor& ids, int64_t pad, const at::Tensor& types,
                       const at::Tensor& type_ids, const at::Tensor& positions, const at::Tensor& position_ids,
                       const at::Tensor& gamma, const at::Tensor& beta, double eps, Dropout dropout, bool half) {
-  return half ? Embeddings<bf16>::apply(words, ids, pad, types, type_ids, positions, position_ids, gamma, beta, eps,
-                                        dropout)
-              : Embeddings<float>::apply(words, ids, pad, types, type_ids, positions, position_ids, gamma, beta, eps,
-                                         dropout);
+  const auto apply = [&](auto zero) {
+    using T = decltype(zero);
+    kernels<T>();
+    return Embeddings<T>::apply(given(words), given(ids), pad, given(types), given(type_ids), given(positions),
+                                given(position_ids), given(gamma), given(beta), eps, dropout);
+  };
+  return half ? apply(bf16{}) : apply(float{});
 }
 
 }  // namespace tinyrun

@@ -1,5 +1,6 @@
 // The loops behind kernels.h. build.rs compiles this file once for each kind of processor, in a namespace
-// TINYRUN_PROCESSOR of its own; nothing in it may be visible to, or shared with, another of them.
+// TINYRUN_PROCESSOR of its own; nothing in it may be visible to, or shared with, another of them. Those of bf16 are
+// made for processors that multiply in it: elsewhere models in bf16 are computed by libtorch.
 
 #include "kernels.h"
 
@@ -17,6 +18,7 @@
 #endif
 #endif
 
+#include "dropout.inc"
 #include "elements.inc"
 
 namespace tinyrun {
@@ -55,22 +57,24 @@ constexpr Kernels<T> table() {
           attention_backward<T>};
 }
 
+#if defined(__AVX512BF16__)
 constexpr Kernels<bf16> half_table() {
   Kernels<bf16> all = table<bf16>();
-#if defined(__AVX512BF16__)
   all.attention_scratch = half_attention_scratch;
   all.attention = half_attention;
   all.attention_backward = half_attention_backward;
-#endif
   return all;
 }
+#endif
 
 }  // namespace
 
 extern const Kernels<float> kFloat;
-extern const Kernels<bf16> kHalf;
 const Kernels<float> kFloat = table<float>();
+#if defined(__AVX512BF16__)
+extern const Kernels<bf16> kHalf;
 const Kernels<bf16> kHalf = half_table();
+#endif
 
 }  // namespace TINYRUN_PROCESSOR
 }  // namespace tinyrun

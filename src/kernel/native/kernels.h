@@ -16,7 +16,7 @@ struct bf16 {
 
 enum class Activation : int { kNone = 0, kGelu = 1, kGeluTanh = 2, kRelu = 3 };
 
-// Dropout drawn by place, as dropout_mask.cpp does: `dropped` of 2^32 cases are 0, the others multiplied by `kept`.
+// Dropout drawn by place (dropout.inc): `dropped` of 2^32 cases are 0, the others are multiplied by `kept`.
 struct Dropout {
   uint64_t key;
   uint32_t dropped;
@@ -32,12 +32,20 @@ struct Head {
   float scale;
   Dropout dropout;
   // Of the first probability among all of the batch.
-  uint32_t place;
+  uint64_t place;
   // [queries, length], or null: what the scores learn from.
   const T* teacher;
 };
 
-// Asks for memory that is read soon. The processor sees by itself where a row goes on, but not which part of which
+// Memory of one thread for the steps of a computation.
+struct Scratch {
+  float* data;
+  int64_t floats;
+};
+// Throws: the loops want more scratch memory than they were given. Defined outside of them (processor.cpp).
+[[noreturn]] void scratch_is_too_small(int64_t wanted, int64_t given);
+
+// Prefetches memory that is read soon. The processor sees by itself where a row goes on, but not which part of which
 // row is next: without this, strips and heads, which are narrow parts of many rows, wait for most of their lines.
 // `static`: compiled for each kind of processor, these must not be one function. `always_inline`: gcc takes a call
 // of what only asks for memory for one without effect.
@@ -63,17 +71,17 @@ struct Kernels {
 
   // z = drop(c + bias) + residual;  y = (z - mean) rstd gamma + beta. `place` is that of c[0] in its mask.
   void (*norm)(float* c, int64_t ldc, int64_t rows, int64_t width, const float* bias, const T* residual,
-               const float* gamma, const float* beta, float eps, Dropout dropout, uint32_t place, T* z, float* mean,
+               const float* gamma, const float* beta, float eps, Dropout dropout, uint64_t place, T* z, float* mean,
                float* rstd, T* y);
   // dz, du = drop(dz); adds to dgamma and dbeta.
   void (*norm_backward)(const T* dy, const T* z, const float* mean, const float* rstd, const float* gamma, int64_t rows,
-                        int64_t width, Dropout dropout, uint32_t place, T* dz, T* du, float* dgamma, float* dbeta);
+                        int64_t width, Dropout dropout, uint64_t place, T* dz, T* du, float* dgamma, float* dbeta);
 
   // z = the sum of three rows;  y = drop((z - mean) rstd gamma + beta), of one token.
   void (*embed)(const float* word, const float* type, const float* position, int64_t width, const float* gamma,
-                const float* beta, float eps, Dropout dropout, uint32_t place, T* z, float* mean, float* rstd, T* y);
+                const float* beta, float eps, Dropout dropout, uint64_t place, T* z, float* mean, float* rstd, T* y);
   // out = drop(x)
-  void (*drop)(const T* x, int64_t n, Dropout dropout, uint32_t place, T* out);
+  void (*drop)(const T* x, int64_t n, Dropout dropout, uint64_t place, T* out);
   // sums += x
   void (*add)(const T* x, int64_t n, float* sums);
 
@@ -99,9 +107,9 @@ struct Kernels {
   int64_t (*attention_scratch)(int64_t length, int64_t width);
   // context [queries, width]; logarithms of the softmax' sums; where there is a teacher, the sum of squared
   // differences of the scores; the scores [queries, length] where they are wanted.
-  double (*attention)(const Head<T>& head, float* scratch, T* context, int64_t ldc, float* logsum, T* scores);
+  double (*attention)(const Head<T>& head, Scratch scratch, T* context, int64_t ldc, float* logsum, T* scores);
   // Gradients of q, k, v from that of the context (or null) and of the sum of squares.
-  void (*attention_backward)(const Head<T>& head, float* scratch, const T* dcontext, int64_t ldc, const float* logsum,
+  void (*attention_backward)(const Head<T>& head, Scratch scratch, const T* dcontext, int64_t ldc, const float* logsum,
                              float dsquares, T* dq, T* dk, T* dv, int64_t ldq, int64_t ldkv);
 };
 

@@ -1,10 +1,12 @@
-//! The door to the C++ beside this file: embeddings and parts of an encoder layer over tokens without padding.
+//! The FFI boundary to the C++ beside this file: embeddings and parts of an encoder layer over a packed batch.
 //!
-//! Rows of a batch lie one after the other, `[tokens, width]`, and attention looks at each by itself; so nothing is
-//! computed for padding. Products go through libtorch to oneDNN's kernels in tiles, and what follows a
-//! product (bias, activation, dropout, residual, norm, a loss) is computed on a tile while it is in the cache.
-//! Each function is one node of libtorch's graph with a backward pass of its own. Results do not depend on the number
-//! of threads.
+//! Rows of a batch are packed, `[tokens, width]`, without padding, and attention is computed within each. Products go
+//! through libtorch to oneDNN's kernels in tiles, and what follows a product (bias, activation, dropout, residual, norm,
+//! a loss) is computed on a tile while it is in the cache. Each function is one autograd function of libtorch, with a
+//! backward pass of its own. Results do not depend on the number of threads.
+//!
+//! The C++ checks kind, device, layout and sizes of every tensor before it takes a pointer (`argument.h`), so these
+//! functions are safe for any tensors. A wrong one is a panic that names the argument, what it must be and what it is.
 
 #![expect(unsafe_code, reason = "foreign functions over tensors")]
 
@@ -14,8 +16,8 @@ use std::sync::OnceLock;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
-use crate::dropout::Drop;
-use crate::encoder::multiplies;
+use crate::cpu::{self, multiplies};
+use crate::dropout::DropoutMask;
 
 unsafe extern "C" {
     fn tinyrun_native_error() -> *const c_char;
@@ -58,7 +60,7 @@ unsafe extern "C" {
         weight: *const C_tensor,
         bias: *const C_tensor,
     ) -> *mut C_tensor;
-    fn tinyrun_native_squares(
+    fn tinyrun_native_squared_error(
         x: *const C_tensor,
         target: *const C_tensor,
         weight: *const C_tensor,
@@ -79,8 +81,7 @@ unsafe extern "C" {
 }
 
 /// Whether models are computed here in this format on this device. fp16, which needs a scaled loss, is left to libtorch,
-/// and so is bf16 where the processor or libtorch has no
-/// instructions for it.
+/// and so is bf16 where the processor or libtorch has no instructions for it.
 pub(crate) fn computes(kind: Kind, device: Device) -> bool {
     static WORKS: [OnceLock<bool>; 2] = [const { OnceLock::new() }; 2];
     let half = match kind {
@@ -103,11 +104,12 @@ pub(crate) enum Activation {
     Relu = 3,
 }
 
-/// A weight `[out, in]` as a model that is only read keeps it, for activations of `kind`.
+/// A weight `[out, in]` prepacked for an inference-only model, for activations of `kind`.
 pub(crate) fn pack(weight: &Tensor, kind: Kind) -> Tensor {
+    cpu::processor();
     let weight = weight.detach().to_kind(Kind::Float).contiguous();
     let half = i32::from(kind == Kind::BFloat16);
-    // SAFETY: a live fp32 tensor in.
+    // SAFETY: a live tensor in.
     owned(unsafe { tinyrun_native_pack(weight.as_ptr(), half) })
 }
 
@@ -132,7 +134,7 @@ impl Weights<'_> {
 
 /// A table of embeddings `[rows, d]`, fp32, and the row of each token, int64 `[tokens]`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken<'a> {
+pub(crate) struct EmbeddingLookup<'a> {
     pub(crate) table: &'a Tensor,
     pub(crate) rows: &'a Tensor,
 }
@@ -140,15 +142,16 @@ pub(crate) struct Taken<'a> {
 /// `drop(layer_norm(word + segment + position))` `[tokens, d]` in `kind`. Tokens of the row `pad` give the words' table no
 /// gradient; -1 where all do.
 pub(crate) fn embeddings(
-    words: Taken<'_>,
+    words: EmbeddingLookup<'_>,
     pad: i64,
-    types: Taken<'_>,
-    positions: Taken<'_>,
+    types: EmbeddingLookup<'_>,
+    positions: EmbeddingLookup<'_>,
     (gamma, beta, eps): (&Tensor, &Tensor, f64),
-    drop: Drop,
+    drop: DropoutMask,
     kind: Kind,
 ) -> Tensor {
-    // SAFETY: live tensors in, of the formats that their types say.
+    cpu::processor();
+    // SAFETY: live tensors in.
     owned(unsafe {
         tinyrun_native_embeddings(
             words.table.as_ptr(),
@@ -172,14 +175,16 @@ pub(crate) fn embeddings(
 /// `act(x W' + b)` of `x` `[tokens, in]`; of several layers over the same input side by side, where all are trained.
 /// Biases are fp32.
 pub(crate) fn linear(x: &Tensor, layers: &[(Weights<'_>, &Tensor)], after: Activation) -> Tensor {
+    cpu::processor();
     let weights: Vec<[*const C_tensor; 2]> = layers.iter().map(|(w, _)| w.pointers()).collect();
     let biases: Vec<*const C_tensor> = layers.iter().map(|(_, b)| b.as_ptr()).collect();
+    let is_packed = |(weight, _): &(Weights<'_>, &Tensor)| matches!(weight, Weights::Packed(_));
+    assert!(
+        !layers.is_empty() && (layers.len() == 1 || !layers.iter().any(is_packed)),
+        "several layers side by side are trained ones"
+    );
     let packed = weights[0][0];
     let weights: Vec<*const C_tensor> = weights.iter().map(|w| w[1]).collect();
-    assert!(
-        packed.is_null() || layers.len() == 1,
-        "a packed weight is one"
-    );
     let count = layers.len() as i64;
     // SAFETY: live tensors in, `count` of each.
     owned(unsafe {
@@ -194,8 +199,9 @@ pub(crate) fn linear_norm(
     (weight, bias): (Weights<'_>, &Tensor),
     residual: &Tensor,
     (gamma, beta, eps): (&Tensor, &Tensor, f64),
-    drop: Drop,
+    drop: DropoutMask,
 ) -> Tensor {
+    cpu::processor();
     let [packed, weight] = weight.pointers();
     // SAFETY: live tensors in.
     owned(unsafe {
@@ -216,16 +222,21 @@ pub(crate) fn linear_norm(
 }
 
 /// `Σ |x W' + b - target|²` over all of `x` `[tokens, in]` and `target` `[tokens, out]`, a scalar in fp32.
-pub(crate) fn squares(x: &Tensor, (weight, bias): (&Tensor, &Tensor), target: &Tensor) -> Tensor {
+pub(crate) fn squared_error(
+    x: &Tensor,
+    (weight, bias): (&Tensor, &Tensor),
+    target: &Tensor,
+) -> Tensor {
+    cpu::processor();
     // SAFETY: live tensors in.
     owned(unsafe {
-        tinyrun_native_squares(x.as_ptr(), target.as_ptr(), weight.as_ptr(), bias.as_ptr())
+        tinyrun_native_squared_error(x.as_ptr(), target.as_ptr(), weight.as_ptr(), bias.as_ptr())
     })
 }
 
-/// What attention looks at.
+/// The input of attention.
 #[derive(Debug)]
-pub(crate) enum Looked {
+pub(crate) enum QkvInput {
     /// Query, key and value of every token side by side, `[tokens, 3 d]`.
     All(Tensor),
     /// The query of each row's first token `[rows, d]`; key and value of every token `[tokens, 2 d]`.
@@ -246,16 +257,17 @@ pub(crate) struct Attended {
 /// Self-attention of each row by itself. `offsets` int32 `[rows + 1]` says where rows begin, and the last one's end;
 /// `teacher` is what the scores, before softmax, are compared with.
 pub(crate) fn attention(
-    looked: &Looked,
+    looked: &QkvInput,
     offsets: &Tensor,
     heads: i64,
-    drop: Drop,
+    drop: DropoutMask,
     teacher: Option<&Tensor>,
     wants_scores: bool,
 ) -> Attended {
+    cpu::processor();
     let (query, rest) = match looked {
-        Looked::All(all) => (std::ptr::null(), all),
-        Looked::First(query, rest) => (query.as_ptr(), rest),
+        QkvInput::All(all) => (std::ptr::null(), all),
+        QkvInput::First(query, rest) => (query.as_ptr(), rest),
     };
     let teacher = teacher.map_or(std::ptr::null(), Tensor::as_ptr);
     let mut found = [std::ptr::null_mut(); 3];
@@ -283,18 +295,18 @@ pub(crate) fn attention(
     }
 }
 
-/// Takes over what a foreign function made.
+/// Takes over the tensor that a foreign function made.
 ///
 /// # Panics
-/// Where it made nothing, with its words: libtorch's own operations panic in the same way.
+/// Where it failed, with its message: libtorch's own operations panic in the same way.
 fn owned(pointer: *mut C_tensor) -> Tensor {
     assert!(!pointer.is_null(), "{}", error());
     // SAFETY: the functions above give their results away.
     unsafe { Tensor::from_ptr(pointer) }
 }
 
-/// What went wrong last.
-fn error() -> String {
+/// The message of the last failure of a foreign function on this thread.
+pub(crate) fn error() -> String {
     // SAFETY: the text lives until the next failure on this thread.
     let text = unsafe { CStr::from_ptr(tinyrun_native_error()) };
     text.to_string_lossy().into_owned()

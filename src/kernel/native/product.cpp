@@ -2,67 +2,14 @@
 
 namespace tinyrun {
 
-#if defined(TINYRUN_PROCESSORS)
-#define TABLES(name)                  \
-  namespace name {                    \
-  extern const Kernels<float> kFloat; \
-  extern const Kernels<bf16> kHalf;   \
-  }
-TABLES(avx512_bf16)
-TABLES(avx512)
-TABLES(avx2)
-TABLES(baseline)
-#undef TABLES
-
-namespace {
-
-// 3: AVX-512 with bf16, 2: AVX-512, 1: AVX2, 0: neither.
-int processor() {
-  static const int kind = [] {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-      return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
-  }();
-  return kind;
-}
-
-}  // namespace
-
-template <>
-const Kernels<float>& kernels<float>() {
-  const Kernels<float>* all[] = {&baseline::kFloat, &avx2::kFloat, &avx512::kFloat, &avx512_bf16::kFloat};
-  return *all[processor()];
-}
-template <>
-const Kernels<bf16>& kernels<bf16>() {
-  const Kernels<bf16>* all[] = {&baseline::kHalf, &avx2::kHalf, &avx512::kHalf, &avx512_bf16::kHalf};
-  return *all[processor()];
-}
-#else
-namespace baseline {
-extern const Kernels<float> kFloat;
-extern const Kernels<bf16> kHalf;
-}  // namespace baseline
-template <>
-const Kernels<float>& kernels<float>() {
-  return baseline::kFloat;
-}
-template <>
-const Kernels<bf16>& kernels<bf16>() {
-  return baseline::kHalf;
-}
-#endif
-
-float* scratch(int64_t floats) {
+Scratch scratch(int64_t floats) {
   thread_local std::vector<float> memory;
   if (memory.size() < static_cast<size_t>(floats)) memory.resize(static_cast<size_t>(floats));
-  return memory.data();
+  return {memory.data(), floats};
 }
 
 template <typename T>
-void pack_forward(const std::vector<at::Tensor>& weights, T* packed) {
+void pack_forward(const std::vector<Checked<float>>& weights, T* packed) {
   const int64_t depth = weights[0].size(1);
   int64_t outs = 0;
   for (const auto& w : weights) outs += w.size(0);
@@ -74,7 +21,7 @@ void pack_forward(const std::vector<at::Tensor>& weights, T* packed) {
       const int64_t from = std::max(p * kPanel, first), end = std::min((p + 1) * kPanel, first + w.size(0));
       if (from < end) {
         T* at = packed + p * panel_size(depth) + column * (sizeof(T) == 2 ? 2 : 1);
-        kernels<T>().panel_of_rows(data<float>(w) + (from - first) * depth, depth, end - from, depth, at);
+        kernels<T>().panel_of_rows(w.data() + (from - first) * depth, depth, end - from, depth, at);
         column += end - from;
       }
       first += w.size(0);
@@ -86,14 +33,14 @@ namespace {
 
 // The same as the b of dy W (columns are inputs).
 template <typename T>
-void pack_backward(const std::vector<at::Tensor>& weights, int64_t outs, T* packed) {
+void pack_backward(const std::vector<Checked<float>>& weights, int64_t outs, T* packed) {
   const int64_t ins = weights[0].size(1);
 #pragma omp for schedule(dynamic) nowait
   for (int64_t p = 0; p < panels(ins); ++p) {
     T* at = packed + p * panel_size(outs);
     const int64_t columns = std::min(kPanel, ins - p * kPanel);
     for (const auto& w : weights) {
-      kernels<T>().panel_of_columns(data<float>(w) + p * kPanel, ins, columns, w.size(0), at);
+      kernels<T>().panel_of_columns(w.data() + p * kPanel, ins, columns, w.size(0), at);
       at += panel_size(w.size(0));
     }
   }
@@ -102,23 +49,24 @@ void pack_backward(const std::vector<at::Tensor>& weights, int64_t outs, T* pack
 }  // namespace
 
 template <typename T>
-void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vector<at::Tensor>& weights, float alpha,
-                     const at::Tensor& dx, const at::Tensor& dw, const at::Tensor& db) {
+void linear_backward(const Checked<T>& du, const Checked<T>& x, const std::vector<Checked<float>>& weights, float alpha,
+                     const Checked<T>& dx, const Checked<float>& dw, const Checked<float>& db) {
   const auto& loops = kernels<T>();
   const int64_t rows = x.size(0), ins = x.size(1), outs = du.size(1), depth = padded(rows);
-  const T *slope = data<T>(du), *input = data<T>(x);
+  const T *slope = du.data(), *input = x.data();
   const Parts parts(rows, kFresh);
   const int64_t strips = (outs + kTile - 1) / kTile, count = panels(ins);
   // W as a factor for dx; du' and x as the factors of a product over the rows.
-  const at::Tensor packed = room<T>(dx.defined() ? count * panel_size(outs) : 0);
+  const auto packed = Checked<T>::empty({dx.given() ? count * panel_size(outs) : 0});
   const int64_t blocks = (depth + kDepth - 1) / kDepth;
-  const at::Tensor turned = room<T>(blocks * outs * kDepth), right = room<T>(count * panel_size(depth));
-  T *factor = data<T>(packed), *left = data<T>(turned), *panel = data<T>(right);
-  float *to = data<float>(dw), *sums = data<float>(db);
+  const auto turned = Checked<T>::empty({blocks * outs * kDepth}),
+             right = Checked<T>::empty({count * panel_size(depth)});
+  T *factor = packed.data(), *left = turned.data(), *panel = right.data();
+  float *to = dw.data(), *sums = db.data();
   Failure failure;
 #pragma omp parallel
   {
-    if (dx.defined()) pack_backward(weights, outs, factor);
+    if (dx.given()) pack_backward(weights, outs, factor);
 #pragma omp for schedule(dynamic) nowait
     for (int64_t s = 0; s < strips; ++s) {
       const int64_t from = s * kTile, n = std::min(kTile, outs - from);
@@ -131,8 +79,8 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
     for (int64_t p = 0; p < count; ++p)
       loops.panel_of_activations(input + p * kPanel, ins, std::min(kPanel, ins - p * kPanel), rows, depth,
                                  panel + p * panel_size(depth));
-    if (dx.defined()) {
-      T* out = data<T>(dx);
+    if (dx.given()) {
+      T* out = dx.data();
       multiply(parts, slope, rows, outs, factor, ins, false, failure,
                [&](int64_t row, int64_t m, int64_t column, int64_t n, const float* c, int64_t ldc) {
                  loops.store(c, ldc, m, n, alpha, out + row * ins + column, ins);
@@ -170,9 +118,10 @@ void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vecto
 }
 
 template <typename T>
-void norm_backward(const at::Tensor& dy, const at::Tensor& z, const at::Tensor& mean, const at::Tensor& rstd,
-                   const at::Tensor& gamma, Dropout dropout, const at::Tensor& dz, const at::Tensor& du,
-                   const at::Tensor& norms) {
+void norm_backward(const Checked<T>& dy, const Checked<T>& z, const Checked<float>& mean, const Checked<float>& rstd,
+                   const Checked<float>& gamma, Dropout dropout, const Checked<T>& dz, const Checked<T>& du,
+                   const Checked<float>& norms) {
+  const auto& loops = kernels<T>();
   const int64_t rows = z.size(0), width = z.size(1), block = 32, blocks = (rows + block - 1) / block;
   // Sums of blocks of rows, added in their order whatever the number of threads.
   std::vector<float> sums(static_cast<size_t>(2 * blocks * width), 0.0f);
@@ -180,22 +129,22 @@ void norm_backward(const at::Tensor& dy, const at::Tensor& z, const at::Tensor& 
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t row = b * block, at = row * width;
     float* partial = sums.data() + 2 * b * width;
-    kernels<T>().norm_backward(data<T>(dy) + at, data<T>(z) + at, data<float>(mean) + row, data<float>(rstd) + row,
-                               data<float>(gamma), std::min(block, rows - row), width, dropout,
-                               static_cast<uint32_t>(at), data<T>(dz) + at, data<T>(du) + at, partial, partial + width);
+    loops.norm_backward(dy.data() + at, z.data() + at, mean.data() + row, rstd.data() + row, gamma.data(),
+                        std::min(block, rows - row), width, dropout, static_cast<uint64_t>(at), dz.data() + at,
+                        du.data() + at, partial, partial + width);
   }
-  kernels<float>().column_sums(sums.data(), 2 * width, blocks, 2 * width, 1.0f, data<float>(norms));
+  kernels<float>().column_sums(sums.data(), 2 * width, blocks, 2 * width, 1.0f, norms.data());
 }
 
-template void norm_backward<float>(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                   const at::Tensor&, Dropout, const at::Tensor&, const at::Tensor&, const at::Tensor&);
-template void norm_backward<bf16>(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                  const at::Tensor&, Dropout, const at::Tensor&, const at::Tensor&, const at::Tensor&);
-template void pack_forward<float>(const std::vector<at::Tensor>&, float*);
-template void pack_forward<bf16>(const std::vector<at::Tensor>&, bf16*);
-template void linear_backward<float>(const at::Tensor&, const at::Tensor&, const std::vector<at::Tensor>&, float,
-                                     const at::Tensor&, const at::Tensor&, const at::Tensor&);
-template void linear_backward<bf16>(const at::Tensor&, const at::Tensor&, const std::vector<at::Tensor>&, float,
-                                    const at::Tensor&, const at::Tensor&, const at::Tensor&);
+#define INSTANTIATE(T)                                                                                               \
+  template void pack_forward<T>(const std::vector<Checked<float>>&, T*);                                             \
+  template void linear_backward<T>(const Checked<T>&, const Checked<T>&, const std::vector<Checked<float>>&, float,  \
+                                   const Checked<T>&, const Checked<float>&, const Checked<float>&);                 \
+  template void norm_backward<T>(const Checked<T>&, const Checked<T>&, const Checked<float>&, const Checked<float>&, \
+                                 const Checked<float>&, Dropout, const Checked<T>&, const Checked<T>&,               \
+                                 const Checked<float>&);
+INSTANTIATE(float)
+INSTANTIATE(bf16)
+#undef INSTANTIATE
 
 }  // namespace tinyrun

@@ -1,4 +1,4 @@
-// Products of matrices in tiles, by libtorch's door to oneDNN's kernels: on a processor with AMX it uses that, with
+// Products of matrices in tiles by oneDNN's kernels, through libtorch: on a processor with AMX they use that, with
 // AVX512-BF16 those instructions. A product of T sums in fp32.
 //
 // a [rows, depth] lies in rows; b [depth, columns] in panels of kPanel columns, each [depth, kPanel], of bf16
@@ -6,9 +6,7 @@
 
 #pragma once
 
-#include <ATen/core/Tensor.h>
 #include <ATen/native/CPUBlas.h>
-#include <ATen/ops/empty.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -16,6 +14,7 @@
 #include <exception>
 #include <vector>
 
+#include "argument.h"
 #include "kernels.h"
 
 namespace tinyrun {
@@ -26,17 +25,6 @@ constexpr int64_t kTile = 32;
 // Depth that is summed at once where it is as long as a batch; the tokens' side of such a product lies in blocks of
 // it.
 constexpr int64_t kDepth = 512;
-
-template <typename T>
-inline T* data(const at::Tensor& t) {
-  return static_cast<T*>(t.data_ptr());
-}
-
-// libtorch's name of a number format.
-template <typename T>
-constexpr at::ScalarType kScalar = at::kFloat;
-template <>
-inline constexpr at::ScalarType kScalar<bf16> = at::kBFloat16;
 
 // Numbers in a panel [depth, kPanel].
 inline int64_t panel_size(int64_t depth) { return depth * kPanel; }
@@ -100,18 +88,12 @@ class Failure {
 };
 
 // Memory of this thread alone, kept from call to call.
-float* scratch(int64_t floats);
-
-// A tensor of so many numbers of T.
-template <typename T>
-inline at::Tensor room(int64_t numbers) {
-  return at::empty({numbers}, at::TensorOptions(kScalar<T>));
-}
+Scratch scratch(int64_t floats);
 
 // Weights [outs, in] each, one below the other, as the b of x W' (columns are outputs). Within a parallel part: its
 // threads share the panels, and do not wait.
 template <typename T>
-void pack_forward(const std::vector<at::Tensor>& weights, T* packed);
+void pack_forward(const std::vector<Checked<float>>& weights, T* packed);
 
 // c = a b for all tiles of a [rows, depth] b [depth, columns], `finish(row, rows, column, columns, c, ldc)` for
 // each. With `whole` a call has all columns. Rows may come twice, with the same numbers. Within a parallel part:
@@ -123,7 +105,7 @@ void multiply(const Parts& parts, const T* a, int64_t rows, int64_t depth, const
 #pragma omp for schedule(dynamic) nowait
   for (int64_t part = 0; part < parts.count; ++part)
     failure.guard([&] {
-      float* c = scratch((whole ? parts.size : kTile) * ldc);
+      float* c = scratch((whole ? parts.size : kTile) * ldc).data;
       const int64_t from = part * parts.size, to = std::min(rows, from + parts.size);
       for (int64_t p = 0; p < count; ++p) {
         const int64_t column = p * kPanel, width = std::min(kPanel, columns - column);
@@ -144,35 +126,35 @@ void multiply(const Parts& parts, const T* a, int64_t rows, int64_t depth, const
 
 // x W' of `weights`, or of one that is `packed` already.
 template <typename T, typename Finish>
-void multiply_forward(const at::Tensor& x, const std::vector<at::Tensor>& weights, const at::Tensor& packed,
+void multiply_forward(const Checked<T>& x, const std::vector<Checked<float>>& weights, const Checked<T>& packed,
                       int64_t outs, bool whole, Finish finish) {
   const int64_t rows = x.size(0), depth = x.size(1);
-  const Parts parts(rows, packed.defined() ? kAfar : kFresh);
-  const at::Tensor fresh = packed.defined() ? packed : room<T>(panels(outs) * panel_size(depth));
-  T* b = data<T>(fresh);
+  const Parts parts(rows, packed.given() ? kAfar : kFresh);
+  const auto fresh = packed.given() ? packed : Checked<T>::empty({panels(outs) * panel_size(depth)});
+  T* b = fresh.data();
   Failure failure;
 #pragma omp parallel
   {
-    if (!packed.defined()) {
+    if (!packed.given()) {
       pack_forward(weights, b);
 #pragma omp barrier
     }
-    multiply(parts, data<T>(x), rows, depth, b, outs, whole, failure, finish);
+    multiply(parts, x.data(), rows, depth, b, outs, whole, failure, finish);
   }
   failure.rethrow();
 }
 
-// What a linear layer gives back: dx = alpha du W, dW = alpha du' x, db = alpha sums of du.
-// `dw` [outs, in], `db` [outs] and, where it is wanted, `dx` [rows, in] are filled.
+// Gradients of a linear layer: dx = alpha du W, dW = alpha du' x, db = alpha sums of du.
+// `dw` [outs, in], `db` [outs] and, where it is given, `dx` [rows, in] are filled.
 template <typename T>
-void linear_backward(const at::Tensor& du, const at::Tensor& x, const std::vector<at::Tensor>& weights, float alpha,
-                     const at::Tensor& dx, const at::Tensor& dw, const at::Tensor& db);
+void linear_backward(const Checked<T>& du, const Checked<T>& x, const std::vector<Checked<float>>& weights, float alpha,
+                     const Checked<T>& dx, const Checked<float>& dw, const Checked<float>& db);
 
-// What a norm over rows gives back: dz, du = drop(dz) (the same tensor where nothing is dropped), and of gamma and
+// Gradients of a norm over rows: dz, du = drop(dz) (the same tensor where nothing is dropped), and of gamma and
 // beta `norms` [2, width].
 template <typename T>
-void norm_backward(const at::Tensor& dy, const at::Tensor& z, const at::Tensor& mean, const at::Tensor& rstd,
-                   const at::Tensor& gamma, Dropout dropout, const at::Tensor& dz, const at::Tensor& du,
-                   const at::Tensor& norms);
+void norm_backward(const Checked<T>& dy, const Checked<T>& z, const Checked<float>& mean, const Checked<float>& rstd,
+                   const Checked<float>& gamma, Dropout dropout, const Checked<T>& dz, const Checked<T>& du,
+                   const Checked<float>& norms);
 
 }  // namespace tinyrun

@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::dropout::Drop;
-use crate::native::{Looked, attention};
+use crate::dropout::DropoutMask;
+use crate::native::{QkvInput, attention};
 
 /// Shapes of a test: width of all heads, heads, lengths of rows.
 const SHAPES: [(i64, i64, &[i64]); 5] = [
@@ -13,17 +13,17 @@ const SHAPES: [(i64, i64, &[i64]); 5] = [
     // More than whole vectors, less than one.
     (80, 2, &[31, 5]),
     (24, 4, &[16, 2]),
-    // Halves that cannot be taken two by two.
+    // Heads of an odd width, which bf16 cannot be taken from two by two.
     (90, 6, &[18, 31]),
 ];
 
-const NONE: Drop = Drop {
+const NONE: DropoutMask = DropoutMask {
     key: 0,
     dropped: 0,
     kept: 1.0,
 };
 /// A tenth.
-const SOME: Drop = Drop {
+const SOME: DropoutMask = DropoutMask {
     key: 77,
     dropped: 429_496_729,
     kept: 1.0 / 0.9,
@@ -56,7 +56,7 @@ fn distance(found: &Tensor, expected: &Tensor) -> f64 {
 /// Rounding each number once and each product's factors once costs less than this.
 const ROUNDED: f64 = 4e-3;
 
-/// Asserts that halves give what floats give: `outcome` of a format, as numbers with names and how far they may be off.
+/// Asserts that bf16 gives what fp32 gives: `outcome` of a format, as numbers with names and how far they may be off.
 fn assert_rounded(what: &str, outcome: impl Fn(Kind) -> Vec<(&'static str, f64, Tensor)>) {
     let [expected, found] = [Kind::Float, Kind::BFloat16].map(outcome);
     for ((name, most, found), (_, _, expected)) in found.iter().zip(&expected) {
@@ -91,7 +91,7 @@ fn in_bf16_it_is_that_of_fp32_but_for_rounding() {
             let what = format!("{width}/{heads} {lengths:?} {drop:?}");
             assert_rounded(&what, |kind| {
                 let leaf = all.to_kind(kind).set_requires_grad(true);
-                let looked = Looked::All(leaf.shallow_clone());
+                let looked = QkvInput::All(leaf.shallow_clone());
                 let teacher = teacher.to_kind(kind);
                 let attend =
                     |teacher, scores| attention(&looked, &offsets, heads, drop, teacher, scores);
@@ -109,7 +109,7 @@ fn in_bf16_it_is_that_of_fp32_but_for_rounding() {
                     ),
                     ("context", ROUNDED, a.context),
                     ("scores", ROUNDED, a.scores),
-                    // Products of halves are exact, and summed in fp32.
+                    // Products of bf16 are exact, and summed in fp32.
                     ("squares", 1e-5, a.squares),
                 ]
             });
@@ -119,7 +119,7 @@ fn in_bf16_it_is_that_of_fp32_but_for_rounding() {
 
 #[test]
 #[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
-fn of_first_tokens_alone_too() {
+fn in_bf16_that_of_first_tokens_alone_is_too() {
     tch::manual_seed(11);
     for (width, heads, lengths) in SHAPES {
         let (offsets, _) = offsets(lengths, heads);
@@ -135,7 +135,7 @@ fn of_first_tokens_alone_too() {
             assert_rounded(&what, |kind| {
                 let [query, rest] =
                     [&query, &rest].map(|leaf| leaf.to_kind(kind).set_requires_grad(true));
-                let looked = Looked::First(query.shallow_clone(), rest.shallow_clone());
+                let looked = QkvInput::First(query.shallow_clone(), rest.shallow_clone());
                 let a = attention(&looked, &offsets, heads, drop, None, false);
                 let loss = loss_of(&a.context, &slope);
                 let [dquery, drest] =
@@ -154,23 +154,28 @@ fn of_first_tokens_alone_too() {
 
 #[test]
 fn first_tokens_alone_see_what_they_see_among_all() {
-    for kind in [Kind::Float, Kind::BFloat16] {
-        if !crate::native::computes(kind, Device::Cpu) {
-            continue;
-        }
-        tch::manual_seed(10);
-        for (width, heads, lengths) in SHAPES {
-            let (offsets, _) = offsets(lengths, heads);
-            let tokens: i64 = lengths.iter().sum();
-            let all = noise(&[tokens, 3 * width]).to_kind(kind);
-            let firsts = offsets.narrow(0, 0, lengths.len() as i64);
-            let query = all.narrow(1, 0, width).index_select(0, &firsts);
-            let rest = all.narrow(1, width, 2 * width).contiguous();
-            let alone = Looked::First(query, rest);
-            let alone = attention(&alone, &offsets, heads, NONE, None, false);
-            let among = attention(&Looked::All(all), &offsets, heads, NONE, None, false);
-            let expected = among.context.index_select(0, &firsts);
-            assert_eq!(alone.context, expected, "{width}/{heads} in {kind:?}");
-        }
+    first_tokens_see_the_same(Kind::Float);
+}
+
+#[test]
+#[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
+fn in_bf16_first_tokens_alone_see_what_they_see_among_all() {
+    first_tokens_see_the_same(Kind::BFloat16);
+}
+
+fn first_tokens_see_the_same(kind: Kind) {
+    tch::manual_seed(10);
+    for (width, heads, lengths) in SHAPES {
+        let (offsets, _) = offsets(lengths, heads);
+        let tokens: i64 = lengths.iter().sum();
+        let all = noise(&[tokens, 3 * width]).to_kind(kind);
+        let firsts = offsets.narrow(0, 0, lengths.len() as i64);
+        let query = all.narrow(1, 0, width).index_select(0, &firsts);
+        let rest = all.narrow(1, width, 2 * width).contiguous();
+        let alone = QkvInput::First(query, rest);
+        let alone = attention(&alone, &offsets, heads, NONE, None, false);
+        let among = attention(&QkvInput::All(all), &offsets, heads, NONE, None, false);
+        let expected = among.context.index_select(0, &firsts);
+        assert_eq!(alone.context, expected, "{width}/{heads} in {kind:?}");
     }
 }

@@ -2,6 +2,7 @@
 //! (`fixtures/`, with the scripts that made them).
 
 mod attention;
+mod boundary;
 mod columns;
 mod fixture;
 mod forward;
@@ -17,3 +18,4 @@ mod scoring;
 mod shapes;
 mod twenty_steps;
 mod unpadded;
+mod variants;

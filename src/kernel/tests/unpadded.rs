@@ -1,4 +1,4 @@
-//! Rows that lie one after the other give what padded rows give, in whatever format and on however many threads.
+//! A packed batch gives what a padded one gives, in whatever format and on however many threads.
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::data::order::SplitMix64;
@@ -243,30 +243,32 @@ fn a_packed_model_answers_as_it_does_unpacked() {
 
 #[test]
 fn threads_change_no_bit() {
-    let (single, parameters, large, config) = models(0.1);
+    threads_change_no_bit_of(Kind::Float);
+}
+
+#[test]
+#[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
+fn in_bf16_threads_change_no_bit() {
+    threads_change_no_bit_of(Kind::BFloat16);
+}
+
+fn threads_change_no_bit_of(kind: Kind) {
+    let (_, parameters, large, config) = models(0.1);
+    let student = student(&parameters, &small(0.1), kind);
+    let teacher = frozen(large, &config, PadTo::None, kind);
     // Rows enough for every thread, and so few that threads share a row's heads.
     let lengths: Vec<usize> = (0..40).map(|i| 1 + i * 7 % 50).collect();
-    let batches = [&lengths[..], &[70, 33]].map(|lengths| {
-        let [_, unpadded] = both(lengths);
-        unpadded
-    });
-    let half = student(&parameters, &small(0.1), Kind::BFloat16);
     let threads = tch::get_num_threads();
-    for (kind, student) in [(Kind::Float, single), (Kind::BFloat16, half)] {
-        if !crate::native::computes(kind, Device::Cpu) {
-            continue;
-        }
-        let teacher = frozen(copy(&large), &config, PadTo::None, kind);
-        for batch in &batches {
-            let found = [1, 2, 3].map(|threads| {
-                tch::set_num_threads(threads);
-                gradients(batch, &teacher, &student, &parameters)
-            });
+    for lengths in [&lengths[..], &[70, 33]] {
+        let [_, batch] = both(lengths);
+        let found = [1, 2, 3].map(|threads| {
             tch::set_num_threads(threads);
-            for other in &found[1..] {
-                for ((name, first), (_, other)) in found[0].iter().zip(other) {
-                    assert_eq!(first, other, "{name} in {kind:?}");
-                }
+            gradients(&batch, &teacher, &student, &parameters)
+        });
+        tch::set_num_threads(threads);
+        for other in &found[1..] {
+            for ((name, first), (_, other)) in found[0].iter().zip(other) {
+                assert_eq!(first, other, "{name} in {kind:?}");
             }
         }
     }
@@ -299,28 +301,32 @@ fn a_model_reads_rows_without_padding_in_fp32_and_not_in_fp16() {
 }
 
 #[test]
-fn a_student_that_needs_padding_pads_its_teachers_rows_too() {
+fn a_student_of_relative_positions_pads_its_teachers_rows_too() {
+    pads_its_teachers_rows(
+        |student| student.use_relative_positions = true,
+        Precision::Fp32,
+    );
+}
+
+#[test]
+#[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
+fn in_bf16_a_student_of_odd_width_pads_its_teachers_rows_too() {
+    // bf16 is multiplied two numbers at a time.
+    pads_its_teachers_rows(|student| student.intermediate_size = 33, Precision::Bf16);
+}
+
+fn pads_its_teachers_rows(change: impl Fn(&mut BertConfig), precision: Precision) {
     let folder = tempfile::tempdir().expect("a folder");
-    for (place, odd) in [("relative", false), ("odd", true)] {
-        let mut job = job(&folder.path().join(place), intermediate(Reduction::Tokens));
-        let Work::Train(train) = &mut job.work else {
-            panic!("a training job")
-        };
-        train.student.weights = None;
-        if odd {
-            if !crate::native::computes(Kind::BFloat16, Device::Cpu) {
-                continue;
-            }
-            // Halves are multiplied two by two.
-            job.precision = Precision::Bf16;
-            train.student.config.intermediate_size = 33;
-        } else {
-            train.student.config.use_relative_positions = true;
-        }
-        run(&job, &Stop::default()).expect("it trains");
-        let padding = column(&job.output, "padding");
-        assert!(padding.iter().all(|share| *share > 0.0), "{padding:?}");
-    }
+    let mut job = job(folder.path(), intermediate(Reduction::Tokens));
+    job.precision = precision;
+    let Work::Train(train) = &mut job.work else {
+        panic!("a training job")
+    };
+    train.student.weights = None;
+    change(&mut train.student.config);
+    run(&job, &Stop::default()).expect("it trains");
+    let padding = column(&job.output, "padding");
+    assert!(padding.iter().all(|share| *share > 0.0), "{padding:?}");
 }
 
 #[test]
@@ -339,7 +345,7 @@ fn a_token_beyond_the_table_is_told_in_a_sentence() {
     let told = told.downcast_ref::<String>().expect("words");
     assert!(
         told.contains(&format!(
-            "row 1000000 of the {} rows of words",
+            "argument `ids` must be below the {} rows of words, is 1000000 for token 0",
             loaded.config.vocab_size
         )),
         "{told}"

@@ -5,9 +5,9 @@ use tinyrun::model::config::BertConfig;
 
 use super::dense::{Dense, Norm};
 use crate::batch::Unpadded;
-use crate::dropout::Drop;
+use crate::dropout::DropoutMask;
 use crate::encoder::activation::Activation;
-use crate::native::{self, Looked};
+use crate::native::{self, QkvInput};
 use crate::parameters::Parameters;
 
 /// Self-attention and feed-forward, each with residual and norm.
@@ -27,7 +27,7 @@ pub(super) struct Layer {
 
 /// What a layer makes of its tokens.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct LayerOutput {
     /// `[T, d]`, or `[B, d]` of the first tokens.
     pub(super) hidden: Tensor,
     /// Undefined where they were not to be kept.
@@ -100,10 +100,10 @@ impl Layer {
         rows: &Unpadded,
         (teacher, keeps_scores): (Option<&Tensor>, bool),
         train: bool,
-    ) -> Done {
+    ) -> LayerOutput {
         let asking = first.then(|| x.index_select(0, &rows.first));
         let looked = self.inputs.of(x, asking.as_ref(), rows);
-        let drop = Drop::next(self.probs_dropout, train);
+        let drop = DropoutMask::next(self.probs_dropout, train);
         let attended = native::attention(
             &looked,
             &rows.offsets,
@@ -117,18 +117,18 @@ impl Layer {
             self.attention_output.native(),
             asking.as_ref().unwrap_or(x),
             self.attention_norm.native(),
-            Drop::next(self.hidden_dropout, train),
+            DropoutMask::next(self.hidden_dropout, train),
         );
         let inner = self
             .intermediate
             .forward(&attended_output, self.activation.native());
-        Done {
+        LayerOutput {
             hidden: native::linear_norm(
                 &inner,
                 self.output.native(),
                 &attended_output,
                 self.norm.native(),
-                Drop::next(self.hidden_dropout, train),
+                DropoutMask::next(self.hidden_dropout, train),
             ),
             scores: attended.scores,
             squares: attended.squares,
@@ -152,7 +152,7 @@ enum Inputs {
 impl Inputs {
     /// What attention looks at, of the tokens `x` `[T, d]`; where first tokens alone ask, those
     /// are given.
-    fn of(&self, x: &Tensor, first: Option<&Tensor>, rows: &Unpadded) -> Looked {
+    fn of(&self, x: &Tensor, first: Option<&Tensor>, rows: &Unpadded) -> QkvInput {
         let nothing = native::Activation::Nothing;
         let beside = |x: &Tensor, layers: &[&Dense]| {
             let layers: Vec<_> = layers.iter().map(|layer| layer.native()).collect();
@@ -160,16 +160,16 @@ impl Inputs {
         };
         match (self, first) {
             (Self::Trained([query, key, value]), None) => {
-                Looked::All(beside(x, &[query, key, value]))
+                QkvInput::All(beside(x, &[query, key, value]))
             }
             (Self::Trained([query, key, value]), Some(first)) => {
-                Looked::First(beside(first, &[query]), beside(x, &[key, value]))
+                QkvInput::First(beside(first, &[query]), beside(x, &[key, value]))
             }
-            (Self::Frozen(all), None) => Looked::All(all.forward(x, nothing)),
+            (Self::Frozen(all), None) => QkvInput::All(all.forward(x, nothing)),
             (Self::Frozen(all), Some(_)) => {
                 let (all, width) = (all.forward(x, nothing), x.size()[1]);
                 let query = all.narrow(1, 0, width).index_select(0, &rows.first);
-                Looked::First(query, all.narrow(1, width, 2 * width).contiguous())
+                QkvInput::First(query, all.narrow(1, width, 2 * width).contiguous())
             }
             (
                 Self::FrozenFirst {
@@ -180,8 +180,8 @@ impl Inputs {
             ) => {
                 let rest = key_and_value.forward(x, nothing);
                 match first {
-                    Some(first) => Looked::First(query.forward(first, nothing), rest),
-                    None => Looked::All(Tensor::cat(&[query.forward(x, nothing), rest], 1)),
+                    Some(first) => QkvInput::First(query.forward(first, nothing), rest),
+                    None => QkvInput::All(Tensor::cat(&[query.forward(x, nothing), rest], 1)),
                 }
             }
         }

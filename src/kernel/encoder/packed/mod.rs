@@ -11,8 +11,8 @@ use self::dense::Norm;
 use self::layer::Layer;
 use super::{Encode, Output, Wanted};
 use crate::batch::{Batch, Unpadded};
-use crate::dropout::Drop;
-use crate::native::{self, Taken};
+use crate::dropout::DropoutMask;
+use crate::native::{self, EmbeddingLookup};
 use crate::parameters::Parameters;
 
 /// Embeddings and encoder layers.
@@ -73,14 +73,14 @@ impl Encoder {
             Some(part) => (&part.rows, &part.places, part.pad),
             None => (&self.words, &batch.input_ids, self.pad_token_id),
         };
-        let taken = |table, rows| Taken { table, rows };
+        let taken = |table, rows| EmbeddingLookup { table, rows };
         native::embeddings(
             taken(table, places),
             pad,
             taken(&self.token_types, &batch.token_type_ids),
             taken(&self.positions, &rows.positions),
             self.norm.native(),
-            Drop::next(self.dropout, train),
+            DropoutMask::next(self.dropout, train),
             self.kind,
         )
     }

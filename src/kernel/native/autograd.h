@@ -1,5 +1,5 @@
-// Embeddings and parts of an encoder layer over tokens without padding, as nodes of libtorch's graph: each a
-// forward and a backward pass of its own.
+// Embeddings and parts of an encoder layer over a packed batch, as autograd functions: each has a forward and a
+// backward pass of its own.
 //
 // Activations are contiguous [tokens, width], fp32 or bf16. `parts` of a linear layer are: its packed weight or an
 // undefined tensor; the weights of one or more layers side by side, fp32, or undefined where they are packed; as
@@ -10,19 +10,19 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "argument.h"
 #include "kernels.h"
 
 namespace tinyrun {
 
 using torch::autograd::variable_list;
 
-// A node of the graph takes no undefined tensor: an empty one stands for it.
+// An autograd function takes no undefined tensor: one that no argument is like stands for it.
 inline at::Tensor given(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor : at::empty({0}, at::TensorOptions(at::kFloat));
+  return tensor.defined() ? tensor : at::empty({0}, at::TensorOptions(kAbsent));
 }
-inline bool is_there(const at::Tensor& tensor) { return tensor.defined() && tensor.numel() > 0; }
 
-// What a node keeps of its dropout for the backward pass.
+// Keeps the dropout of a forward pass for the backward pass.
 inline void save(torch::autograd::AutogradContext* context, Dropout dropout) {
   context->saved_data["key"] = static_cast<int64_t>(dropout.key);
   context->saved_data["dropped"] = static_cast<int64_t>(dropout.dropped);
@@ -48,10 +48,10 @@ at::Tensor linear_norm(const at::Tensor& x, const at::Tensor& residual, const at
                        double eps, Dropout dropout, const variable_list& parts);
 
 // Sum over rows of |x W' + b - target|^2, a scalar in fp32.
-at::Tensor squares(const at::Tensor& x, const at::Tensor& target, const variable_list& parts);
+at::Tensor squared_error(const at::Tensor& x, const at::Tensor& target, const variable_list& parts);
 
-// A weight of a model that is only read, for products of `kind`.
-at::Tensor pack(const at::Tensor& weight, at::ScalarType kind);
+// A weight [out, in] of an inference-only model, in panels (product.h) of bf16 or fp32.
+at::Tensor pack(const at::Tensor& weight, bool half);
 
 struct Attended {
   // [queries, width]
@@ -64,7 +64,7 @@ struct Attended {
 
 // Self-attention. `kv` holds a token's query, key and value side by side, and `q` is undefined; or key and value,
 // and `q` is the query of each sequence's first token. `offsets` int32 [sequences + 1]: where each begins, and the
-// end.
+// end. `teacher` is like `scores`, or undefined.
 Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads, Dropout dropout,
                    const at::Tensor& teacher, bool scores);
 

@@ -1,0 +1,136 @@
+//! Compiles the kernel's C++ and links it into the kernel alone.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use cc::Build;
+
+use crate::link;
+use crate::processor::Processor;
+
+/// Files that include libtorch's headers and only call it: optimising the headers for them would take minutes.
+const CALLS: [&str; 2] = ["src/kernel/native/ffi.cpp", "src/kernel/native/probe.cpp"];
+
+/// Files that include them and compute.
+const COMPUTES: [&str; 8] = [
+    "src/kernel/native/argument.cpp",
+    "src/kernel/native/product.cpp",
+    "src/kernel/native/embeddings.cpp",
+    "src/kernel/native/dense.cpp",
+    "src/kernel/native/attention.cpp",
+    "src/kernel/native/optimizer_step.cpp",
+    "src/kernel/native/dropout_mask.cpp",
+    "src/kernel/native/processor.cpp",
+];
+
+/// Loops of models, compiled once for each kind of processor. A product and a sum may be rounded once (FMA): where the
+/// processor has the instruction, the products of attention take half the time. Their numbers depend on the processor as
+/// those of oneDNN's products do.
+const LOOPS: &str = "src/kernel/native/kernels.cpp";
+
+/// Loops of updates and masks, compiled once for each kind of processor too. A product and a sum rounded once in a loop's
+/// body and twice in its rest would make a number depend on where a block begins, and on the processor.
+const EXACT_LOOPS: &str = "src/kernel/native/exact.cpp";
+
+/// What tells a compiler of the processor's instructions.
+fn flags(processor: Processor) -> &'static [&'static str] {
+    match processor {
+        Processor::Baseline => &[],
+        Processor::Avx2 => &["-mavx2", "-mfma"],
+        Processor::Avx512 => &[
+            "-mavx512f",
+            "-mavx512bw",
+            "-mavx512vl",
+            "-mavx512dq",
+            "-mfma",
+            "-mprefer-vector-width=512",
+        ],
+        Processor::Avx512Bf16 => &[
+            "-mavx512f",
+            "-mavx512bw",
+            "-mavx512vl",
+            "-mavx512dq",
+            "-mavx512bf16",
+            "-mfma",
+            "-mprefer-vector-width=512",
+        ],
+    }
+}
+
+/// Compiles everything. `libtorch` is the folder of its libraries.
+pub(crate) fn compile(libtorch: Option<&Path>) {
+    for folder in ["src/kernel/native", "src/kernel/processor.rs"] {
+        println!("cargo:rerun-if-changed={folder}");
+    }
+    println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
+    let include = env::var_os("LIBTORCH_INCLUDE")
+        .map(|root| PathBuf::from(root).join("include"))
+        .or_else(|| libtorch.map(|lib| lib.with_file_name("include")))
+        .expect("torch-sys was built against libtorch's headers");
+    let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
+    let with_headers = |level| {
+        let mut build = start(level);
+        build
+            .include(include.join("torch/csrc/api/include"))
+            .include(&include)
+            // The headers' own business.
+            .warnings(false)
+            .flag_if_supported("-ffp-contract=off");
+        // clang's own OpenMP is another library than the one libtorch brings; without its pragmas
+        // the same is computed on one thread.
+        if !build.get_compiler().is_like_clang() {
+            build.flag("-fopenmp");
+        }
+        if x86 {
+            build.define("TINYRUN_PROCESSORS", None);
+        }
+        build
+    };
+    let mut archives = vec!["tinyrun_calls".to_owned(), "tinyrun_computes".to_owned()];
+    with_headers(1).files(CALLS).compile(&archives[0]);
+    with_headers(2).files(COMPUTES).compile(&archives[1]);
+    for processor in Processor::ALL {
+        if !x86 && processor != Processor::Baseline {
+            continue;
+        }
+        for (file, contraction, name) in [
+            (LOOPS, "-ffp-contract=fast", "loops"),
+            (EXACT_LOOPS, "-ffp-contract=off", "exact"),
+        ] {
+            let archive = format!("tinyrun_{name}_{}", processor.name());
+            start(3)
+                .flags(flags(processor))
+                // A root that may set errno or trap is taken number by number, at a third of the speed. The numbers
+                // are the same.
+                .flag_if_supported("-fno-math-errno")
+                .flag_if_supported("-fno-trapping-math")
+                .flag_if_supported(contraction)
+                .define("TINYRUN_PROCESSOR", processor.name())
+                .file(file)
+                .compile(&archive);
+            archives.push(archive);
+        }
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    for archive in archives {
+        link(&out.join(format!("lib{archive}.a")).display().to_string());
+    }
+    // libtorch's own OpenMP where it brings one: two in a process would each start their threads.
+    match libtorch.map(|lib| lib.join("libgomp.so.1")) {
+        Some(gomp) if gomp.exists() => link(&gomp.display().to_string()),
+        _ => link("-lgomp"),
+    }
+    link("-lstdc++");
+}
+
+/// A build of C++, at the same level in a debug build, which trains too.
+fn start(level: u32) -> Build {
+    let mut build = Build::new();
+    // Linked by [`link`]: cargo would give the archive to the library, and so to the runner.
+    build
+        .cpp(true)
+        .std("c++17")
+        .opt_level(level)
+        .cargo_metadata(false);
+    build
+}
