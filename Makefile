@@ -62,6 +62,11 @@ parity: libtorch ## regenerate the fixtures with PyTorch and transformers, test 
 	@scripts/parity
 	@cargo test --locked --bin tinyrun-kernel $(ARGS)
 
+.PHONY: sanitize
+sanitize: libtorch ## test the kernel's C++ with AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/prerequisites cargo compiler crates
+	@scripts/sanitize $(ARGS)
+
 # Any mdbook in PATH, else one that is installed into .mdbook.
 MDBOOK = $(or $(shell command -v mdbook),.mdbook/bin/mdbook)
 

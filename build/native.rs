@@ -121,6 +121,10 @@ pub(crate) fn compile(libtorch: Option<&Path>) {
         _ => link("-lgomp"),
     }
     link("-lstdc++");
+    if sanitizes() {
+        link("-lasan");
+        link("-lubsan");
+    }
 }
 
 /// A build of C++, at the same level in a debug build, which trains too.
@@ -132,5 +136,25 @@ fn start(level: u32) -> Build {
         .std("c++17")
         .opt_level(level)
         .cargo_metadata(false);
+    sanitize(&mut build);
     build
+}
+
+/// With the feature `sanitize`, lets the compiler check every access of memory and every operation without a defined
+/// result (docs/development/testing.md#sanitizers).
+fn sanitize(build: &mut Build) {
+    if !sanitizes() {
+        return;
+    }
+    build
+        .flag("-fsanitize=address,undefined")
+        // libtorch's own types lack what this one reads.
+        .flag("-fno-sanitize=vptr")
+        .flag("-fno-sanitize-recover=undefined")
+        .flag("-fno-omit-frame-pointer")
+        .flag("-g1");
+}
+
+fn sanitizes() -> bool {
+    env::var_os("CARGO_FEATURE_SANITIZE").is_some()
 }
