@@ -1,8 +1,6 @@
 //! `tinyrun gc`: what no experiment uses.
 
-use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
@@ -10,9 +8,7 @@ use clap::Args;
 
 use super::{Failure, Place, layout, print};
 use crate::report::{Removable, Style, age, removable_lines};
-use crate::runs::{
-    Error, Layout, LeftoverKind, Lock, leftovers, remove_path, stored, teacher_answers,
-};
+use crate::runs::{UnusedKind, unused};
 
 /// `tinyrun gc`
 #[derive(Debug, Args)]
@@ -37,137 +33,37 @@ pub(super) struct Arguments {
     place: Place,
 }
 
-/// Something to remove, and the lock that keeps others from using it meanwhile.
-struct Found {
-    path: PathBuf,
-    lock: Option<Locked>,
-    what: String,
-    size: u64,
-    modified: SystemTime,
-}
-
-/// A lock, and how it is taken.
-enum Locked {
-    /// Of a stage: beside its folder, with its owner's name in it.
-    Stage(PathBuf),
-    /// Of a teacher's answers: in their folder, held by the kernels that read them.
-    Answers(PathBuf),
-}
-
-/// What is held while something is removed.
-enum Held {
-    Stage { _lock: Lock },
-    Answers { _lock: File },
-}
-
-impl Locked {
-    /// `None` where somebody uses it at this moment.
-    fn take(&self) -> Result<Option<Held>, Error> {
-        match self {
-            Self::Stage(path) => {
-                let lock = Lock::try_acquire(path)?;
-                Ok(lock.ok().map(|lock| Held::Stage { _lock: lock }))
-            }
-            Self::Answers(path) => {
-                let lock = File::options()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(path);
-                let lock = lock.map_err(Error::read(path))?;
-                let taken = lock.try_lock().is_ok();
-                Ok(taken.then_some(Held::Answers { _lock: lock }))
-            }
-        }
-    }
-}
-
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let mut found = find(&layout, arguments.interrupted)?;
     let now = SystemTime::now();
-    let old = |item: &Found| now.duration_since(item.modified).unwrap_or_default();
-    found.retain(|item| {
-        let is_old = arguments.older_than.is_none_or(|least| old(item) >= least);
-        is_old && arguments.larger_than.is_none_or(|least| item.size > least)
-    });
     let mut list = Vec::new();
-    for item in &found {
-        if arguments.delete {
-            // Whoever has it takes it into use at this moment.
-            let held = item.lock.as_ref().map(Locked::take).transpose()?;
-            if matches!(held, Some(None)) {
-                continue;
-            }
-            remove_path(&item.path)?;
+    for item in unused(&layout)? {
+        let age_of_item = now.duration_since(item.modified).unwrap_or_default();
+        let is_wanted = (arguments.interrupted || item.kind != UnusedKind::Interrupted)
+            && arguments
+                .older_than
+                .is_none_or(|least| age_of_item >= least)
+            && arguments.larger_than.is_none_or(|least| item.size > least);
+        // Whoever has its lock takes it into use at this moment.
+        if !is_wanted || (arguments.delete && !item.remove()?) {
+            continue;
         }
+        let what = match &item.kind {
+            UnusedKind::Result(kind) => format!("{kind}, not used by any experiment"),
+            UnusedKind::TeacherOutputs => {
+                "teacher cache, recomputed when it is needed again".to_owned()
+            }
+            UnusedKind::Interrupted => "interrupted".to_owned(),
+            UnusedKind::Debris => "leftover of an interrupted move".to_owned(),
+        };
         list.push(Removable {
             path: item.path.display().to_string(),
-            what: format!("{}, {} old", item.what, age(old(item))),
+            what: format!("{what}, {} old", age(age_of_item)),
             size: item.size,
         });
     }
-    print(&removable_lines(
-        &list,
-        arguments.delete,
-        Style::of(&io::stdout()),
-    ))
-}
-
-fn find(layout: &Layout, interrupted: bool) -> Result<Vec<Found>, Error> {
-    let mut found = Vec::new();
-    for result in stored(layout)? {
-        if !result.used_by.is_empty() {
-            continue;
-        }
-        let metadata = std::fs::metadata(&result.folder);
-        let modified = metadata.and_then(|metadata| metadata.modified());
-        let modified = modified.map_err(Error::read(&result.folder))?;
-        let lock = result
-            .record
-            .as_ref()
-            .map(|record| layout.lock(&result.kind, &record.fingerprint));
-        found.push(Found {
-            path: result.folder,
-            lock: lock.map(Locked::Stage),
-            what: format!("{}, not used by any experiment", result.kind),
-            size: result.size,
-            modified,
-        });
-    }
-    for (path, size) in teacher_answers(layout)? {
-        // Touched whenever they are used.
-        let lock = path.join("lock");
-        let used = std::fs::metadata(&lock).or_else(|_| std::fs::metadata(&path));
-        let used = used.and_then(|metadata| metadata.modified());
-        found.push(Found {
-            lock: Some(Locked::Answers(lock)),
-            what: "teacher cache, recomputed when it is needed again".to_owned(),
-            size,
-            modified: used.map_err(Error::read(&path))?,
-            path,
-        });
-    }
-    for left in leftovers(layout)? {
-        let what = match left.kind {
-            LeftoverKind::Work if !interrupted => continue,
-            LeftoverKind::Work => "interrupted",
-            LeftoverKind::Debris => "leftover of an interrupted move",
-        };
-        let lock = matches!(left.kind, LeftoverKind::Work).then(|| {
-            let mut lock = left.path.clone().into_os_string();
-            lock.push(".lock");
-            PathBuf::from(lock)
-        });
-        found.push(Found {
-            path: left.path,
-            lock: lock.map(Locked::Stage),
-            what: what.to_owned(),
-            size: left.size,
-            modified: left.modified,
-        });
-    }
-    Ok(found)
+    let style = Style::of(&io::stdout());
+    print(&removable_lines(&list, arguments.delete, style))
 }
 
 fn parse_age(text: &str) -> Result<Duration, String> {

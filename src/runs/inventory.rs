@@ -139,6 +139,41 @@ fn links_below(
     Ok(())
 }
 
+/// Name and resolved file of every experiment in `runs/`, those of matrices too, sorted by name.
+///
+/// # Errors
+/// [`Error::Read`] if a folder cannot be listed.
+pub fn experiments(layout: &Layout) -> Result<Vec<(String, PathBuf)>, Error> {
+    let mut found = Vec::new();
+    let runs = layout.runs();
+    for folder in list(&runs)? {
+        if !Layout::RESERVED.contains(&name_of(&folder).as_str()) {
+            experiments_below(&runs, &folder, &mut found)?;
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn experiments_below(
+    runs: &Path,
+    folder: &Path,
+    found: &mut Vec<(String, PathBuf)>,
+) -> Result<(), Error> {
+    if folder.is_symlink() || !folder.is_dir() {
+        return Ok(());
+    }
+    let file = folder.join("experiment.toml");
+    if file.is_file() {
+        let name = folder.strip_prefix(runs).unwrap_or(folder);
+        found.push((name.display().to_string(), file));
+    }
+    for path in list(folder)? {
+        experiments_below(runs, &path, found)?;
+    }
+    Ok(())
+}
+
 /// What nobody works on: interrupted stages, and what was cut off in the middle of a move or a write.
 ///
 /// # Errors
@@ -209,7 +244,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// Bytes of a file, or of all files in a folder and below.
-fn size_of(path: &Path) -> Result<u64, Error> {
+pub(super) fn size_of(path: &Path) -> Result<u64, Error> {
     let metadata = fs::symlink_metadata(path).map_err(Error::read(path))?;
     if !metadata.is_dir() {
         return Ok(metadata.len());

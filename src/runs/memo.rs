@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::Error;
 use super::atomic::write_cache;
 use super::digest::Digest;
+use super::{Error, Layout};
 
 /// Digest and length of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,11 @@ const SETTLED: Duration = Duration::from_millis(20);
 const SETTLED_COARSE: Duration = Duration::from_secs(2);
 
 impl Digester {
+    /// With the memo of a run directory.
+    pub fn of(layout: &Layout) -> Self {
+        Self::open(layout.digests(), layout.root().to_owned())
+    }
+
     /// With the memo stored in `file`; paths below `root` are remembered relative to it, so
     /// that a root can be moved.
     pub fn open(file: PathBuf, root: PathBuf) -> Self {

@@ -16,12 +16,15 @@ mod lock;
 mod lock_file;
 mod memo;
 mod record;
+mod unused;
 
 pub use atomic::{copy_folder, create_folder, publish, remove_folder, remove_path, write_atomic};
 pub use checkpoint::{Checkpoint, newest_checkpoint, remove_scaffolding};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
-pub use inventory::{Leftover, LeftoverKind, Stored, leftovers, links, stored, teacher_answers};
+pub use inventory::{
+    Leftover, LeftoverKind, Stored, experiments, leftovers, links, stored, teacher_answers,
+};
 pub use key::{Fingerprint, Key, Upstream, Value};
 pub use layout::Layout;
 pub use link::{follow, link_to, linked, read_link};
@@ -30,3 +33,4 @@ pub use memo::{Digester, FileDigest};
 pub use record::{
     Artifact, FORMAT, GitState, Machine, Prepared, RECORD, Record, Scored, Summary, list_artifacts,
 };
+pub use unused::{Unused, UnusedKind, unused};
