@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::file::Request;
-use super::status::{linked, run_arguments};
 use super::{Failure, Place, layout, print, stage_names};
 use crate::experiment::StageName;
-use crate::plan::Planner;
+use crate::plan::{Done, Node, Pipeline, Selection, Workload};
 use crate::report::{Removable, Style, removable_lines};
-use crate::runs::{Digester, Lock, Owner, Record, leftovers, remove_path, stored};
-use crate::stage::Done;
+use crate::runs::{
+    Digester, Error, Fingerprint, RemovalError, Removed, RemovedWhat, remove_interrupted,
+    remove_result,
+};
 
 /// `tinyrun clean FILE STAGE`
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 
     /// Stage whose result to delete
     #[arg(value_name = "STAGE", value_parser = stage_names())]
-    stage: String,
+    stage: StageName,
 
     #[command(flatten)]
     place: Place,
@@ -31,98 +31,64 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let run = run_arguments(std::slice::from_ref(&arguments.file), &[]);
-    let request = Request::read(&run, &layout)?;
-    let Some(stage) = StageName::parse(&arguments.stage) else {
-        return Err(Failure::Found);
-    };
-    let mut digester = Digester::open(layout.digests(), layout.root().to_owned());
+    let selection = Selection::of_files(std::slice::from_ref(&arguments.file));
+    let workload = Workload::read(&selection, &layout)?;
+    let mut digester = Digester::of(&layout);
+    let kind = arguments.stage.as_str();
     let mut list = Vec::new();
-    let file = &request.files[0];
-    for place in 0..file.experiments.variants.len() {
-        let pipeline = request.pipeline(file, place);
+    for pipeline in workload.pipelines() {
         let name = &pipeline.experiment.name;
-        let Some(node) = pipeline.nodes.iter().find(|node| node.stage == stage) else {
+        let mut nodes = pipeline.nodes.iter();
+        let Some(node) = nodes.find(|node| node.stage == arguments.stage) else {
             continue;
         };
-        // What it was interrupted in, where all before it is there and says what that would be.
-        let mut planner = Planner {
-            experiment: pipeline.experiment,
-            inputs: pipeline.inputs,
-            layout: &layout,
-            forced: pipeline.forced,
-            digester: &mut digester,
-        };
-        let mut done = Done::new();
-        for before in pipeline.nodes.iter().take_while(|node| node.stage != stage) {
-            let record = linked(&pipeline, before.stage).and_then(|folder| Record::read(&folder));
-            done.extend(record.map(|record| (before.stage, record)));
+        let fingerprint = fingerprint_of(&pipeline, node, &mut digester)?;
+        if let Some(fingerprint) = fingerprint {
+            let removed = remove_interrupted(&layout, kind, &fingerprint)?;
+            list.extend(removed.map(|removed| removable(name, removed)));
         }
-        let fingerprint = planner.plan(node, &done)?.fingerprint();
-        let work = fingerprint.map(|fingerprint| {
-            let kind = stage.as_str();
-            (
-                layout.work(kind, &fingerprint),
-                layout.lock(kind, &fingerprint),
-            )
-        });
-        if let Some((work, lock)) = work.filter(|(work, _)| work.exists()) {
-            let _lock = Lock::try_acquire(&lock)?.map_err(|owner| in_use(stage, owner.as_ref()))?;
-            let size = leftovers(&layout)?
-                .iter()
-                .find(|it| it.path == work)
-                .map_or(0, |it| it.size);
-            remove_path(&work)?;
-            list.push(Removable {
-                path: work.display().to_string(),
-                what: "interrupted".to_owned(),
-                size,
-            });
-        }
-        let link = layout.link(name, stage.as_str());
-        let Some(target) = linked(&pipeline, stage) else {
-            continue;
-        };
-        let fingerprint = Record::read(&target).map(|record| record.fingerprint);
-        let lock = fingerprint.map(|fingerprint| layout.lock(stage.as_str(), &fingerprint));
-        let _lock = match lock.as_deref().map(Lock::try_acquire).transpose()? {
-            Some(Err(owner)) => return Err(in_use(stage, owner.as_ref())),
-            Some(Ok(lock)) => Some(lock),
-            None => None,
-        };
-        remove_path(&link)?;
-        // Another experiment's result stays.
-        let fingerprint = target.file_name().map(ToOwned::to_owned);
-        let mut all = stored(&layout)?.into_iter();
-        let result = all.find(|it| {
-            it.kind == stage.as_str() && it.folder.file_name() == fingerprint.as_deref()
-        });
-        match result {
-            Some(result) if result.used_by.is_empty() => {
-                remove_path(&result.folder)?;
-                list.push(Removable {
-                    path: result.folder.display().to_string(),
-                    what: format!("result of `{name}`"),
-                    size: result.size,
-                });
-            }
-            other => list.push(Removable {
-                path: link.display().to_string(),
-                what: other.map_or_else(String::new, |result| {
-                    let users: Vec<String> = result.used_by.into_iter().collect();
-                    format!("link only: the result is used by `{}`", users.join("`, `"))
-                }),
-                size: 0,
-            }),
-        }
+        let removed = remove_result(&layout, name, kind)?;
+        list.extend(removed.map(|removed| removable(name, removed)));
     }
     print(&removable_lines(&list, true, Style::of(&io::stdout())))
 }
 
-fn in_use(stage: StageName, owner: Option<&Owner>) -> Failure {
-    let whom = owner.map_or_else(String::new, |owner| format!(" in process {}", owner.pid));
-    Failure::Usage {
-        message: format!("`{stage}` is running{whom}"),
-        hint: Some("stop that run first".to_owned()),
+/// The fingerprint that an interrupted stage has, if all before it is there.
+fn fingerprint_of(
+    pipeline: &Pipeline<'_>,
+    node: &Node,
+    digester: &mut Digester,
+) -> Result<Option<Fingerprint>, Error> {
+    let before = node.after().into_iter();
+    let records = before.filter_map(|stage| Some((stage, pipeline.last_record(stage)?)));
+    let done: Done = records.collect();
+    Ok(pipeline.planner(digester).plan(node, &done)?.fingerprint())
+}
+
+fn removable(experiment: &str, removed: Removed) -> Removable {
+    Removable {
+        path: removed.path.display().to_string(),
+        what: match removed.what {
+            RemovedWhat::Interrupted => "interrupted".to_owned(),
+            RemovedWhat::Result => format!("result of `{experiment}`"),
+            RemovedWhat::Link(users) => {
+                let users: Vec<String> = users.into_iter().collect();
+                format!("link only: the result is used by `{}`", users.join("`, `"))
+            }
+            RemovedWhat::BrokenLink => String::new(),
+        },
+        size: removed.size,
+    }
+}
+
+impl From<RemovalError> for Failure {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::Disk(error) => error.into(),
+            RemovalError::InUse { .. } => Self::Usage {
+                message: error.to_string(),
+                hint: Some("stop that run first".to_owned()),
+            },
+        }
     }
 }

@@ -6,12 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::file::Request;
-use super::status::{linked, run_arguments};
 use super::{Failure, Place, layout, print};
 use crate::experiment::{StageName, settings_of};
+use crate::plan::{Pipeline, Selection, Workload};
 use crate::report::{Compared, Style, comparison};
-use crate::runs::Record;
 
 /// `tinyrun compare FILE...`
 #[derive(Debug, Args)]
@@ -26,35 +24,34 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let run = run_arguments(&arguments.files, &[]);
-    let request = Request::read(&run, &layout)?;
-    if request.count() < 2 {
+    let workload = Workload::read(&Selection::of_files(&arguments.files), &layout)?;
+    let pipelines = workload.pipelines();
+    if pipelines.len() < 2 {
         return Err(Failure::Usage {
             message: "`tinyrun compare` needs at least two experiments".to_owned(),
             hint: Some("pass several files, or a file with a `[matrix]`".to_owned()),
         });
     }
-    let mut compared = Vec::new();
-    for file in &request.files {
-        for (place, variant) in file.experiments.variants.iter().enumerate() {
-            let pipeline = request.pipeline(file, place);
-            let record = linked(&pipeline, StageName::Eval);
-            let record = record.and_then(|folder| Record::read(&folder));
-            let mut results = BTreeMap::new();
-            for scored in record.iter().flat_map(|record| &record.summary.scored) {
-                for (metric, value) in &scored.scores {
-                    let name = format!("{} {metric} on {}", scored.model, scored.split);
-                    results.insert(name, format!("{value:.4}"));
-                }
-                let name = format!("{} parameters", scored.model);
-                results.insert(name, scored.parameters.to_string());
-            }
-            compared.push(Compared {
-                name: request.name_of(variant).to_owned(),
-                settings: settings_of(&variant.experiment),
-                results,
-            });
-        }
-    }
+    let compared = pipelines.iter().map(|pipeline| Compared {
+        name: pipeline.name.to_owned(),
+        settings: settings_of(pipeline.experiment),
+        results: results(pipeline),
+    });
+    let compared: Vec<Compared> = compared.collect();
     print(&comparison(&compared, Style::of(&io::stdout())))
+}
+
+/// What eval found last, by what it is called.
+fn results(pipeline: &Pipeline<'_>) -> BTreeMap<String, String> {
+    let mut results = BTreeMap::new();
+    let record = pipeline.last_record(StageName::Eval);
+    for scored in record.iter().flat_map(|record| &record.summary.scored) {
+        for (metric, value) in &scored.scores {
+            let name = format!("{} {metric} on {}", scored.model, scored.split);
+            results.insert(name, format!("{value:.4}"));
+        }
+        let name = format!("{} parameters", scored.model);
+        results.insert(name, scored.parameters.to_string());
+    }
+    results
 }

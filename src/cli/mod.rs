@@ -2,7 +2,6 @@
 
 mod clean;
 mod compare;
-mod file;
 mod gc;
 mod init;
 mod man;
@@ -18,17 +17,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use self::file::Request;
 use crate::document::Faults;
 use crate::experiment::StageName;
 use crate::input::for_terminal;
-use crate::plan::path_hint;
+use crate::plan::{Selection, SelectionError, StageRange, Workload, path_hint};
 use crate::report::{Style, diagnostic, failed_stages, failure, goal_line, plain_error};
-use crate::runs::{Digester, Error, Layout};
+use crate::runs::{Error, Layout};
 use crate::stage::{GoalResult, StageError};
 use crate::system::reason;
 
@@ -52,7 +50,7 @@ struct CommandLine {
     command: Option<Command>,
 
     #[command(flatten)]
-    run: Arguments,
+    run: RunArguments,
 }
 
 /// What can be done beside running.
@@ -85,7 +83,7 @@ enum Command {
 }
 
 /// Where the experiment's paths lead from.
-#[derive(Debug, Args, Default)]
+#[derive(Debug, Args)]
 struct Place {
     /// Folder that `runs/` and the paths in the file are relative to [default: current folder]
     #[arg(long, value_name = "DIR")]
@@ -93,9 +91,9 @@ struct Place {
 }
 
 /// A run, as typed.
-#[derive(Debug, Args, Default)]
+#[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag by itself")]
-struct Arguments {
+struct RunArguments {
     /// Experiment files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -123,22 +121,22 @@ struct Arguments {
 
     /// Run a stage even if it is up to date (repeatable)
     #[arg(long, value_name = "STAGE", value_parser = stage_names())]
-    force: Vec<String>,
+    force: Vec<StageName>,
 
     /// Stop after this stage
     #[arg(long, value_name = "STAGE", value_parser = stage_names())]
-    until: Option<String>,
+    until: Option<StageName>,
 
     /// Run only this stage, using existing results as inputs
     #[arg(long, value_name = "STAGE", value_parser = stage_names(), conflicts_with = "until")]
-    single_stage: Option<String>,
+    single_stage: Option<StageName>,
 
     /// Run this stage and the stages that depend on it, using existing results as inputs
     #[arg(
         long, value_name = "STAGE", value_parser = stage_names(),
         conflicts_with_all = ["until", "single_stage"]
     )]
-    downstream: Option<String>,
+    downstream: Option<StageName>,
 
     /// Number of stages to run in parallel, if they do not depend on each other
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -157,8 +155,25 @@ struct Arguments {
     verbose: bool,
 }
 
-fn stage_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(StageName::ALL.map(StageName::as_str))
+fn stage_names() -> impl TypedValueParser<Value = StageName> {
+    let names = PossibleValuesParser::new(StageName::ALL.map(StageName::as_str));
+    names.try_map(|name| StageName::parse(&name).ok_or("not a stage"))
+}
+
+impl RunArguments {
+    fn selection(&self) -> Selection {
+        Selection {
+            files: self.files.clone(),
+            overrides: self.set.clone(),
+            stages: match (self.until, self.single_stage, self.downstream) {
+                (Some(stage), _, _) => StageRange::Until(stage),
+                (_, Some(stage), _) => StageRange::Single(stage),
+                (_, _, Some(stage)) => StageRange::Downstream(stage),
+                (None, None, None) => StageRange::All,
+            },
+            forced: self.force.iter().copied().collect(),
+        }
+    }
 }
 
 /// Why the program ends without having done what was asked.
@@ -205,9 +220,15 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<Faults> for Failure {
-    fn from(faults: Faults) -> Self {
-        Self::Faults(faults)
+impl From<SelectionError> for Failure {
+    fn from(error: SelectionError) -> Self {
+        match error {
+            SelectionError::Faults(faults) => Self::Faults(faults),
+            error => Self::Usage {
+                message: error.to_string(),
+                hint: error.hint(),
+            },
+        }
     }
 }
 
@@ -284,15 +305,13 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
     }
 }
 
-fn run_files(arguments: &Arguments) -> Result<(), Failure> {
+fn run_files(arguments: &RunArguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let request = Request::read(arguments, &layout)?;
-    let mut digester = Digester::open(layout.digests(), layout.root().to_owned());
+    let workload = Workload::read(&arguments.selection(), &layout)?;
     if arguments.dry_run {
-        let text = plan::dry_run(&request, &mut digester)?;
-        return print(&text);
+        return plan::run(arguments, &workload, &layout);
     }
-    run::run(&request, &mut digester)
+    run::run(arguments, &workload)
 }
 
 /// Writes an answer to stdout. A reader that has seen enough, as `head`, is no fault.

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::file::Request;
-use super::status::run_arguments;
 use super::{Failure, Place, layout, print, show};
 use crate::experiment::StageName;
-use crate::plan::compare;
+use crate::plan::{Selection, StageRange, Workload, compare};
 use crate::report::{Console, Style, Verbosity, agreement};
-use crate::runs::{Digester, Error, Layout, copy_folder, link_to, remove_path, stored};
-use crate::stage::{Interrupts, Kernel, differences};
+use crate::runs::{Error, Layout, copy_folder, link_to, remove_path, stored};
+use crate::stage::{
+    Interrupts, Kernel, Observer, Outcome, Reporter, Scheduler, StageError, differences,
+};
 
 /// `tinyrun rerun RESULT`
 #[derive(Debug, Args)]
@@ -51,17 +51,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     borrow_store(&layout, &own, &folder)?;
     let file = scratch.join("experiment.toml");
     crate::runs::write_atomic(&file, record.experiment.as_bytes())?;
-    let mut run = run_arguments(&[file], &[]);
-    run.single_stage = Some(stage.as_str().to_owned());
-    let request = Request::read(&run, &own)?;
-    let pipeline = request.pipeline(&request.files[0], 0);
-    let mut digester = Digester::open(own.digests(), own.root().to_owned());
+    let selection = Selection {
+        stages: StageRange::Single(stage),
+        ..Selection::of_files(&[file])
+    };
+    let workload = Workload::read(&selection, &own)?;
     let interrupts = Interrupts::listen().map_err(Failure::Output)?;
-    let mut console = Console::new(Verbosity::Normal, false);
-    let outcome = pipeline.run(&Kernel::find(), &mut digester, &interrupts, &mut console);
-    drop(console);
-    let outcome = outcome?;
-    let Some(again) = outcome.stages.into_iter().next().map(|stage| stage.record) else {
+    let scheduler = Scheduler {
+        jobs: 1,
+        keep_going: false,
+        kernel: &Kernel::find(),
+        interrupts: &interrupts,
+        reporter: &Progress,
+    };
+    let outcomes = scheduler.run(&workload.pipelines())?;
+    let again = outcomes.iter().find_map(|outcome| outcome.record_of(stage));
+    let Some(again) = again else {
         return Err(Failure::Found);
     };
     if again.fingerprint != record.fingerprint {
@@ -73,18 +78,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     let came_out = own.store(stage.as_str(), &again.fingerprint);
-    let found = differences((&folder, &record), (&came_out, &again))?;
+    let found = differences((&folder, &record), (&came_out, again))?;
     let agrees = found.is_empty();
-    print(&agreement(
-        &record,
-        &again,
-        &found,
-        Style::of(&io::stdout()),
-    ))?;
+    print(&agreement(&record, again, &found, Style::of(&io::stdout())))?;
     if !arguments.keep {
         remove_path(&scratch)?;
     }
     if agrees { Ok(()) } else { Err(Failure::Found) }
+}
+
+/// Shows the stage that runs.
+struct Progress;
+
+impl Reporter for Progress {
+    fn observer(&self, _place: usize) -> Box<dyn Observer + '_> {
+        Box::new(Console::new(Verbosity::Normal, false))
+    }
+
+    fn finished(&self, _place: usize, _outcome: &Outcome) -> Result<(), StageError> {
+        Ok(())
+    }
 }
 
 /// Links every stored result into another store, but for the one that is to be done again.

@@ -1,15 +1,14 @@
 //! `tinyrun verify`: artifacts and inputs against their records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rayon::prelude::*;
 
-use super::file::Request;
-use super::status::{linked, run_arguments};
 use super::{Failure, Place, layout, print};
+use crate::plan::{Selection, Workload};
 use crate::report::{Style, Verdict, verdict_lines};
 use crate::runs::{Digest, Error, Layout, Record, list_artifacts, stored};
 
@@ -29,8 +28,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let verdicts = if arguments.files.is_empty() {
         whole_store(&layout)?
     } else {
-        let run = run_arguments(&arguments.files, &[]);
-        of_files(&Request::read(&run, &layout)?)?
+        let selection = Selection::of_files(&arguments.files);
+        of_workload(&Workload::read(&selection, &layout)?)?
     };
     print(&verdict_lines(&verdicts, Style::of(&io::stdout())))?;
     if verdicts.iter().all(|verdict| verdict.faults.is_empty()) {
@@ -49,57 +48,47 @@ fn whole_store(layout: &Layout) -> Result<Vec<Verdict>, Error> {
             None => result.folder.display().to_string(),
         };
         let Some(record) = result.record else {
-            return Ok(Verdict {
-                name,
-                files: 0,
-                bytes: 0,
-                faults: vec!["cannot read its record".to_owned()],
-            });
+            return Ok(unreadable(name));
         };
         artifacts(name, &result.folder, &record)
     });
     verdicts.collect()
 }
 
-/// Results that experiments link to, and the files that they were made of.
-fn of_files(request: &Request<'_>) -> Result<Vec<Verdict>, Error> {
-    let mut verdicts: BTreeMap<PathBuf, Verdict> = BTreeMap::new();
-    let mut order = Vec::new();
-    for file in &request.files {
-        for (place, variant) in file.experiments.variants.iter().enumerate() {
-            let pipeline = request.pipeline(file, place);
-            for node in pipeline.nodes {
-                let name = format!("{}/{}", request.name_of(variant), node.stage);
-                let Some(folder) = linked(&pipeline, node.stage) else {
-                    continue;
-                };
-                if verdicts.contains_key(&folder) {
-                    continue;
-                }
-                let verdict = match Record::read(&folder) {
-                    None => Verdict {
-                        name,
-                        files: 0,
-                        bytes: 0,
-                        faults: vec!["cannot read its record".to_owned()],
-                    },
-                    Some(record) => {
-                        let mut verdict = artifacts(name, &folder, &record)?;
-                        let inputs = pipeline.inputs.of(node);
-                        verdict.faults.extend(changed_inputs(&inputs, &record));
-                        verdict.files += inputs.len();
-                        verdict
-                    }
-                };
-                order.push(folder.clone());
-                verdicts.insert(folder, verdict);
+/// Results that experiments link to, each once, and the files that they were made of.
+fn of_workload(workload: &Workload) -> Result<Vec<Verdict>, Error> {
+    let mut seen = BTreeSet::new();
+    let mut verdicts = Vec::new();
+    for pipeline in workload.pipelines() {
+        for node in pipeline.nodes {
+            let Some(folder) = pipeline.result(node.stage) else {
+                continue;
+            };
+            if !seen.insert(folder.clone()) {
+                continue;
             }
+            let name = format!("{}/{}", pipeline.name, node.stage);
+            let Some(record) = Record::read(&folder) else {
+                verdicts.push(unreadable(name));
+                continue;
+            };
+            let mut verdict = artifacts(name, &folder, &record)?;
+            let inputs = pipeline.inputs.of(node);
+            verdict.faults.extend(changed_inputs(&inputs, &record));
+            verdict.files += inputs.len();
+            verdicts.push(verdict);
         }
     }
-    Ok(order
-        .into_iter()
-        .filter_map(|folder| verdicts.remove(&folder))
-        .collect())
+    Ok(verdicts)
+}
+
+fn unreadable(name: String) -> Verdict {
+    Verdict {
+        name,
+        files: 0,
+        bytes: 0,
+        faults: vec!["cannot read its record".to_owned()],
+    }
 }
 
 /// Every artifact read again, whatever is remembered of it.

@@ -16,16 +16,11 @@ pub struct Forced {
 
 impl Forced {
     /// These stages.
-    pub fn new(stages: impl IntoIterator<Item = StageName>) -> Self {
+    pub fn new(stages: BTreeSet<StageName>) -> Self {
         Self {
-            stages: stages.into_iter().collect(),
+            stages,
             done: Mutex::default(),
         }
-    }
-
-    /// The stages asked for.
-    pub fn stages(&self) -> impl Iterator<Item = StageName> {
-        self.stages.iter().copied()
     }
 
     /// Whether a stage is to be run whatever is there; its fingerprint where it is known.

@@ -3,6 +3,7 @@
 //! of digests.
 
 mod estimate;
+mod experiment_file;
 mod fingerprint;
 mod forced;
 mod given_models;
@@ -10,14 +11,25 @@ mod graph;
 mod inputs;
 mod missing;
 mod pattern;
+mod pipeline;
+mod preview;
 mod reason;
+mod selection;
+mod standing;
 mod status;
+mod workload;
 
 pub use estimate::{Estimate, Work, estimate};
+pub use experiment_file::ExperimentFile;
 pub use forced::Forced;
 pub(crate) use given_models::{Classes, check_classifiers};
 pub use graph::{Node, Take, graph};
 pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs, find_missing};
 pub use missing::path_hint;
+pub use pipeline::{Done, Pipeline, Plan};
+pub use preview::{PlannedStage, preview};
 pub use reason::{ModelFrom, StaleReason, compare};
+pub use selection::{Selection, SelectionError, StageRange};
+pub use standing::{Standing, standings};
 pub use status::{Planned, Planner, Status};
+pub use workload::Workload;

@@ -1,9 +1,9 @@
 //! Bars on a terminal, plain lines elsewhere, both on stderr.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -35,20 +35,38 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// Shows what happens as it happens.
+/// Shows what happens to one stage as it happens.
 #[derive(Debug)]
-pub struct Console {
+pub struct Console<'a> {
     verbosity: Verbosity,
     style: Style,
     terminal: bool,
     explain: bool,
     running: Option<Running>,
-    /// What is written before the first line.
-    heading: RefCell<Option<String>>,
-    /// Whether there are several experiments, told apart by headings.
-    of_many: bool,
-    /// Before every line, where several stages run at a time.
-    label: String,
+    /// Which experiment it is, where there are several.
+    caption: Option<&'a Caption>,
+}
+
+/// How lines of one of several experiments are told from those of others.
+#[derive(Debug)]
+pub enum Caption {
+    /// By a line above the first one; taken when it is written.
+    Heading(Mutex<Option<String>>),
+    /// By a word before every line, where several stages run at a time.
+    Label(String),
+}
+
+impl Caption {
+    /// What stands before the next line.
+    fn take(&self) -> String {
+        match self {
+            Self::Heading(heading) => {
+                let mut heading = heading.lock().unwrap_or_else(PoisonError::into_inner);
+                heading.take().unwrap_or_default()
+            }
+            Self::Label(label) => label.clone(),
+        }
+    }
 }
 
 /// The stage in progress.
@@ -62,7 +80,7 @@ struct Running {
     last_line: Instant,
 }
 
-impl Console {
+impl<'a> Console<'a> {
     /// For this process's stderr.
     pub fn new(verbosity: Verbosity, explain: bool) -> Self {
         let stderr = io::stderr();
@@ -73,25 +91,22 @@ impl Console {
             terminal: stderr.is_terminal() && !dumb,
             explain,
             running: None,
-            heading: RefCell::default(),
-            of_many: false,
-            label: String::new(),
+            caption: None,
         }
     }
 
-    /// For one of several stages that run at a time: lines without bars, each with `label` before it.
-    pub fn labelled(verbosity: Verbosity, explain: bool, label: String) -> Self {
-        let mut console = Self::new(verbosity, explain);
-        console.terminal = false;
-        console.of_many = !label.is_empty();
-        console.label = label;
-        console
+    /// For a stage of one of several experiments.
+    #[must_use]
+    pub fn under(mut self, caption: &'a Caption) -> Self {
+        self.caption = Some(caption);
+        self
     }
 
-    /// Writes a text before the next line, if there is one.
-    pub fn announce(&mut self, heading: String) {
-        self.heading.replace(Some(heading));
-        self.of_many = true;
+    /// For one of several stages that run at a time: lines, as bars would overwrite each other.
+    #[must_use]
+    pub fn without_bars(mut self) -> Self {
+        self.terminal = false;
+        self
     }
 
     /// Writes lines above the bar, if there is one.
@@ -99,8 +114,8 @@ impl Console {
         if self.verbosity < from {
             return;
         }
-        let heading = self.heading.take().unwrap_or_default();
-        let line = format!("{heading}{}{text}", self.label);
+        let caption = self.caption.map(Caption::take).unwrap_or_default();
+        let line = format!("{caption}{text}");
         let line = for_terminal(&line, self.style.is_coloured());
         // A closed stderr is no reason to stop training.
         let write = || {
@@ -281,13 +296,13 @@ impl Console {
     }
 }
 
-impl Observer for Console {
+impl Observer for Console<'_> {
     fn notice(&mut self, notice: &Notice<'_>) {
         match *notice {
             Notice::Fresh { stage } => {
                 self.end();
                 // Of many experiments, only what is done is worth a line.
-                let from = if self.of_many {
+                let from = if self.caption.is_some() {
                     Verbosity::Verbose
                 } else {
                     Verbosity::Normal
@@ -353,7 +368,7 @@ impl Observer for Console {
     }
 }
 
-impl Drop for Console {
+impl Drop for Console<'_> {
     fn drop(&mut self) {
         self.end();
     }

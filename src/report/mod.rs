@@ -20,13 +20,13 @@ mod table;
 
 pub use amounts::age;
 pub use comparison::{Compared, comparison};
-pub use console::{Console, Verbosity};
+pub use console::{Caption, Console, Verbosity};
 pub use failure::{failed_stages, failure, plain_error};
 pub use inventory::{Removable, Verdict, removable_lines, verdict_lines};
 pub use matrix::{matrix_heading, matrix_summary};
-pub use plan::{PlannedStage, render_plan, total_line};
+pub use plan::{render_plan, total_line};
 pub use plan_json::{experiment_json, plan_json};
 pub use record::{agreement, record_text};
-pub use standing::{Standing, experiment_lines, standing_line, standing_lines};
+pub use standing::{experiment_lines, standing_line, standing_lines};
 pub use style::Style;
 pub use summary::{goal_line, scores, summary};

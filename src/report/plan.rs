@@ -6,28 +6,10 @@ use std::time::Duration;
 use super::Style;
 use super::amounts::{bytes, count, duration};
 use crate::experiment::StageName;
-use crate::plan::{Estimate, Planned, StaleReason, Status};
+use crate::plan::{Estimate, PlannedStage, StaleReason, Status};
 
 /// Reasons that a line shows; `--explain` shows all.
 const SHOWN: usize = 3;
-
-/// A stage of a plan and what it may take.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlannedStage {
-    /// Where it stands.
-    pub plan: Planned,
-    /// What it may take.
-    pub estimate: Estimate,
-    /// The experiment of the same command that runs it for this one too.
-    pub same_as: Option<String>,
-}
-
-impl PlannedStage {
-    /// Whether this experiment will run it, as far as is known.
-    pub fn is_to_run(&self) -> bool {
-        self.same_as.is_none() && !matches!(self.plan.status, Status::Fresh(_))
-    }
-}
 
 /// A line a stage: `fresh` or `stale`, its name, and why; below it what it may take, where that
 /// is known. With `explain`, every reason and the fingerprint on lines of their own.
@@ -149,7 +131,7 @@ pub(super) fn why(reasons: &[StaleReason]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Work;
+    use crate::plan::{Planned, Work};
     use crate::runs::Checkpoint;
 
     fn planned(stage: StageName, status: Status) -> PlannedStage {

@@ -3,9 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::PlannedStage;
 use crate::experiment::{StageName, Variant};
-use crate::plan::{StaleReason, Status};
+use crate::plan::{PlannedStage, StaleReason, Status};
 
 /// Version of the document.
 const FORMAT: u32 = 1;

@@ -8,23 +8,8 @@ use super::amounts::{clock, count, duration};
 use super::plan::why;
 use super::table::aligned;
 use crate::experiment::StageName;
-use crate::plan::StaleReason;
-use crate::runs::{Checkpoint, Owner, Record};
-
-/// Where a stage stands at this moment.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Standing {
-    /// Its result is stored and whole.
-    Done(Box<Record>),
-    /// A process works on it; `None` where it has not said who it is.
-    Running(Option<Owner>),
-    /// It was interrupted.
-    Stopped(Checkpoint),
-    /// It has to be run.
-    Stale(Vec<StaleReason>),
-    /// Stages before it have to be run.
-    Waits(Vec<StageName>),
-}
+use crate::plan::Standing;
+use crate::runs::Owner;
 
 /// A line a stage.
 pub fn standing_lines(stages: &[(StageName, Standing)], style: Style) -> String {
@@ -122,7 +107,8 @@ fn running(owner: Option<&Owner>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::StepProgress;
+    use crate::plan::StaleReason;
+    use crate::runs::{Checkpoint, StepProgress};
 
     fn owner() -> Owner {
         Owner {

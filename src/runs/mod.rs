@@ -16,6 +16,7 @@ mod lock;
 mod lock_file;
 mod memo;
 mod record;
+mod removal;
 mod unused;
 
 pub use atomic::{copy_folder, create_folder, publish, remove_folder, remove_path, write_atomic};
@@ -33,4 +34,5 @@ pub use memo::{Digester, FileDigest};
 pub use record::{
     Artifact, FORMAT, GitState, Machine, Prepared, RECORD, Record, Scored, Summary, list_artifacts,
 };
+pub use removal::{RemovalError, Removed, RemovedWhat, remove_interrupted, remove_result};
 pub use unused::{Unused, UnusedKind, unused};

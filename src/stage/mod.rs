@@ -1,12 +1,13 @@
 //! Doing the stages: from inputs to a job or a preparation, to artifacts, to a record.
 //!
-//! [`Pipeline::run`] goes through the graph and does what is not up to date. One file a
+//! [`Scheduler::run`] goes through the graphs and does what is not up to date. One file a
 //! stage kind says what its work is; `execute.rs` holds what is the same for all of them.
 
 mod agreement;
 mod error;
 mod evaluate;
 mod execute;
+mod experiment_folder;
 mod fit;
 mod goals;
 mod harvest;
@@ -15,10 +16,11 @@ mod kernel;
 mod load_failure;
 mod matrix;
 mod observer;
-mod pipeline;
+mod outcome;
 mod place;
 mod prep;
-mod side_by_side;
+mod queue;
+mod scheduler;
 mod train;
 
 pub use agreement::{Difference, differences};
@@ -31,5 +33,5 @@ pub use kernel::{Kernel, KernelError};
 pub use load_failure::LoadFailure;
 pub use matrix::{MatrixResults, VariantScore};
 pub use observer::{Notice, Observer};
-pub use pipeline::{Done, Outcome, Pipeline, Selection, StageOutcome};
-pub use side_by_side::{SideBySide, run_side_by_side};
+pub use outcome::{Outcome, StageOutcome};
+pub use scheduler::{Reporter, Scheduler};

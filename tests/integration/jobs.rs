@@ -135,3 +135,52 @@ fn an_interruption_stops_every_kernel_and_keeps_their_checkpoints() {
     test.run(&["x.toml", "--jobs", "2"]).succeeds();
     test.run(&["x.toml"]).succeeds().ran(&[]);
 }
+
+#[test]
+fn an_interruption_ends_workers_that_have_nothing_to_do() {
+    let test = Test::new();
+    test.kernel("finetune", "waits");
+    let run = test.start(&["x.toml", "--jobs", "3"]);
+    test.wait_for("fake/waits-finetune")
+        .wait_for("runs/x/general-distill/record.json");
+    run.signal(rustix::process::Signal::INT);
+    run.wait()
+        .ends_with(130)
+        .says("tinyrun: interrupted in `finetune` at step 4\n");
+}
+
+#[test]
+fn keep_going_does_what_does_not_depend_on_what_failed() {
+    let test = Test::new();
+    test.kernel("finetune", "fails");
+    let ran = test.run(&["x.toml", "--jobs", "2", "-k"]).ends_with(1);
+    let error = "error: `finetune` failed: the loss is not a number at step 5\n";
+    assert_eq!(ran.stderr.matches(error).count(), 1, "{}", ran.stderr);
+    ran.says("error: 1 stage failed, 3 more not run because they depend on a failed stage");
+    assert!(test.exists("runs/x/general-distill/record.json"));
+    assert!(!test.exists("runs/x/td-phase1"));
+}
+
+#[test]
+fn files_run_one_by_one_are_reported_each_when_it_ends() {
+    let test = Test::new();
+    matrix(&test);
+    test.write("y.toml", &EXPERIMENT.replace("epochs = 3", "epochs = 4"));
+    let ran = test.run(&["x.toml", "m.toml", "y.toml"]).succeeds();
+    let marks = [
+        "[1/5] x",
+        "tinyrun: 7 stages",
+        "[2/5] m/seed-1",
+        "[4/5] m/seed-3",
+    ];
+    let marks = marks
+        .into_iter()
+        .chain(["tinyrun: 3 experiments", "[5/5] y", "tinyrun: "]);
+    let mut rest = ran.stderr.as_str();
+    for mark in marks {
+        let (_, after) = rest
+            .split_once(mark)
+            .unwrap_or_else(|| panic!("`{mark}` in\n{}", ran.stderr));
+        rest = after;
+    }
+}

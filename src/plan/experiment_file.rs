@@ -1,0 +1,76 @@
+//! One experiment file: read, its stage graphs made, its inputs found.
+
+use std::path::{Path, PathBuf};
+
+use super::graph::{Node, graph};
+use super::inputs::{Inputs, find_inputs, find_missing};
+use super::selection::SelectionError;
+use crate::document::{Fault, Faults, Sources};
+use crate::experiment::Experiments;
+use crate::runs::Layout;
+
+/// An experiment file, and what its experiments need to run.
+#[derive(Debug)]
+pub struct ExperimentFile {
+    /// Its path as typed.
+    pub path: PathBuf,
+    /// Its content.
+    pub experiments: Experiments,
+    /// Graph and inputs of each experiment, in their order.
+    pub(super) prepared: Vec<(Vec<Node>, Inputs)>,
+}
+
+impl ExperimentFile {
+    pub(super) fn read(
+        path: &Path,
+        overrides: &[String],
+        layout: &Layout,
+    ) -> Result<Self, SelectionError> {
+        let bytes = std::fs::read(path)
+            .map_err(|error| SelectionError::unreadable(path, layout.root(), error))?;
+        let text = String::from_utf8(bytes).map_err(|_| SelectionError::NotText {
+            path: path.to_owned(),
+        })?;
+        // A name that is not UTF-8 is refused as a name of results, unless the file sets `name`.
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy());
+        let (experiments, sources) = Experiments::read(
+            &path.display().to_string(),
+            stem.as_deref().unwrap_or("experiment"),
+            &text,
+            overrides,
+            |experiment| find_missing(experiment, layout),
+        )?;
+        Ok(Self {
+            prepared: prepare(&experiments, sources, layout)?,
+            path: path.to_owned(),
+            experiments,
+        })
+    }
+}
+
+/// Graphs and inputs of all experiments of a file.
+fn prepare(
+    experiments: &Experiments,
+    sources: Sources,
+    layout: &Layout,
+) -> Result<Vec<(Vec<Node>, Inputs)>, Faults> {
+    let mut faults: Vec<Fault> = Vec::new();
+    let mut prepared = Vec::new();
+    for variant in &experiments.variants {
+        let nodes = graph(&variant.experiment);
+        match find_inputs(&variant.experiment, &nodes, layout) {
+            Ok(inputs) => prepared.push((nodes, inputs)),
+            // Variants mostly share what they read, and so what is wrong with it.
+            Err(found) => {
+                let new = found.into_iter().filter(|fault| !faults.contains(fault));
+                let new: Vec<Fault> = new.collect();
+                faults.extend(new);
+            }
+        }
+    }
+    if faults.is_empty() {
+        Ok(prepared)
+    } else {
+        Err(Faults::new(faults, sources))
+    }
+}

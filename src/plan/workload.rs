@@ -1,0 +1,101 @@
+//! The experiments of a selection.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::experiment_file::ExperimentFile;
+use super::forced::Forced;
+use super::pipeline::Pipeline;
+use super::selection::{Selection, SelectionError, StageRange};
+use crate::experiment::StageName;
+use crate::runs::Layout;
+
+/// The experiments of a selection, ready to be planned and run.
+#[derive(Debug)]
+pub struct Workload {
+    files: Vec<ExperimentFile>,
+    layout: Layout,
+    stages: StageRange,
+    forced: Forced,
+}
+
+impl Workload {
+    /// Reads the files of a selection.
+    ///
+    /// # Errors
+    /// Every fault of the first file that has some; a stage that no file has.
+    pub fn read(selection: &Selection, layout: &Layout) -> Result<Self, SelectionError> {
+        let files = selection.files.iter();
+        let files = files.map(|path| ExperimentFile::read(path, &selection.overrides, layout));
+        let files: Vec<ExperimentFile> = files.collect::<Result<_, _>>()?;
+        check_names(&files)?;
+        check_stages(selection, &files)?;
+        Ok(Self {
+            files,
+            layout: layout.clone(),
+            stages: selection.stages,
+            forced: Forced::new(selection.forced.clone()),
+        })
+    }
+
+    /// Every experiment, in the order of the command line and of its file.
+    pub fn pipelines(&self) -> Vec<Pipeline<'_>> {
+        let all = self.files.iter().flat_map(|file| {
+            let prepared = file.prepared.iter().enumerate();
+            prepared.map(move |(place, (nodes, inputs))| Pipeline {
+                name: self.name_of(file, place),
+                file,
+                place,
+                experiment: &file.experiments.variants[place].experiment,
+                inputs,
+                nodes,
+                layout: &self.layout,
+                forced: &self.forced,
+                stages: self.stages,
+            })
+        });
+        all.collect()
+    }
+
+    /// What an experiment is called among those of the selection.
+    fn name_of<'a>(&self, file: &'a ExperimentFile, place: usize) -> &'a str {
+        let variant = &file.experiments.variants[place];
+        match (variant.name.as_str(), self.files.len()) {
+            (name, 1) if !name.is_empty() => name,
+            _ => &variant.experiment.name,
+        }
+    }
+}
+
+/// Two files of one name would overwrite each other's results.
+fn check_names(files: &[ExperimentFile]) -> Result<(), SelectionError> {
+    let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
+    for file in files {
+        if let Some(other) = seen.insert(&file.experiments.name, &file.path) {
+            return Err(SelectionError::SameName {
+                first: other.to_owned(),
+                second: file.path.clone(),
+                name: file.experiments.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Each stage that is named must be one of the files': one experiment may lack what another has.
+fn check_stages(selection: &Selection, files: &[ExperimentFile]) -> Result<(), SelectionError> {
+    let nodes = files.iter().flat_map(|file| &file.prepared);
+    let nodes = nodes.flat_map(|(nodes, _)| nodes);
+    let stages: BTreeSet<StageName> = nodes.map(|node| node.stage).collect();
+    let named = selection.forced.iter().copied();
+    let mut named = named.chain(selection.stages.stage());
+    if let Some(stage) = named.find(|stage| !stages.contains(stage)) {
+        return Err(SelectionError::NoStage { stage, stages });
+    }
+    if let StageRange::Until(last) = selection.stages
+        && let Some(&stage) = selection.forced.iter().find(|stage| **stage > last)
+    {
+        return Err(SelectionError::ForcedAfter { stage, last });
+    }
+    Ok(())
+}

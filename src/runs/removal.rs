@@ -1,0 +1,117 @@
+//! Removing an experiment's result of a stage: `tinyrun clean`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::inventory::{size_of, stored};
+use super::{Error, Fingerprint, Layout, Lock, Owner, Record, linked, remove_path};
+
+/// Something that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// Its folder or link.
+    pub path: PathBuf,
+    /// What it was.
+    pub what: RemovedWhat,
+    /// Bytes that it took.
+    pub size: u64,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovedWhat {
+    /// A stage that was interrupted.
+    Interrupted,
+    /// A result that no other experiment uses.
+    Result,
+    /// Only the link: these experiments use the result.
+    Link(BTreeSet<String>),
+    /// A link that led nowhere.
+    BrokenLink,
+}
+
+/// Why something was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemovalError {
+    /// The stage is running.
+    #[error("`{kind}` is running{}", in_process(owner.as_ref()))]
+    InUse {
+        /// The stage kind.
+        kind: String,
+        /// Who runs it, if it has said so.
+        owner: Option<Owner>,
+    },
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] Error),
+}
+
+/// Removes what an interrupted stage left; `None` where it left nothing.
+///
+/// # Errors
+/// The stage is running, or the disk refuses.
+pub fn remove_interrupted(
+    layout: &Layout,
+    kind: &str,
+    fingerprint: &Fingerprint,
+) -> Result<Option<Removed>, RemovalError> {
+    let path = layout.work(kind, fingerprint);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let _lock = lock(layout, kind, fingerprint)?;
+    let size = size_of(&path)?;
+    remove_path(&path)?;
+    let what = RemovedWhat::Interrupted;
+    Ok(Some(Removed { path, what, size }))
+}
+
+/// Removes an experiment's link to its result of a stage, and the result where no other experiment
+/// uses it; `None` where there is no link.
+///
+/// # Errors
+/// The stage is running, or the disk refuses.
+pub fn remove_result(
+    layout: &Layout,
+    experiment: &str,
+    kind: &str,
+) -> Result<Option<Removed>, RemovalError> {
+    let Some(target) = linked(layout, experiment, kind) else {
+        return Ok(None);
+    };
+    let record = Record::read(&target);
+    let lock = record.map(|record| lock(layout, kind, &record.fingerprint));
+    let _lock = lock.transpose()?;
+    let link = layout.link(experiment, kind);
+    remove_path(&link)?;
+    let is_target = |folder: &PathBuf| folder.file_name() == target.file_name();
+    let mut all = stored(layout)?.into_iter();
+    let removed = match all.find(|it| it.kind == kind && is_target(&it.folder)) {
+        Some(result) if result.used_by.is_empty() => {
+            remove_path(&result.folder)?;
+            Removed {
+                path: result.folder,
+                what: RemovedWhat::Result,
+                size: result.size,
+            }
+        }
+        other => Removed {
+            path: link,
+            what: other.map_or(RemovedWhat::BrokenLink, |it| RemovedWhat::Link(it.used_by)),
+            size: 0,
+        },
+    };
+    Ok(Some(removed))
+}
+
+fn lock(layout: &Layout, kind: &str, fingerprint: &Fingerprint) -> Result<Lock, RemovalError> {
+    let lock = Lock::try_acquire(&layout.lock(kind, fingerprint))?;
+    lock.map_err(|owner| RemovalError::InUse {
+        kind: kind.to_owned(),
+        owner,
+    })
+}
+
+fn in_process(owner: Option<&Owner>) -> String {
+    owner.map_or_else(String::new, |owner| format!(" in process {}", owner.pid))
+}
