@@ -2,13 +2,8 @@
 //!
 //! This library is everything that does not need libtorch: it is linked into both
 //! programs, the runner (`tinyrun`) and the training kernel (`tinyrun-kernel`).
-//! The modules depend on each other downwards only (docs/development/architecture.md):
-//!
-//! ```text
-//! cli -> stage, plan, report -> experiment, runs -> document, job, data, metrics, model
-//! kernel (its own program)   -> job, data, metrics, model
-//! data, model, runs, stage, kernel -> system
-//! ```
+//! The modules depend on each other downwards only; docs/development/architecture.md has the
+//! table, which a test compares with the code.
 
 #![cfg_attr(
     test,

@@ -14,7 +14,7 @@ pub use event::{Event, Failure, Progress};
 pub use settings::{
     Clipping, DecayFrom, Device, HeadKind, Initializer, InitializerKind, LayerMap, LossScaling,
     Metric, Objective, Optimizer, OptimizerKind, PadTo, Precision, Projection, Reduction,
-    RegressionTarget, Schedule, ScheduleKind, SoftLossReduction, Warmup, WeightDtype,
+    RegressionTarget, Schedule, ScheduleKind, SoftLossReduction, Warmup,
 };
 pub use train::{Gate, Saving, Selection, Steps, Student, Teacher, Train, TrainData};
 pub use word::Word;
@@ -23,6 +23,8 @@ pub(crate) use word::words;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use crate::model::WeightDtype;
 
 /// Version of the contract. Bumped with every change of [`Job`] or [`Event`].
 pub const VERSION: u32 = 8;

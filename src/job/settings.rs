@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::word::words;
+use crate::model::WeightDtype;
 
 /// Where the kernel computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,18 +206,6 @@ pub struct LossScaling {
     pub factor: f64,
     /// Steps without an overflow after which it grows.
     pub window: u64,
-}
-
-/// Number format in which weights are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WeightDtype {
-    /// 32-bit floats.
-    Fp32,
-    /// IEEE 16-bit floats.
-    Fp16,
-    /// 16-bit brain floats.
-    Bf16,
 }
 
 /// Update rule and its constants.

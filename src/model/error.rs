@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::names::MatchReport;
+use super::mismatch::MatchReport;
 use crate::input::{Foreign, escape_lines, excerpt, excerpt_list, excerpt_path};
 use crate::system::{advice, reason};
 

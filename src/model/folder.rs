@@ -10,7 +10,7 @@ use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value, json};
 
 use super::error::ModelError;
-use crate::job::WeightDtype;
+use super::tensor::WeightDtype;
 use crate::system;
 
 /// Files that a folder's tokenizer consists of; which of them are there differs.

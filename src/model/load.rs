@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::config::BertConfig;
 use super::error::ModelError;
-use super::names::{MatchReport, canonical, expected_classifier, expected_encoder, match_weights};
+use super::mismatch::{MatchReport, match_weights};
+use super::names::{canonical, expected_classifier, expected_encoder};
 use super::weights::Weights;
 
 /// A BERT whose `config.json` and weights agree. No tensor has been read yet.
@@ -126,8 +127,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::job::WeightDtype;
-    use crate::model::write_safetensors;
+    use crate::model::{WeightDtype, write_safetensors};
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -4,15 +4,17 @@
 //! runs; the kernel turns the bytes into tensors.
 
 pub mod config;
-mod contradiction;
 mod error;
 pub mod family;
 mod folder;
 mod labels;
 mod load;
+mod mismatch;
+mod mismatch_text;
 pub mod names;
 mod pickle;
 mod pickle_machine;
+mod tensor;
 pub mod weights;
 
 pub use config::BertConfig;
@@ -20,4 +22,6 @@ pub use error::ModelError;
 pub use folder::{TOKENIZER_FILES, write_model_folder, write_safetensors};
 pub use labels::{LabelFit, label_fit};
 pub use load::{LoadedModel, load_model};
-pub use weights::{Dtype, Tensor, Weights};
+pub use mismatch::{MatchReport, Misshapen};
+pub use tensor::{Dtype, Tensor, WeightDtype};
+pub use weights::Weights;

@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::error::ModelError;
 use super::pickle_machine::{PickledTensor, tensors};
-use super::weights::{Checked, Entry};
+use super::tensor::{Checked, Entry};
 use crate::input::excerpt;
 
 /// The pickle of a BERT of 24 layers is 60 kB long. A longer one than this is not read: what

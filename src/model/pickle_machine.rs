@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::weights::Dtype;
+use super::tensor::Dtype;
 
 /// A tensor as the pickle describes it; nothing about it has been checked against the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::find::{find_inputs, find_missing};
 use super::graph::{Node, graph};
-use super::inputs::{Inputs, find_inputs, find_missing};
+use super::inputs::Inputs;
 use super::selection::SelectionError;
 use crate::document::{Fault, Faults, Sources};
 use crate::experiment::Experiments;

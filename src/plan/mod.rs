@@ -4,6 +4,8 @@
 
 mod estimate;
 mod experiment_file;
+mod find;
+mod find_models;
 mod fingerprint;
 mod forced;
 mod given_models;
@@ -24,7 +26,7 @@ pub use experiment_file::ExperimentFile;
 pub use forced::Forced;
 pub(crate) use given_models::{Classes, check_classifiers};
 pub use graph::{Node, Take, graph};
-pub use inputs::{InputFile, Inputs, ModelFolder, find_inputs, find_missing};
+pub use inputs::{InputFile, Inputs, ModelFolder};
 pub use missing::path_hint;
 pub use pipeline::{Done, Pipeline, Plan};
 pub use preview::{PlannedStage, preview};

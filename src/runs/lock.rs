@@ -6,11 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use chrono::{DateTime, SubsecRound, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{SubsecRound, Utc};
 
-use super::Error;
 use super::lock_file::{self, held_file};
+use super::{Error, Owner, StepProgress};
 use crate::system::{Lack, Locking, note, try_lock, try_lock_shared};
 
 /// Held while a stage is worked on. It is the operating system's file lock, so it falls
@@ -27,37 +26,6 @@ pub struct Lock {
 
 /// A locked file, and the one that stands for the lock where there are no file locks.
 type Locked = (File, Option<PathBuf>);
-
-/// Who holds a lock, for the one that waits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Owner {
-    /// Process id.
-    pub pid: u32,
-    /// Its command line.
-    pub command: String,
-    /// Name of its machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// Since when it has the lock.
-    #[serde(default)]
-    pub since: Option<DateTime<Utc>>,
-    /// How far it is.
-    #[serde(default)]
-    pub progress: Option<StepProgress>,
-}
-
-/// How far a stage in progress is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StepProgress {
-    /// Optimizer steps done; batches of a scoring.
-    pub step: u64,
-    /// Of so many.
-    pub total_steps: u64,
-    /// Examples a second.
-    pub examples_per_second: f64,
-    /// Seconds that the rest will take at this speed; `None` before that can be said.
-    pub seconds_left: Option<f64>,
-}
 
 impl Lock {
     /// Takes the lock if nobody has it; else says who does. The owner is `None` in the

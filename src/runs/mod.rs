@@ -15,6 +15,7 @@ mod link;
 mod lock;
 mod lock_file;
 mod memo;
+mod owner;
 mod record;
 mod removal;
 mod unused;
@@ -29,8 +30,9 @@ pub use inventory::{
 pub use key::{Fingerprint, Key, Upstream, Value};
 pub use layout::Layout;
 pub use link::{follow, link_to, linked, read_link};
-pub use lock::{Lock, Owner, StepProgress};
+pub use lock::Lock;
 pub use memo::{Digester, FileDigest};
+pub use owner::{Owner, StepProgress};
 pub use record::{
     Artifact, FORMAT, GitState, Machine, Prepared, RECORD, Record, Scored, Summary, list_artifacts,
 };

@@ -5,6 +5,7 @@
     reason = "tests write and damage files directly, and poll for what another process does"
 )]
 
+mod architecture;
 #[cfg(feature = "kernel")]
 mod chaos;
 mod commands;

@@ -5,42 +5,45 @@ use serde_json::{Map, Value};
 
 use super::reading::{Flags, Kind, TokenizerFiles};
 
-/// In what its reading differed from today's, as far as ids are concerned.
-pub(super) fn differences(files: &TokenizerFiles) -> Vec<&'static str> {
-    let documents = &files.documents;
-    let mut found = Vec::new();
-    if let (Kind::Bert(flags), Some(saved)) = (files.kind, &documents.tokenizer)
-        && flags_of(&saved.normalizer) != Some(effective(flags))
-    {
-        found.push("do_lower_case, strip_accents and tokenize_chinese_chars");
-    }
-    let names = ["cls_token", "sep_token", "pad_token", "unk_token"];
-    let names = names.map(|key| name(&documents.config, key));
-    if names != files.special_names() {
-        found.push("special tokens");
-    }
-    let added = &files.added;
-    let today = added.stated.values().chain(&added.special);
-    let mut today: Vec<String> = today.map(|token| format!("{token:?}")).collect();
-    let mut before: Vec<String> = match &documents.tokenizer {
-        Some(saved) => {
-            let tokens = saved.added_tokens.iter();
-            tokens.map(|saved| format!("{:?}", saved.token)).collect()
+impl TokenizerFiles {
+    /// What tinyrun 0.1 read otherwise, as far as ids are concerned: results of such a folder are not
+    /// those of today.
+    pub fn changed_since_first(&self) -> Vec<&'static str> {
+        let documents = &self.documents;
+        let mut found = Vec::new();
+        if let (Kind::Bert(flags), Some(saved)) = (self.kind, &documents.tokenizer)
+            && flags_of(&saved.normalizer) != Some(effective(flags))
+        {
+            found.push("do_lower_case, strip_accents and tokenize_chinese_chars");
         }
-        None => [&names[..], &[name(&documents.config, "mask_token")]]
-            .concat()
-            .into_iter()
-            .map(|name| format!("{:?}", tokenizers::AddedToken::from(name, true)))
-            .collect(),
-    };
-    for tokens in [&mut today, &mut before] {
-        tokens.sort();
-        tokens.dedup();
+        let names = ["cls_token", "sep_token", "pad_token", "unk_token"];
+        let names = names.map(|key| name(&documents.config, key));
+        if names != self.special_names() {
+            found.push("special tokens");
+        }
+        let added = &self.added;
+        let today = added.stated.values().chain(&added.special);
+        let mut today: Vec<String> = today.map(|token| format!("{token:?}")).collect();
+        let mut before: Vec<String> = match &documents.tokenizer {
+            Some(saved) => {
+                let tokens = saved.added_tokens.iter();
+                tokens.map(|saved| format!("{:?}", saved.token)).collect()
+            }
+            None => [&names[..], &[name(&documents.config, "mask_token")]]
+                .concat()
+                .into_iter()
+                .map(|name| format!("{:?}", tokenizers::AddedToken::from(name, true)))
+                .collect(),
+        };
+        for tokens in [&mut today, &mut before] {
+            tokens.sort();
+            tokens.dedup();
+        }
+        if today != before {
+            found.push("added tokens");
+        }
+        found
     }
-    if today != before {
-        found.push("added tokens");
-    }
-    found
 }
 
 /// Accents go with the case where nothing is said of them.

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::added::Added;
 use super::documents::{ADDED, CONFIG, Documents, MODEL_CONFIG, Saved, TOKENIZER};
-use super::earlier;
 use crate::data::error::DataError;
 
 /// Classes that are `BertTokenizer` under other names.
@@ -114,11 +113,6 @@ impl TokenizerFiles {
     /// `added_tokens.json`, where it states a token that no other file does.
     pub fn added_file(&self) -> Option<&'static str> {
         self.added.reads_added_file.then_some(ADDED)
-    }
-
-    /// What tinyrun 0.1 read otherwise: results of such a folder are not those of today.
-    pub fn changed_since_first(&self) -> Vec<&'static str> {
-        earlier::differences(self)
     }
 
     /// Names of the special tokens: `[CLS]`, `[SEP]`, `[PAD]`, `[UNK]`.

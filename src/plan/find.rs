@@ -1,0 +1,253 @@
+//! Finds the files and folders that an experiment names: listed and checked before anything
+//! runs, every fault at the key that named them.
+
+use std::fs;
+use std::path::Path;
+
+use super::given_models::{Classes, check_classifiers, check_projections, stated_labels};
+use super::graph::{Node, graph};
+use super::inputs::{InputFile, Inputs};
+use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
+use super::pattern::matches;
+use crate::document::{Fault, Located, Span};
+use crate::experiment::{Experiment, check_models};
+use crate::runs::Layout;
+
+/// Finds everything that the stages read.
+///
+/// # Errors
+/// Every fault: missing files, globs that match nothing, folders that are no models, models
+/// that do not go together.
+pub(super) fn find_inputs(
+    experiment: &Experiment,
+    nodes: &[Node],
+    layout: &Layout,
+) -> Result<Inputs, Vec<Fault>> {
+    let mut finder = Finder {
+        layout,
+        faults: Vec::new(),
+    };
+    let train = finder.files(&[&experiment.task.train]);
+    let mut one = |table: &Option<Located<String>>| match table {
+        Some(table) => finder.one_file(table),
+        None => Vec::new(),
+    };
+    let dev = one(&experiment.task.dev);
+    let dev_mismatched = one(&experiment.task.dev_mismatched);
+    let corpus = match &experiment.stages.general_distill {
+        Some(stage) => finder.files(&stage.corpus.files.iter().collect::<Vec<_>>()),
+        None => Vec::new(),
+    };
+    let mut folders = finder.folders(experiment, nodes);
+    let tokenizer_changes = finder.tokenizer(experiment, &mut folders);
+    let labels = stated_labels(&experiment.task);
+    let classes = labels.as_deref().map(Classes::of);
+    let found = check_classifiers(experiment, nodes, &folders, classes);
+    finder.faults.extend(found);
+    check_projections(&mut finder.faults, experiment, &folders);
+    let mut faults = finder.faults;
+    let configs = folders
+        .iter()
+        .map(|(name, folder)| (name.as_str(), &folder.config));
+    match check_models(experiment, &configs.collect()) {
+        Ok(models) if faults.is_empty() => Ok(Inputs {
+            train,
+            dev,
+            dev_mismatched,
+            corpus,
+            folders,
+            models,
+            tokenizer_changes,
+        }),
+        Ok(_) => Err(faults),
+        Err(found) => {
+            faults.extend(found);
+            Err(faults)
+        }
+    }
+}
+
+/// Files and folders that are not there, for an experiment that has other faults already.
+/// Only what the user wrote is looked for: the keys at fault hold defaults.
+pub(super) fn find_missing(experiment: &Experiment, layout: &Layout) -> Vec<Fault> {
+    let mut finder = Finder {
+        layout,
+        faults: Vec::new(),
+    };
+    let task = &experiment.task;
+    let tables = [
+        Some(&task.train),
+        task.dev.as_ref(),
+        task.dev_mismatched.as_ref(),
+    ];
+    let corpus = experiment.stages.general_distill.iter();
+    let corpus = corpus.flat_map(|stage| stage.corpus.files.iter());
+    for pattern in tables.into_iter().flatten().chain(corpus) {
+        finder.expand(pattern);
+    }
+    finder.folders(experiment, &graph(experiment));
+    finder.faults.retain(|fault| fault.span.is_some());
+    finder.faults
+}
+
+/// Looks for files and folders, and keeps what is wrong with them.
+pub(super) struct Finder<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) faults: Vec<Fault>,
+}
+
+impl Finder<'_> {
+    /// Files of one or several patterns, in the order of the patterns and then by name.
+    fn files(&mut self, patterns: &[&Located<String>]) -> Vec<InputFile> {
+        let mut files: Vec<InputFile> = Vec::new();
+        for (index, pattern) in patterns.iter().enumerate() {
+            for mut file in self.expand(pattern) {
+                // Several patterns may match the same file, and files of the same name.
+                if files.iter().any(|found| found.path == file.path) {
+                    continue;
+                }
+                if patterns.len() > 1 {
+                    file.name = format!("{}/{}", index + 1, file.name);
+                }
+                files.push(file);
+            }
+        }
+        files
+    }
+
+    /// The one file of a pattern that may match no more.
+    fn one_file(&mut self, pattern: &Located<String>) -> Vec<InputFile> {
+        let files = self.expand(pattern);
+        if files.len() > 1 {
+            let message = format!("`{}` matches {} files", **pattern, files.len());
+            let fault = Fault::new(message, pattern.span.clone());
+            self.faults.push(fault.with_label("expected one table"));
+        }
+        files
+    }
+
+    fn expand(&mut self, pattern: &Located<String>) -> Vec<InputFile> {
+        let root = self.layout.root();
+        // A path that is there is that path, whatever characters it has.
+        let is_there = root.join(&**pattern).symlink_metadata().is_ok();
+        let Some(wildcard) = pattern.find(['*', '?', '[']).filter(|_| !is_there) else {
+            return self.plain_file(pattern).into_iter().collect();
+        };
+        // The fixed part: the folders before the first one with a wildcard.
+        let fixed = pattern[..wildcard].rfind('/').map_or(0, |slash| slash + 1);
+        let base = root.join(&pattern[..fixed]);
+        let runs = self.layout.runs();
+        let find = |case_sensitive| matches(&base, &pattern[fixed..], &runs, case_sensitive);
+        let name = shown(pattern);
+        let found = match find(true) {
+            Ok(found) => found,
+            Err(error) => {
+                let message = format!("`{name}` is not a valid pattern: {}", error.msg);
+                let hint = "`[` starts a set of characters: write `[[]` for the character itself";
+                let hint = pattern.contains('[').then(|| hint.to_owned());
+                let fault = Fault::new(message, pattern.span.clone());
+                self.faults.push(fault.with_hint(hint));
+                return Vec::new();
+            }
+        };
+        if found.files.is_empty() && found.faults.is_empty() {
+            if let Some(found) = misspelt(root, pattern, Wanted::File) {
+                self.missing(found, pattern.span.as_ref());
+                return Vec::new();
+            }
+            let other_case = find(false).map(|found| found.files).unwrap_or_default();
+            let hint = unmatched_hint(root, &pattern[..fixed], pattern, &other_case);
+            let message = format!("`{name}` matches no file");
+            let fault = Fault::new(message, pattern.span.clone()).with_note(self.relative_to());
+            self.faults.push(fault.with_hint(hint));
+        }
+        for (message, hint) in found.faults {
+            let fault = Fault::new(message, pattern.span.clone());
+            let label = format!("matched by `{name}`");
+            self.faults.push(fault.with_label(label).with_hint(hint));
+        }
+        found.files
+    }
+
+    fn plain_file(&mut self, written: &Located<String>) -> Option<InputFile> {
+        let root = self.layout.root();
+        if let Some(found) = misspelt(root, written, Wanted::File) {
+            self.missing(found, written.span.as_ref());
+            return None;
+        }
+        let path = root.join(&**written);
+        let opened = fs::metadata(&path).and_then(|metadata| {
+            if metadata.is_file() {
+                fs::File::open(&path)?;
+            }
+            Ok(metadata)
+        });
+        let name = shown(written);
+        match opened {
+            Ok(metadata) if metadata.is_file() => {
+                if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+                    let name = name.to_owned();
+                    return Some(InputFile { name, path });
+                }
+                let fault = Fault::new(format!("`{name}` is not a file"), written.span.clone());
+                self.faults.push(fault);
+            }
+            Ok(metadata) if metadata.is_dir() => {
+                let pattern = format!("{}/*", name.trim_end_matches('/'));
+                let message = format!("`{name}` is a folder, not a file");
+                let fault = Fault::new(message, written.span.clone());
+                let hint = format!("write a file's path, or a pattern such as `{pattern}`");
+                self.faults.push(fault.with_hint(hint));
+            }
+            Ok(_) => {
+                let message = format!("`{name}` is not a regular file");
+                self.faults.push(Fault::new(message, written.span.clone()));
+            }
+            Err(error) => {
+                let found = missing(root, written, Wanted::File, &error);
+                self.missing(found, written.span.as_ref());
+            }
+        }
+        None
+    }
+
+    pub(super) fn missing(&mut self, missing: Missing, span: Option<&Span>) {
+        let mut fault = Fault::new(missing.message, span.cloned()).with_hint(missing.hint);
+        if missing.is_relative {
+            fault = fault.with_note(self.relative_to());
+        }
+        self.faults.push(fault);
+    }
+
+    fn relative_to(&self) -> String {
+        let root = self.layout.root();
+        if root.as_os_str().is_empty() {
+            "paths are relative to the current folder".to_owned()
+        } else {
+            format!("paths are relative to `{}`", root.display())
+        }
+    }
+}
+
+/// Why a pattern may match nothing.
+fn unmatched_hint(
+    root: &Path,
+    fixed: &str,
+    pattern: &str,
+    other_case: &[InputFile],
+) -> Option<String> {
+    let folder = fixed.trim_end_matches('/');
+    if !folder.is_empty() && !root.join(folder).is_dir() {
+        return Some(match near(root, folder) {
+            Some(meant) => format!("did you mean the folder `{}`?", shown(&meant)),
+            None => format!("the folder `{}` does not exist", shown(folder)),
+        });
+    }
+    if let Some(file) = other_case.first() {
+        let name = shown(&format!("{fixed}{}", file.name));
+        return Some(format!("`{name}` differs only in upper and lower case"));
+    }
+    pattern.contains('[').then(|| {
+        "`[...]` matches one of the characters in it: write `[[]` for the character `[`".to_owned()
+    })
+}
