@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use super::{Failure, Place, layout, print};
 use crate::plan::{Selection, Workload};
 use crate::report::{Style, Verdict, verdict_lines};
-use crate::runs::{Digest, Error, Layout, Record, list_artifacts, stored};
+use crate::runs::{Error, Layout, Record, list_artifacts, stored};
+use crate::system::Digest;
 
 /// `tinyrun verify [FILE...]`
 #[derive(Debug, Args)]

@@ -6,15 +6,13 @@
 //! The newest ones are kept, two unless the job says otherwise.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor, no_grad};
-use tinyrun::system::write_atomic;
+use tinyrun::system::{Digest, write_atomic};
 
 use crate::error::{KernelError, io};
 use crate::loss_scale::LossScale;
@@ -300,13 +298,13 @@ fn write_tensors(path: &Path, tensors: &[(String, &Tensor)]) -> Result<String, K
     });
     let file = safetensors::serialize(views, None).expect("names are distinct");
     write_and_rename(path, &file)?;
-    Ok(digest(&file))
+    Ok(Digest::of_bytes(&file).to_string())
 }
 
 /// Reads what [`write_tensors`] wrote.
 fn read_tensors(path: &Path, sha256: Option<&str>) -> Result<BTreeMap<String, Tensor>, String> {
     let file = fs::read(path).map_err(|error| error.to_string())?;
-    if sha256.is_some_and(|expected| digest(&file) != expected) {
+    if sha256.is_some_and(|expected| Digest::of_bytes(&file).to_string() != expected) {
         return Err(format!("`{}` is damaged", path.display()));
     }
     let tensors = SafeTensors::deserialize(&file).map_err(|error| error.to_string())?;
@@ -334,15 +332,6 @@ pub(crate) fn tensor_bytes(tensor: &Tensor, kind: Kind) -> Vec<u8> {
         tensor.copy_data_u8(&mut bytes, tensor.numel());
         bytes
     })
-}
-
-fn digest(bytes: &[u8]) -> String {
-    let mut hex = String::new();
-    for byte in Sha256::digest(bytes) {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }
 
 /// Writes a file whole or not at all.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::runs::{Digest, Key, Value};
+use crate::runs::{Key, Value};
+use crate::system::Digest;
 
 /// Where a model is taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,9 +10,10 @@ use super::inputs::Inputs;
 use super::reason::{StaleReason, compare};
 use crate::experiment::{Experiment, StageName};
 use crate::runs::{
-    Checkpoint, Digest, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream, Value,
-    linked, newest_checkpoint,
+    Checkpoint, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream, Value, linked,
+    newest_checkpoint,
 };
+use crate::system::Digest;
 
 /// Where a stage stands.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,69 +1,18 @@
-//! SHA-256 of bytes, of files and of folders.
+//! SHA-256 of fields and of folders.
 
-use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256, written as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest([u8; 32]);
+use crate::system::Digest;
 
-/// The text was not 64 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a SHA-256 digest: `{0}`")]
-pub struct ParseDigestError(String);
-
-/// Bytes read at a time. Large enough that reading is not the bottleneck, small enough
-/// that one buffer a core does not matter.
-const BUFFER: usize = 256 * 1024;
-
-impl Digest {
-    /// Digest of bytes in memory.
-    pub fn of_bytes(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+/// Digest of a folder: of its (name, digest) pairs. The caller gives them sorted by name, as a
+/// `BTreeMap` does.
+pub(super) fn folder_digest<'a>(files: impl IntoIterator<Item = (&'a str, Digest)>) -> Digest {
+    let mut hasher = Encoder::new("folder");
+    for (name, digest) in files {
+        hasher.text(name);
+        hasher.digest(digest);
     }
-
-    /// Digest and length of a file, read as a stream.
-    ///
-    /// # Errors
-    /// What opening or reading the file answers.
-    pub fn of_file(path: &Path) -> io::Result<(Self, u64)> {
-        let mut file = File::open(path)?;
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; BUFFER];
-        let mut length = 0;
-        loop {
-            let count = match file.read(&mut buffer) {
-                Ok(0) => return Ok((Self(hasher.finalize().into()), length)),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            hasher.update(&buffer[..count]);
-            length += count as u64;
-        }
-    }
-
-    /// Digest of a folder: of its (name, digest) pairs. The caller gives them sorted by
-    /// name, as a `BTreeMap` does.
-    pub fn of_folder<'a>(files: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
-        let mut hasher = Encoder::new("folder");
-        for (name, digest) in files {
-            hasher.text(name);
-            hasher.digest(digest);
-        }
-        hasher.finish()
-    }
-
-    /// The 32 bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
+    hasher.finish()
 }
 
 /// Feeds a hasher so that two different sequences of fields never feed it the same bytes:
@@ -93,52 +42,11 @@ impl Encoder {
     }
 
     pub(super) fn digest(&mut self, digest: Digest) {
-        self.0.update(digest.0);
+        self.0.update(digest.as_bytes());
     }
 
     pub(super) fn finish(self) -> Digest {
-        Digest(self.0.finalize().into())
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl FromStr for Digest {
-    type Err = ParseDigestError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || ParseDigestError(text.to_owned());
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
-        let mut bytes = [0; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| wrong())?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        Digest::from(<[u8; 32]>::from(self.0.finalize()))
     }
 }
 
@@ -146,31 +54,10 @@ impl<'de> Deserialize<'de> for Digest {
 mod tests {
     use super::*;
 
-    // printf abc | sha256sum
-    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-
-    #[test]
-    fn a_digest_is_the_one_that_sha256sum_prints() {
-        assert_eq!(Digest::of_bytes(b"abc").to_string(), ABC);
-        let folder = tempfile::tempdir().expect("temp folder");
-        let path = folder.path().join("abc");
-        std::fs::write(&path, "abc").expect("written");
-        let (digest, length) = Digest::of_file(&path).expect("read");
-        assert_eq!((digest.to_string().as_str(), length), (ABC, 3));
-    }
-
-    #[test]
-    fn a_digest_reads_back_and_rejects_what_is_none() {
-        assert_eq!(ABC.parse(), Ok(Digest::of_bytes(b"abc")));
-        assert!("abc".parse::<Digest>().is_err());
-        assert!("é".repeat(32).parse::<Digest>().is_err());
-        assert!("+1".repeat(32).parse::<Digest>().is_err());
-    }
-
     #[test]
     fn a_folders_digest_depends_on_names_and_on_where_they_end() {
         let digest = Digest::of_bytes(b"x");
-        let of = |names: &[&str]| Digest::of_folder(names.iter().map(|name| (*name, digest)));
+        let of = |names: &[&str]| folder_digest(names.iter().map(|name| (*name, digest)));
         assert_eq!(of(&["a", "b"]), of(&["a", "b"]));
         assert_ne!(of(&["a", "b"]), of(&["a", "c"]));
         assert_ne!(of(&["ab"]), of(&["a"]));

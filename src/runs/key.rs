@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::{Digest, Encoder};
+use super::digest::Encoder;
+use crate::system::Digest;
 
 /// Everything that a stage's result depends on. Its hash names the folder of the result,
 /// it is stored in the record, and the difference of two of them is why a stage is stale.

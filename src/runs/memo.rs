@@ -12,8 +12,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::write_cache;
-use super::digest::Digest;
 use super::{Error, Layout};
+use crate::system::Digest;
 
 /// Digest and length of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

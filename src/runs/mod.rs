@@ -22,7 +22,6 @@ mod unused;
 
 pub use atomic::{copy_folder, create_folder, publish, remove_folder, remove_path, write_atomic};
 pub use checkpoint::{Checkpoint, newest_checkpoint, remove_scaffolding};
-pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
 pub use inventory::{
     Leftover, LeftoverKind, Stored, experiments, leftovers, links, stored, teacher_answers,

@@ -10,7 +10,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::is_scaffolding;
-use super::{Digest, Error, Fingerprint, Key, write_atomic};
+use super::digest::folder_digest;
+use super::{Error, Fingerprint, Key, write_atomic};
+use crate::system::Digest;
 
 /// Name of the record in a stage's folder. It is written last: a folder without one is no result.
 pub const RECORD: &str = "record.json";
@@ -242,7 +244,7 @@ impl Record {
             .map(|(path, file)| (&path[prefix.len()..], file.sha256))
             .peekable();
         files.peek()?;
-        Some(Digest::of_folder(files))
+        Some(folder_digest(files))
     }
 }
 
@@ -355,7 +357,7 @@ mod tests {
     #[test]
     fn a_folders_artifact_is_the_digest_of_what_lies_below_it() {
         let record = record();
-        let expected = Digest::of_folder([
+        let expected = folder_digest([
             ("config.json", Digest::of_bytes(b"{}")),
             ("model.safetensors", Digest::of_bytes(b"weights")),
         ]);

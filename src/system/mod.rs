@@ -1,8 +1,9 @@
-//! The operating system, where it differs from machine to machine: durable writes, file locks, memory maps,
-//! signals. A call that only makes a run safer or nicer may be missing from a file system: the run goes on, and
-//! what is missing is kept for one warning (see [`Lack`]).
+//! The operating system, where it differs from machine to machine: durable writes, digests of files,
+//! file locks, memory maps, signals. A call that only makes a run safer or nicer may be missing from a
+//! file system: the run continues, and what is missing is kept for one warning (see [`Lack`]).
 
 mod bytes;
+mod digest;
 mod lacks;
 mod locks;
 mod reason;
@@ -10,6 +11,7 @@ mod signals;
 mod write;
 
 pub use bytes::FileBytes;
+pub use digest::{Digest, ParseDigestError};
 pub use lacks::{Lack, take_lacks};
 pub(crate) use lacks::{is_lacking, note};
 pub use locks::{Locking, try_lock, try_lock_shared};
