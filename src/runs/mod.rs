@@ -19,6 +19,7 @@ mod owner;
 mod record;
 mod removal;
 mod unused;
+mod verification;
 
 pub use atomic::{copy_folder, create_folder, publish, remove_folder, remove_path, write_atomic};
 pub use checkpoint::{Checkpoint, newest_checkpoint, remove_scaffolding};
@@ -37,3 +38,4 @@ pub use record::{
 };
 pub use removal::{RemovalError, Removed, RemovedWhat, remove_interrupted, remove_result};
 pub use unused::{Unused, UnusedKind, unused};
+pub use verification::{Discrepancy, check_artifacts, check_inputs};
