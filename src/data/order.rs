@@ -39,7 +39,7 @@ impl SplitMix64 {
     /// # Panics
     /// Where `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        assert!(bound > 0, "a number below zero is asked for");
+        assert!(bound > 0, "the bound is above 0");
         // Draws whose low half is under the threshold would favour some numbers.
         let threshold = bound.wrapping_neg() % bound;
         loop {

@@ -101,7 +101,7 @@ pub(crate) fn score(
     device: Device,
 ) -> (Scores, Vec<Prediction>) {
     let run = predict(encoder, classifier, store, batch_size, device, || false);
-    let predictions = run.expect("nobody stops it").predictions;
+    let predictions = run.expect("it is never stopped").predictions;
     (scores(&predictions, store.meta().labels.len()), predictions)
 }
 

@@ -335,7 +335,7 @@ fn check_types(path: &Path, object: &Map<String, Value>) -> Result<(), ModelErro
         let object = value.as_object();
         object.is_some_and(|names| names.values().all(Value::is_string))
     };
-    let whole = WHOLE.map(|key| (key, &whole as Is<'_>, "a whole number"));
+    let whole = WHOLE.map(|key| (key, &whole as Is<'_>, "an integer"));
     let numbers = NUMBERS.map(|key| (key, &Value::is_number as Is<'_>, "a number"));
     let string_or_null = |value: &Value| value.is_string() || value.is_null();
     let others: [(_, Is<'_>, _); 4] = [
@@ -447,10 +447,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("`hidden_size` in"), "{error}");
-        assert!(
-            error.ends_with("is \"24\", expected a whole number"),
-            "{error}"
-        );
+        assert!(error.ends_with("is \"24\", expected an integer"), "{error}");
     }
 
     #[test]

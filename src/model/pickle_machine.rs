@@ -377,7 +377,11 @@ impl Machine<'_> {
                 Value::Text(_),
                 Value::Int(numbers),
             ] if &**kind == "storage" => Value::Storage(key.clone(), *dtype, size(*numbers)?),
-            _ => return Err("refers to something outside that is no storage of numbers".to_owned()),
+            _ => {
+                return Err(
+                    "refers to something outside that is not a storage of numbers".to_owned(),
+                );
+            }
         };
         self.stack.push(storage);
         Ok(())
@@ -482,7 +486,7 @@ fn cut_off() -> Refusal {
 }
 
 fn broken() -> Refusal {
-    "is no well-formed dictionary of tensors".to_owned()
+    "is not a well-formed dictionary of tensors".to_owned()
 }
 
 #[cfg(test)]

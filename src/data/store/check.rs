@@ -34,7 +34,7 @@ pub(super) fn check_rows(file: &File, path: &Path, meta: &StoreMeta) -> Result<(
             } else if u64::from(text_b_start) > end - start {
                 "a second text that starts after its end"
             } else if label.is_infinite() || !is_class(label, &meta.labels) {
-                "a label that is no class"
+                "a label that is not a class"
             } else {
                 start = end;
                 return Ok(());

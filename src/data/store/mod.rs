@@ -223,12 +223,12 @@ mod tests {
             (
                 28,
                 2_f32.to_le_bytes().to_vec(),
-                "row 1 has a label that is no class",
+                "row 1 has a label that is not a class",
             ),
             (
                 28,
                 f32::INFINITY.to_le_bytes().to_vec(),
-                "row 1 has a label that is no class",
+                "row 1 has a label that is not a class",
             ),
         ];
         for (at, bytes, expected) in cases {

@@ -83,7 +83,7 @@ impl StoreWriter {
         );
         assert!(
             label.is_none_or(f32::is_finite),
-            "a label that is no number"
+            "a label that is not a number"
         );
         self.meta.examples += 1;
         self.meta.tokens += length as u64;
