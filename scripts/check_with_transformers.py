@@ -4,9 +4,9 @@
     check_with_transformers.py FOLDER TABLE.tsv [--predictions predictions-student.csv]
 
 Prints the accuracy on the table (columns `sentence` and `label`, as GLUE's SST-2; others by
---text and --label), and with --predictions the largest absolute difference between the logits
-there (columns index, label, predicted, logit_0, ...) and those computed here in fp32. Exit code 1
-when that is above --tolerance.
+--text and --label), and with --predictions how many rows have another class there (columns index,
+label, predicted, logit_0, ...) than here in fp32, and the largest absolute difference between
+their logits. Exit code 1 when a class differs, or a logit by more than --tolerance.
 
 For use by hand: needs a Python that has torch and transformers.
 """
@@ -39,10 +39,13 @@ def read_table(path, text, label):
 
 
 def read_predictions(path):
-    """Returns index -> logits, in the order of the columns logit_0, logit_1, ..."""
+    """Returns index -> predicted class and logits, in the order of the columns logit_0, ..."""
     with open(path, encoding="utf-8", newline="") as file:
         return {
-            int(row["index"]): [float(row[name]) for name in row if name.startswith("logit_")]
+            int(row["index"]): (
+                row["predicted"],
+                [float(row[name]) for name in row if name.startswith("logit_")],
+            )
             for row in csv.DictReader(file)
         }
 
@@ -88,22 +91,26 @@ def main():
                 return_tensors="pt",
             )
             logits += model(**batch).logits.tolist()
-    correct = sum(
-        max(range(len(row)), key=row.__getitem__) == class_of(label, model)
-        for row, label in zip(logits, labels)
-    )
+    predicted = [max(range(len(row)), key=row.__getitem__) for row in logits]
+    correct = sum(ours == class_of(label, model) for ours, label in zip(predicted, labels))
     print(f"accuracy: {correct / len(labels):.4f} ({correct}/{len(labels)})")
 
     if args.predictions:
-        predicted = read_predictions(args.predictions)
-        if not predicted or max(predicted) >= len(logits):
+        theirs = read_predictions(args.predictions)
+        if not theirs or max(theirs) >= len(logits):
             sys.exit(f"error: `{args.predictions}` does not match the rows of `{args.table}`")
+        others = [
+            index for index, (name, _) in theirs.items() if class_of(name, model) != predicted[index]
+        ]
         worst, index = max(
-            (max(abs(a - b) for a, b in zip(logits[index], theirs)), index)
-            for index, theirs in predicted.items()
+            (max(abs(a - b) for a, b in zip(logits[index], row)), index)
+            for index, (_, row) in theirs.items()
         )
-        print(f"logits compared: {len(predicted)} of {len(logits)} rows")
+        print(f"compared: {len(theirs)} of {len(logits)} rows")
+        print(f"rows with another class: {len(others)}")
         print(f"largest difference of a logit: {worst:.3g} (row {index}: {texts[index]!r})")
+        if others:
+            sys.exit(f"error: the classes of {len(others)} rows differ, first of row {others[0]}")
         if worst > args.tolerance:
             sys.exit(f"error: the difference exceeds the tolerance {args.tolerance:g}")
 
