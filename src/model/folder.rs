@@ -23,6 +23,7 @@ pub const TOKENIZER_FILES: [&str; 5] = [
 ];
 
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const MODEL_CONFIG: &str = "config.json";
 
 /// Writes tensors of floats to a safetensors file, in place of the one that may be
 /// there: to a temporary file first, synced, then renamed.
@@ -126,13 +127,29 @@ where
         }
         write_atomic(&to, |file| file.write_all(&content))?;
     }
-    let path = folder.join("config.json");
-    let mut text = serde_json::to_string_pretty(config)
+    let path = folder.join(MODEL_CONFIG);
+    let config = with_tokenizer_class(config, &tokenizer_from.join(MODEL_CONFIG));
+    let mut text = serde_json::to_string_pretty(&config)
         .map_err(|error| ModelError::write(&path, error.into()))?;
     text.push('\n');
     write_atomic(&path, |file| file.write_all(text.as_bytes()))?;
     let weights = folder.join("model.safetensors");
     write_safetensors(&weights, dtype, tensors, &BTreeMap::new())
+}
+
+/// The model's settings with the class of its tokenizer, which older folders name in `config.json`:
+/// without it `transformers` would read the same files as another tokenizer.
+fn with_tokenizer_class(config: &Value, of_tokenizer: &Path) -> Value {
+    let mut config = config.clone();
+    let text = fs::read(of_tokenizer).unwrap_or_default();
+    let found: Value = serde_json::from_slice(&text).unwrap_or_default();
+    if let Some(class) = found
+        .get("tokenizer_class")
+        .filter(|class| class.is_string())
+    {
+        config["tokenizer_class"] = class.clone();
+    }
+    config
 }
 
 /// The tokenizer's settings as they hold for the written model: no more tokens than it has
@@ -256,6 +273,29 @@ mod tests {
             ),
             "{\n  \"a\": 1,\n  \"model_max_length\": 64,\n  \"padding_side\": \"right\"\n}\n"
         );
+    }
+
+    #[test]
+    fn the_class_of_a_tokenizer_is_kept_where_config_json_names_it() {
+        let folder = TempDir::new().unwrap();
+        let source = folder.path().join("source");
+        fs::create_dir(&source).unwrap();
+        let written = |own: &str| {
+            fs::write(source.join(MODEL_CONFIG), own).unwrap();
+            let target = folder.path().join("target");
+            let tensors: [(&str, Vec<usize>, Vec<u8>); 0] = [];
+            let config = json!({"model_type": "bert"});
+            write_model_folder(&target, &config, WeightDtype::Fp32, tensors, &source).unwrap();
+            let text = fs::read(target.join(MODEL_CONFIG)).unwrap();
+            serde_json::from_slice::<Value>(&text).unwrap()
+        };
+        assert_eq!(
+            written(r#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#)["tokenizer_class"],
+            "PreTrainedTokenizerFast"
+        );
+        for own in [r#"{"tokenizer_class": null}"#, "{}"] {
+            assert_eq!(written(own), json!({"model_type": "bert"}));
+        }
     }
 
     #[test]
