@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tinyrun::data::table::TableReader;
-use tinyrun::data::{Columns, DialectRule, TableLayout, estimated_tokens, survey};
+use tinyrun::data::{DialectRule, Given, TableLayout, estimated_tokens, survey};
 use tinyrun::experiment::{Experiment, StarterPaths, starter};
 
 fuzz_target!(|data: &[u8]| {
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
             let _ = row.is_blank();
         }
     }
-    if let Ok(found) = survey(&path, Columns::default(), &estimated_tokens) {
+    if let Ok(found) = survey(&path, Given::default(), &estimated_tokens) {
         let paths = StarterPaths {
             table: "x.csv",
             corpus: None,

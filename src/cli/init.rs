@@ -5,11 +5,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{Failure, print};
-use crate::data::{Columns, DataWarning, Tokenizer, estimated_tokens, survey};
-use crate::experiment::{StarterPaths, starter};
-use crate::input::{escape_lines, excerpt_path};
+use crate::data::table::is_delimiter;
+use crate::data::{Columns, DataWarning, Given, Tokenizer, estimated_tokens, survey};
+use crate::experiment::{Escape, Quoting, StarterPaths, TableFormat, dialect_rule, starter};
+use crate::input::{escape_lines, excerpt, excerpt_path};
+use crate::job::Word;
 use crate::report::Style;
 
 /// `tinyrun init TABLE`
@@ -31,6 +34,18 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     pair: Option<String>,
 
+    /// Character between fields, or `tab`; detected if omitted
+    #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter)]
+    delimiter: Option<char>,
+
+    /// Whether double quotes enclose fields; detected if omitted
+    #[arg(long, value_name = "WORD", value_parser = word::<Quoting>())]
+    quoting: Option<Quoting>,
+
+    /// How a quote within a quoted field is written; detected if omitted
+    #[arg(long, value_name = "WORD", value_parser = word::<Escape>())]
+    escape: Option<Escape>,
+
     /// Write the experiment to this file instead of stdout; an existing file is not overwritten
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -51,10 +66,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             hint: Some("rename the file: an experiment file can only name UTF-8 paths".to_owned()),
         });
     };
-    let given = Columns {
-        text: arguments.text.as_deref(),
-        pair: arguments.pair.as_deref(),
-        label: arguments.label.as_deref(),
+    let given = Given {
+        dialect: dialect_rule(
+            TableFormat::Auto,
+            arguments.delimiter,
+            arguments.quoting.unwrap_or(Quoting::Auto),
+            arguments.escape.unwrap_or(Escape::Auto),
+        ),
+        columns: Columns {
+            text: arguments.text.as_deref(),
+            pair: arguments.pair.as_deref(),
+            label: arguments.label.as_deref(),
+        },
     };
     let tokenizer = Tokenizer::load(Path::new(&arguments.teacher)).ok();
     let count = |text: &str| {
@@ -88,6 +111,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             .then(|| "choose another name, or remove that file".to_owned()),
     })?;
     print(&format!("wrote {shown}\n"))
+}
+
+/// One of a key's words but `auto`, which an omitted option stands for.
+fn word<T: Word + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let names = T::WORDS.iter().map(|(word, _)| *word);
+    PossibleValuesParser::new(names.filter(|word| *word != "auto")).map(|name| {
+        let mut words = T::WORDS.iter();
+        words
+            .find(|(word, _)| *word == name)
+            .expect("one of the names")
+            .1
+    })
+}
+
+fn parse_delimiter(word: &str) -> Result<char, String> {
+    let mut letters = word.chars();
+    match (letters.next(), letters.next()) {
+        (Some(only), None) if u8::try_from(only).is_ok_and(is_delimiter) => Ok(only),
+        _ if matches!(word, "tab" | "\\t") => Ok('\t'),
+        _ => {
+            let found = excerpt(word);
+            Err(format!(
+                "expected `tab` or a character, for example `,`, `;` or `|`, found `{found}`"
+            ))
+        }
+    }
 }
 
 /// Prints what a user should look at to stderr: stdout may be the file.

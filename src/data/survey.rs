@@ -1,20 +1,23 @@
 //! A first look at a table of the user's: which column is the text, which the label.
 
+mod length;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use self::length::tokens_of;
 use super::error::{DataError, Place};
+use super::hint::Settings;
 use super::labels::{LabelSet, MAX_LABELS};
 use super::prepare::ENOUGH_ROWS;
-use super::table::{Dialect, DialectRule, Table, TableLayout, TableReader};
+use super::table::{Dialect, DialectRule, Table, TableLayout};
 use super::warning::{DataWarning, label_warnings};
 use crate::input::{excerpt, excerpt_list, excerpt_path};
 
+pub use self::length::estimated_tokens;
+
 /// Rows that are read.
 const ROWS: usize = 100_000;
-
-/// Rows whose texts are measured.
-const MEASURED_ROWS: usize = 20_000;
 
 /// Most classes of a column whose name says nothing.
 const MOST_CLASSES: usize = 50;
@@ -105,7 +108,16 @@ const SCORE_NAMES: [&str; 6] = [
 /// Names of columns that are neither.
 const KEY_NAMES: [&str; 8] = ["id", "idx", "index", "guid", "uuid", "rowid", "row", "no"];
 
-/// The columns that a user names; the rest is found.
+/// What a user says of a table; the rest is found.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// How it is cut.
+    pub dialect: DialectRule,
+    /// Its columns.
+    pub columns: Columns<'a>,
+}
+
+/// The columns that a user names.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Columns<'a> {
     /// Of the text.
@@ -125,6 +137,8 @@ pub struct Survey {
     pub dialect: Dialect,
     /// How its ending says that it is cut.
     pub standard: Dialect,
+    /// How the user says that it is cut.
+    pub given: DialectRule,
     /// Rows read.
     pub rows: u64,
     /// Whether there are more.
@@ -180,7 +194,11 @@ impl SurveyError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Data(error) => error.hint(),
+            Self::Data(error) => error.hint_for(Settings::Options),
+            Self::NoColumn { columns, .. } if columns.len() == 1 => Some(format!(
+                "the header is read as one column: {}",
+                Settings::Options.one_column()
+            )),
             Self::NoColumn { option, .. } => Some(format!("name it with `{option} COLUMN`")),
             Self::SameColumn { .. } => None,
         }
@@ -273,18 +291,20 @@ impl Column {
     }
 }
 
-/// Reads the header and the first rows of a table. `given` are the columns that the user names; `count` gives the
-/// tokens of a text.
+/// Reads the header and the first rows of a table. `count` gives the tokens of a text.
 ///
 /// # Errors
 /// [`SurveyError`] with the path.
 pub fn survey(
     path: &Path,
-    given: Columns<'_>,
+    given: Given<'_>,
     count: &dyn Fn(&str) -> usize,
 ) -> Result<Survey, SurveyError> {
-    let rule = DialectRule::default();
-    let wanted: Vec<&str> = [given.text, given.pair, given.label]
+    let Given {
+        dialect: rule,
+        columns: named,
+    } = given;
+    let wanted: Vec<&str> = [named.text, named.pair, named.label]
         .into_iter()
         .flatten()
         .collect();
@@ -308,7 +328,7 @@ pub fn survey(
         }
         .into());
     }
-    let choice = choose(path, &table, &columns, given)?;
+    let choice = choose(path, &table, &columns, named)?;
     let label = &columns[choice.label];
     check_label(path, label, &table.names()[choice.label])?;
     let classes = classes_of(label);
@@ -327,10 +347,12 @@ pub fn survey(
         columns: None,
         skip_short: false,
     };
-    let tokens = tokens_of(path, &layout, count)?;
+    let (tokens, without) = tokens_of(path, &layout, count)?;
+    warnings.extend(without);
     Ok(Survey {
         dialect: table.dialect(),
         standard: Dialect::standard(rule.is_csv(path)),
+        given: rule,
         rows: rows as u64,
         is_part,
         text: layout.text,
@@ -496,53 +518,6 @@ fn header_warnings(path: &Path, table: &Table, columns: &[Column]) -> Vec<DataWa
         name: name.clone(),
     });
     warning.into_iter().collect()
-}
-
-/// The length that 99 of 100 rows do not exceed. The rows are read as training reads them, so that what it refuses
-/// is refused here.
-fn tokens_of(
-    path: &Path,
-    layout: &TableLayout,
-    count: &dyn Fn(&str) -> usize,
-) -> Result<usize, DataError> {
-    let mut table = TableReader::open(path, layout)?;
-    let (mut lengths, mut rows) = (Vec::new(), 0);
-    while let Some(row) = table.next_row()? {
-        rows += 1;
-        if rows > ROWS {
-            break;
-        }
-        if lengths.len() < MEASURED_ROWS {
-            let second = row.pair.as_deref().map_or(0, count);
-            lengths.push(count(&row.text) + second);
-        }
-    }
-    lengths.sort_unstable();
-    let most = lengths.get(lengths.len().saturating_sub(1) * 99 / 100);
-    Ok(most.copied().unwrap_or(0))
-}
-
-/// About how many tokens a BERT makes of a text: one for a Chinese character or a sign, one or more for a
-/// word by its length.
-pub fn estimated_tokens(text: &str) -> usize {
-    let (mut tokens, mut letters) = (0, 0_usize);
-    let of_word = |letters: usize| letters.div_ceil(6);
-    for letter in text.chars() {
-        if letter.is_alphanumeric() && !is_ideograph(letter) {
-            letters += 1;
-            continue;
-        }
-        tokens += of_word(letters);
-        letters = 0;
-        tokens += usize::from(!letter.is_whitespace() && !letter.is_control());
-    }
-    tokens + of_word(letters)
-}
-
-/// Characters that BERT takes apart.
-fn is_ideograph(letter: char) -> bool {
-    matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
-        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::error::{Place, is_missing_value};
+use super::error::Place;
+use super::hint::is_missing_value;
 use crate::input::{excerpt, excerpt_list};
 
 /// Something that a user should look at.
@@ -42,6 +43,17 @@ pub enum DataWarning {
     },
     /// Rows of whose text the tokenizer leaves nothing.
     NoTokens {
+        /// Such rows.
+        rows: u64,
+        /// All rows.
+        of: u64,
+        /// The first of them.
+        first: Place,
+        /// Whether only one text of a pair is so.
+        is_half: bool,
+    },
+    /// Rows whose every token is unknown: a model cannot tell them apart.
+    OnlyUnknown {
         /// Such rows.
         rows: u64,
         /// All rows.
@@ -135,9 +147,27 @@ impl fmt::Display for DataWarning {
                 "every row of {split} has the label `{}`: a model that always predicts it scores 1.0",
                 excerpt(label)
             ),
-            Self::NoTokens { rows, of, first } => write!(
+            Self::NoTokens {
+                rows,
+                of,
+                first,
+                is_half,
+            } => {
+                let what = if *is_half {
+                    "one text of the pair"
+                } else {
+                    "a text"
+                };
+                write!(
+                    f,
+                    "{} of {of} {} {what} without tokens, such as `{first}`",
+                    rows_of(*rows),
+                    has(*rows)
+                )
+            }
+            Self::OnlyUnknown { rows, of, first } => write!(
                 f,
-                "{} of {of} {} a text without tokens, such as `{first}`",
+                "{} of {of} {} only unknown tokens, such as `{first}`: a model cannot tell them apart",
                 rows_of(*rows),
                 has(*rows)
             ),

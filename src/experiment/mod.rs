@@ -3,6 +3,7 @@
 
 mod check;
 mod declared;
+mod dialect;
 mod distill;
 pub mod glue;
 mod goal;
@@ -29,6 +30,7 @@ pub(crate) mod testing;
 mod top;
 mod training;
 
+pub use dialect::dialect_rule;
 pub use distill::{Distill, Prediction, Teaching};
 pub use goal::Goal;
 pub use matrix::{Experiments, Variant};

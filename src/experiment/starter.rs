@@ -102,22 +102,26 @@ fn write_task(text: &mut String, survey: &Survey, table: &str) {
     );
 }
 
-/// How the table is cut, where its ending does not say so.
+/// How the table is cut, where the user said it or its ending does not.
 fn write_dialect(text: &mut String, survey: &Survey) {
-    let (found, standard) = (survey.dialect, survey.standard);
-    if found.delimiter != standard.delimiter {
+    let (found, standard, given) = (survey.dialect, survey.standard, survey.given);
+    if given.delimiter.is_some() || found.delimiter != standard.delimiter {
         let delimiter = char::from(found.delimiter).to_string();
         let _ = writeln!(text, "delimiter = {}", quoted(&delimiter));
     }
-    if found.quoting != standard.quoting {
+    if given.quoting.is_some() || found.quoting != standard.quoting {
         let word = match found.quoting {
             Quoting::Quoted => "quotes",
             Quoting::None => "none",
         };
         let _ = writeln!(text, "quoting = \"{word}\"");
     }
-    if found.escape == Escape::Backslash {
-        text.push_str("escape = \"backslash\"\n");
+    if given.escape.is_some() || found.escape != standard.escape {
+        let word = match found.escape {
+            Escape::Double => "doubled",
+            Escape::Backslash => "backslash",
+        };
+        let _ = writeln!(text, "escape = \"{word}\"");
     }
 }
 
@@ -208,6 +212,7 @@ fn quoted(text: &str) -> String {
     for letter in text.chars() {
         match letter {
             '"' | '\\' => quoted.extend(['\\', letter]),
+            '\t' => quoted.push_str("\\t"),
             _ if excerpt(&format!("a{letter}")).starts_with("a\\") => {
                 let _ = write!(quoted, "\\U{:08X}", u32::from(letter));
             }
@@ -222,6 +227,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::super::Experiment;
     use super::*;
+    use crate::data::DialectRule;
     use crate::data::table::Dialect;
 
     fn survey() -> Survey {
@@ -234,6 +240,7 @@ mod tests {
                 ..Dialect::standard(true)
             },
             standard: Dialect::standard(true),
+            given: DialectRule::default(),
             rows: 1200,
             is_part: false,
             text: "say \"it\"".to_owned(),
@@ -285,6 +292,29 @@ mod tests {
         let text = starter(&regression, paths("t.tsv", None));
         let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
         assert!(experiment.task.regression && experiment.task.pair.is_some());
+    }
+
+    #[test]
+    fn what_the_user_says_of_a_table_is_written_though_its_ending_says_the_same() {
+        let given = DialectRule {
+            delimiter: Some(b','),
+            quoting: Some(Quoting::Quoted),
+            escape: Some(Escape::Double),
+            ..DialectRule::default()
+        };
+        let survey = Survey {
+            dialect: Dialect::standard(true),
+            given,
+            ..survey()
+        };
+        let text = starter(&survey, paths("t.csv", None));
+        let keys = "delimiter = \",\"\nquoting = \"quotes\"\nescape = \"doubled\"\n";
+        assert!(text.contains(keys), "{text}");
+        let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
+        let task = experiment.task;
+        let read =
+            super::super::dialect_rule(task.format, task.delimiter, task.quoting, task.escape);
+        assert_eq!(read, given);
     }
 
     #[test]

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use super::place::Place;
 use super::{Interrupts, Notice, Observer, StageError};
 use crate::data::{
-    CorpusSettings, DataError, Dev, DialectRule, Escape, LabelRule, LabelSet, PrepReport, Quoting,
-    SplitReport, TableFormat, TableLayout, TaskSettings, Watch, corpus, prepare_corpus,
-    prepare_task,
+    CorpusSettings, DataError, Dev, DialectRule, LabelRule, LabelSet, PrepReport, SplitReport,
+    TableLayout, TaskSettings, Watch, corpus, prepare_corpus, prepare_task,
 };
-use crate::experiment::{self, LongLines, StageName, Task, TaskName};
+use crate::experiment::{LongLines, StageName, Task, TaskName, dialect_rule};
 use crate::job::Event;
 use crate::plan::InputFile;
 use crate::runs::{Prepared, Summary};
@@ -115,23 +114,8 @@ fn task_settings(place: &Place<'_>) -> TaskSettings {
 /// How the tables are cut, as far as the file says. Those of GLUE have quotes that are characters.
 fn dialect(task: &Task) -> DialectRule {
     DialectRule {
-        format: match task.format {
-            experiment::TableFormat::Auto => TableFormat::Auto,
-            experiment::TableFormat::Tsv => TableFormat::Tsv,
-            experiment::TableFormat::Csv => TableFormat::Csv,
-        },
-        delimiter: task.delimiter.and_then(|letter| u8::try_from(letter).ok()),
-        quoting: match task.quoting {
-            experiment::Quoting::Auto => None,
-            experiment::Quoting::Quotes => Some(Quoting::Quoted),
-            experiment::Quoting::None => Some(Quoting::None),
-        },
-        escape: match task.escape {
-            experiment::Escape::Auto => None,
-            experiment::Escape::Doubled => Some(Escape::Double),
-            experiment::Escape::Backslash => Some(Escape::Backslash),
-        },
         literal_tsv: *task.name != TaskName::Custom,
+        ..dialect_rule(task.format, task.delimiter, task.quoting, task.escape)
     }
 }
 

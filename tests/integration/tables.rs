@@ -320,3 +320,76 @@ fn init_takes_the_columns_that_are_named() {
         .says("warning: the header `data/h.csv:1` looks like a row")
         .says("hint: add a first line that names the columns");
 }
+
+#[test]
+fn init_takes_the_dialect_that_is_named_and_training_reads_the_same() {
+    let tildes = table("text~label", |row, label| {
+        format!("\\\"good\\\" film, {row}~{label}")
+    });
+    let backslashes = table("text,label", |row, label| {
+        format!("\"a \\\"good\\\" film, {row}\",{label}")
+    });
+    let tabs = table("text\tlabel", |row, label| {
+        format!("\"good\" film, {row}\t{label}")
+    });
+    let cases: [(&str, &[&str], &str); 4] = [
+        (
+            &tildes,
+            &["--delimiter", "~", "--quoting", "none"],
+            "delimiter = \"~\"\nquoting = \"none\"\n",
+        ),
+        (
+            &backslashes,
+            &["--escape", "backslash"],
+            "escape = \"backslash\"\n",
+        ),
+        (
+            &tabs,
+            &["--delimiter", "tab", "--quoting", "none"],
+            "delimiter = \"\\t\"\nquoting = \"none\"\n",
+        ),
+        // What detection finds too.
+        (
+            &table("text,label", plain_row),
+            &["--delimiter", ",", "--quoting", "quotes"],
+            "delimiter = \",\"\nquoting = \"quotes\"\n",
+        ),
+    ];
+    for (content, options, keys) in cases {
+        let test = Test::new();
+        test.write("data/t.csv", content);
+        let init = ["init", "data/t.csv", "-o", "t.toml", "--teacher", "teacher"];
+        test.run(&[&init, options].concat()).succeeds();
+        let file = test.read("t.toml");
+        assert!(file.contains(keys), "{options:?}\n{file}");
+        let run = [
+            "t.toml",
+            "--until",
+            "data-prep",
+            "--set",
+            "student.num-hidden-layers=2",
+            "--set",
+            "student.hidden-size=4",
+            "--set",
+            "student.num-attention-heads=2",
+            "--set",
+            "task.dev-fraction=0.3",
+        ];
+        test.run(&run).succeeds().says("examples, ");
+    }
+    let test = Test::new();
+    test.write("data/t.csv", &tildes);
+    test.run(&["init", "data/t.csv"])
+        .ends_with(2)
+        .says("hint: the header is read as one column: name the character between its columns with `--delimiter CHARACTER`");
+    for (option, word) in [
+        ("--delimiter", ";;"),
+        ("--delimiter", "a"),
+        ("--quoting", "auto"),
+        ("--escape", "x"),
+    ] {
+        test.run(&["init", "data/t.csv", option, word])
+            .ends_with(2)
+            .says(option);
+    }
+}

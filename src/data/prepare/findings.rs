@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::data::encode::{Encoded, PAIR_SPECIALS};
 use crate::data::error::Place;
 use crate::data::report::SplitReport;
 use crate::data::table::TableReader;
@@ -17,8 +18,25 @@ const NOTABLE_SHARE: f64 = 0.01;
 /// The same for one with two labels.
 const NOTABLE_CONTRADICTION: f64 = 0.005;
 
+/// The same for one of unknown tokens alone, such as an emoji.
+const NOTABLE_UNKNOWN_ROWS: f64 = 0.01;
+
 /// Share of unknown tokens from which on a tokenizer does not fit.
 const NOTABLE_UNKNOWN: f64 = 0.5;
+
+/// Rows of one kind.
+#[derive(Debug, Default)]
+struct Rows {
+    number: u64,
+    first: Option<Place>,
+}
+
+impl Rows {
+    fn add(&mut self, path: &Path, line: u64) {
+        self.number += 1;
+        self.first.get_or_insert_with(|| Place::new(path, line));
+    }
+}
 
 /// Counts of what is odd.
 #[derive(Debug, Default)]
@@ -29,8 +47,9 @@ pub(super) struct Findings {
     contradicting: u64,
     first_repeated: Option<Place>,
     first_contradicting: Option<Place>,
-    no_tokens: u64,
-    first_without_tokens: Option<Place>,
+    no_tokens: Rows,
+    half_pairs: Rows,
+    only_unknown: Rows,
     spaced_labels: u64,
     quoted: u64,
     first_quoted: Option<Place>,
@@ -55,11 +74,23 @@ impl Findings {
         }
     }
 
-    /// An example of special tokens alone.
-    pub(super) fn without_tokens(&mut self, path: &Path, line: u64) {
-        self.no_tokens += 1;
-        let place = || Place::new(path, line);
-        self.first_without_tokens.get_or_insert_with(place);
+    /// An example with its number of special and of unknown tokens.
+    pub(super) fn example(
+        &mut self,
+        example: &Encoded,
+        (specials, unknown): (usize, u64),
+        path: &Path,
+        line: u64,
+    ) {
+        let tokens = example.input_ids.len();
+        let (first, second) = (example.text_b_start - 2, tokens - example.text_b_start);
+        if tokens == specials {
+            self.no_tokens.add(path, line);
+        } else if unknown == (tokens - specials) as u64 {
+            self.only_unknown.add(path, line);
+        } else if specials == PAIR_SPECIALS && (first == 0 || second == 1) {
+            self.half_pairs.add(path, line);
+        }
     }
 
     /// A table that was read to its end.
@@ -98,10 +129,20 @@ impl Findings {
             warnings.push(DataWarning::QuotesKept { rows, first });
         }
         warnings.extend(class_warnings(splits));
-        let of = splits.iter().map(|split| split.rows_out).sum();
-        if let Some(first) = self.first_without_tokens {
-            let rows = self.no_tokens;
-            warnings.push(DataWarning::NoTokens { rows, of, first });
+        let of: u64 = splits.iter().map(|split| split.rows_out).sum();
+        for (found, is_half) in [(self.no_tokens, false), (self.half_pairs, true)] {
+            if let Rows {
+                number: rows,
+                first: Some(first),
+            } = found
+            {
+                warnings.push(DataWarning::NoTokens {
+                    rows,
+                    of,
+                    first,
+                    is_half,
+                });
+            }
         }
         let train = &splits[0];
         if train.unknown_share >= NOTABLE_UNKNOWN {
@@ -112,6 +153,13 @@ impl Findings {
             )]
             let percent = (100.0 * train.unknown_share).round() as u64;
             warnings.push(DataWarning::UnknownTokens { percent });
+        } else if let Rows {
+            number: rows,
+            first: Some(first),
+        } = self.only_unknown
+            && rows as f64 >= of as f64 * NOTABLE_UNKNOWN_ROWS
+        {
+            warnings.push(DataWarning::OnlyUnknown { rows, of, first });
         }
         let share = |rows: u64| rows as f64 / train.rows_out.max(1) as f64;
         let is_notable = share(self.repeated) >= NOTABLE_SHARE

@@ -282,9 +282,7 @@ impl Preparation<'_> {
                 if matches!(row.target, Target::Train) {
                     findings.train_text(row.hash, row.value, path, row.line);
                 }
-                if example.input_ids.len() == specials {
-                    findings.without_tokens(path, row.line);
-                }
+                findings.example(&example, (specials, row.unknown), path, row.line);
                 side.report.truncated += u64::from(example.truncated);
                 side.report.unknown += row.unknown;
                 if let Some(class) = row.class {

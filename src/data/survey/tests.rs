@@ -3,12 +3,21 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::data::Quoting;
 
-fn look_for(name: &str, content: &str, given: Columns<'_>) -> Result<Survey, SurveyError> {
+fn look_by(name: &str, content: &str, given: Given<'_>) -> Result<Survey, SurveyError> {
     let folder = tempfile::tempdir().expect("temp folder");
     let path = folder.path().join(name);
     std::fs::write(&path, content).expect("written");
     survey(&path, given, &estimated_tokens)
+}
+
+fn look_for(name: &str, content: &str, columns: Columns<'_>) -> Result<Survey, SurveyError> {
+    let given = Given {
+        columns,
+        ..Given::default()
+    };
+    look_by(name, content, given)
 }
 
 fn look(name: &str, content: &str) -> Result<Survey, SurveyError> {
@@ -307,6 +316,103 @@ fn delimiters_are_the_readers() {
     );
     let survey = look("x.csv", &format!("sep=;\r\n{rows}")).expect("a table");
     assert_eq!((survey.text.as_str(), survey.rows), ("text", 20));
+}
+
+#[test]
+fn the_user_may_say_how_the_table_is_cut() {
+    let by = |content: &str, dialect: DialectRule| {
+        let given = Given {
+            dialect,
+            ..Given::default()
+        };
+        look_by("x.csv", content, given)
+    };
+    let other = table("text~label", |row, class| {
+        format!("order {row}, so~{class}")
+    });
+    // With commas in the texts and without.
+    for table in [other.clone(), other.replace(',', "")] {
+        let error = look("x.csv", &table).expect_err("one column");
+        assert_eq!(
+            error.hint().as_deref(),
+            Some(
+                "the header is read as one column: name the character between its columns with `--delimiter CHARACTER`"
+            ),
+            "{error}"
+        );
+    }
+    let rule = DialectRule {
+        delimiter: Some(b'~'),
+        ..DialectRule::default()
+    };
+    let survey = by(&other, rule).expect("a table");
+    assert_eq!(
+        (
+            survey.label.as_str(),
+            survey.dialect.delimiter,
+            survey.given
+        ),
+        ("label", b'~', rule)
+    );
+    let stray = table("text,label", |row, class| match row {
+        7 | 9 => format!("\"order {row} was bad,{class}"),
+        _ => format!("order {row} was fine,{class}"),
+    });
+    let error = look("x.csv", &stray).expect_err("stray quotes");
+    let hint = error.hint().unwrap_or_default();
+    assert!(
+        hint.ends_with("have no meaning in this table, add `--quoting none`"),
+        "{hint}"
+    );
+    let rule = DialectRule {
+        quoting: Some(Quoting::None),
+        ..DialectRule::default()
+    };
+    assert_eq!(by(&stray, rule).expect("a table").rows, 20);
+}
+
+#[test]
+fn hints_of_init_name_its_options_and_not_keys_of_a_file_that_is_not_there() {
+    let differ = table("text,label", |row, _| {
+        format!("order {row} was fine,id{row}")
+    });
+    let escaped = table("text,label", |row, class| match row {
+        7 => format!("\"order \\\"{row}\\\" was bad\",{class}"),
+        9 => format!("\"order\" {row} was bad,{class}"),
+        _ => format!("order {row} was fine,{class}"),
+    });
+    let ragged = table("text\tlabel", |row, class| match row {
+        7 => format!("\"order {row}\tbad\"\t\"{class}\" \t\"x"),
+        _ => format!("order {row} was fine\t{class}"),
+    });
+    for (name, content, option) in [
+        ("x.csv", differ, "--label COLUMN"),
+        ("x.csv", escaped, "--escape backslash"),
+        ("x.tsv", ragged, "--quoting quotes"),
+    ] {
+        let error = look(name, &content).expect_err(option);
+        let hint = error.hint().unwrap_or_default();
+        assert!(
+            hint.contains(option) && !hint.contains("[task]"),
+            "{error}: {hint}"
+        );
+    }
+}
+
+#[test]
+fn texts_without_tokens_are_noticed() {
+    let rows = table("text,label", |row, class| match row % 4 {
+        0 => format!("\u{200b}\u{200d},{class}"),
+        _ => format!("order {row} was fine,{class}"),
+    });
+    let warnings = look("x.csv", &rows).expect("a table").warnings;
+    let text: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(text.len(), 1, "{text:?}");
+    assert!(
+        text[0].starts_with("5 rows of 20 have a text without tokens, such as `"),
+        "{text:?}"
+    );
+    assert!(text[0].ends_with("x.csv:2`"), "{text:?}");
 }
 
 #[test]

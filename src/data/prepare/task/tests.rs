@@ -351,6 +351,41 @@ fn texts_without_tokens_and_texts_that_repeat_are_told() {
 }
 
 #[test]
+fn pairs_of_which_one_text_is_empty_and_texts_of_unknown_tokens_are_told() {
+    let pairs = |rows: &str| {
+        let plain = rows_with(&["neg", "pos"], 40);
+        let plain = plain
+            .replace("\tneg", "\tfilm\tneg")
+            .replace("\tpos", "\tfilm\tpos");
+        plain.replace("sentence\tlabel", "sentence\tother\tlabel") + rows
+    };
+    let dev = pairs("");
+    assert_eq!(
+        warnings_of(&pairs("\tbad\tpos\nbad\t\u{200b}\tneg\n"), Some(&dev), true),
+        ["2 rows of 82 have one text of the pair without tokens, such as `train.tsv:42`"]
+    );
+    assert_eq!(
+        warnings_of(&pairs("\u{200b}\t\u{200b}\tpos\n"), Some(&dev), true),
+        ["1 row of 81 has a text without tokens, such as `train.tsv:42`"]
+    );
+    let train = rows_with(&["neg", "pos"], 40);
+    let unknown = train.clone() + "\u{1f600}\tpos\nunheard of\tneg\n";
+    assert_eq!(
+        warnings_of(&unknown, Some(&rows_with(&["pos", "neg"], 4)), false),
+        [
+            "2 rows of 46 have only unknown tokens, such as `train.tsv:42`: a model cannot tell them apart"
+        ]
+    );
+    let seldom = train + &rows_with(&["neg", "pos"], 400).replace("sentence\tlabel\n", "");
+    let seldom = seldom + "\u{1f600}\tpos\n";
+    let warnings = warnings_of(&seldom, Some(&rows_with(&["pos", "neg"], 4)), false);
+    assert!(
+        !warnings.iter().any(|text| text.contains("unknown")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn a_header_that_is_a_row_and_quotes_that_are_kept_are_told() {
     let folder = folder();
     let table = rows_with(&["neg", "pos"], 40).replace("sentence\tlabel", "film not\tneg");
@@ -366,7 +401,7 @@ fn a_header_that_is_a_row_and_quotes_that_are_kept_are_told() {
         "{:?}",
         report.warnings
     );
-    let quoted = rows_with(&["neg", "pos"], 40) + "\"so \"\"good\"\"\"\tpos\n";
+    let quoted = rows_with(&["neg", "pos"], 40) + "\"a \"\"good\"\"\"\tpos\n";
     assert_eq!(
         warnings_of(&quoted, Some(&rows_with(&["pos", "neg"], 4)), false),
         [
