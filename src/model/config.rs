@@ -314,16 +314,7 @@ fn check_kind(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError
 /// Names the key whose value is of another type than that of every BERT.
 fn check_types(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError> {
     type Is<'a> = &'a dyn Fn(&Value) -> bool;
-    const WHOLE: [&str; 8] = [
-        "vocab_size",
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "intermediate_size",
-        "max_position_embeddings",
-        "type_vocab_size",
-        "pad_token_id",
-    ];
+    const OTHER_WHOLE: [&str; 2] = ["type_vocab_size", "pad_token_id"];
     const NUMBERS: [&str; 4] = [
         "hidden_dropout_prob",
         "attention_probs_dropout_prob",
@@ -335,7 +326,8 @@ fn check_types(path: &Path, object: &Map<String, Value>) -> Result<(), ModelErro
         let object = value.as_object();
         object.is_some_and(|names| names.values().all(Value::is_string))
     };
-    let whole = WHOLE.map(|key| (key, &whole as Is<'_>, "an integer"));
+    let all_whole = REQUIRED.into_iter().chain(OTHER_WHOLE);
+    let whole = all_whole.map(|key| (key, &whole as Is<'_>, "an integer"));
     let numbers = NUMBERS.map(|key| (key, &Value::is_number as Is<'_>, "a number"));
     let string_or_null = |value: &Value| value.is_string() || value.is_null();
     let others: [(_, Is<'_>, _); 4] = [
@@ -344,7 +336,7 @@ fn check_types(path: &Path, object: &Map<String, Value>) -> Result<(), ModelErro
         ("tinyrun_head", &Value::is_string, "a string"),
         ("id2label", &names, "a table of names"),
     ];
-    for (key, is, expected) in whole.into_iter().chain(numbers).chain(others) {
+    for (key, is, expected) in whole.chain(numbers).chain(others) {
         if let Some(value) = object.get(key).filter(|value| !is(value)) {
             return Err(ModelError::Value {
                 path: path.to_owned(),

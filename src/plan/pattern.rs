@@ -9,7 +9,7 @@ use glob::{MatchOptions, Pattern, PatternError};
 
 use super::inputs::InputFile;
 use crate::input::excerpt_path;
-use crate::system::reason;
+use crate::system::{list_folder, reason};
 
 /// What a pattern matches.
 #[derive(Debug, Default)]
@@ -160,33 +160,11 @@ impl Walk<'_> {
     }
 
     fn list(&mut self, folder: &Path) -> Vec<PathBuf> {
-        let here = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let entries = match fs::read_dir(here) {
-            Ok(entries) => entries,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Vec::new();
-            }
-            Err(error) => {
-                let message = format!("cannot list `{}`: {}", excerpt_path(folder), reason(&error));
-                self.fault((message, None));
-                return Vec::new();
-            }
-        };
-        let mut paths: Vec<PathBuf> = entries
-            .flatten()
-            .map(|entry| folder.join(entry.file_name()))
-            .collect();
-        paths.sort();
-        paths
+        list_folder(folder).unwrap_or_else(|error| {
+            let message = format!("cannot list `{}`: {}", excerpt_path(folder), reason(&error));
+            self.fault((message, None));
+            Vec::new()
+        })
     }
 
     fn fault(&mut self, fault: (String, Option<String>)) {

@@ -153,16 +153,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_whole_and_no_temporary_one_stays() {
-        let folder = tempfile::tempdir().expect("temp folder");
-        let path = folder.path().join("a.json");
-        write_atomic(&path, b"long first version").expect("written");
-        write_atomic(&path, b"second").expect("written");
-        assert_eq!(fs::read(&path).expect("read"), b"second");
-        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
-    }
-
-    #[test]
     fn a_folder_is_published_in_place_of_an_older_one() {
         let folder = tempfile::tempdir().expect("temp folder");
         let (from, to) = (folder.path().join("work/x"), folder.path().join("store/x"));

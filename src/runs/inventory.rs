@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::link::stored_at;
 use super::{Error, Layout, Lock, Record, read_link};
+use crate::system::list_folder;
 
 /// A finished stage in the store.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,26 +216,8 @@ fn is_fingerprint(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What is in a folder, sorted; nothing where it is not there.
 fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(Error::read(folder)(error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.map_err(Error::read(folder))?.path());
-    }
-    paths.sort();
-    Ok(paths)
+    list_folder(folder).map_err(Error::read(folder))
 }
 
 fn name_of(path: &Path) -> String {

@@ -302,7 +302,8 @@ mod tests {
                 ("metrics.csv".to_owned(), file("step")),
                 ("model/config.json".to_owned(), file("{}")),
                 ("model/model.safetensors".to_owned(), file("weights")),
-                ("model-card.md".to_owned(), file("words")),
+                // Begins as a folder beside it does.
+                ("models.txt".to_owned(), file("names")),
             ]),
             started: DateTime::UNIX_EPOCH,
             finished: DateTime::UNIX_EPOCH,

@@ -5,6 +5,7 @@
 mod bytes;
 mod digest;
 mod lacks;
+mod list;
 mod locks;
 mod reason;
 mod signals;
@@ -14,6 +15,7 @@ pub use bytes::FileBytes;
 pub use digest::{Digest, ParseDigestError};
 pub use lacks::{Lack, take_lacks};
 pub(crate) use lacks::{is_lacking, note};
+pub use list::list_folder;
 pub use locks::{Locking, try_lock, try_lock_shared};
 pub use reason::{advice, reason};
 pub use signals::{heeded, is_ignored};
