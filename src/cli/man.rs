@@ -17,7 +17,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     create_folder(&arguments.folder)?;
-    let pages = clap_mangen::generate_to(CommandLine::command(), &arguments.folder);
-    pages.map_err(Error::write(&arguments.folder))?;
+    let mut command = CommandLine::command().disable_help_subcommand(true);
+    command.build();
+    let commands = command.get_subcommands().filter(|it| !it.is_hide_set());
+    for command in commands.chain([&command]) {
+        // A subcommand has no version of its own, which the foot of its page would show.
+        let page = clap_mangen::Man::new(command.clone())
+            .source(concat!("tinyrun ", env!("CARGO_PKG_VERSION")))
+            .manual("tinyrun");
+        let written = page.generate_to(&arguments.folder);
+        written.map_err(Error::write(&arguments.folder))?;
+    }
     Ok(())
 }

@@ -364,6 +364,9 @@ fn man_writes_a_page_for_each_command() {
     ] {
         let page = test.read(&format!("pages/tinyrun-{command}.1"));
         assert!(page.contains(".SH OPTIONS"), "{page}");
+        let foot = concat!("\"tinyrun ", env!("CARGO_PKG_VERSION"), "\"");
+        let title = page.lines().find(|line| line.starts_with(".TH"));
+        assert!(title.is_some_and(|title| title.contains(foot)), "{page}");
     }
     assert!(!test.exists("pages/tinyrun-man.1"));
 }
