@@ -11,6 +11,7 @@ use tokenizers::{AddedToken, PostProcessorWrapper};
 
 use super::SpecialTokens;
 use super::documents::{not_a_tokenizer, read};
+use super::guard;
 use super::reading::{Flags, Kind, TokenizerFiles};
 use crate::data::error::DataError;
 use crate::input::excerpt;
@@ -21,7 +22,7 @@ pub(super) fn build(files: &TokenizerFiles) -> Result<tokenizers::Tokenizer, Dat
     let bytes = read(&path)?;
     let failed = |source| not_a_tokenizer(&path, source);
     let mut inner = match files.kind {
-        Kind::AsSaved => tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?,
+        Kind::AsSaved => guard::from_json(&bytes).map_err(failed)?,
         Kind::Bert(flags) => {
             let model = word_piece(files, &bytes).map_err(failed)?;
             berts_own(model, flags).map_err(failed)?

@@ -127,7 +127,10 @@ fn object(path: &Path) -> Result<Map<String, Value>, DataError> {
 }
 
 fn from_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, DataError> {
-    serde_json::from_slice(&read(path)?).map_err(|source| not_a_tokenizer(path, source.into()))
+    // All of it: serde skips what it has no field for without a look at the bytes.
+    let bytes = read(path)?;
+    let text = str::from_utf8(&bytes).map_err(|source| not_a_tokenizer(path, source.into()))?;
+    serde_json::from_str(text).map_err(|source| not_a_tokenizer(path, source.into()))
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, DataError> {

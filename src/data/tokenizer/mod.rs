@@ -4,6 +4,7 @@ mod added;
 mod build;
 mod documents;
 mod earlier;
+mod guard;
 mod reading;
 #[cfg(test)]
 mod transformers_test;
@@ -183,7 +184,7 @@ impl Session<'_> {
     ) -> Result<(), tokenizers::Error> {
         let inner = &self.tokenizer.inner;
         let Some(cache) = &mut self.cache else {
-            ids.extend_from_slice(inner.encode_fast(text, false)?.get_ids());
+            ids.extend_from_slice(guard::encode(inner, text)?.get_ids());
             return Ok(());
         };
         let starts = self.tokenizer.words.as_ref();
@@ -227,7 +228,7 @@ fn encode_word(
         ids.extend_from_slice(pieces);
         return Ok(());
     }
-    let encoding = inner.encode_fast(word, false)?;
+    let encoding = guard::encode(inner, word)?;
     cache.insert(word, encoding.get_ids());
     ids.extend_from_slice(encoding.get_ids());
     Ok(())
@@ -334,6 +335,18 @@ pub(super) mod tests {
         let tokenizer = Tokenizer::load(folder.path()).unwrap();
         assert_eq!(tokenizer.encode("Good good").unwrap(), [1, 6]);
         assert_eq!(tokenizer.special().cls, 4);
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf8_is_refused_wherever_the_bytes_are() {
+        let folder = folder();
+        let json = b"{\"decoder\": {\"\x9c\": 1}, \"model\": {\"vocab\": {}}}";
+        fs::write(folder.path().join(TOKENIZER), json).unwrap();
+        let error = Tokenizer::load(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("is not a tokenizer: invalid utf-8"),
+            "{error}"
+        );
     }
 
     #[test]
