@@ -211,6 +211,19 @@ fn clean_removes_a_result_that_no_other_experiment_uses() {
 }
 
 #[test]
+fn clean_removes_an_interrupted_stage_and_prints_its_size() {
+    let test = Test::new();
+    test.kernel("finetune", "killed");
+    test.run(&["x.toml"]).ends_with(1);
+    let shown = test.run(&["clean", "x.toml", "finetune"]).succeeds().stdout;
+    let line = shown.lines().next().expect("a line").trim_start();
+    assert!(line.contains("runs/work/finetune-"), "{shown}");
+    assert!(line.contains("interrupted"), "{shown}");
+    assert!(!line.starts_with("0 "), "{shown}");
+    assert_eq!(test.standing()["finetune"], "never run");
+}
+
+#[test]
 fn compare_shows_settings_and_results_that_differ() {
     let test = Test::done();
     test.write("y.toml", &EXPERIMENT.replace("epochs = 3", "epochs = 4"));
