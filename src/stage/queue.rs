@@ -16,6 +16,8 @@ pub(super) struct Queue<'a> {
     running: usize,
     /// The first failure: nothing new begins, what runs is waited for.
     error: Option<StageError>,
+    /// A worker panicked: what it ran will never end.
+    is_abandoned: bool,
 }
 
 /// One experiment of the run.
@@ -82,6 +84,7 @@ impl<'a> Queue<'a> {
             making: BTreeSet::new(),
             running: 0,
             error: None,
+            is_abandoned: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl<'a> Queue<'a> {
         let mut tracks = self.tracks.iter().enumerate();
         let ready = tracks.find_map(|(track, it)| Some((track, it.ready()?)));
         match ready {
+            _ if self.is_abandoned => Next::Nothing,
             Some((track, place)) if self.error.is_none() => Next::Stage { track, place },
             _ if self.running > 0 => Next::Wait,
             _ => Next::Nothing,
@@ -135,6 +139,11 @@ impl<'a> Queue<'a> {
     /// Ends the run. The first failure is reported; an interruption of the others is no news.
     pub(super) fn fail(&mut self, error: StageError) {
         self.error.get_or_insert(error);
+    }
+
+    /// Ends the run without waiting for what runs.
+    pub(super) fn abandon(&mut self) {
+        self.is_abandoned = true;
     }
 
     /// Takes a result into work; `false` where somebody is making it.
@@ -387,5 +396,14 @@ mod tests {
         queue.report_finished(|_, _| panic!("no experiment is finished"));
         let error = queue.outcomes().expect_err("it failed");
         assert!(error.to_string().contains("`first`"), "{error}");
+    }
+
+    #[test]
+    fn a_stage_whose_worker_panicked_is_not_waited_for() {
+        let nodes = nodes();
+        let mut queue = queue(&nodes, 2);
+        begin(&mut queue);
+        queue.abandon();
+        assert!(matches!(queue.next(), Next::Nothing));
     }
 }

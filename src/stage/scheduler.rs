@@ -87,6 +87,7 @@ impl Scheduler<'_> {
 impl<'a> Run<'a> {
     /// One worker: a stage after the other until there is none left.
     fn work(&self, mut digester: Option<Digester>) {
+        let _guard = PanicGuard(self);
         while let Some(task) = self.next() {
             let layout = self.pipelines[task.track].layout;
             let digester = digester.get_or_insert_with(|| Digester::of(layout));
@@ -188,5 +189,17 @@ impl<'a> Run<'a> {
 
     fn lock(&self) -> MutexGuard<'_, Queue<'a>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets the other workers end where this one panics; the panic then ends the program.
+struct PanicGuard<'a, 'b>(&'a Run<'b>);
+
+impl Drop for PanicGuard<'_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lock().abandon();
+            self.0.changed.notify_all();
+        }
     }
 }
