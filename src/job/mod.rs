@@ -11,11 +11,7 @@ mod train;
 mod word;
 
 pub use event::{Event, Failure, Progress};
-pub use settings::{
-    Clipping, DecayFrom, Device, HeadKind, Initializer, InitializerKind, LayerMap, LossScaling,
-    Metric, Objective, Optimizer, OptimizerKind, PadTo, Precision, Projection, Reduction,
-    RegressionTarget, Schedule, ScheduleKind, SoftLossReduction, Warmup,
-};
+pub use settings::*;
 pub use train::{Gate, Saving, Selection, Steps, Student, Teacher, Train, TrainData};
 pub use word::Word;
 pub(crate) use word::words;
@@ -26,8 +22,31 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::model::WeightDtype;
 
-/// Version of the contract. Bumped with every change of [`Job`] or [`Event`].
-pub const VERSION: u32 = 8;
+/// Version of the contract: a hash of the sources that define it, so that nobody has to remember
+/// to raise it with a change of [`Job`] or [`Event`].
+pub const VERSION: u32 = hash(&[
+    include_bytes!("mod.rs"),
+    include_bytes!("event.rs"),
+    include_bytes!("settings.rs"),
+    include_bytes!("train.rs"),
+    include_bytes!("word.rs"),
+    include_bytes!("../model/config.rs"),
+]);
+
+/// FNV-1a over several files.
+const fn hash(files: &[&[u8]]) -> u32 {
+    let mut hash = 0x811c_9dc5_u32;
+    let mut file = 0;
+    while file < files.len() {
+        let mut place = 0;
+        while place < files[file].len() {
+            hash = (hash ^ files[file][place] as u32).wrapping_mul(0x0100_0193);
+            place += 1;
+        }
+        file += 1;
+    }
+    hash
+}
 
 /// Version of libtorch that the kernel is built for.
 pub const LIBTORCH_VERSION: &str = "2.11.0";
