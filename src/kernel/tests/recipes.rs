@@ -96,12 +96,15 @@ fn stage(experiment: &Experiment, name: &str) -> (Objective, Training) {
         }
         _ => {
             let phase2 = stages.td_phase2.as_ref().expect("there");
-            assert_eq!(phase2.reduction, SoftLossReduction::BatchAndClasses);
+            assert_eq!(
+                phase2.prediction.reduction,
+                SoftLossReduction::BatchAndClasses
+            );
             let objective = Objective::Prediction {
-                temperature: phase2.temperature,
-                reduction: phase2.reduction,
-                soft_loss_weight: phase2.soft_loss_weight,
-                hard_label_weight: phase2.hard_label_weight,
+                temperature: phase2.prediction.temperature,
+                reduction: phase2.prediction.reduction,
+                soft_loss_weight: phase2.prediction.soft_loss_weight,
+                hard_label_weight: phase2.prediction.hard_label_weight,
             };
             (objective, phase2.training.clone())
         }
