@@ -6,7 +6,7 @@ use super::schema::Recipe;
 use super::setting::{Setting, above_zero_to};
 use super::settings::{key, settings};
 use crate::document::{Fault, Located, Section};
-use crate::job::{Projection, Reduction, RegressionTarget, SoftLossReduction};
+use crate::job::{HiddenLoss, Projection, Reduction, RegressionTarget, SoftLossReduction};
 
 settings! {
     /// Losses over layers: general distillation and phase 1.
@@ -36,6 +36,9 @@ settings! {
                 .default_text("all 1");
         /// Average the losses over real tokens, or over the padded batch as in the published code.
         counts reduction: Reduction = key("reduction"), default recipe.distill().reduction;
+        /// Distance between projected hidden states and the teacher's: mean squared difference, or
+        /// one less the cosine of the angle between them, token by token.
+        counts hidden_loss: HiddenLoss = key("hidden-loss").unless(HiddenLoss::Mse), default HiddenLoss::Mse;
         /// Projection from the student's hidden size to the teacher's: one matrix for all hidden
         /// states, one per hidden state, or one for the embedding output and one for all layers.
         counts projection: Projection = key("projection"), default recipe.distill().projection;

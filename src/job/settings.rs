@@ -76,6 +76,8 @@ pub enum Objective {
         hidden_weights: Vec<f64>,
         /// What the losses average over.
         reduction: Reduction,
+        /// How far two hidden states are from each other.
+        hidden_loss: HiddenLoss,
         /// Which hidden states share a projection to the teacher's width.
         projection: Projection,
         /// Go on with the projection that the student's folder brings along; else from
@@ -113,6 +115,16 @@ pub enum Reduction {
     Tokens,
     /// The whole padded block, masked scores counted as zeros: the published codes.
     Block,
+}
+
+/// How far a projected hidden state is from the teacher's (docs/concepts/losses.md#hidden-states).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HiddenLoss {
+    /// Mean squared difference: the paper and the published codes.
+    Mse,
+    /// One less the cosine of the angle between them.
+    Cosine,
 }
 
 /// Which hidden states share a projection (docs/concepts/losses.md#projections).
@@ -325,6 +337,7 @@ words! {
     WeightDtype { "fp32" => Fp32, "fp16" => Fp16, "bf16" => Bf16 }
     HeadKind { "plain" => Plain, "relu" => Relu }
     Reduction { "tokens" => Tokens, "block" => Block }
+    HiddenLoss { "mse" => Mse, "cosine" => Cosine }
     Projection {
         "shared" => Shared,
         "per-layer" => PerLayer,

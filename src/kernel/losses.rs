@@ -10,6 +10,9 @@ use crate::batch::Batch;
 /// set them to 0 on both sides.
 const MASKED_SCORE: f64 = -100.0;
 
+/// The least product of two lengths, as in `torch.nn.CosineSimilarity`.
+const COSINE_EPS: f64 = 1e-8;
+
 /// Attention loss of one layer: mean squared difference of the attention scores
 /// `student`, `teacher` `[B, h, L, L]` (before softmax, mask added).
 ///
@@ -60,6 +63,24 @@ pub(crate) fn hidden_loss(
                 / (width * batch.tokens as f64)
         }
         _ => student.mse_loss(&teacher, Mean::Mean),
+    }
+}
+
+/// The same by angle: `1 - s·t / (|s| |t|)` of each token, `[B, L, d]` or `[T, d]`.
+///
+/// * `Tokens`: the mean over real tokens.
+/// * `Block`: the mean over `B L`.
+pub(crate) fn cosine_loss(
+    student: &Tensor,
+    teacher: &Tensor,
+    batch: &Batch,
+    reduction: Reduction,
+) -> Tensor {
+    let (student, teacher) = (student.to_kind(Kind::Float), teacher.to_kind(Kind::Float));
+    let distance = 1.0_f64 - Tensor::cosine_similarity(&student, &teacher, -1, COSINE_EPS);
+    match (reduction, &batch.token_mask) {
+        (Reduction::Tokens, Some(real)) => (distance * real).sum(Kind::Float) / batch.tokens as f64,
+        _ => distance.mean(Kind::Float),
     }
 }
 

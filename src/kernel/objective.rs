@@ -2,11 +2,13 @@
 //! that differs.
 
 use tch::Tensor;
-use tinyrun::job::{self, Reduction};
+use tinyrun::job::{self, HiddenLoss, Reduction};
 
 use crate::batch::{Batch, Block};
 use crate::encoder::{Classifier, Encoder, Linear, Output, Wanted};
-use crate::losses::{attention_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss};
+use crate::losses::{
+    attention_loss, cosine_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss,
+};
 use crate::native;
 use crate::target::Target;
 
@@ -137,6 +139,7 @@ pub(crate) fn losses(
             attention_weights,
             hidden_weights,
             reduction,
+            hidden_loss: distance,
             ..
         } => {
             let Target::Layers {
@@ -152,14 +155,16 @@ pub(crate) fn losses(
             };
             let (attention, hidden) = if batch.unpadded.is_some() {
                 assert_eq!(*reduction, Reduction::Tokens, "there is no block");
-                distances(student, (target_attention, target_hidden), batch)
+                distances(student, (target_attention, target_hidden), batch, *distance)
             } else {
                 let output = student.encoder.forward_t(batch, Wanted::Everything, true);
                 let attention = pairs(&output.attention_scores, target_attention)
                     .map(|(s, t)| attention_loss(s, t, batch, *reduction));
                 let projected = student.project(&output);
-                let hidden = pairs(&projected, target_hidden)
-                    .map(|(s, t)| hidden_loss(s, t, batch, *reduction));
+                let hidden = pairs(&projected, target_hidden).map(|(s, t)| match distance {
+                    HiddenLoss::Mse => hidden_loss(s, t, batch, *reduction),
+                    HiddenLoss::Cosine => cosine_loss(s, t, batch, *reduction),
+                });
                 (attention.collect(), hidden.collect())
             };
             let of_step = |losses: Vec<Tensor>, share: f64| -> Vec<Tensor> {
@@ -219,6 +224,7 @@ fn distances(
     student: &Student,
     (attention, hidden): (&[Tensor], &[Tensor]),
     batch: &Batch,
+    distance: HiddenLoss,
 ) -> (Vec<Tensor>, Vec<Tensor>) {
     let wanted = Wanted::Squares(attention);
     let output = student.encoder.forward_t(batch, wanted, true);
@@ -227,8 +233,13 @@ fn distances(
         squares / scores.numel() as f64
     });
     let states = pairs(&output.hidden_states, hidden).zip(&student.projections);
-    let hidden = states.map(|((state, target), projection)| {
-        native::squared_error(state, projection.trained(), target) / target.numel() as f64
+    let hidden = states.map(|((state, target), projection)| match distance {
+        HiddenLoss::Mse => {
+            native::squared_error(state, projection.trained(), target) / target.numel() as f64
+        }
+        HiddenLoss::Cosine => {
+            cosine_loss(&projection.forward(state), target, batch, Reduction::Tokens)
+        }
     });
     (attention.collect(), hidden.collect())
 }

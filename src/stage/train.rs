@@ -221,6 +221,7 @@ fn intermediate(distill: &Distill, place: &Place<'_>) -> Objective {
         ),
         layer_map: layer_map.clone(),
         reduction: distill.reduction,
+        hidden_loss: distill.hidden_loss,
         projection: distill.projection,
         keep_projection: distill.keep_projection.value,
     }

@@ -83,6 +83,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "projection") => "per-layer",
         (_, "keep-projection") => "false",
         (_, "reduction") => "block",
+        (_, "hidden-loss") => "cosine",
         (_, "teacher-dropout") => "true",
         (_, "corpus") => "[\"data/corpus/a.txt\"]",
         ("stages.general-distill", "max-seq-length") => "3",

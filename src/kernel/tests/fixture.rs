@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
 use tinyrun::job::{
-    self, Clipping, HeadKind, LayerMap, Objective, Optimizer as OptimizerSettings, OptimizerKind,
-    Projection, Reduction,
+    self, Clipping, HeadKind, HiddenLoss, LayerMap, Objective, Optimizer as OptimizerSettings,
+    OptimizerKind, Projection, Reduction,
 };
 use tinyrun::model::{LoadedModel, Weights, load_model};
 
@@ -221,6 +221,7 @@ pub(super) fn intermediate(reduction: Reduction) -> Objective {
         attention_weights: vec![1.0; 2],
         hidden_weights: vec![1.0; 3],
         reduction,
+        hidden_loss: HiddenLoss::Mse,
         projection: Projection::Shared,
         keep_projection: true,
     }

@@ -3,7 +3,8 @@
 
 use tch::{Kind, Tensor};
 use tinyrun::job::{
-    HeadKind, LayerMap, Objective, Projection, Reduction, RegressionTarget, SoftLossReduction,
+    HeadKind, HiddenLoss, LayerMap, Objective, Projection, Reduction, RegressionTarget,
+    SoftLossReduction,
 };
 use tinyrun::model::Weights;
 
@@ -91,20 +92,26 @@ fn objective(name: &str, case: &serde_json::Value) -> (Objective, Projection) {
         "regression" => Objective::Regression {
             target: RegressionTarget::Teacher,
         },
-        "per-layer" | "embedding-and-hidden" => Objective::Intermediate {
-            layer_map: LayerMap {
-                attention: vec![0, 2],
-                hidden: vec![0, 1, 3],
-            },
-            attention_weights: numbers("attention_weights"),
-            hidden_weights: numbers("hidden_weights"),
-            reduction: match case["reduction"].as_str() {
-                Some("block") => Reduction::Block,
-                _ => Reduction::Tokens,
-            },
-            projection,
-            keep_projection: true,
-        },
+        "per-layer" | "embedding-and-hidden" | "cosine" | "cosine-block" => {
+            Objective::Intermediate {
+                layer_map: LayerMap {
+                    attention: vec![0, 2],
+                    hidden: vec![0, 1, 3],
+                },
+                attention_weights: numbers("attention_weights"),
+                hidden_weights: numbers("hidden_weights"),
+                reduction: match case["reduction"].as_str() {
+                    Some("block") => Reduction::Block,
+                    _ => Reduction::Tokens,
+                },
+                hidden_loss: match case["hidden_loss"].as_str() {
+                    Some("cosine") => HiddenLoss::Cosine,
+                    _ => HiddenLoss::Mse,
+                },
+                projection,
+                keep_projection: true,
+            }
+        }
         _ => Objective::Prediction {
             temperature: case["temperature"].as_f64().expect("a number"),
             reduction: match case["reduction"].as_str() {
@@ -127,7 +134,7 @@ fn every_objective_has_pytorchs_loss_and_gradients() {
         .iter()
         .filter(|(name, _)| *name != "versions")
         .collect();
-    assert_eq!(cases.len(), 6);
+    assert_eq!(cases.len(), 8);
     for (name, case) in cases {
         let outputs = if name == "regression" { 1 } else { 3 };
         let (objective, projection) = objective(name, case);
