@@ -44,12 +44,15 @@ pub enum Fallback {
     Words(&'static str),
 }
 
+/// What of a value is part of the fingerprint.
+type Counted<T> = Box<dyn Fn(&T) -> Option<Value>>;
+
 /// A key as declared: everything but its meaning, its default, and whether it counts.
 pub(super) struct Declared<F: Field> {
     name: &'static str,
     limit: <F::Setting as Setting>::Limit,
     required: Option<String>,
-    counted: Box<dyn Fn(&F::Setting) -> Option<Value>>,
+    counted: Counted<F::Setting>,
     written: fn(&F) -> bool,
     absent: Option<&'static str>,
     place: Place,

@@ -15,10 +15,10 @@ pub fn to_toml(experiment: &Experiment) -> String {
     let mut text = String::new();
     for (path, keys) in tables(experiment) {
         if !path.is_empty() {
-            text.push_str(&format!("\n[{path}]\n"));
+            text.extend(["\n[", path, "]\n"]);
         }
         for (key, value) in keys {
-            text.push_str(&format!("{key} = {}\n", in_toml(&value)));
+            text.extend([key.as_str(), " = ", &in_toml(&value), "\n"]);
         }
     }
     text

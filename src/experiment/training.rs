@@ -84,6 +84,11 @@ fn check_accumulation(training: &Training, stage: &Section<'_>) {
 
 /// Without padding a result is that of the longest row's but for rounding, and dropout as of
 /// another seed.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::unnecessary_wraps,
+    reason = "the form of what says how a value is counted"
+)]
 fn padding(pad_to: &PadTo) -> Option<Value> {
     let counted = match pad_to {
         PadTo::None => PadTo::Longest,

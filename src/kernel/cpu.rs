@@ -59,7 +59,7 @@ pub(crate) fn processor() -> Processor {
 fn named(name: Option<OsString>) -> Result<Processor, NoSuchProcessor> {
     let present = || Processor::ALL.into_iter().filter(|kind| kind.is_here());
     let Some(name) = name.filter(|name| !name.is_empty()) else {
-        return Ok(present().last().unwrap_or(Processor::Baseline));
+        return Ok(present().next_back().unwrap_or(Processor::Baseline));
     };
     let found = present().find(|kind| name == kind.name());
     found.ok_or_else(|| NoSuchProcessor {

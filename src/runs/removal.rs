@@ -34,12 +34,12 @@ pub enum RemovedWhat {
 #[derive(Debug, thiserror::Error)]
 pub enum RemovalError {
     /// The stage is running.
-    #[error("`{kind}` is running{}", in_process(owner.as_ref()))]
+    #[error("`{kind}` is running{}", in_process(owner.as_deref()))]
     InUse {
         /// The stage kind.
         kind: String,
         /// Who runs it, if it has said so.
-        owner: Option<Owner>,
+        owner: Option<Box<Owner>>,
     },
     /// The disk.
     #[error(transparent)]
@@ -108,7 +108,7 @@ fn lock(layout: &Layout, kind: &str, fingerprint: &Fingerprint) -> Result<Lock, 
     let lock = Lock::try_acquire(&layout.lock(kind, fingerprint))?;
     lock.map_err(|owner| RemovalError::InUse {
         kind: kind.to_owned(),
-        owner,
+        owner: owner.map(Box::new),
     })
 }
 

@@ -253,6 +253,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what running a stage returns")]
     fn done(task: &Task<'_>) -> Result<Ended, StageError> {
         let key = key(task.node.stage);
         let record = Record {

@@ -44,8 +44,8 @@ mod tests {
         }
         let listed = |path: &Path| list_folder(path).expect("listed");
         assert_eq!(listed(folder.path()), [path(".c"), path("a"), path("b")]);
-        assert_eq!(listed(&path("nowhere")), [PathBuf::new(); 0]);
-        assert_eq!(listed(&path("a")), [PathBuf::new(); 0], "a file");
+        assert!(listed(&path("nowhere")).is_empty());
+        assert!(listed(&path("a")).is_empty(), "a file");
         // Tests run in the folder of the package.
         assert!(listed(Path::new("")).contains(&PathBuf::from("Cargo.toml")));
     }
