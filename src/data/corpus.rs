@@ -90,7 +90,6 @@ impl<'a> CorpusReader<'a> {
                 return Err(DataError::Long {
                     place: Place::new(path, counts.lines),
                     limit: MAX_LINE_BYTES,
-                    in_quotes: false,
                 });
             }
             let first = counts.lines == 1;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use super::hint::Settings;
 use super::store::StoreError;
 use super::table::Dialect;
 use crate::input::{Foreign, excerpt, excerpt_list, excerpt_path};
@@ -33,21 +34,16 @@ impl fmt::Display for Place {
     }
 }
 
+/// A fault that only one file format has: its text goes on after the place. A format keeps its
+/// faults beside its reader.
+pub trait FormatFault: fmt::Debug + fmt::Display + Send + Sync {
+    /// What to do about it, for who sets something there.
+    fn hint(&self, settings: Settings) -> Option<String>;
+}
+
 /// Why data could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// A quoted field goes on after its closing quote.
-    #[error("`{place}` opens a quoted field, and there is text after the quote that closes it{}", on_line(*closed, place.line))]
-    AfterQuote {
-        /// Where the quote opens.
-        place: Place,
-        /// Line of the quote that closes.
-        closed: u64,
-        /// Whether a backslash stands before that quote.
-        escaped: bool,
-        /// How the table is read.
-        dialect: Dialect,
-    },
     /// A column of the settings is in the table twice.
     #[error("`{place}` has two columns named `{}`", excerpt(column))]
     ColumnTwice {
@@ -219,14 +215,12 @@ pub enum DataError {
         limit: usize,
     },
     /// A line or row beyond every sensible size.
-    #[error("`{place}` {} longer than {limit} bytes", if *in_quotes { "opens a quoted field that is" } else { "is" })]
+    #[error("`{place}` is longer than {limit} bytes")]
     Long {
-        /// Where the line, the row or its quote begins.
+        /// Where the line or the row begins.
         place: Place,
         /// Bytes at most.
         limit: usize,
-        /// Whether a quote is open.
-        in_quotes: bool,
     },
     /// No room for a token beside the special ones.
     #[error("`max-seq-length` is {found}, and an example has at least {least} tokens")]
@@ -235,6 +229,14 @@ pub enum DataError {
         found: usize,
         /// Special tokens and one token per text.
         least: usize,
+    },
+    /// What the rules of a file format refuse.
+    #[error("`{place}` {fault}")]
+    Format {
+        /// The line.
+        place: Place,
+        /// What is wrong, in the format's own terms.
+        fault: Box<dyn FormatFault>,
     },
     /// Files whose every row or line is blank, or which have none.
     #[error("{} {} no {what}", excerpt_list(paths), if paths.len() == 1 { "has" } else { "have" })]
@@ -255,14 +257,6 @@ pub enum DataError {
     /// The token store could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A quote that joins rows to one field.
-    #[error("`{place}` opens a quoted field that runs over the next rows")]
-    Swallowed {
-        /// Where the quote opens.
-        place: Place,
-        /// How the table is read.
-        dialect: Dialect,
-    },
     /// `tokenizer.json`, `vocab.txt` or `tokenizer_config.json` does not read as one.
     #[error("`{}` is not a tokenizer: {}", excerpt_path(path), excerpt(&source.to_string()))]
     Tokenizer {
@@ -344,12 +338,6 @@ pub enum DataError {
         /// The token.
         token: String,
     },
-    /// A quote that opens a field and is never closed.
-    #[error("`{place}` opens a quoted field that is never closed")]
-    Quote {
-        /// Where the quote opens.
-        place: Place,
-    },
     /// The report could not be written.
     #[error("cannot write `{}`: {}", excerpt_path(path), reason(source))]
     Write {
@@ -362,12 +350,4 @@ pub enum DataError {
 
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-fn on_line(line: u64, other: u64) -> String {
-    if line == other {
-        String::new()
-    } else {
-        format!(" in line {line}")
-    }
 }

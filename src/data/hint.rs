@@ -7,7 +7,7 @@ use crate::system::advice;
 
 /// Where the reader of a hint sets something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settings {
+pub enum Settings {
     /// In `[task]` of an experiment file.
     File,
     /// By an option of `tinyrun init`, which runs before there is a file.
@@ -15,19 +15,11 @@ pub(super) enum Settings {
 }
 
 impl Settings {
-    fn set(self, key: &str, word: &str) -> String {
+    pub(super) fn set(self, key: &str, word: &str) -> String {
         match self {
             Self::File => format!("set `{key} = \"{word}\"` in `[task]`"),
             Self::Options => format!("add `--{key} {word}`"),
         }
-    }
-
-    /// About quotes that open a field too many.
-    fn quotes(self) -> String {
-        format!(
-            "write a quote within a quoted field twice (`\"\"`); if quotes have no meaning in this table, {}",
-            self.set("quoting", "none")
-        )
     }
 
     /// About a table of which every row seems to be one field.
@@ -47,16 +39,7 @@ impl DataError {
 
     pub(super) fn hint_for(&self, settings: Settings) -> Option<String> {
         Some(match self {
-            Self::AfterQuote { escaped: true, .. } => format!(
-                "if quotes within a text have a backslash before them, {}",
-                settings.set("escape", "backslash")
-            ),
-            Self::AfterQuote { .. }
-            | Self::Quote { .. }
-            | Self::Swallowed { .. }
-            | Self::Long {
-                in_quotes: true, ..
-            } => settings.quotes(),
+            Self::Format { fault, .. } => return fault.hint(settings),
             Self::ColumnMissing {
                 column,
                 there,

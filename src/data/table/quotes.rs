@@ -1,0 +1,69 @@
+//! Faults of quotes around fields.
+
+use std::fmt;
+use std::path::Path;
+
+use super::cutter::MAX_ROW_BYTES;
+use crate::data::error::{DataError, FormatFault, Place};
+use crate::data::hint::Settings;
+
+/// What is wrong with the quote that opens a field.
+#[derive(Debug)]
+pub(super) enum QuoteFault {
+    /// The field goes on after the quote that closes it.
+    TextAfter {
+        /// Line of the closing quote, where it is another one.
+        closed: Option<u64>,
+        /// Whether a backslash stands before the closing quote.
+        escaped: bool,
+    },
+    /// It is never closed.
+    Unclosed,
+    /// The field is longer than a row can be.
+    Long,
+    /// It joins rows to one field.
+    Swallowed,
+}
+
+impl QuoteFault {
+    /// The fault of a quote that opens on a line.
+    pub(super) fn at(self, path: &Path, line: u64) -> DataError {
+        DataError::Format {
+            place: Place::new(path, line),
+            fault: Box::new(self),
+        }
+    }
+}
+
+impl fmt::Display for QuoteFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("opens a quoted field")?;
+        match self {
+            Self::TextAfter { closed, .. } => {
+                f.write_str(", and there is text after the quote that closes it")?;
+                match closed {
+                    Some(line) => write!(f, " in line {line}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Unclosed => f.write_str(" that is never closed"),
+            Self::Long => write!(f, " that is longer than {MAX_ROW_BYTES} bytes"),
+            Self::Swallowed => f.write_str(" that runs over the next rows"),
+        }
+    }
+}
+
+impl FormatFault for QuoteFault {
+    fn hint(&self, settings: Settings) -> Option<String> {
+        Some(match self {
+            Self::TextAfter { escaped: true, .. } => format!(
+                "if quotes within a text have a backslash before them, {}",
+                settings.set("escape", "backslash")
+            ),
+            _ => format!(
+                "write a quote within a quoted field twice (`\"\"`); if quotes have no meaning in this table, {}",
+                settings.set("quoting", "none")
+            ),
+        })
+    }
+}
