@@ -131,13 +131,19 @@ impl TableReader {
         let Some(line) = self.table.next_record()? else {
             return Ok(None);
         };
-        if let Some(line) = self.swallowed.check(&self.table.cutter, line) {
+        if let Some(cutter) = self.table.cutter()
+            && let Some(line) = self.swallowed.check(cutter, line)
+        {
             return Err(QuoteFault::Swallowed.at(&self.table.path, line));
         }
         let table = &self.table;
-        let label = table.field(line, self.label)?;
+        let label = table.value(line, self.label)?;
         self.spaced_labels += u64::from(label.trim().len() < label.len());
-        if self.notes_quotes && table.cutter.fields().any(looks_quoted) {
+        if self.notes_quotes
+            && table
+                .cutter()
+                .is_some_and(|cutter| cutter.fields().any(looks_quoted))
+        {
             self.quoted_rows.0 += 1;
             if self.quoted_rows.0 == 1 {
                 self.quoted_rows.1 = line;
@@ -145,9 +151,9 @@ impl TableReader {
         }
         let row = TableRow {
             line,
-            text: table.field(line, self.text)?.to_owned(),
+            text: table.value(line, self.text)?.to_owned(),
             pair: match self.pair {
-                Some(pair) => Some(table.field(line, pair)?.to_owned()),
+                Some(pair) => Some(table.value(line, pair)?.to_owned()),
                 None => None,
             },
             label: label.trim().to_owned(),

@@ -5,6 +5,7 @@
 //! delimiters, quoted TSV and backslash escapes are detected or given. A table begins with a
 //! header, may begin with a byte-order mark, and may end its lines with CRLF.
 
+mod columns;
 mod cutter;
 mod detect;
 mod dialect;
@@ -16,8 +17,8 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use self::cutter::{Cutter, Fault, MAX_ROW_BYTES};
-use self::quotes::QuoteFault;
+use self::columns::find_column;
+use self::cutter::Cutter;
 use super::error::{DataError, Place};
 use crate::input::{Expected, Foreign, Kind, recognize, recognize_file};
 
@@ -162,58 +163,25 @@ impl Table {
         }
     }
 
-    fn wrong_columns(&self, line: u64, found: usize) -> DataError {
-        let place = Place::new(&self.path, line);
-        if self.has_header {
-            DataError::Columns {
-                place,
-                found,
-                expected: self.names.len(),
-                dialect: self.dialect(),
-            }
-        } else {
-            DataError::ColumnsOfTask {
-                place,
-                found,
-                names: self.names.clone(),
-            }
-        }
+    fn read_record(&mut self) -> Result<Option<u64>, DataError> {
+        self.cutter.read().map_err(|fault| fault.of(&self.path))
     }
 
-    fn read_record(&mut self) -> Result<Option<u64>, DataError> {
-        self.cutter.read().map_err(|fault| {
-            let quote = |fault: QuoteFault, line| fault.at(&self.path, line);
-            match fault {
-                Fault::Io(source) => DataError::Io {
-                    path: self.path.clone(),
-                    source,
-                },
-                Fault::Long { line, quote: None } => DataError::Long {
-                    place: Place::new(&self.path, line),
-                    limit: MAX_ROW_BYTES,
-                },
-                Fault::Long {
-                    quote: Some(line), ..
-                } => quote(QuoteFault::Long, line),
-                Fault::Unclosed { line } => quote(QuoteFault::Unclosed, line),
-                Fault::AfterQuote {
-                    opened,
-                    closed,
-                    escaped,
-                } => {
-                    let closed = (closed != opened).then_some(closed);
-                    quote(QuoteFault::TextAfter { closed, escaped }, opened)
-                }
-                Fault::Zero { line } => DataError::Foreign {
-                    path: self.path.clone(),
-                    line: Some(line),
-                    found: Foreign {
-                        kind: Kind::Zeros { only: false },
-                        expected: Expected::Table,
-                    },
-                },
-            }
-        })
+    /// A field that an example is made of.
+    ///
+    /// # Errors
+    /// As [`Self::field`].
+    fn value(&self, line: u64, index: usize) -> Result<&str, DataError> {
+        self.field(line, index)
+    }
+
+    /// The record's fields as they were cut.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "records of other formats are not cut"
+    )]
+    fn cutter(&self) -> Option<&Cutter<BufReader<File>>> {
+        Some(&self.cutter)
     }
 
     /// A field of the record that begins at `line`, as it is in the table.
@@ -239,30 +207,6 @@ impl Table {
                 found,
             }
         })
-    }
-}
-
-fn find_column(
-    names: &[String],
-    column: &str,
-    place: &Place,
-    is_given: bool,
-) -> Result<usize, DataError> {
-    // As the header's names are trimmed, so is what is looked for.
-    let column = column.trim();
-    let mut found = names.iter().enumerate().filter(|(_, name)| *name == column);
-    match (found.next(), found.next()) {
-        (Some((index, _)), None) => Ok(index),
-        (Some(_), Some(_)) => Err(DataError::ColumnTwice {
-            place: place.clone(),
-            column: column.to_owned(),
-        }),
-        (None, _) => Err(DataError::ColumnMissing {
-            place: place.clone(),
-            column: column.to_owned(),
-            there: names.to_vec(),
-            is_given,
-        }),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
-use super::cutter::MAX_ROW_BYTES;
+use super::cutter::{Fault, MAX_ROW_BYTES};
 use crate::data::error::{DataError, FormatFault, Place};
 use crate::data::hint::Settings;
+use crate::input::{Expected, Foreign, Kind};
 
 /// What is wrong with the quote that opens a field.
 #[derive(Debug)]
@@ -65,5 +66,41 @@ impl FormatFault for QuoteFault {
                 settings.set("quoting", "none")
             ),
         })
+    }
+}
+
+impl Fault {
+    /// What is told of it.
+    pub(super) fn of(self, path: &Path) -> DataError {
+        match self {
+            Self::Io(source) => DataError::Io {
+                path: path.to_owned(),
+                source,
+            },
+            Self::Long { line, quote: None } => DataError::Long {
+                place: Place::new(path, line),
+                limit: MAX_ROW_BYTES,
+            },
+            Self::Long {
+                quote: Some(line), ..
+            } => QuoteFault::Long.at(path, line),
+            Self::Unclosed { line } => QuoteFault::Unclosed.at(path, line),
+            Self::AfterQuote {
+                opened,
+                closed,
+                escaped,
+            } => {
+                let closed = (closed != opened).then_some(closed);
+                QuoteFault::TextAfter { closed, escaped }.at(path, opened)
+            }
+            Self::Zero { line } => DataError::Foreign {
+                path: path.to_owned(),
+                line: Some(line),
+                found: Foreign {
+                    kind: Kind::Zeros { only: false },
+                    expected: Expected::Table,
+                },
+            },
+        }
     }
 }
