@@ -1,11 +1,15 @@
-//! Raw text, one paragraph a line.
+//! Raw text, one paragraph a line, or JSON lines with a `text` each.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::{DataError, Place};
+use super::table::Object;
 use crate::input::{Expected, Foreign, Kind, recognize_file};
+
+/// Key of the paragraph in an object of JSON lines.
+const TEXT: &str = "text";
 
 /// A longer line is no paragraph.
 const MAX_LINE_BYTES: usize = 1 << 20;
@@ -36,6 +40,8 @@ pub struct CorpusReader<'a> {
     files: &'a [PathBuf],
     counts: Vec<LineCounts>,
     open: Option<BufReader<File>>,
+    /// Whether the open file is JSON lines.
+    is_json: bool,
     buffer: Vec<u8>,
 }
 
@@ -46,6 +52,7 @@ impl<'a> CorpusReader<'a> {
             files,
             counts: Vec::with_capacity(files.len()),
             open: None,
+            is_json: false,
             buffer: Vec::new(),
         }
     }
@@ -66,7 +73,7 @@ impl<'a> CorpusReader<'a> {
                     path: path.clone(),
                     source,
                 })?;
-                check_kind(path)?;
+                self.is_json = check_kind(path)?;
                 self.counts.push(LineCounts::default());
                 self.open.insert(BufReader::with_capacity(1 << 16, file))
             };
@@ -99,7 +106,15 @@ impl<'a> CorpusReader<'a> {
                     return Err(not_utf8(path, *counts));
                 }
             };
-            if start < end {
+            if start < end && self.is_json {
+                let place = Place::new(path, counts.lines);
+                let text = Object::parse(&self.buffer[start..end], place)?.text(TEXT)?;
+                self.buffer.clear();
+                self.buffer.extend_from_slice(text.trim().as_bytes());
+                if !self.buffer.is_empty() {
+                    return Ok(std::str::from_utf8(&self.buffer).ok());
+                }
+            } else if start < end {
                 // Checked above; the borrow of the loop does not reach over the return.
                 return Ok(std::str::from_utf8(&self.buffer[start..end]).ok());
             }
@@ -113,20 +128,21 @@ impl<'a> CorpusReader<'a> {
     }
 }
 
-/// Refuses what is no text by its first bytes.
-fn check_kind(path: &Path) -> Result<(), DataError> {
+/// Refuses what is no text by its first bytes; whether it is JSON lines.
+fn check_kind(path: &Path) -> Result<bool, DataError> {
     let found = recognize_file(path, None, Expected::Corpus);
     let found = found.map_err(|source| DataError::Io {
         path: path.to_owned(),
         source,
     })?;
     match found {
+        Some(found) if found.kind == Kind::JsonLines => Ok(true),
         Some(found) => Err(DataError::Foreign {
             path: path.to_owned(),
             line: None,
             found,
         }),
-        None => Ok(()),
+        None => Ok(false),
     }
 }
 
@@ -204,6 +220,20 @@ mod tests {
         let (lines, found) = read(&[b"\xef\xbb\xbfa\r\n\n \t\nb c \n", b"", b"\nd"]).unwrap();
         assert_eq!(lines, ["a", "b c", "d"]);
         assert_eq!(found, [counts(4, 2, 15), counts(0, 0, 0), counts(2, 1, 2)]);
+    }
+
+    #[test]
+    fn json_lines_hold_a_text_each() {
+        let objects = b"{\"text\": \" a\\nb \", \"id\": 1}\n\n{\"text\": \"\"}\n{\"text\": \"c\"}";
+        let (lines, found) = read(&[objects, b"d\n"]).unwrap();
+        assert_eq!(lines, ["a\nb", "c", "d"]);
+        assert_eq!((found[0].lines, found[0].blank), (4, 2));
+        let error = read(&[b"{\"text\": \"a\"}\n{\"body\": \"b\"}\n"]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("0.txt:2` has no key `text`; its keys are `body`")
+        );
     }
 
     #[test]

@@ -190,9 +190,9 @@ fn a_message_about_a_foreign_file_is_short_and_its_hint_fits() {
             "tr '\\r' '\\n'",
         ),
         (
-            b"{\"text\": \"good\", \"label\": \"pos\"}\n",
-            "is JSON lines",
-            "read_json(sys.argv[1], lines=True)",
+            b"[{\"text\": \"good\", \"label\": \"pos\"}]\n",
+            "is JSON",
+            "read_json(sys.argv[1])",
         ),
         (long.as_bytes(), "has no column `text`", ""),
     ];

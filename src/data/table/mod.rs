@@ -2,7 +2,8 @@
 //!
 //! Two forms: TSV without quoting, as GLUE has it, where a quote mark is a character like any
 //! other; and CSV with quoting (RFC 4180), where a field may hold delimiters and line ends. Other
-//! delimiters, quoted TSV and backslash escapes are detected or given. A table begins with a
+//! delimiters, quoted TSV and backslash escapes are detected or given. JSON lines are read too: one
+//! object per row. A table begins with a
 //! header, may begin with a byte-order mark, and may end its lines with CRLF.
 
 mod columns;
@@ -10,6 +11,7 @@ mod cutter;
 mod detect;
 mod dialect;
 mod examples;
+mod json_lines;
 mod quotes;
 mod swallowed;
 
@@ -19,18 +21,29 @@ use std::path::{Path, PathBuf};
 
 use self::columns::find_column;
 use self::cutter::Cutter;
+use self::json_lines::Objects;
 use super::error::{DataError, Place};
 use crate::input::{Expected, Foreign, Kind, recognize, recognize_file};
 
 pub use self::detect::is_delimiter;
 pub use self::dialect::{Dialect, DialectRule, Escape, Quoting, TableFormat};
 pub use self::examples::{TableLayout, TableReader, TableRow};
+pub(in crate::data) use self::json_lines::Object;
+
+/// Where the records of a table come from.
+#[derive(Debug)]
+enum Records {
+    /// Lines that are cut into fields.
+    Cut(Cutter<BufReader<File>>),
+    /// Objects, whose keys in the first one are the columns.
+    Objects(Objects<BufReader<File>>),
+}
 
 /// A table of any columns, record by record.
 #[derive(Debug)]
 pub struct Table {
     path: PathBuf,
-    cutter: Cutter<BufReader<File>>,
+    records: Records,
     names: Vec<String>,
     header_line: u64,
     has_header: bool,
@@ -62,7 +75,13 @@ impl Table {
             .take(detect::SAMPLE_BYTES as u64)
             .read_to_end(&mut sample)
             .map_err(io)?;
-        if let Some(found) = recognize(&sample, Expected::Table) {
+        let found = recognize(&sample, Expected::Table);
+        let is_json = |found: &Foreign| found.kind == Kind::JsonLines;
+        if found.as_ref().is_some_and(is_json) {
+            file.rewind().map_err(io)?;
+            return Self::of_objects(path, file);
+        }
+        if let Some(found) = found {
             return Err(DataError::Foreign {
                 path: path.to_owned(),
                 line: None,
@@ -78,7 +97,10 @@ impl Table {
         file.rewind().map_err(io)?;
         let mut table = Self {
             path: path.to_owned(),
-            cutter: Cutter::new(BufReader::with_capacity(1 << 16, file), dialect),
+            records: Records::Cut(Cutter::new(
+                BufReader::with_capacity(1 << 16, file),
+                dialect,
+            )),
             names: Vec::new(),
             header_line: 1,
             has_header: names.is_none(),
@@ -93,6 +115,21 @@ impl Table {
         Ok(table)
     }
 
+    /// A table of JSON lines.
+    fn of_objects(path: &Path, file: File) -> Result<Self, DataError> {
+        let objects = Objects::open(path, BufReader::with_capacity(1 << 16, file))?;
+        Ok(Self {
+            path: path.to_owned(),
+            names: objects.names().to_vec(),
+            header_line: 1,
+            records: Records::Objects(objects),
+            has_header: false,
+            is_given: false,
+            skip_short: false,
+            skipped: 0,
+        })
+    }
+
     fn read_header(&mut self) -> Result<(), DataError> {
         let Some(line) = self.read_record()? else {
             return Err(DataError::Empty {
@@ -100,7 +137,8 @@ impl Table {
             });
         };
         self.header_line = line;
-        self.names = (0..self.cutter.len())
+        let columns = self.cutter().map_or(0, Cutter::len);
+        self.names = (0..columns)
             .map(|index| Ok(self.field(line, index)?.trim().to_owned()))
             .collect::<Result<_, DataError>>()?;
         Ok(())
@@ -113,7 +151,11 @@ impl Table {
 
     /// How it is cut.
     pub fn dialect(&self) -> Dialect {
-        self.cutter.dialect()
+        match &self.records {
+            Records::Cut(cutter) => cutter.dialect(),
+            // As its name says: nothing of it is to be set.
+            Records::Objects(_) => Dialect::standard(DialectRule::default().is_csv(&self.path)),
+        }
     }
 
     /// Line of the header.
@@ -132,7 +174,10 @@ impl Table {
 
     /// Bytes of the file read so far.
     pub fn bytes_read(&self) -> u64 {
-        self.cutter.bytes()
+        match &self.records {
+            Records::Cut(cutter) => cutter.bytes(),
+            Records::Objects(objects) => objects.bytes(),
+        }
     }
 
     /// Reads the next record and returns the line that it begins at; `None` after the last. Blank lines are
@@ -141,18 +186,23 @@ impl Table {
     /// # Errors
     /// Where a record has another number of columns than the header, or cannot be cut.
     pub fn next_record(&mut self) -> Result<Option<u64>, DataError> {
+        if let Records::Objects(objects) = &mut self.records {
+            return objects.next();
+        }
         loop {
             let Some(line) = self.read_record()? else {
                 return Ok(None);
             };
-            let (found, expected) = (self.cutter.len(), self.names.len());
+            let Some(cutter) = self.cutter() else {
+                return Ok(None);
+            };
+            let (found, expected) = (cutter.len(), self.names.len());
             if self.skip_short && found < expected {
                 self.skipped += 1;
                 continue;
             }
             // Spreadsheets leave empty columns at the end.
-            let is_filled = self
-                .cutter
+            let is_filled = cutter
                 .fields()
                 .skip(expected)
                 .any(|field| !field.is_empty());
@@ -164,24 +214,29 @@ impl Table {
     }
 
     fn read_record(&mut self) -> Result<Option<u64>, DataError> {
-        self.cutter.read().map_err(|fault| fault.of(&self.path))
+        match &mut self.records {
+            Records::Cut(cutter) => cutter.read().map_err(|fault| fault.of(&self.path)),
+            Records::Objects(_) => Ok(None),
+        }
     }
 
-    /// A field that an example is made of.
+    /// A field that an example is made of: in JSON lines it must be there and be a text.
     ///
     /// # Errors
     /// As [`Self::field`].
     fn value(&self, line: u64, index: usize) -> Result<&str, DataError> {
+        if let Records::Objects(objects) = &self.records {
+            objects.check(index)?;
+        }
         self.field(line, index)
     }
 
     /// The record's fields as they were cut.
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "records of other formats are not cut"
-    )]
     fn cutter(&self) -> Option<&Cutter<BufReader<File>>> {
-        Some(&self.cutter)
+        match &self.records {
+            Records::Cut(cutter) => Some(cutter),
+            Records::Objects(_) => None,
+        }
     }
 
     /// A field of the record that begins at `line`, as it is in the table.
@@ -189,12 +244,16 @@ impl Table {
     /// # Errors
     /// Where it is not UTF-8.
     pub fn field(&self, line: u64, index: usize) -> Result<&str, DataError> {
-        let field = self.cutter.field(index);
+        let cutter = match &self.records {
+            Records::Cut(cutter) => cutter,
+            Records::Objects(objects) => return Ok(objects.field(index)),
+        };
+        let field = cutter.field(index);
         std::str::from_utf8(field).map_err(|error| {
-            let before: u64 = self.cutter.fields().take(index).map(line_ends).sum();
+            let before: u64 = cutter.fields().take(index).map(line_ends).sum();
             let within = line_ends(&field[..error.valid_up_to()]);
             let line = line + before + within;
-            let begin = self.cutter.bytes() - self.cutter.raw().len() as u64;
+            let begin = cutter.bytes() - cutter.raw().len() as u64;
             // The file may be gone by now: then what is known is said.
             let found = recognize_file(&self.path, Some(begin), Expected::Table);
             let found = found.ok().flatten().unwrap_or(Foreign {

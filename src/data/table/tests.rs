@@ -39,6 +39,27 @@ fn a_table_without_a_header_has_its_columns_from_the_layout() {
 }
 
 #[test]
+fn objects_are_rows_whatever_the_order_of_their_keys() {
+    let folder: TempDir = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train.jsonl");
+    let text = "{\"sentence\": \"a, \\\"b\\\"\", \"label\": 1, \"tags\": [\"x\"]}\n\n\
+                {\"label\": \" 0 \", \"more\": null, \"sentence\": \"c\\nd\"}\n{\"sentence\": \"e\"}\n";
+    fs::write(&path, text).unwrap();
+    let mut table = TableReader::open(&path, &layout(TableFormat::Auto, false)).unwrap();
+    let first = table.next_row().unwrap().unwrap();
+    let found = (first.line, first.text.as_str(), first.label.as_str());
+    assert_eq!(found, (1, "a, \"b\"", "1"));
+    let second = table.next_row().unwrap().unwrap();
+    let found = (second.line, second.text.as_str(), second.label.as_str());
+    assert_eq!(found, (3, "c\nd", "0"));
+    let error = table.next_row().unwrap_err().to_string();
+    assert!(
+        error.ends_with("train.jsonl:4` has no key `label`; its keys are `sentence`"),
+        "{error}"
+    );
+}
+
+#[test]
 fn short_rows_are_counted_where_the_task_has_such_and_a_fault_elsewhere() {
     let folder: TempDir = tempfile::tempdir().unwrap();
     let path = folder.path().join("qqp.tsv");
@@ -458,7 +479,7 @@ fn a_file_that_is_no_table_is_named_by_what_it_is() {
             "a.csv` is an Excel workbook (.xlsx)",
         ),
         (b"PAR1\x15\x04\x15\0", "a.csv` is a Parquet file"),
-        (b"{\"text\": \"a\", \"label\": 1}\n", "a.csv` is JSON lines"),
+        (b"[{\"text\": \"a\", \"label\": 1}]\n", "a.csv` is JSON"),
         (
             b"version https://git-lfs.github.com/spec/v1\n",
             "a.csv` is a Git LFS pointer, not the file itself",
