@@ -12,6 +12,7 @@ mod commands;
 mod docs;
 mod documents;
 mod experiments;
+mod exported;
 mod faults;
 mod fetch;
 mod file_systems;
