@@ -1,6 +1,6 @@
 //! Encoders: from tokens to hidden states and attention scores, and the classifier on top.
 //!
-//! Two encoders compute the same. [`reference`] is written in libtorch's operations, with the
+//! Two encoders compute the same. [`mod@reference`] is written in libtorch's operations, with the
 //! names and the order of Hugging Face's model, for padded batches on every device and in every
 //! number format. [`packed`] computes BERT's shape in the C++ of `native/`, for batches without
 //! padding. [`layout`] chooses once, before a model is opened; nothing below asks again.
