@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use super::hint::Settings;
+pub use super::settings::Settings;
 use super::store::StoreError;
 use super::table::Dialect;
 use crate::input::{Foreign, excerpt, excerpt_list, excerpt_path};

@@ -1,35 +1,10 @@
 //! What to do about a fault of a user's data.
 
 use super::error::DataError;
+use super::settings::Settings;
 use super::table::{Dialect, Quoting};
 use crate::input::excerpt;
 use crate::system::advice;
-
-/// Where the reader of a hint sets something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settings {
-    /// In `[task]` of an experiment file.
-    File,
-    /// By an option of `tinyrun init`, which runs before there is a file.
-    Options,
-}
-
-impl Settings {
-    pub(super) fn set(self, key: &str, word: &str) -> String {
-        match self {
-            Self::File => format!("set `{key} = \"{word}\"` in `[task]`"),
-            Self::Options => format!("add `--{key} {word}`"),
-        }
-    }
-
-    /// About a table of which every row seems to be one field.
-    pub(super) fn one_column(self) -> &'static str {
-        match self {
-            Self::File => "set `format`, `delimiter` and `quoting` in `[task]`",
-            Self::Options => "name the character between its columns with `--delimiter CHARACTER`",
-        }
-    }
-}
 
 impl DataError {
     /// What to do about it in an experiment file.

@@ -10,6 +10,7 @@ pub mod labels;
 pub mod order;
 pub mod prepare;
 pub mod report;
+mod settings;
 pub mod split;
 pub mod store;
 mod survey;

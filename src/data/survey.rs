@@ -7,9 +7,9 @@ use std::path::Path;
 
 use self::length::tokens_of;
 use super::error::{DataError, Place};
-use super::hint::Settings;
 use super::labels::{LabelSet, MAX_LABELS};
 use super::prepare::ENOUGH_ROWS;
+use super::settings::Settings;
 use super::table::{Dialect, DialectRule, Table, TableLayout};
 use super::warning::{DataWarning, label_warnings};
 use crate::input::{excerpt, excerpt_list, excerpt_path};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::cutter::{Fault, MAX_ROW_BYTES};
 use crate::data::error::{DataError, FormatFault, Place};
-use crate::data::hint::Settings;
+use crate::data::settings::Settings;
 use crate::input::{Expected, Foreign, Kind};
 
 /// What is wrong with the quote that opens a field.
