@@ -146,21 +146,21 @@ fn exported(test: &Test) -> Value {
         if name.ends_with(".safetensors") {
             continue;
         }
-        let mut text = test.read(&format!("{STUDENT}/{name}"));
+        let mut content = test.read(&format!("{STUDENT}/{name}"));
         if name == "config.json" {
-            let mut config: Value = serde_json::from_str(&text).expect("JSON");
+            let mut config: Value = serde_json::from_str(&content).expect("JSON");
             let keys = ["model_type", "tokenizer_class", "vocab_size"];
             let object = config.as_object_mut().expect("an object");
             object.retain(|key, _| keys.contains(&key.as_str()));
-            text = config.to_string();
+            content = config.to_string();
         }
-        files.insert(name, text);
+        files.insert(name, content);
     }
     json!(files)
 }
 
 /// What the script reads: the rows and the folders, without ids.
-fn document(folders: Vec<Value>) -> Value {
+fn document(folders: &[Value]) -> Value {
     let rows: Vec<Value> = ROWS
         .iter()
         .map(|(text, second)| json!([text, second]))
@@ -185,7 +185,7 @@ fn students() -> (Vec<Value>, Vec<Value>) {
 #[test]
 fn a_students_folder_has_the_files_by_which_transformers_gives_the_ids_of_training() {
     let (folders, ids) = students();
-    let made = document(folders);
+    let made = document(&folders);
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
         fs::write(fixture(), made.to_string()).expect("written");
         return;
@@ -227,7 +227,10 @@ fn transformers_gives_the_ids_of_training_by_the_folder_of_a_student() {
         json!({"name": kind.name, "pairs": kind.pairs, "folder": test.path(STUDENT)})
     });
     let first = &tests[0];
-    first.write("rows.json", &document(folders.collect()).to_string());
+    first.write(
+        "rows.json",
+        &document(&folders.collect::<Vec<_>>()).to_string(),
+    );
     let script = fixture().with_extension("py");
     let output = Command::new("python3")
         .arg(script)
