@@ -93,7 +93,7 @@ pub struct TrainData {
     pub store: PathBuf,
     /// Train on this many examples only, chosen by the seed.
     pub limit: Option<u64>,
-    /// Another order each epoch, batches of like lengths; else the data's own order.
+    /// Reshuffle every epoch and bucket rows by length; if false, keep the data's order.
     pub shuffle: bool,
     /// Leave out an epoch's last batch where it is not whole.
     pub drop_last: bool,

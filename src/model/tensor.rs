@@ -14,7 +14,7 @@ pub enum Dtype {
     F32,
     /// IEEE half floats.
     F16,
-    /// Upper halves of 32-bit floats.
+    /// bfloat16.
     Bf16,
     /// 64-bit integers.
     I64,

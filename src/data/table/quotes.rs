@@ -70,7 +70,7 @@ impl FormatFault for QuoteFault {
 }
 
 impl Fault {
-    /// What is told of it.
+    /// The error for the table at `path`.
     pub(super) fn of(self, path: &Path) -> DataError {
         match self {
             Self::Io(source) => DataError::Io {

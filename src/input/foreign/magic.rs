@@ -74,7 +74,7 @@ pub enum Kind {
 pub enum ByteOrder {
     /// Given by the mark at the start.
     Mark,
-    /// Sorted from the lowest.
+    /// Lowest byte first.
     Little,
     /// Highest first.
     Big,

@@ -18,7 +18,7 @@ pub(super) struct Dense {
 enum Weight {
     /// `[out, in]`, fp32.
     Trained(Tensor),
-    /// Of a model that is only read, in the order in which the processor reads it.
+    /// Frozen, in the layout of the CPU's matrix kernels.
     Packed(Tensor),
 }
 
