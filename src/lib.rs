@@ -19,6 +19,7 @@ pub mod document;
 pub mod experiment;
 pub mod input;
 pub mod job;
+pub mod kinds;
 pub mod metrics;
 pub mod model;
 pub mod plan;

@@ -9,10 +9,10 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    match Experiment::read("x.toml", "x", text, &[]) {
+    match Experiment::read(tinyrun::kinds::KINDS, "x.toml", "x", text, &[]) {
         Ok((experiment, _)) => {
             let written = to_toml(&experiment);
-            let again = Experiment::read("y.toml", "y", &written, &[]);
+            let again = Experiment::read(tinyrun::kinds::KINDS, "y.toml", "y", &written, &[]);
             let (again, _) = again.unwrap_or_else(|faults| panic!("{faults}\n{written}"));
             assert_eq!(again, experiment, "{written}");
         }

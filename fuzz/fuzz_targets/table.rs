@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         let text = starter(&found, paths);
         // What is written is TOML whatever the table holds; as an experiment it may have faults
         // that the user is told, such as classes that are but one.
-        let _ = Experiment::read("x.toml", "x", &text, &[]);
+        let _ = Experiment::read(tinyrun::kinds::KINDS, "x.toml", "x", &text, &[]);
         assert!(text.parse::<toml::Table>().is_ok(), "{text}");
     }
 });

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, Place, layout, print, stage_names};
+use super::{Failure, Place, layout, print, set};
 use crate::experiment::StageName;
+use crate::kinds::KINDS;
 use crate::plan::{Done, Node, Pipeline, Selection, Workload};
 use crate::report::{Removable, Style, removable_lines};
 use crate::runs::{
@@ -22,7 +23,7 @@ pub(super) struct Arguments {
     file: PathBuf,
 
     /// Stage whose result to delete
-    #[arg(value_name = "STAGE", value_parser = stage_names())]
+    #[arg(value_name = "STAGE", value_parser = set::StageNames)]
     stage: StageName,
 
     #[command(flatten)]
@@ -32,9 +33,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
     let selection = Selection::of_files(std::slice::from_ref(&arguments.file));
-    let workload = Workload::read(&selection, &layout)?;
+    let workload = Workload::read(KINDS, &selection, &layout)?;
     let mut digester = Digester::of(&layout);
-    let kind = arguments.stage.as_str();
     let mut list = Vec::new();
     for pipeline in workload.pipelines() {
         let name = &pipeline.experiment.name;
@@ -44,10 +44,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         let fingerprint = fingerprint_of(&pipeline, node, &mut digester)?;
         if let Some(fingerprint) = fingerprint {
-            let removed = remove_interrupted(&layout, kind, &fingerprint)?;
+            let removed = remove_interrupted(&layout, node.kind, &fingerprint)?;
             list.extend(removed.map(|removed| removable(name, removed)));
         }
-        let removed = remove_result(&layout, name, kind)?;
+        let removed = remove_result(&layout, name, node.stage.as_str())?;
         list.extend(removed.map(|removed| removable(name, removed)));
     }
     print(&removable_lines(&list, true, Style::of(&io::stdout())))
@@ -59,8 +59,8 @@ fn fingerprint_of(
     node: &Node,
     digester: &mut Digester,
 ) -> Result<Option<Fingerprint>, Error> {
-    let before = node.after().into_iter();
-    let records = before.filter_map(|stage| Some((stage, pipeline.last_record(stage)?)));
+    let before = node.after.iter();
+    let records = before.filter_map(|stage| Some((stage.clone(), pipeline.last_record(stage)?)));
     let done: Done = records.collect();
     Ok(pipeline.planner(digester).plan(node, &done)?.fingerprint())
 }

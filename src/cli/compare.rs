@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, Place, layout, print};
-use crate::experiment::{StageName, settings_of};
+use crate::experiment::settings_of;
+use crate::kinds::KINDS;
 use crate::plan::{Pipeline, Selection, Workload};
 use crate::report::{Compared, Style, comparison};
 
@@ -24,7 +25,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let workload = Workload::read(&Selection::of_files(&arguments.files), &layout)?;
+    let workload = Workload::read(KINDS, &Selection::of_files(&arguments.files), &layout)?;
     let pipelines = workload.pipelines();
     if pipelines.len() < 2 {
         return Err(Failure::Usage {
@@ -41,17 +42,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print(&comparison(&compared, Style::of(&io::stdout())))
 }
 
-/// What eval found last, by what it is called.
+/// What was scored last, by what it is called.
 fn results(pipeline: &Pipeline<'_>) -> BTreeMap<String, String> {
     let mut results = BTreeMap::new();
-    let record = pipeline.last_record(StageName::Eval);
-    for scored in record.iter().flat_map(|record| &record.summary.scored) {
-        for (metric, value) in &scored.scores {
-            let name = format!("{} {metric} on {}", scored.model, scored.split);
-            results.insert(name, format!("{value:.4}"));
+    let records = pipeline.scored();
+    for (stage, record) in &records {
+        // Only where several stages score does it matter which.
+        let by = match records.len() {
+            1 => String::new(),
+            _ => format!("{stage}: "),
+        };
+        for scored in &record.summary.scored {
+            for (metric, value) in &scored.scores {
+                let name = format!("{by}{} {metric} on {}", scored.model, scored.split);
+                results.insert(name, format!("{value:.4}"));
+            }
+            let name = format!("{by}{} parameters", scored.model);
+            results.insert(name, scored.parameters.to_string());
         }
-        let name = format!("{} parameters", scored.model);
-        results.insert(name, scored.parameters.to_string());
     }
     results
 }

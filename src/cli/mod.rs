@@ -17,13 +17,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::document::Faults;
 use crate::experiment::StageName;
 use crate::input::for_terminal;
+use crate::kinds::KINDS;
 use crate::plan::{Selection, SelectionError, StageRange, Workload, path_hint};
 use crate::report::{Style, diagnostic, failed_stages, failure, goal_line, plain_error};
 use crate::runs::{Error, Layout};
@@ -120,20 +120,20 @@ struct RunArguments {
     explain: bool,
 
     /// Run a stage even if it is up to date (repeatable)
-    #[arg(long, value_name = "STAGE", value_parser = stage_names())]
+    #[arg(long, value_name = "STAGE", value_parser = set::StageNames)]
     force: Vec<StageName>,
 
     /// Stop after this stage
-    #[arg(long, value_name = "STAGE", value_parser = stage_names())]
+    #[arg(long, value_name = "STAGE", value_parser = set::StageNames)]
     until: Option<StageName>,
 
     /// Run only this stage, using existing results as inputs
-    #[arg(long, value_name = "STAGE", value_parser = stage_names(), conflicts_with = "until")]
+    #[arg(long, value_name = "STAGE", value_parser = set::StageNames, conflicts_with = "until")]
     single_stage: Option<StageName>,
 
     /// Run this stage and the stages that depend on it, using existing results as inputs
     #[arg(
-        long, value_name = "STAGE", value_parser = stage_names(),
+        long, value_name = "STAGE", value_parser = set::StageNames,
         conflicts_with_all = ["until", "single_stage"]
     )]
     downstream: Option<StageName>,
@@ -155,23 +155,18 @@ struct RunArguments {
     verbose: bool,
 }
 
-fn stage_names() -> impl TypedValueParser<Value = StageName> {
-    let names = PossibleValuesParser::new(StageName::ALL.map(StageName::as_str));
-    names.try_map(|name| StageName::parse(&name).ok_or("not a stage"))
-}
-
 impl RunArguments {
     fn selection(&self) -> Selection {
         Selection {
             files: self.files.clone(),
             overrides: self.set.clone(),
-            stages: match (self.until, self.single_stage, self.downstream) {
-                (Some(stage), _, _) => StageRange::Until(stage),
-                (_, Some(stage), _) => StageRange::Single(stage),
-                (_, _, Some(stage)) => StageRange::Downstream(stage),
+            stages: match (&self.until, &self.single_stage, &self.downstream) {
+                (Some(stage), _, _) => StageRange::Until(stage.clone()),
+                (_, Some(stage), _) => StageRange::Single(stage.clone()),
+                (_, _, Some(stage)) => StageRange::Downstream(stage.clone()),
                 (None, None, None) => StageRange::All,
             },
-            forced: self.force.iter().copied().collect(),
+            forced: self.force.iter().cloned().collect(),
         }
     }
 }
@@ -307,7 +302,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
 
 fn run_files(arguments: &RunArguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let workload = Workload::read(&arguments.selection(), &layout)?;
+    let workload = Workload::read(KINDS, &arguments.selection(), &layout)?;
     if arguments.dry_run {
         return plan::run(arguments, &workload, &layout);
     }

@@ -8,9 +8,10 @@ use clap::Args;
 
 use super::{Failure, Place, layout, print, show};
 use crate::experiment::StageName;
+use crate::kinds::{KINDS, WORKS};
 use crate::plan::{Selection, StageRange, Workload, compare};
 use crate::report::{Console, Style, Verbosity, agreement};
-use crate::runs::{Error, Layout, copy_folder, link_to, remove_path, stored};
+use crate::runs::{Digester, Error, Layout, Record, copy_folder, link_to, remove_path, stored};
 use crate::stage::{
     Interrupts, Kernel, Observer, Outcome, Reporter, Scheduler, StageError, differences,
 };
@@ -37,13 +38,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         message,
         hint: Some(hint.to_owned()),
     };
-    let stage = StageName::parse(&record.key.kind);
-    let (Some(stage), false) = (stage, record.experiment.is_empty()) else {
+    if record.experiment.is_empty() {
         return Err(usage(
             "the record does not contain its experiment".to_owned(),
             "run the experiment file with `--force` instead: the record is from an older tinyrun",
         ));
-    };
+    }
     // A place of its own: what is stored stays as it is, whatever comes out.
     let scratch = layout.runs().join("work").join("rerun");
     remove_path(&scratch)?;
@@ -51,21 +51,34 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     borrow_store(&layout, &own, &folder)?;
     let file = scratch.join("experiment.toml");
     crate::runs::write_atomic(&file, record.experiment.as_bytes())?;
-    let selection = Selection {
-        stages: StageRange::Single(stage),
-        ..Selection::of_files(&[file])
+    let all = Selection::of_files(&[file]);
+    let Some(stage) = stage_of(&record, &Workload::read(KINDS, &all, &own)?, &own)? else {
+        return Err(usage(
+            format!(
+                "the recorded experiment has no stage of kind `{}`",
+                record.key.kind
+            ),
+            "restore the recorded input files, or run the experiment in its current state",
+        ));
     };
-    let workload = Workload::read(&selection, &own)?;
+    let selection = Selection {
+        stages: StageRange::Single(stage.clone()),
+        ..all
+    };
+    let workload = Workload::read(KINDS, &selection, &own)?;
     let interrupts = Interrupts::listen().map_err(Failure::Output)?;
     let scheduler = Scheduler {
         jobs: 1,
         keep_going: false,
+        works: WORKS,
         kernel: &Kernel::find(),
         interrupts: &interrupts,
         reporter: &Progress,
     };
     let outcomes = scheduler.run(&workload.pipelines())?;
-    let again = outcomes.iter().find_map(|outcome| outcome.record_of(stage));
+    let again = outcomes
+        .iter()
+        .find_map(|outcome| outcome.record_of(&stage));
     let Some(again) = again else {
         return Err(Failure::Found);
     };
@@ -77,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "restore the recorded input files, or run the experiment in its current state",
         ));
     }
-    let came_out = own.store(stage.as_str(), &again.fingerprint);
+    let came_out = own.store(&again.key.kind, &again.fingerprint);
     let found = differences((&folder, &record), (&came_out, again))?;
     let agrees = found.is_empty();
     print(&agreement(&record, again, &found, Style::of(&io::stdout())))?;
@@ -85,6 +98,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         remove_path(&scratch)?;
     }
     if agrees { Ok(()) } else { Err(Failure::Found) }
+}
+
+/// The stage whose result a record is: several may have its kind.
+fn stage_of(
+    record: &Record,
+    workload: &Workload,
+    layout: &Layout,
+) -> Result<Option<StageName>, Error> {
+    let mut digester = Digester::of(layout);
+    let mut of_kind = None;
+    for pipeline in workload.pipelines() {
+        let plan = pipeline.plan(&mut digester)?;
+        let stages = pipeline.nodes.iter().zip(plan.stages);
+        let stages = stages.filter(|(node, _)| node.kind == record.key.kind);
+        for (node, planned) in stages {
+            if planned.fingerprint().as_ref() == Some(&record.fingerprint) {
+                return Ok(Some(node.stage.clone()));
+            }
+            of_kind.get_or_insert(node.stage.clone());
+        }
+    }
+    Ok(of_kind)
 }
 
 /// Shows the stage that runs.

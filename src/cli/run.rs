@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::{Failure, RunArguments};
-use crate::experiment::StageName;
 use crate::input::for_terminal;
+use crate::kinds::WORKS;
 use crate::plan::{Pipeline, Workload};
 use crate::report::{
     Caption, Console, Style, Verbosity, matrix_heading, matrix_summary, scores, summary,
@@ -35,6 +35,7 @@ pub(super) fn run(arguments: &RunArguments, workload: &Workload) -> Result<(), F
     let scheduler = Scheduler {
         jobs,
         keep_going: arguments.keep_going,
+        works: WORKS,
         kernel: &kernel,
         interrupts: &interrupts,
         reporter: &reporter,
@@ -203,10 +204,11 @@ impl Reporter for Terminal<'_> {
     fn finished(&self, place: usize, outcome: &Outcome) -> Result<(), StageError> {
         let pipeline = &self.pipelines[place];
         let name = pipeline.file.experiments.name.as_str();
-        if let Some(record) = outcome.record_of(StageName::Eval)
+        // The last of several: a row of the table is one student's.
+        if let Some(scored) = outcome.scored().last()
             && let Some(results) = self.matrices().results.get_mut(name)
         {
-            results.add(pipeline.place, record.clone());
+            results.add(pipeline.place, scored.record.clone());
             results.write(pipeline.layout)?;
         }
         if !self.is_parallel {

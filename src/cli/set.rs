@@ -1,4 +1,5 @@
-//! The argument of `--set`: any text, for which a shell offers the keys of an experiment file.
+//! Arguments that may be any text, for which a shell offers what an experiment file may have: the
+//! keys for `--set`, and names of stages.
 
 use std::ffi::OsStr;
 use std::sync::LazyLock;
@@ -6,11 +7,12 @@ use std::sync::LazyLock;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command, Error};
 
-use crate::experiment::keys;
+use crate::experiment::{StageName, keys};
+use crate::kinds::KINDS;
 
 /// `key=`, for every key.
 static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let paths = keys::paths().into_iter();
+    let paths = keys::paths(KINDS).into_iter();
     paths.map(|path| format!("{path}=")).collect()
 });
 
@@ -33,5 +35,27 @@ impl TypedValueParser for KeyAndValue {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let keys = KEYS.iter().map(String::as_str);
         Some(Box::new(keys.map(PossibleValue::new)))
+    }
+}
+
+/// The name of a stage, which the file may give itself.
+#[derive(Debug, Clone)]
+pub(super) struct StageNames;
+
+impl TypedValueParser for StageNames {
+    type Value = StageName;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<StageName, Error> {
+        let name = StringValueParser::new().parse_ref(command, arg, value)?;
+        Ok(StageName::new(&name))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(KINDS.names().into_iter().map(PossibleValue::new)))
     }
 }

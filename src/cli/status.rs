@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, Place, layout, print, set};
+use crate::kinds::KINDS;
 use crate::plan::{Selection, Workload, standings};
 use crate::report::{Style, experiment_lines, standing_line, standing_lines};
 use crate::runs::{Digester, Layout, experiments};
@@ -37,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             overrides: arguments.set.clone(),
             ..Selection::of_files(&arguments.files)
         };
-        of_workload(&Workload::read(&selection, &layout)?, &mut digester)?
+        of_workload(&Workload::read(KINDS, &selection, &layout)?, &mut digester)?
     };
     if layout.runs().is_dir() {
         // A memo that cannot be stored costs time only, and this command changes nothing else.
@@ -55,7 +56,7 @@ fn of_all(layout: &Layout, digester: &mut Digester) -> Result<String, Failure> {
     }
     let mut rows = Vec::new();
     for (name, file) in experiments {
-        let line = match Workload::read(&Selection::of_files(&[file]), layout) {
+        let line = match Workload::read(KINDS, &Selection::of_files(&[file]), layout) {
             Ok(workload) => {
                 let stages = standings(&workload.pipelines()[0], digester)?;
                 standing_line(&stages, Style::of(&io::stdout()))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, Place, layout, print};
+use crate::kinds::KINDS;
 use crate::plan::{Selection, Workload};
 use crate::report::{Style, Verdict, verdict_lines};
 use crate::runs::{Discrepancy, Error, Layout, Record, check_artifacts, check_inputs, stored};
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         whole_store(&layout)?
     } else {
         let selection = Selection::of_files(&arguments.files);
-        of_workload(&Workload::read(&selection, &layout)?)?
+        of_workload(&Workload::read(KINDS, &selection, &layout)?)?
     };
     print(&verdict_lines(&verdicts, Style::of(&io::stdout())))?;
     if verdicts.iter().all(|verdict| verdict.faults.is_empty()) {
@@ -55,7 +56,7 @@ fn of_workload(workload: &Workload) -> Result<Vec<Verdict>, Error> {
     let mut verdicts = Vec::new();
     for pipeline in workload.pipelines() {
         for node in pipeline.nodes {
-            let Some(folder) = pipeline.result(node.stage) else {
+            let Some(folder) = pipeline.result(&node.stage) else {
                 continue;
             };
             if !seen.insert(folder.clone()) {

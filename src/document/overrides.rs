@@ -116,6 +116,7 @@ pub(crate) fn insert(
 
 #[cfg(test)]
 mod tests {
+    use crate::experiment::Training;
     use crate::experiment::testing::{MINIMAL, faults, pipeline, read_with};
 
     #[test]
@@ -130,9 +131,10 @@ mod tests {
     #[test]
     fn an_override_may_add_a_stage() {
         let experiment = read_with(MINIMAL, &["stages.finetune.epochs=1"]).unwrap();
-        assert_eq!(*experiment.stages.finetune.unwrap().training.epochs, 1);
+        let training: &Training = experiment.stages.get("finetune").unwrap().keys();
+        assert_eq!(*training.epochs, 1);
         let experiment = read_with(MINIMAL, &["stages.eval={}"]).unwrap();
-        assert!(experiment.stages.eval.is_some());
+        assert!(experiment.stages.get("eval").is_some());
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) struct Section<'a> {
     /// Header, for what is missing in it; `None` for a table that is not there.
     span: Option<Span>,
     table: Option<&'a Table>,
-    asked: RefCell<Vec<&'static str>>,
+    asked: RefCell<Vec<String>>,
     faults: &'a Collector,
 }
 
@@ -127,8 +127,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn entry(&self, key: &'static str) -> Option<&'a Entry> {
-        self.asked.borrow_mut().push(key);
+    fn entry(&self, key: &str) -> Option<&'a Entry> {
+        self.asked.borrow_mut().push(key.to_owned());
         self.table?.get(key)
     }
 
@@ -167,7 +167,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table within this one; `None` where it is not written or is no table.
-    pub(crate) fn section(&self, key: &'static str) -> Option<Section<'a>> {
+    pub(crate) fn section(&self, key: &str) -> Option<Section<'a>> {
         let entry = self.entry(key)?;
         if let Value::Table(table) = &entry.node.value {
             Some(Section {
@@ -186,7 +186,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table within this one that reads as empty, and without complaint, where there is none.
-    pub(crate) fn section_or_empty(&self, key: &'static str) -> Section<'a> {
+    pub(crate) fn section_or_empty(&self, key: &str) -> Section<'a> {
         self.section(key).unwrap_or_else(|| Section {
             path: self.join(key),
             span: None,
@@ -342,15 +342,17 @@ impl<'a> Section<'a> {
 
     /// Reports every key that was not asked for.
     pub(crate) fn finish(&self) {
-        self.finish_as("key");
+        self.finish_as("key", "");
     }
 
-    /// Reports every key that was not asked for, by another word for what it is.
-    pub(crate) fn finish_as(&self, kind: &str) {
+    /// Reports every key that was not asked for, by another word for what it is; `more` is what is
+    /// allowed beside those that were.
+    pub(crate) fn finish_as(&self, kind: &str, more: &str) {
         let Some(table) = self.table else {
             return;
         };
         let asked = self.asked.take();
+        let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
         for (key, entry) in table {
             if asked.contains(&key.as_str()) {
                 continue;
@@ -367,7 +369,7 @@ impl<'a> Section<'a> {
                 .collect::<Vec<_>>()
                 .join(", ");
             let fault = Fault::new(message, entry.key.clone());
-            let fault = fault.with_note(format!("allowed: {allowed}"));
+            let fault = fault.with_note(format!("allowed: {allowed}{more}"));
             self.faults
                 .wrong(&self.join(key), fault.with_hint(did_you_mean(key, &asked)));
         }

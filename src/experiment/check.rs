@@ -1,27 +1,29 @@
 //! Keys that are right by themselves and do not go together.
 
-use std::collections::BTreeMap;
-
-use super::origin::Origin;
-use super::schema::{ClassifierStart, LayerMapRule, ModelSource, StageName};
+use super::kind::StageKind;
+use super::origin::{Origin, source_key};
+use super::ports::{ModelPort, Role, Unconnected, What};
+use super::schema::{ClassifierStart, LayerMapRule, ModelSource, RANDOM};
+use super::stage::Stage;
+use super::stage_keys::Corpus;
+use super::stage_name::StageName;
 use super::top::Experiment;
-use crate::document::{Collector, Fault, Located, Span, alternatives};
+use crate::document::{Collector, Fault, Located, Span, alternatives, did_you_mean};
 use crate::job::LayerMap;
 
-/// Headers of the stages that are written.
-pub(super) type Headers = BTreeMap<StageName, Span>;
-
 /// Checks what takes more than one table to see.
-pub(super) fn check(experiment: &Experiment, headers: &Headers, faults: &Collector) {
+pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     check_shape(experiment, faults);
     check_layer_map(experiment, faults);
     check_lengths(experiment, faults);
     check_goals(experiment, faults);
     check_classifier(experiment, faults);
     let before = faults.count();
-    for stage in StageName::ALL {
-        check_sources(experiment, stage, faults);
-        check_student(experiment, stage, headers, faults);
+    for stage in &experiment.stages {
+        for port in model_ports(experiment, stage) {
+            check_source(experiment, stage, port, faults);
+            check_student(experiment, stage, port, faults);
+        }
     }
     // A source that is wrong by itself is not worth a second fault for the cycle it makes.
     if faults.count() == before {
@@ -29,15 +31,52 @@ pub(super) fn check(experiment: &Experiment, headers: &Headers, faults: &Collect
     }
 }
 
+/// How a stage uses models.
+fn model_ports(experiment: &Experiment, stage: &Stage) -> impl Iterator<Item = ModelPort> {
+    let ports = stage.ports(&experiment.task).into_iter();
+    ports.filter_map(|port| port.model())
+}
+
+/// Whether a stage trains a model of this role.
+pub(super) fn trains(experiment: &Experiment, role: Role) -> bool {
+    let mut stages = experiment.stages.iter();
+    stages.any(|stage| {
+        let mut ports = model_ports(experiment, stage);
+        ports.any(|port| port.is_trained && port.of == role)
+    })
+}
+
+/// Names of kinds that make something.
+fn kinds_that_make(experiment: &Experiment, made: impl Fn(What) -> bool) -> Vec<&'static str> {
+    let kinds = experiment.stages.kinds.iter();
+    let makes = kinds.filter(|kind| kind.makes().iter().any(|artifact| made(artifact.what)));
+    makes.map(StageKind::name).collect()
+}
+
 /// Goals of a student that no stage scores.
 fn check_goals(experiment: &Experiment, faults: &Collector) {
-    let scored = experiment.student_of(StageName::Eval).is_some();
-    if scored || !faults.sound(&["stages.eval", "stages.td-phase2"]) {
+    let mut stages = experiment.stages.iter();
+    let scored = stages.any(|stage| {
+        let mut made = stage.makes().into_iter();
+        made.any(|made| made.what == What::Scores)
+            && experiment.origin_of(stage, Role::Student).is_some()
+    });
+    let score = kinds_that_make(experiment, |what| what == What::Scores);
+    let of = Role::Student;
+    let finished = What::Model {
+        of,
+        classifier: true,
+    };
+    let train = kinds_that_make(experiment, |what| what == finished);
+    let mut needed = train.iter().chain(&score);
+    if scored || !needed.all(|kind| faults.sound(&[&format!("stages.{kind}")])) {
         return;
     }
     for goal in &experiment.goals {
         let message = format!("no stage scores the student of goal `{}`", goal.name);
-        let hint = "add `[stages.td-phase2]` and `[stages.eval]`".to_owned();
+        let tables = train.iter().chain(&score);
+        let tables: Vec<String> = tables.map(|kind| format!("`[stages.{kind}]`")).collect();
+        let hint = format!("add {}", tables.join(" and "));
         faults.unfit(Fault::new(message, goal.span.clone()).with_hint(hint));
     }
 }
@@ -45,16 +84,11 @@ fn check_goals(experiment: &Experiment, faults: &Collector) {
 /// A new classifier that no stage trains.
 fn check_classifier(experiment: &Experiment, faults: &Collector) {
     let classifier = &experiment.teacher.classifier;
-    if classifier.value == ClassifierStart::New && experiment.stages.finetune.is_none() {
+    if classifier.value == ClassifierStart::New && !trains(experiment, Role::Teacher) {
         let message = "`classifier = \"new\"` in `[teacher]` needs `[stages.finetune]`".to_owned();
         let fault = Fault::new(message, classifier.span.clone());
         faults.unfit(fault.with_label("a new classifier has random weights until it is trained"));
     }
-}
-
-fn distils(experiment: &Experiment) -> bool {
-    let stages = &experiment.stages;
-    stages.general_distill.is_some() || stages.td_phase1.is_some() || stages.td_phase2.is_some()
 }
 
 fn check_shape(experiment: &Experiment, faults: &Collector) {
@@ -125,16 +159,15 @@ pub(super) fn map_length_faults(map: &LayerMap, layers: usize, span: Option<&Spa
 /// Inputs that are longer than the student has positions.
 fn check_lengths(experiment: &Experiment, faults: &Collector) {
     let positions = &experiment.student.shape.max_position_embeddings;
-    if experiment.student.model.is_some() || !distils(experiment) {
+    if experiment.student.model.is_some() || !trains(experiment, Role::Student) {
         return;
     }
-    let keys = [
-        "student.max-position-embeddings",
-        "task.max-seq-length",
-        "stages.general-distill.max-seq-length",
-    ];
-    if faults.sound(&keys) {
-        for (place, length) in lengths(experiment) {
+    let lengths = lengths(experiment);
+    let is_sound = |table: &str| faults.sound(&[&format!("{table}.max-seq-length")]);
+    if faults.sound(&["student.max-position-embeddings"])
+        && lengths.iter().all(|(table, _)| is_sound(table))
+    {
+        for (place, length) in lengths {
             if length.value > positions.value {
                 let message = format!(
                     "`max-seq-length` {} in `[{place}]` exceeds the student's `max-position-embeddings` {}",
@@ -148,77 +181,75 @@ fn check_lengths(experiment: &Experiment, faults: &Collector) {
 }
 
 /// Every longest input and the table it is of.
-pub(super) fn lengths(experiment: &Experiment) -> Vec<(&'static str, &Located<usize>)> {
-    let mut lengths = vec![("task", &experiment.task.max_seq_length)];
-    if let Some(general) = &experiment.stages.general_distill {
-        lengths.push(("stages.general-distill", &general.corpus.max_seq_length));
-    }
+pub(super) fn lengths(experiment: &Experiment) -> Vec<(String, &Located<usize>)> {
+    let mut lengths = vec![("task".to_owned(), &experiment.task.max_seq_length)];
+    let texts = experiment.stages.with::<Corpus>();
+    lengths.extend(texts.map(|(stage, corpus)| {
+        let table = format!("stages.{}", stage.name);
+        (table, &corpus.max_seq_length)
+    }));
     lengths
 }
 
-/// Stages that make a model for `student` or `teacher` of a stage.
-fn allowed_sources(stage: StageName, key: &str) -> &'static [StageName] {
-    use StageName::{Finetune, GeneralDistill, TdPhase1, TdPhase2};
-    match (stage, key) {
-        // A fine-tuned model has the teacher's shape, not that of `[student]`.
-        (GeneralDistill | TdPhase1 | TdPhase2, "student") => &[GeneralDistill, TdPhase1, TdPhase2],
-        (GeneralDistill | TdPhase1, _) => &[Finetune, GeneralDistill, TdPhase1, TdPhase2],
-        // Logits are read: general distillation trains no classifier.
-        _ => &[Finetune, TdPhase1, TdPhase2],
+/// A `student` or `teacher` that names no stage, or one whose model cannot be used.
+fn check_source(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: &Collector) {
+    let (key, own) = (port.of.as_str(), &stage.name);
+    let Some(Located { value, span }) = source_key(stage, port.of) else {
+        return;
+    };
+    let may_be_random = port.is_trained && port.of == Role::Student;
+    let named = match value {
+        ModelSource::Folder(_) => return,
+        ModelSource::Random if may_be_random => return,
+        ModelSource::Random => RANDOM,
+        ModelSource::Stage(named) => named.as_str(),
+    };
+    let path = format!("stages.{own}.{key}");
+    let there = experiment.stages.get(named).map(|stage| stage.kind);
+    let Some(kind) = there.or_else(|| experiment.stages.kinds.get(named)) else {
+        let message = format!("unknown stage `{named}`");
+        let fault = Fault::new(message, span.clone()).with_label(if may_be_random {
+            "expected a stage name, `random`, or the path of a folder with a `/`"
+        } else {
+            "expected a stage name, or the path of a folder with a `/`"
+        });
+        let stages = experiment.stages.iter();
+        let mut known: Vec<&str> = stages.map(|stage| stage.name.as_str()).collect();
+        known.extend(experiment.stages.kinds.names());
+        faults.wrong(&path, fault.with_hint(did_you_mean(named, &known)));
+        return;
+    };
+    if !kind.makes().iter().any(|made| port.fits(made.what)) {
+        let message = format!("`{named}` cannot be the `{key}` of `{own}`");
+        let allowed = kinds_that_make(experiment, |what| port.fits(what));
+        let expected = alternatives(allowed);
+        let label = format!("expected {expected}, or a folder");
+        faults.unfit(Fault::new(message, span.clone()).with_label(label));
+    } else if there.is_none() && faults.sound(&[&format!("stages.{named}")]) {
+        let message = format!("`{key}` of `{own}` is `{named}`, but that stage is not in the file");
+        let hint = format!("add `[stages.{named}]`");
+        faults.unfit(Fault::new(message, span.clone()).with_hint(hint));
     }
 }
 
-fn check_sources(experiment: &Experiment, stage: StageName, faults: &Collector) {
-    let keys = [
-        ("student", experiment.student_key(stage)),
-        ("teacher", experiment.teacher_key(stage)),
-    ];
-    for (key, source) in keys {
-        let Some(Located {
-            value: ModelSource::Stage(named),
-            span,
-        }) = source
-        else {
-            continue;
-        };
-        let allowed = allowed_sources(stage, key);
-        if !allowed.contains(named) {
-            let message = format!("`{named}` cannot be the `{key}` of `{stage}`");
-            let expected = alternatives(allowed.iter().map(|name| name.as_str()));
-            faults.unfit(
-                Fault::new(message, span.clone())
-                    .with_label(format!("expected {expected}, or a folder")),
-            );
-        } else if !experiment.has_stage(*named) && faults.sound(&[&format!("stages.{named}")]) {
-            let message =
-                format!("`{key}` of `{stage}` is `{named}`, but that stage is not in the file");
-            let hint = format!("add `[stages.{named}]`");
-            faults.unfit(Fault::new(message, span.clone()).with_hint(hint));
-        }
+/// A stage whose student would be random weights without its saying so.
+fn check_student(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: &Collector) {
+    if port.unconnected == Unconnected::NearestOrRandom || source_key(stage, port.of).is_some() {
+        return;
     }
-}
-
-/// A task stage whose student would be random weights.
-fn check_student(experiment: &Experiment, stage: StageName, headers: &Headers, faults: &Collector) {
-    let is_task_stage = matches!(stage, StageName::TdPhase1 | StageName::TdPhase2);
-    let keys = [
-        format!("stages.{stage}.student"),
-        "stages.general-distill".to_owned(),
-        "stages.td-phase1".to_owned(),
-        "student.model".to_owned(),
-    ];
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let student = experiment.student_of(stage);
-    if is_task_stage
-        && experiment.student_key(stage).is_none()
-        && student.is_some_and(|origin| origin.value == Origin::Random)
-        && faults.sound(&keys)
+    let makers = kinds_that_make(experiment, |what| port.fits(what));
+    let is_sound = |key: String| faults.sound(&[&key]);
+    let origin = experiment.connect(stage, port);
+    if origin.is_some_and(|origin| origin.value == Origin::Random)
+        && is_sound(format!("stages.{}.{}", stage.name, port.of.as_str()))
+        && is_sound("student.model".to_owned())
+        && makers.iter().all(|kind| is_sound(format!("stages.{kind}")))
     {
-        let message = format!("`{stage}` has no student to start from");
+        let message = format!("`{}` has no student to start from", stage.name);
         let hint = "add `[stages.general-distill]`, set `model` in `[student]` to a folder, \
                     or set `student = \"random\"` in this stage";
         faults.unfit(
-            Fault::new(message, headers.get(&stage).cloned())
+            Fault::new(message, stage.header.clone())
                 .with_label("no earlier stage produces a student")
                 .with_hint(hint.to_owned()),
         );
@@ -227,9 +258,10 @@ fn check_student(experiment: &Experiment, stage: StageName, headers: &Headers, f
 
 fn check_cycles(experiment: &Experiment, faults: &Collector) {
     let mut done = Vec::new();
-    for stage in StageName::ALL {
-        if let Some(cycle) = find_cycle(experiment, &mut vec![stage], &mut done) {
-            let path: Vec<&str> = cycle.iter().map(|stage| stage.as_str()).collect();
+    for stage in &experiment.stages {
+        let mut path = vec![stage.name.clone()];
+        if let Some(cycle) = find_cycle(experiment, &mut path, &mut done) {
+            let path: Vec<&str> = cycle.iter().map(StageName::as_str).collect();
             let message = format!("dependency cycle: {}", path.join(" -> "));
             faults.unfit(Fault::new(message, closing_key(experiment, &cycle)));
             return;
@@ -243,8 +275,8 @@ fn find_cycle(
     path: &mut Vec<StageName>,
     done: &mut Vec<StageName>,
 ) -> Option<Vec<StageName>> {
-    let stage = *path.last()?;
-    for next in experiment.depends_on(stage) {
+    let name = path.last()?.clone();
+    for next in experiment.depends_on(experiment.stages.get(name.as_str())?) {
         if let Some(start) = path.iter().position(|seen| *seen == next) {
             let mut cycle = path[start..].to_vec();
             cycle.push(next);
@@ -258,19 +290,22 @@ fn find_cycle(
             path.pop();
         }
     }
-    done.push(stage);
+    done.push(name);
     None
 }
 
 /// Place of the key that names a stage not before its own. Defaults only look back, so every
 /// cycle has such a key.
 fn closing_key(experiment: &Experiment, cycle: &[StageName]) -> Option<Span> {
+    let place = |name: &StageName| experiment.stages.position(name.as_str());
     cycle.windows(2).find_map(|pair| {
-        let (stage, next) = (pair[0], pair[1]);
-        let keys = [experiment.student_key(stage), experiment.teacher_key(stage)];
-        let names_it = |source: &&Located<ModelSource>| source.value == ModelSource::Stage(next);
+        let (name, next) = (&pair[0], &pair[1]);
+        let stage = experiment.stages.get(name.as_str())?;
+        let keys = [Role::Student, Role::Teacher].map(|role| source_key(stage, role));
+        let names_it =
+            |source: &&Located<ModelSource>| source.value == ModelSource::Stage(next.clone());
         let key = keys.into_iter().flatten().find(names_it)?;
-        (next >= stage).then(|| key.span.clone())?
+        (place(next) >= place(name)).then(|| key.span.clone())?
     })
 }
 
@@ -344,13 +379,11 @@ mod tests {
                 "stages.td-phase1.student=data-prep",
                 "stages.td-phase1.teacher=eval",
                 "stages.td-phase2.student=finetune",
-                "stages.td-phase2.teacher=general-distill",
             ]),
             [
                 "--set:1:26: `data-prep` cannot be the `student` of `td-phase1`",
                 "--set:1:26: `eval` cannot be the `teacher` of `td-phase1`",
                 "--set:1:26: `finetune` cannot be the `student` of `td-phase2`",
-                "--set:1:26: `general-distill` cannot be the `teacher` of `td-phase2`",
             ]
         );
     }

@@ -39,7 +39,7 @@ pub enum Fallback {
     /// This TOML value.
     Value(String),
     /// A TOML value for each table, by the table's last name.
-    Each(Vec<(&'static str, String)>),
+    Each(Vec<(String, String)>),
     /// What these words say.
     Words(&'static str),
 }
@@ -48,7 +48,7 @@ pub enum Fallback {
 type Counted<T> = Box<dyn Fn(&T) -> Option<Value>>;
 
 /// A key as declared: everything but its meaning, its default, and whether it counts.
-pub(super) struct Declared<F: Field> {
+pub(crate) struct Declared<F: Field> {
     name: &'static str,
     limit: <F::Setting as Setting>::Limit,
     required: Option<String>,
@@ -68,7 +68,7 @@ enum Place {
 }
 
 /// A key of this name.
-pub(super) fn key<F: Field>(name: &'static str) -> Declared<F> {
+pub(crate) fn key<F: Field>(name: &'static str) -> Declared<F> {
     Declared {
         name,
         limit: Default::default(),
@@ -85,7 +85,7 @@ pub(super) fn key<F: Field>(name: &'static str) -> Declared<F> {
 
 impl<F: Field> Declared<F> {
     /// Numbers that are allowed, or numbers of a list.
-    pub(super) fn range<N: Copy>(mut self, range: impl RangeBounds<N>) -> Self
+    pub(crate) fn range<N: Copy>(mut self, range: impl RangeBounds<N>) -> Self
     where
         F::Setting: Setting<Limit = Range<N>>,
     {
@@ -94,7 +94,7 @@ impl<F: Field> Declared<F> {
     }
 
     /// Words that are allowed.
-    pub(super) fn one_of(mut self, words: &'static [&'static str]) -> Self
+    pub(crate) fn one_of(mut self, words: &'static [&'static str]) -> Self
     where
         F::Setting: Setting<Limit = &'static [&'static str]>,
     {
@@ -103,13 +103,13 @@ impl<F: Field> Declared<F> {
     }
 
     /// It cannot be omitted; `what` is what it needs, for the fault.
-    pub(super) fn required(mut self, what: impl Into<String>) -> Self {
+    pub(crate) fn required(mut self, what: impl Into<String>) -> Self {
         self.required = Some(what.into());
         self
     }
 
     /// It counts where it is not this: what was done before there was such a key.
-    pub(super) fn unless(mut self, before: F::Setting) -> Self
+    pub(crate) fn unless(mut self, before: F::Setting) -> Self
     where
         F::Setting: PartialEq,
     {
@@ -118,48 +118,48 @@ impl<F: Field> Declared<F> {
     }
 
     /// It counts as another value, or not at all.
-    pub(super) fn counted_as(mut self, value: fn(&F::Setting) -> Option<Value>) -> Self {
+    pub(crate) fn counted_as(mut self, value: fn(&F::Setting) -> Option<Value>) -> Self {
         self.counted = Box::new(value);
         self
     }
 
     /// The resolved file omits it otherwise.
-    pub(super) fn written_if(mut self, written: fn(&F) -> bool) -> Self {
+    pub(crate) fn written_if(mut self, written: fn(&F) -> bool) -> Self {
         self.written = written;
         self
     }
 
     /// The resolved file has this word where there is no value.
-    pub(super) fn or_word(mut self, word: &'static str) -> Self {
+    pub(crate) fn or_word(mut self, word: &'static str) -> Self {
         self.absent = Some(word);
         self
     }
 
     /// Its faults stand at the key and not at the value.
-    pub(super) fn placed_at_key(mut self) -> Self {
+    pub(crate) fn placed_at_key(mut self) -> Self {
         self.place = Place::Key;
         self
     }
 
     /// What is written there, for the reference, where the type does not say it.
-    pub(super) fn kind_text(mut self, text: &'static str) -> Self {
+    pub(crate) fn kind_text(mut self, text: &'static str) -> Self {
         self.kind_text = Some(text);
         self
     }
 
     /// Range or unit, for the reference, where the range does not say it.
-    pub(super) fn range_text(mut self, text: &'static str) -> Self {
+    pub(crate) fn range_text(mut self, text: &'static str) -> Self {
         self.range_text = Some(text);
         self
     }
 
     /// Default, for the reference, where it is not one value.
-    pub(super) fn default_text(mut self, text: &'static str) -> Self {
+    pub(crate) fn default_text(mut self, text: &'static str) -> Self {
         self.default_text = Some(text);
         self
     }
 
-    pub(super) fn read(&self, section: &Section<'_>, default: F::Default) -> F {
+    pub(crate) fn read(&self, section: &Section<'_>, default: F::Default) -> F {
         if let Some(what) = &self.required {
             section.require(self.name, what);
         }
@@ -175,7 +175,7 @@ impl<F: Field> Declared<F> {
         F::fill(found, default)
     }
 
-    pub(super) fn entry(&self, field: &F, counts: bool) -> Entry {
+    pub(crate) fn entry(&self, field: &F, counts: bool) -> Entry {
         let setting = field.setting();
         let value = setting.map(Setting::value);
         let written = value.or_else(|| self.absent.map(Value::from));
@@ -188,7 +188,7 @@ impl<F: Field> Declared<F> {
         }
     }
 
-    pub(super) fn describe(&self, meaning: &str) -> Key {
+    pub(crate) fn describe(&self, meaning: &str) -> Key {
         let kind = self.kind_text.map(str::to_owned);
         let range = self.range_text.map(str::to_owned);
         Key {

@@ -3,9 +3,10 @@
 
 use toml::Value;
 
-use super::resolved::{in_toml, tables as resolved};
+use super::kind::Kinds;
+use super::resolved::{Written, in_toml, tables as resolved};
 use super::settings::{Item, Settings};
-use super::stages::{Eval, Finetune, GeneralDistill, TdPhase1, TdPhase2};
+use super::stages;
 use super::student::{Student, Teacher};
 use super::task::Task;
 use super::top::Experiment;
@@ -19,31 +20,32 @@ pub struct Table {
     /// What the tables are, for a heading.
     pub title: &'static str,
     /// Dotted paths of the tables; empty for the file's top.
-    pub paths: Vec<&'static str>,
+    pub paths: Vec<String>,
     /// Their keys.
     pub keys: Vec<Key>,
 }
 
-/// The keys of every table of the file.
-fn declared() -> [(&'static str, Vec<Item>); 10] {
-    [
-        ("", Experiment::described()),
-        ("task", Task::described()),
-        ("teacher", Teacher::described()),
-        ("student", Student::described()),
-        ("student.layer-map", LayerMap::described()),
-        ("stages.finetune", Finetune::described()),
-        ("stages.general-distill", GeneralDistill::described()),
-        ("stages.td-phase1", TdPhase1::described()),
-        ("stages.td-phase2", TdPhase2::described()),
-        ("stages.eval", Eval::described()),
-    ]
+/// The keys of every table of the file, for a stage those of its kind.
+fn declared(kinds: Kinds) -> Vec<(String, Vec<Item>)> {
+    let mut tables = vec![
+        (String::new(), Experiment::described()),
+        ("task".to_owned(), Task::described()),
+        ("teacher".to_owned(), Teacher::described()),
+        ("student".to_owned(), Student::described()),
+        ("student.layer-map".to_owned(), LayerMap::described()),
+    ];
+    tables.extend(kinds.with_table().map(|kind| {
+        let mut items = vec![stages::described()];
+        items.extend(kind.described());
+        (format!("stages.{}", kind.name()), items)
+    }));
+    tables
 }
 
 /// Every key by heading, in the order of the file.
-pub fn tables() -> Vec<Table> {
-    let mut tables = headings();
-    let defaults = defaults();
+pub fn tables(kinds: Kinds) -> Vec<Table> {
+    let mut tables = headings(kinds);
+    let defaults = defaults(kinds);
     for table in &mut tables {
         for key in &mut table.keys {
             if matches!(key.default, Fallback::Value(_)) {
@@ -55,12 +57,12 @@ pub fn tables() -> Vec<Table> {
 }
 
 /// The dotted path of every key, as `--set` takes it.
-pub fn paths() -> Vec<String> {
+pub fn paths(kinds: Kinds) -> Vec<String> {
     let mut found = Vec::new();
-    for table in headings() {
+    for table in headings(kinds) {
         for path in table.paths {
             let keys = table.keys.iter();
-            found.extend(keys.map(|key| join(path, key.name)));
+            found.extend(keys.map(|key| join(&path, key.name)));
         }
     }
     found.sort();
@@ -68,10 +70,10 @@ pub fn paths() -> Vec<String> {
 }
 
 /// Every key by heading, defaults not filled in.
-fn headings() -> Vec<Table> {
+fn headings(kinds: Kinds) -> Vec<Table> {
     let mut tables = Vec::new();
-    for (path, items) in declared() {
-        add(path, items, &mut tables);
+    for (path, items) in declared(kinds) {
+        add(&path, items, &mut tables);
     }
     tables
 }
@@ -85,17 +87,17 @@ fn join(path: &str, key: &str) -> String {
 }
 
 /// Adds a table's keys under their headings; those of a heading that is there are the same.
-fn add(path: &'static str, items: Vec<Item>, tables: &mut Vec<Table>) {
+fn add(path: &str, items: Vec<Item>, tables: &mut Vec<Table>) {
     for item in items {
         let Item::Part(title, items) = item else {
             continue;
         };
         let known = tables.iter_mut().find(|table| table.title == title);
         match known {
-            Some(table) => table.paths.push(path),
+            Some(table) => table.paths.push(path.to_owned()),
             None => tables.push(Table {
                 title,
-                paths: vec![path],
+                paths: vec![path.to_owned()],
                 keys: items.iter().filter_map(Item::key).cloned().collect(),
             }),
         }
@@ -103,7 +105,7 @@ fn add(path: &'static str, items: Vec<Item>, tables: &mut Vec<Table>) {
     }
 }
 
-/// Every stage, with what must be said.
+/// A whole pipeline, with what must be said.
 const PIPELINE: &str = r#"
 task = { name = "custom", train = "train.tsv", dev = "dev.tsv" }
 teacher = { model = "models/teacher" }
@@ -116,24 +118,20 @@ eval = {}
 "#;
 
 /// What is filled in by default, by table.
-fn defaults() -> Vec<(&'static str, Vec<(String, Value)>)> {
-    let read = Experiment::read("reference.toml", "reference", PIPELINE, &[]);
+fn defaults(kinds: Kinds) -> Vec<Written> {
+    let read = Experiment::read(kinds, "reference.toml", "reference", PIPELINE, &[]);
     read.map(|(experiment, _)| resolved(&experiment))
         .unwrap_or_default()
 }
 
 /// One value, or one for each table.
-fn default_of(
-    key: &str,
-    paths: &[&'static str],
-    defaults: &[(&str, Vec<(String, Value)>)],
-) -> Fallback {
-    let value_in = |path: &str| {
-        let (_, values) = defaults.iter().find(|(table, _)| *table == path)?;
+fn default_of(key: &str, paths: &[String], defaults: &[Written]) -> Fallback {
+    let value_in = |path: &String| {
+        let (_, values) = defaults.iter().find(|(table, _)| table == path)?;
         let (_, value) = values.iter().find(|(name, _)| name == key)?;
         Some(shown(value))
     };
-    let values: Option<Vec<String>> = paths.iter().map(|path| value_in(path)).collect();
+    let values: Option<Vec<String>> = paths.iter().map(value_in).collect();
     let Some(values) = values else {
         return Fallback::Words("none");
     };
@@ -142,7 +140,7 @@ fn default_of(
     }
     let names = paths
         .iter()
-        .map(|path| path.rsplit('.').next().unwrap_or(path));
+        .map(|path| path.rsplit('.').next().unwrap_or(path).to_owned());
     Fallback::Each(names.zip(values).collect())
 }
 
@@ -169,15 +167,19 @@ mod tests {
     use super::super::testing::{pipeline, read_with};
     use super::super::to_toml;
     use super::*;
+    use crate::kinds::KINDS;
 
     const EXPLICIT_MAP: &str =
         "student.layer-map={ attention = [0, 1, 2, 3], hidden = [0, 1, 2, 3, 4] }";
 
-    fn keys_by_path() -> Vec<(&'static str, Key)> {
-        let tables = tables().into_iter().flat_map(|table| {
+    fn keys_by_path() -> Vec<(String, Key)> {
+        let tables = tables(KINDS).into_iter().flat_map(|table| {
             let keys = table.keys;
             let paths = table.paths.into_iter();
-            paths.flat_map(move |path| keys.clone().into_iter().map(move |key| (path, key)))
+            paths.flat_map(move |path| {
+                let keys = keys.clone().into_iter();
+                keys.map(move |key| (path.clone(), key))
+            })
         });
         tables.collect()
     }
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_documented_is_what_is_read() {
         let keys = keys_by_path();
-        let paths: BTreeSet<&str> = keys.iter().map(|(path, _)| *path).collect();
+        let paths: BTreeSet<&str> = keys.iter().map(|(path, _)| path.as_str()).collect();
         for path in paths {
             let unknown = format!("{}=1", join(path, "no-such-key"));
             let faults = read_with(&pipeline(), &[EXPLICIT_MAP, &unknown]).unwrap_err();
@@ -196,7 +198,7 @@ mod tests {
                     assert!(allowed.remove(table));
                 }
             }
-            let of_path = keys.iter().filter(|(other, _)| *other == path);
+            let of_path = keys.iter().filter(|(other, _)| other == path);
             let documented: BTreeSet<&str> = of_path.map(|(_, key)| key.name).collect();
             assert_eq!(documented, allowed, "[{path}]");
         }
@@ -206,7 +208,7 @@ mod tests {
     fn a_documented_default_is_a_value_a_value_for_each_table_or_words() {
         let default = |path: &str, name: &str| {
             let mut keys = keys_by_path().into_iter();
-            let found = keys.find(|(other, key)| *other == path && key.name == name);
+            let found = keys.find(|(other, key)| other == path && key.name == name);
             found.unwrap().1.default
         };
         assert_eq!(default("", "seed"), Fallback::Value("42".to_owned()));
@@ -218,7 +220,9 @@ mod tests {
             ("td-phase1", "5e-5"),
             ("td-phase2", "3e-5"),
         ];
-        let rates = rates.map(|(stage, rate)| (stage, rate.to_owned())).to_vec();
+        let rates = rates
+            .map(|(stage, rate)| (stage.to_owned(), rate.to_owned()))
+            .to_vec();
         assert_eq!(
             default("stages.finetune", "learning-rate"),
             Fallback::Each(rates)
@@ -240,7 +244,7 @@ mod tests {
                 inner = inner[part].as_table_mut().unwrap();
             }
             inner.remove(key.name).unwrap();
-            let faults = Experiment::read("x", "x", &table.to_string(), &[]).unwrap_err();
+            let faults = Experiment::read(KINDS, "x", "x", &table.to_string(), &[]).unwrap_err();
             let message = format!("missing key `{}` in `[{path}]`", key.name);
             assert_eq!(faults.faults[0].message, message);
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::schema::StageName;
+use super::kind::{Kinds, Presence, StageKind};
 use super::top::Experiment;
 use crate::document::node::{Node, Table, Value};
 use crate::document::overrides::insert;
@@ -67,7 +67,7 @@ pub(super) struct Overlay {
     pub(super) group: String,
     pub(super) values: Vec<(String, String)>,
     edits: Vec<Edit>,
-    without: Vec<(StageName, Span)>,
+    without: Vec<(String, Span)>,
 }
 
 /// A key's new value.
@@ -97,7 +97,7 @@ impl Overlay {
         }
         for (stage, span) in &self.without {
             let removed = match tree.get_mut("stages").map(|entry| &mut entry.node.value) {
-                Some(Value::Table(stages)) => stages.remove(stage.as_str()).is_some(),
+                Some(Value::Table(stages)) => stages.remove(stage).is_some(),
                 _ => false,
             };
             if !removed {
@@ -116,7 +116,11 @@ impl Overlay {
 
 /// Takes `[matrix]` out of the tree. `None` where there is none; the faults are those of the
 /// table itself.
-pub(super) fn expand(tree: &mut Table, sources: &Sources) -> (Option<Vec<Overlay>>, Vec<Fault>) {
+pub(super) fn expand(
+    tree: &mut Table,
+    sources: &Sources,
+    kinds: Kinds,
+) -> (Option<Vec<Overlay>>, Vec<Fault>) {
     let Some(entry) = tree.remove(MATRIX) else {
         return (None, Vec::new());
     };
@@ -126,7 +130,8 @@ pub(super) fn expand(tree: &mut Table, sources: &Sources) -> (Option<Vec<Overlay
         faults.push(Fault::new(message, entry.node.span).with_label("expected a table"));
         return (None, faults);
     };
-    let variants = read_variants(&matrix, &mut faults);
+    let stages = StageNames::of(tree, kinds);
+    let variants = read_variants(&matrix, &stages, &mut faults);
     let axes = read_axes(&matrix, &mut faults);
     if variants.is_none() && axes.is_empty() && faults.is_empty() {
         let fault = Fault::new("`[matrix]` is empty", entry.node.span.clone());
@@ -208,7 +213,11 @@ fn written(node: &Node, sources: &Sources) -> String {
 }
 
 /// `[matrix.variants]` in the order of the file; `None` where there is none.
-fn read_variants(matrix: &Table, faults: &mut Vec<Fault>) -> Option<Vec<Overlay>> {
+fn read_variants(
+    matrix: &Table,
+    stages: &StageNames,
+    faults: &mut Vec<Fault>,
+) -> Option<Vec<Overlay>> {
     let entry = matrix.get(VARIANTS)?;
     let Value::Table(variants) = &entry.node.value else {
         let kind = entry.node.value.kind();
@@ -227,7 +236,7 @@ fn read_variants(matrix: &Table, faults: &mut Vec<Fault>) -> Option<Vec<Overlay>
     named.sort_by_key(|(_, entry)| (entry.key.source, entry.key.range.start));
     let mut found = Vec::new();
     for (name, entry) in named {
-        check_name(name, &entry.key, faults);
+        check_name(name, &entry.key, stages, faults);
         let Value::Table(changes) = &entry.node.value else {
             let kind = entry.node.value.kind();
             let fault = Fault::new(
@@ -244,7 +253,7 @@ fn read_variants(matrix: &Table, faults: &mut Vec<Fault>) -> Option<Vec<Overlay>
         };
         let mut rest = changes.clone();
         if let Some(without) = rest.remove(WITHOUT) {
-            overlay.without = read_without(&without.node, faults);
+            overlay.without = read_without(&without.node, stages, faults);
         }
         for (path, node) in leaves(&rest) {
             check_key(&path, faults);
@@ -255,13 +264,40 @@ fn read_variants(matrix: &Table, faults: &mut Vec<Fault>) -> Option<Vec<Overlay>
     Some(found)
 }
 
-/// Whether an experiment's folder holds something else of this name.
-pub(super) fn is_taken(name: &str) -> bool {
-    StageName::parse(name).is_some() || FILES.contains(&name)
+/// Names that mean a stage.
+struct StageNames {
+    kinds: Kinds,
+    /// Those of tables with another name than their kind's.
+    own: Vec<String>,
 }
 
-fn check_name(name: &str, span: &Span, faults: &mut Vec<Fault>) {
-    let problem = if is_taken(name) {
+impl StageNames {
+    fn of(tree: &Table, kinds: Kinds) -> Self {
+        let stages = match tree.get("stages").map(|entry| &entry.node.value) {
+            Some(Value::Table(stages)) => stages.keys(),
+            _ => {
+                return Self {
+                    kinds,
+                    own: Vec::new(),
+                };
+            }
+        };
+        let own = stages.filter(|name| kinds.get(name).is_none());
+        Self {
+            kinds,
+            own: own.cloned().collect(),
+        }
+    }
+}
+
+/// Whether an experiment's folder holds something else of this name.
+pub(super) fn is_taken(name: &str, kinds: Kinds) -> bool {
+    kinds.get(name).is_some() || FILES.contains(&name)
+}
+
+fn check_name(name: &str, span: &Span, stages: &StageNames, faults: &mut Vec<Fault>) {
+    let is_stage = stages.own.iter().any(|stage| stage == name);
+    let problem = if is_stage || is_taken(name, stages.kinds) {
         "is reserved in the experiment's folder"
     } else if !name.chars().all(is_plain) {
         "may contain only letters, digits, `.`, `_` and `-`"
@@ -276,32 +312,34 @@ fn check_name(name: &str, span: &Span, faults: &mut Vec<Fault>) {
     faults.push(fault.with_label("it is the name of the results folder"));
 }
 
-fn read_without(node: &Node, faults: &mut Vec<Fault>) -> Vec<(StageName, Span)> {
+fn read_without(node: &Node, stages: &StageNames, faults: &mut Vec<Fault>) -> Vec<(String, Span)> {
     let Value::Array(items) = &node.value else {
         let message = format!("`{WITHOUT}` is {}", node.value.kind());
         faults.push(Fault::new(message, node.span.clone()).with_label("expected a list of stages"));
         return Vec::new();
     };
-    let mut stages = Vec::new();
+    let tables = stages.kinds.with_table();
+    let kinds: Vec<&str> = tables.map(StageKind::name).collect();
+    let own = stages.own.iter().map(String::as_str);
+    let known: Vec<&str> = kinds.into_iter().chain(own).collect();
+    let mut found = Vec::new();
     for item in items {
         let name = match &item.value {
             Value::String(name) => name.as_str(),
             _ => "",
         };
-        match StageName::parse(name) {
-            Some(StageName::DataPrep) => {
-                let message = "`data-prep` cannot be removed";
-                faults.push(Fault::new(message, item.span.clone()));
-            }
-            Some(stage) => stages.push((stage, item.span.clone())),
-            None => {
-                let names: Vec<&str> = StageName::ALL.iter().map(|name| name.as_str()).collect();
-                let fault = Fault::new(format!("unknown stage `{name}`"), item.span.clone());
-                faults.push(fault.with_hint(did_you_mean(name, &names)));
-            }
+        let kind = stages.kinds.get(name);
+        if kind.is_some_and(|kind| kind.presence() == Presence::Always) {
+            let message = format!("`{name}` cannot be removed");
+            faults.push(Fault::new(message, item.span.clone()));
+        } else if known.contains(&name) {
+            found.push((name.to_owned(), item.span.clone()));
+        } else {
+            let fault = Fault::new(format!("unknown stage `{name}`"), item.span.clone());
+            faults.push(fault.with_hint(did_you_mean(name, &known)));
         }
     }
-    stages
+    found
 }
 
 /// Every key of `[matrix]` but the variants, in the order of the file.
@@ -388,7 +426,7 @@ fn collect(before: &[(String, Span)], table: &Table, found: &mut Vec<(Vec<(Strin
 mod tests {
     use super::super::testing::{pipeline, read_all};
     use super::*;
-    use crate::experiment::{LayerMapRule, Origin};
+    use crate::experiment::{Distill, LayerMapRule, Origin, Role, Training};
 
     fn all(matrix: &str) -> Experiments {
         read_all(&format!("{}\n{matrix}", pipeline()), &[]).unwrap_or_else(|it| panic!("{it}"))
@@ -434,9 +472,10 @@ mod tests {
         let b = &found.variants[2];
         assert_eq!(b.experiment.name, "x/b.seed-2.epochs-5");
         assert_eq!(b.experiment.seed, 2);
-        let phase1 = b.experiment.stages.td_phase1.as_ref().unwrap();
-        assert_eq!(*phase1.training.epochs, 5);
-        assert!(phase1.distill.attention_weight.abs() < f64::EPSILON);
+        let stage = |variant: &Variant, name: &str| variant.experiment.stages.get(name).cloned();
+        let phase1 = stage(b, "td-phase1").unwrap();
+        assert_eq!(*phase1.keys::<Training>().epochs, 5);
+        assert!(phase1.keys::<Distill>().attention_weight.abs() < f64::EPSILON);
         let values = [("seed", "2"), ("stages.td-phase1.epochs", "5")];
         let values = values.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(b.values, values);
@@ -447,8 +486,10 @@ mod tests {
         let found = all("[matrix.variants.no-gd]\nwithout = [\"general-distill\"]\n\
              stages.td-phase1.student = \"random\"");
         let experiment = &found.variants[0].experiment;
-        assert!(experiment.stages.general_distill.is_none());
-        let student = experiment.student_of(StageName::TdPhase1).unwrap();
+        assert!(experiment.stages.get("general-distill").is_none());
+        let student =
+            experiment.origin_of(experiment.stages.get("td-phase1").unwrap(), Role::Student);
+        let student = student.unwrap();
         assert_eq!(student.value, Origin::Random);
     }
 

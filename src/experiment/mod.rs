@@ -2,25 +2,31 @@
 //! fault with its place. This room knows no disk but the text of its own file.
 
 mod check;
-mod declared;
+mod counted;
+pub(crate) mod declared;
 mod dialect;
 mod distill;
 pub mod glue;
 mod goal;
 pub mod keys;
+mod kind;
 mod layer_map;
 mod matrix;
 mod models;
 mod origin;
+mod ports;
 mod read;
 mod recipe;
 mod resolved;
 mod schedule;
 mod schema;
 mod setting;
-mod settings;
+pub(crate) mod settings;
 mod sources;
+mod stage;
 mod stage_keys;
+mod stage_name;
+mod stage_settings;
 mod stages;
 mod starter;
 mod student;
@@ -30,21 +36,28 @@ pub(crate) mod testing;
 mod top;
 mod training;
 
+pub(crate) use counted::counted;
 pub use dialect::dialect_rule;
 pub use distill::{Distill, Prediction, Teaching};
 pub use goal::Goal;
+pub use kind::Kinds;
+pub(crate) use kind::{Counts, Prepared, Presence, StageKind, table};
 pub use matrix::{Experiments, Variant};
 pub use models::{Models, check_models};
 pub use origin::Origin;
+pub use ports::Role;
+pub(crate) use ports::{Artifact, ModelPort, Port, Wants, What};
+pub(crate) use recipe::{Part, StageDefaults};
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
     ClassifierStart, Escape, GateRule, Keep, LayerMapRule, LongLines, ModelSource, Quoting, Recipe,
-    StageName, TableFormat, TaskName,
+    TableFormat, TaskName,
 };
-pub(crate) use settings::Settings;
 pub use sources::Sources;
+pub use stage::{Stage, Stages};
 pub use stage_keys::{Corpus, Scoring, TaskTeacher};
-pub use stages::{DataPrep, Eval, Finetune, GeneralDistill, Stages, TdPhase1, TdPhase2};
+pub use stage_name::StageName;
+pub(crate) use stage_settings::StageSettings;
 pub use starter::{StarterPaths, starter};
 pub use student::{Student, StudentShape, Teacher};
 pub use task::Task;

@@ -3,10 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::check::lengths;
+use super::check::{lengths, trains};
+use super::distill::Distill;
 use super::layer_map::resolve_layer_map;
-use super::origin::Origin;
-use super::schema::{ModelSource, StageName};
+use super::origin::{Origin, source_key};
+use super::ports::Role;
+use super::schema::ModelSource;
+use super::stage::Stage;
+use super::stage_keys::Corpus;
+use super::stage_name::StageName;
 use super::top::Experiment;
 use crate::document::{Fault, Located, Span};
 use crate::job::LayerMap;
@@ -48,20 +53,19 @@ pub fn check_models(
     check.own_models();
     let mut layer_maps = BTreeMap::new();
     let mut seen: Vec<Pair> = Vec::new();
-    for stage in StageName::ALL {
+    for stage in &experiment.stages {
         check.folders_of(stage);
-        let intermediate = matches!(stage, StageName::GeneralDistill | StageName::TdPhase1);
-        if !intermediate || !experiment.has_stage(stage) {
+        let Some(distill) = stage.get::<Distill>().filter(|_| stage.has_table) else {
             continue;
-        }
-        let teacher = check.config(experiment.teacher_of(stage));
-        let student = check.config(experiment.student_of(stage));
+        };
+        let teacher = check.config(experiment.origin_of(stage, Role::Teacher));
+        let student = check.config(experiment.origin_of(stage, Role::Student));
         if let (Some(teacher), Some(student)) = (teacher, student) {
             let pair = Pair::of(student, teacher);
             let known = seen.contains(&pair);
-            check.layer_weights(stage, student.num_hidden_layers);
+            check.layer_weights(stage, distill, student.num_hidden_layers);
             if let Some(map) = check.pair(stage, &pair, known) {
-                layer_maps.insert(stage, map);
+                layer_maps.insert(stage.name.clone(), map);
             }
             seen.push(pair);
         }
@@ -115,11 +119,7 @@ impl<'a> Check<'a> {
         self.shape();
         if let Some(model) = &experiment.student.model {
             check_config("student", self.student, model, &mut self.faults);
-            let stages = &experiment.stages;
-            if stages.general_distill.is_some()
-                || stages.td_phase1.is_some()
-                || stages.td_phase2.is_some()
-            {
+            if trains(experiment, Role::Student) {
                 check_lengths(experiment, "student", self.student, &mut self.faults);
                 self.vocabulary("student", self.student, model.span.as_ref());
                 self.segments("student", self.student, model.span.as_ref());
@@ -128,28 +128,27 @@ impl<'a> Check<'a> {
     }
 
     /// The folders that a stage names for itself.
-    fn folders_of(&mut self, stage: StageName) {
+    fn folders_of(&mut self, stage: &Stage) {
         let experiment = self.experiment;
-        let keys = [
-            ("teacher", experiment.teacher_key(stage)),
-            ("student", experiment.student_key(stage)),
-        ];
-        for (role, key) in keys {
+        if !stage.has_table {
+            return;
+        }
+        for role in [Role::Teacher, Role::Student] {
             let Some(Located {
                 value: ModelSource::Folder(folder),
                 span,
-            }) = key
+            }) = source_key(stage, role)
             else {
                 continue;
             };
             let Some(config) = self.folders.get(folder.as_str()).copied() else {
                 continue;
             };
-            let whose = format!("{role} of `{stage}`");
+            let whose = format!("{} of `{}`", role.as_str(), stage.name);
             self.vocabulary(&whose, config, span.as_ref());
-            let place = match stage {
-                StageName::GeneralDistill => "stages.general-distill",
-                _ => "task",
+            let place = match stage.get::<Corpus>() {
+                Some(_) => format!("stages.{}", stage.name),
+                None => "task".to_owned(),
             };
             let positions = config.max_position_embeddings;
             for (of, length) in lengths(experiment) {
@@ -214,20 +213,19 @@ impl<'a> Check<'a> {
         match origin?.value {
             Origin::Folder(folder) => self.folders.get(folder.as_str()).copied(),
             Origin::Random => Some(self.student),
-            Origin::Stage(StageName::Finetune) => Some(self.teacher),
-            // Reading the file has refused cycles.
-            Origin::Stage(stage) => self.config(self.experiment.student_of(stage)),
+            Origin::Stage(name) => {
+                let stage = self.experiment.stages.get(name.as_str())?;
+                match stage.makes_model_of()? {
+                    Role::Teacher => Some(self.teacher),
+                    // Reading the file has refused cycles.
+                    Role::Student => self.config(self.experiment.origin_of(stage, Role::Student)),
+                }
+            }
         }
     }
 
     /// Lists of weights that are not as long as the stage's student has layers.
-    fn layer_weights(&mut self, stage: StageName, layers: usize) {
-        let stages = &self.experiment.stages;
-        let distill = match stage {
-            StageName::GeneralDistill => stages.general_distill.as_ref().map(|it| &it.distill),
-            _ => stages.td_phase1.as_ref().map(|it| &it.distill),
-        };
-        let Some(distill) = distill else { return };
+    fn layer_weights(&mut self, stage: &Stage, distill: &Distill, layers: usize) {
         let lists = [
             (
                 "attention-layer-weights",
@@ -245,7 +243,8 @@ impl<'a> Check<'a> {
         for (key, list, wanted, why) in lists {
             if let Some(list) = list.as_ref().filter(|list| list.len() != wanted) {
                 let message = format!(
-                    "`{key}` in `[stages.{stage}]` has {} entries, expected {wanted} for {layers} student layers",
+                    "`{key}` in `[stages.{}]` has {} entries, expected {wanted} for {layers} student layers",
+                    stage.name,
                     list.len()
                 );
                 let fault = Fault::new(message, list.span.clone());
@@ -256,7 +255,7 @@ impl<'a> Check<'a> {
     }
 
     /// The layers that two models are compared in. Faults of a pair that is `known` were told.
-    fn pair(&mut self, stage: StageName, pair: &Pair, known: bool) -> Option<LayerMap> {
+    fn pair(&mut self, stage: &Stage, pair: &Pair, known: bool) -> Option<LayerMap> {
         let mut faults = Vec::new();
         let own = Pair::of(self.student, self.teacher);
         check_heads(self.experiment, pair.heads, &mut faults);
@@ -265,11 +264,10 @@ impl<'a> Check<'a> {
         let map = map.map_err(|found| faults.extend(found)).ok();
         if *pair != own {
             // Not the models of `[teacher]` and `[student]`: the stage's key is to blame.
-            let experiment = self.experiment;
-            let keys = [experiment.teacher_key(stage), experiment.student_key(stage)];
+            let keys = [Role::Teacher, Role::Student].map(|role| source_key(stage, role));
             let key = keys.into_iter().flatten().find_map(|key| key.span.clone());
             for fault in &mut faults {
-                fault.message = format!("in `{stage}`, {}", fault.message);
+                fault.message = format!("in `{}`, {}", stage.name, fault.message);
                 fault.span = key.clone().or_else(|| fault.span.clone());
             }
         }
@@ -430,7 +428,7 @@ mod tests {
         assert_eq!(models.student.vocab_size, 100);
         assert_eq!(models.student.pad_token_id, 3);
         assert_eq!(models.student.hidden_size, 312);
-        let map = &models.layer_maps[&StageName::TdPhase1];
+        let map = &models.layer_maps["td-phase1"];
         assert_eq!(map.attention, [2, 5, 8, 11]);
     }
 
@@ -484,8 +482,8 @@ mod tests {
         let (teacher, base) = (config(8, 12), config(12, 12));
         let folders = [("models/teacher", &teacher), ("models/base", &base)];
         let maps = check(&experiment, &folders).unwrap().layer_maps;
-        assert_eq!(maps[&StageName::GeneralDistill].attention, [1, 3, 5, 7]);
-        assert_eq!(maps[&StageName::TdPhase1].attention, [2, 5, 8, 11]);
+        assert_eq!(maps["general-distill"].attention, [1, 3, 5, 7]);
+        assert_eq!(maps["td-phase1"].attention, [2, 5, 8, 11]);
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Where each stage's student and teacher come from: the rules of defaults, written once,
 //! for the checks here and for the plan.
 
-use super::schema::{ModelSource, StageName};
+use super::ports::{ModelPort, Role, Unconnected, Wants, What};
+use super::schema::ModelSource;
+use super::sources::Sources;
+use super::stage::Stage;
+use super::stage_name::StageName;
 use super::top::Experiment;
 use super::training::Training;
 use crate::document::Located;
@@ -18,135 +22,97 @@ pub enum Origin {
 }
 
 impl Experiment {
-    /// Whether a stage is run.
-    pub fn has_stage(&self, stage: StageName) -> bool {
-        match stage {
-            StageName::DataPrep => true,
-            StageName::Finetune => self.stages.finetune.is_some(),
-            StageName::CorpusPrep | StageName::GeneralDistill => {
-                self.stages.general_distill.is_some()
+    /// What a stage takes as its student or teacher; `None` where it takes none. With no key of its
+    /// own it is the nearest earlier one that will do, or the one of its table. The place is the
+    /// key's, or that of `model` in the table.
+    pub fn origin_of(&self, stage: &Stage, role: Role) -> Option<Located<Origin>> {
+        let ports = stage.ports(&self.task);
+        let port = ports.iter().find(|port| port.role == role.as_str())?;
+        self.connect(stage, port.model()?)
+    }
+
+    /// The same for a port.
+    pub(crate) fn connect(&self, stage: &Stage, port: ModelPort) -> Option<Located<Origin>> {
+        if let Some(source) = source_key(stage, port.of) {
+            return Some(as_origin(source));
+        }
+        if port.unconnected != Unconnected::Given {
+            let is_of = |(_, what): &(&StageName, What)| matches!(what, What::Model { of, .. } if *of == port.of);
+            let mut earlier = self.models_before(stage).filter(is_of).peekable();
+            let is_any_earlier = earlier.peek().is_some();
+            let will_do = |(_, what): &(&StageName, What)| {
+                let has_classifier = matches!(what, What::Model { classifier, .. } if *classifier);
+                has_classifier || !port.needs_classifier()
+            };
+            if let Some((name, _)) = earlier.find(will_do) {
+                return Some(Located::default_value(Origin::Stage(name.clone())));
             }
-            StageName::TdPhase1 => self.stages.td_phase1.is_some(),
-            StageName::TdPhase2 => self.stages.td_phase2.is_some(),
-            StageName::Eval => self.stages.eval.is_some(),
+            // A student that was made here and never got a classifier cannot be scored, and the
+            // one that it started from is none of this experiment's results.
+            if is_any_earlier {
+                return None;
+            }
+        }
+        match port.of {
+            Role::Teacher => Some(self.teacher.model.clone().map(Origin::Folder)),
+            Role::Student => match &self.student.model {
+                Some(model) => Some(model.clone().map(Origin::Folder)),
+                None if port.is_trained => Some(Located::default_value(Origin::Random)),
+                None => None,
+            },
         }
     }
 
-    /// What a stage trains or scores as its student; `None` where it has none. With no
-    /// key of its own it is the nearest earlier student. The place is the key's, or that of
-    /// `model` in `[student]`.
-    pub fn student_of(&self, stage: StageName) -> Option<Located<Origin>> {
-        use StageName::{Eval, GeneralDistill, TdPhase1, TdPhase2};
-        if let Some(source) = self.student_key(stage) {
-            return Some(as_origin(source));
-        }
-        // Before phase 2 a student has no classifier, so eval cannot score it.
-        let earlier: &[StageName] = match stage {
-            GeneralDistill => &[],
-            TdPhase1 => &[GeneralDistill],
-            TdPhase2 => &[TdPhase1, GeneralDistill],
-            Eval => &[TdPhase2],
-            _ => return None,
+    /// Models that stages before this one make, the nearest first.
+    fn models_before(&self, stage: &Stage) -> impl Iterator<Item = (&StageName, What)> {
+        self.stages.before(stage).flat_map(|earlier| {
+            let made = earlier.makes().into_iter();
+            let models = made.filter(|made| matches!(made.what, What::Model { .. }));
+            models.map(|made| (&earlier.name, made.what))
+        })
+    }
+
+    /// The nearest stage before this one that makes a split of the task.
+    pub(crate) fn rows_for(&self, stage: &Stage, split: &str) -> Option<&StageName> {
+        let makes = |stage: &&Stage| {
+            let mut made = stage.makes().into_iter();
+            made.any(|made| made.what == What::Rows && made.name == split)
         };
-        if !self.has_stage(stage) {
-            return None;
-        }
-        let nearest = earlier.iter().find(|earlier| self.has_stage(**earlier));
-        if let Some(nearest) = nearest {
-            return Some(Located::default_value(Origin::Stage(*nearest)));
-        }
-        if stage == Eval && (self.has_stage(TdPhase1) || self.has_stage(GeneralDistill)) {
-            return None;
-        }
-        match &self.student.model {
-            Some(model) => Some(model.clone().map(Origin::Folder)),
-            None if stage == Eval => None,
-            None => Some(Located::default_value(Origin::Random)),
-        }
+        self.stages.before(stage).find(makes).map(|it| &it.name)
     }
 
-    /// What a stage learns from or scores as its teacher; `None` where it has none. With no
-    /// key of its own it is the fine-tuned one, or the one of `[teacher]` where nothing is
-    /// fine-tuned and in general distillation.
-    pub fn teacher_of(&self, stage: StageName) -> Option<Located<Origin>> {
-        use StageName::{Eval, Finetune, GeneralDistill, TdPhase1, TdPhase2};
-        if let Some(source) = self.teacher_key(stage) {
-            return Some(as_origin(source));
+    /// Stages whose artifacts a stage reads, in pipeline order.
+    pub fn depends_on(&self, stage: &Stage) -> Vec<StageName> {
+        let mut found: Vec<StageName> = Vec::new();
+        for port in stage.ports(&self.task) {
+            let from = match port.wants {
+                Wants::Rows => self.rows_for(stage, port.role).cloned(),
+                Wants::Text => stage.preparation.clone(),
+                Wants::Model(model) => match self.connect(stage, model).map(|it| it.value) {
+                    Some(Origin::Stage(name)) => Some(name),
+                    _ => None,
+                },
+                Wants::Files(_) | Wants::OneFile(_) | Wants::Tokenizer => None,
+            };
+            found.extend(from.filter(|name| !found.contains(name)));
         }
-        if !matches!(stage, GeneralDistill | TdPhase1 | TdPhase2 | Eval) || !self.has_stage(stage) {
-            return None;
-        }
-        if stage != GeneralDistill && self.has_stage(Finetune) {
-            return Some(Located::default_value(Origin::Stage(Finetune)));
-        }
-        Some(self.teacher.model.clone().map(Origin::Folder))
-    }
-
-    /// Stages whose artifacts a stage reads, in pipeline order; none for one that is not run.
-    pub fn depends_on(&self, stage: StageName) -> Vec<StageName> {
-        if !self.has_stage(stage) {
-            return Vec::new();
-        }
-        let mut stages = match stage {
-            StageName::DataPrep | StageName::CorpusPrep => Vec::new(),
-            StageName::GeneralDistill => vec![StageName::CorpusPrep],
-            _ => vec![StageName::DataPrep],
-        };
-        let models = [self.student_of(stage), self.teacher_of(stage)];
-        stages.extend(
-            models
-                .into_iter()
-                .flatten()
-                .filter_map(|origin| match origin.value {
-                    Origin::Stage(name) => Some(name),
-                    Origin::Folder(_) | Origin::Random => None,
-                }),
-        );
-        stages.sort_unstable();
-        stages.dedup();
-        stages
-    }
-
-    /// The common settings of a training stage; `None` for the other stages and those left out.
-    pub fn training(&self, stage: StageName) -> Option<&Training> {
-        let stages = &self.stages;
-        match stage {
-            StageName::Finetune => Some(&stages.finetune.as_ref()?.training),
-            StageName::GeneralDistill => Some(&stages.general_distill.as_ref()?.training),
-            StageName::TdPhase1 => Some(&stages.td_phase1.as_ref()?.training),
-            StageName::TdPhase2 => Some(&stages.td_phase2.as_ref()?.training),
-            StageName::DataPrep | StageName::CorpusPrep | StageName::Eval => None,
-        }
+        found.sort_by_key(|name| self.stages.position(name.as_str()));
+        found
     }
 
     /// The seed that a stage draws from.
-    pub fn seed_of(&self, stage: StageName) -> u64 {
-        let training = self.training(stage);
+    pub fn seed_of(&self, stage: &Stage) -> u64 {
+        let training: Option<&Training> = stage.get();
         training.and_then(|found| found.seed).unwrap_or(self.seed)
     }
+}
 
-    /// The `student` key of a stage.
-    pub(super) fn student_key(&self, stage: StageName) -> Option<&Located<ModelSource>> {
-        let stages = &self.stages;
-        match stage {
-            StageName::GeneralDistill => stages.general_distill.as_ref()?.sources.student.as_ref(),
-            StageName::TdPhase1 => stages.td_phase1.as_ref()?.sources.student.as_ref(),
-            StageName::TdPhase2 => stages.td_phase2.as_ref()?.sources.student.as_ref(),
-            StageName::Eval => stages.eval.as_ref()?.sources.student.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// The `teacher` key of a stage.
-    pub(super) fn teacher_key(&self, stage: StageName) -> Option<&Located<ModelSource>> {
-        let stages = &self.stages;
-        match stage {
-            StageName::GeneralDistill => stages.general_distill.as_ref()?.sources.teacher.as_ref(),
-            StageName::TdPhase1 => stages.td_phase1.as_ref()?.sources.teacher.as_ref(),
-            StageName::TdPhase2 => stages.td_phase2.as_ref()?.sources.teacher.as_ref(),
-            StageName::Eval => stages.eval.as_ref()?.sources.teacher.as_ref(),
-            _ => None,
-        }
+/// The `student` or `teacher` key of a stage.
+pub(super) fn source_key(stage: &Stage, role: Role) -> Option<&Located<ModelSource>> {
+    let sources: &Sources = stage.get()?;
+    match role {
+        Role::Student => sources.student.as_ref(),
+        Role::Teacher => sources.teacher.as_ref(),
     }
 }
 
@@ -162,27 +128,77 @@ fn as_origin(source: &Located<ModelSource>) -> Located<Origin> {
 mod tests {
     use super::super::testing::{MINIMAL, pipeline, read, read_with};
     use super::*;
-    use StageName::{CorpusPrep, DataPrep, Eval, Finetune, GeneralDistill, TdPhase1, TdPhase2};
+
+    fn origin(experiment: &Experiment, stage: &str, role: Role) -> Option<Located<Origin>> {
+        experiment.origin_of(experiment.stages.get(stage)?, role)
+    }
+
+    fn student(experiment: &Experiment, stage: &str) -> Option<Origin> {
+        origin(experiment, stage, Role::Student).map(|origin| origin.value)
+    }
+
+    fn teacher(experiment: &Experiment, stage: &str) -> Option<Origin> {
+        origin(experiment, stage, Role::Teacher).map(|origin| origin.value)
+    }
+
+    fn made_by(stage: &str) -> Origin {
+        Origin::Stage(StageName::new(stage))
+    }
+
+    fn folder(path: &str) -> Origin {
+        Origin::Folder(path.to_owned())
+    }
 
     #[test]
     fn a_stage_takes_the_nearest_earlier_student_and_the_fine_tuned_teacher() {
         let experiment = read(&pipeline());
-        let student = |stage| experiment.student_of(stage).map(|origin| origin.value);
-        assert_eq!(student(GeneralDistill), Some(Origin::Random));
-        assert_eq!(student(TdPhase1), Some(Origin::Stage(GeneralDistill)));
-        assert_eq!(student(TdPhase2), Some(Origin::Stage(TdPhase1)));
-        assert_eq!(student(Eval), Some(Origin::Stage(TdPhase2)));
-        assert_eq!(student(Finetune), None);
-        let teacher = |stage| experiment.teacher_of(stage).map(|origin| origin.value);
-        let given = Origin::Folder("models/teacher".to_owned());
-        assert_eq!(teacher(GeneralDistill), Some(given));
-        assert_eq!(teacher(TdPhase1), Some(Origin::Stage(Finetune)));
-        assert_eq!(experiment.depends_on(GeneralDistill), [CorpusPrep]);
+        let drawn = Some(Origin::Random);
+        assert_eq!(student(&experiment, "general-distill"), drawn);
         assert_eq!(
-            experiment.depends_on(TdPhase1),
-            [DataPrep, Finetune, GeneralDistill]
+            student(&experiment, "td-phase1"),
+            Some(made_by("general-distill"))
         );
-        assert_eq!(experiment.depends_on(Eval), [DataPrep, Finetune, TdPhase2]);
+        assert_eq!(
+            student(&experiment, "td-phase2"),
+            Some(made_by("td-phase1"))
+        );
+        assert_eq!(student(&experiment, "eval"), Some(made_by("td-phase2")));
+        assert_eq!(student(&experiment, "finetune"), None);
+        let given = Some(folder("models/teacher"));
+        assert_eq!(teacher(&experiment, "finetune"), given);
+        assert_eq!(teacher(&experiment, "general-distill"), given);
+        assert_eq!(teacher(&experiment, "td-phase1"), Some(made_by("finetune")));
+        let depends_on =
+            |stage: &str| experiment.depends_on(experiment.stages.get(stage).expect("there"));
+        assert_eq!(depends_on("general-distill"), ["corpus-prep"]);
+        let expected = ["data-prep", "finetune", "general-distill"];
+        assert_eq!(depends_on("td-phase1"), expected);
+        assert_eq!(depends_on("eval"), ["data-prep", "finetune", "td-phase2"]);
+    }
+
+    #[test]
+    fn a_second_stage_of_a_kind_goes_on_from_the_first() {
+        let sets = ["stages.td-phase2-hot={ kind = \"td-phase2\", temperature = 2 }"];
+        let experiment = read_with(&pipeline(), &sets).unwrap();
+        assert_eq!(
+            student(&experiment, "td-phase2"),
+            Some(made_by("td-phase1"))
+        );
+        assert_eq!(
+            student(&experiment, "td-phase2-hot"),
+            Some(made_by("td-phase2"))
+        );
+        assert_eq!(student(&experiment, "eval"), Some(made_by("td-phase2-hot")));
+    }
+
+    #[test]
+    fn each_general_distillation_has_its_own_text() {
+        let sets = ["stages.more={ kind = \"general-distill\", corpus = [\"b.txt\"] }"];
+        let experiment = read_with(&pipeline(), &sets).unwrap();
+        let depends_on = |stage: &str| experiment.depends_on(experiment.stages.get(stage).unwrap());
+        assert_eq!(depends_on("general-distill"), ["corpus-prep"]);
+        assert_eq!(depends_on("more"), ["more-corpus", "general-distill"]);
+        assert_eq!(student(&experiment, "td-phase1"), Some(made_by("more")));
     }
 
     #[test]
@@ -193,38 +209,27 @@ mod tests {
             "stages.eval={}",
         ];
         let experiment = read_with(MINIMAL, &sets).unwrap();
-        let small = Some(Located::default_value(Origin::Folder(
-            "models/small".to_owned(),
-        )));
-        assert_eq!(experiment.student_of(TdPhase2), small);
+        let found = origin(&experiment, "td-phase2", Role::Student).unwrap();
+        assert_eq!(Some(found.value), Some(folder("models/small")));
+        assert_eq!(found.span.unwrap().source, 1);
         assert_eq!(
-            experiment
-                .student_of(TdPhase2)
-                .unwrap()
-                .span
-                .unwrap()
-                .source,
-            1
+            teacher(&experiment, "td-phase2"),
+            Some(folder("models/teacher"))
         );
-        let given = Some(Located::default_value(Origin::Folder(
-            "models/teacher".to_owned(),
-        )));
-        assert_eq!(experiment.teacher_of(TdPhase2), given);
-        assert_eq!(experiment.depends_on(TdPhase1), []);
     }
 
     #[test]
     fn with_no_student_the_teacher_is_scored_alone() {
         let experiment = read_with(MINIMAL, &["stages.eval={}", "stages.finetune={}"]).unwrap();
-        assert_eq!(experiment.student_of(Eval), None);
+        assert_eq!(student(&experiment, "eval"), None);
     }
 
     #[test]
     fn a_student_that_never_got_a_classifier_is_not_scored() {
         let sets = ["stages.eval={}", "stages.td-phase1={}", "student.model=m/s"];
         let experiment = read_with(MINIMAL, &sets).unwrap();
-        assert_eq!(experiment.student_of(Eval), None);
+        assert_eq!(student(&experiment, "eval"), None);
         let experiment = read_with(MINIMAL, &[sets[0], sets[2]]).unwrap();
-        assert!(experiment.student_of(Eval).is_some());
+        assert!(student(&experiment, "eval").is_some());
     }
 }

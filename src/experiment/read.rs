@@ -1,9 +1,9 @@
 //! From the text to an [`Experiment`].
 
+use super::kind::Kinds;
 use super::matrix::{Experiments, Overlay, Variant};
-use super::schema::StageName;
 use super::settings::Settings;
-use super::top::Experiment;
+use super::top::{Experiment, Reading};
 use super::{check, matrix};
 use crate::document::node::Table;
 use crate::document::{Collector, Fault, Faults, Section, Sources, node, overrides};
@@ -15,12 +15,14 @@ impl Experiment {
     ///
     /// As [`Experiments::read`].
     pub fn read(
+        kinds: Kinds,
         file: &str,
         stem: &str,
         text: &str,
         overrides: &[String],
     ) -> Result<(Self, Sources), Faults> {
-        let (mut all, sources) = Experiments::read(file, stem, text, overrides, |_| Vec::new())?;
+        let (mut all, sources) =
+            Experiments::read(kinds, file, stem, text, overrides, |_| Vec::new())?;
         Ok((all.variants.swap_remove(0).experiment, sources))
     }
 }
@@ -28,7 +30,7 @@ impl Experiment {
 impl Experiments {
     /// Reads an experiment file.
     ///
-    /// `file` names the file in messages, `stem` is the experiment's name where the file
+    /// `kinds` are those that its stages may have, `file` names the file in messages, `stem` is the experiment's name where the file
     /// gives none, and each of `overrides` is a `key.path=value` that replaces what the
     /// file says. The [`Sources`] are what the spans in the experiments point into.
     ///
@@ -40,6 +42,7 @@ impl Experiments {
     ///
     /// Every fault of the text, together, and what `more` adds.
     pub fn read(
+        kinds: Kinds,
         file: &str,
         stem: &str,
         text: &str,
@@ -54,10 +57,14 @@ impl Experiments {
                 faults.extend(found);
             }
         }
-        let (overlays, found) = matrix::expand(&mut table, &sources);
+        let reading = Reading {
+            stem: stem.to_owned(),
+            kinds,
+        };
+        let (overlays, found) = matrix::expand(&mut table, &sources, kinds);
         if !syntax.is_empty() {
             let collector = Collector::default();
-            read_top(&Section::top(&table, &collector), stem);
+            read_top(&Section::top(&table, &collector), &reading);
             let (written, _) = collector.into_faults();
             // What could be made out of a broken line, and what seems to be missing after it,
             // would be blamed on the wrong key.
@@ -77,7 +84,7 @@ impl Experiments {
         let mut of_variants = Shared::default();
         for overlay in overlays {
             let (experiment, mut found) = match overlay.apply(&table) {
-                Ok(tree) => read_tree(&tree, stem),
+                Ok(tree) => read_tree(&tree, &reading),
                 Err(found) => {
                     of_variants.add(&overlay.name, found);
                     continue;
@@ -124,9 +131,9 @@ impl Experiments {
 }
 
 /// One experiment of a tree without faults of syntax, and what is wrong with it.
-fn read_tree(tree: &Table, stem: &str) -> (Experiment, Vec<Fault>) {
+fn read_tree(tree: &Table, reading: &Reading) -> (Experiment, Vec<Fault>) {
     let collector = Collector::default();
-    let experiment = read_top(&Section::top(tree, &collector), stem);
+    let experiment = read_top(&Section::top(tree, &collector), reading);
     let (mut found, unfit) = collector.into_faults();
     found.extend(unfit);
     (experiment, found)
@@ -172,17 +179,13 @@ impl Shared {
     }
 }
 
-fn read_top(top: &Section<'_>, stem: &str) -> Experiment {
-    let experiment = Experiment::read_from(top, stem);
+fn read_top(top: &Section<'_>, reading: &Reading) -> Experiment {
+    let experiment = Experiment::read_from(top, reading);
     // Taken out of the tree before; asked for here so that a misspelt one is told its name.
     let _ = top.section("matrix");
     top.finish();
     check_name(&experiment, top);
-    let headers = StageName::ALL.into_iter();
-    let headers = headers
-        .filter_map(|stage| Some((stage, top.span_within("stages", stage.as_str())?)))
-        .collect();
-    check::check(&experiment, &headers, top.faults());
+    check::check(&experiment, top.faults());
     experiment
 }
 
@@ -204,7 +207,7 @@ fn check_name(found: &Experiment, top: &Section<'_>) {
         .all(|part| part.starts_with(char::is_alphanumeric))
     {
         Some("must start with a letter or digit in each of its parts")
-    } else if parts.any(matrix::is_taken) {
+    } else if parts.any(|part| matrix::is_taken(part, found.stages.kinds)) {
         Some("is the path of a file or stage of another experiment")
     } else {
         None
@@ -225,8 +228,10 @@ const RESERVED_NAMES: &[&str] = &["store", "work"];
 
 #[cfg(test)]
 mod tests {
+    use super::super::Distill;
     use super::super::testing::{MINIMAL, faults, pipeline, read, read_with};
     use super::*;
+    use crate::kinds::KINDS;
 
     #[test]
     fn the_name_is_the_file_stem_unless_it_is_written() {
@@ -256,7 +261,7 @@ mod tests {
             assert_eq!(found.len(), 1, "{name}: {found:?}");
             assert!(found[0].starts_with("x.toml:1:8: experiment name"));
         }
-        let stem = Experiment::read("a b.toml", "a b", MINIMAL, &[]).unwrap_err();
+        let stem = Experiment::read(KINDS, "a b.toml", "a b", MINIMAL, &[]).unwrap_err();
         assert_eq!(stem.faults[0].span, None);
         assert!(stem.faults[0].hint.as_ref().unwrap().contains("`name`"));
     }
@@ -331,8 +336,8 @@ schedule = "liner"
     fn whole_numbers_do_for_numbers_and_not_the_other_way_round() {
         let text = pipeline();
         let weight = read_with(&text, &["stages.td-phase1.hidden-weight=2"]).unwrap();
-        let phase1 = weight.stages.td_phase1.unwrap();
-        assert!((phase1.distill.hidden_weight - 2.0).abs() < f64::EPSILON);
+        let phase1: &Distill = weight.stages.get("td-phase1").unwrap().keys();
+        assert!((phase1.hidden_weight - 2.0).abs() < f64::EPSILON);
         let found = faults(&text, &["stages.td-phase1.epochs=2.0"]);
         assert_eq!(
             found,

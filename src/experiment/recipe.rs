@@ -1,7 +1,7 @@
 //! Defaults by recipe: what the paper, Huawei's code and MindSpore's code each do where a
 //! key is left out. Sources: the tables of docs/concepts/losses.md, optimizers.md and models.md.
 
-use super::schema::{Recipe, StageName, TaskName};
+use super::schema::{Recipe, TaskName};
 use crate::job::{
     DecayFrom, HeadKind, InitializerKind, LossScaling, OptimizerKind, PadTo, Precision, Projection,
     Reduction, RegressionTarget, ScheduleKind, Warmup,
@@ -26,19 +26,32 @@ pub(crate) struct TrainingDefaults {
     pub(super) precision: Precision,
 }
 
+/// The parts that the published code trains in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Of a teacher; none of the sources has it.
+    Finetuning,
+    /// General distillation.
+    General,
+    /// Task distillation, intermediate layers.
+    Phase1,
+    /// Task distillation, prediction layer.
+    Phase2,
+}
+
 /// What the defaults of a stage depend on.
 pub(crate) struct StageDefaults {
-    pub(super) recipe: Recipe,
+    pub(crate) recipe: Recipe,
     pub(super) task: TaskName,
     pub(super) precision: Precision,
 }
 
 impl StageDefaults {
-    /// Defaults of a training stage.
-    pub(super) fn training(&self, stage: StageName) -> TrainingDefaults {
-        let defaults = match stage {
-            StageName::TdPhase1 => self.recipe.phase1(self.task),
-            _ => self.recipe.training(stage),
+    /// Defaults of a part of the published code.
+    pub(crate) fn training(&self, part: Part) -> TrainingDefaults {
+        let defaults = match part {
+            Part::Phase1 => self.recipe.phase1(self.task),
+            _ => self.recipe.training(part),
         };
         TrainingDefaults {
             precision: self.precision,
@@ -77,7 +90,7 @@ const LINEAR: ScheduleKind = ScheduleKind::Polynomial(1.0);
 impl Recipe {
     /// Defaults of a training stage. None of the sources fine-tunes a teacher: that stage differs
     /// only in its optimizer.
-    fn training(self, stage: StageName) -> TrainingDefaults {
+    fn training(self, part: Part) -> TrainingDefaults {
         let common = TrainingDefaults {
             epochs: 3,
             batch_size: 32,
@@ -94,7 +107,7 @@ impl Recipe {
             loss_scaling: SCALING,
             precision: Precision::Auto,
         };
-        if stage == StageName::Finetune {
+        if part == Part::Finetuning {
             return TrainingDefaults {
                 optimizer: self.finetune_optimizer(),
                 ..common
@@ -117,21 +130,21 @@ impl Recipe {
                 ..common
             },
         };
-        match (stage, self) {
-            (StageName::GeneralDistill, Self::Paper) => TrainingDefaults {
+        match (part, self) {
+            (Part::General, Self::Paper) => TrainingDefaults {
                 learning_rate: 1e-4,
                 ..common
             },
-            (StageName::GeneralDistill, Self::Huawei) => TrainingDefaults {
+            (Part::General, Self::Huawei) => TrainingDefaults {
                 batch_size: 256,
                 learning_rate: 5e-5,
                 ..common
             },
-            (StageName::GeneralDistill, Self::Mindspore) => TrainingDefaults {
+            (Part::General, Self::Mindspore) => TrainingDefaults {
                 learning_rate: 5e-5,
                 ..common
             },
-            (StageName::TdPhase1, Self::Mindspore) => TrainingDefaults {
+            (Part::Phase1, Self::Mindspore) => TrainingDefaults {
                 epochs: 10,
                 learning_rate: 5e-5,
                 warmup: Warmup::Epochs(0.1),
@@ -142,7 +155,7 @@ impl Recipe {
                 },
                 ..common
             },
-            (StageName::TdPhase1, _) => TrainingDefaults {
+            (Part::Phase1, _) => TrainingDefaults {
                 epochs: 10,
                 learning_rate: 5e-5,
                 schedule: ScheduleKind::Constant,
@@ -174,7 +187,7 @@ impl Recipe {
 
     /// Defaults of phase 1, whose epochs depend on the task in the paper.
     fn phase1(self, task: TaskName) -> TrainingDefaults {
-        let defaults = self.training(StageName::TdPhase1);
+        let defaults = self.training(Part::Phase1);
         match (self, task) {
             (Self::Paper, TaskName::Glue(task)) => TrainingDefaults {
                 epochs: task.phase1_epochs,
@@ -259,8 +272,8 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Experiment;
     use super::super::testing::{pipeline, read_with};
+    use super::super::{Distill, Experiment, Teaching, Training};
     use super::*;
     use crate::job::OptimizerKind;
 
@@ -269,14 +282,22 @@ mod tests {
         read_with(&pipeline(), &[&[&*recipe], sets].concat()).unwrap()
     }
 
+    /// The keys of a group of a stage.
+    fn keys<'a, T: 'static>(experiment: &'a Experiment, stage: &str) -> &'a T {
+        experiment.stages.get(stage).unwrap().keys()
+    }
+
+    const PHASE1: &str = "td-phase1";
+
     #[test]
     fn the_paper_is_the_default() {
         let plain = read_with(&pipeline(), &[]).unwrap();
         assert_eq!(plain, experiment("paper", &[]));
-        let phase1 = plain.stages.td_phase1.unwrap();
-        assert_eq!(phase1.distill.projection, Projection::EmbeddingAndHidden);
-        assert_eq!(phase1.training.schedule.kind, ScheduleKind::Constant);
-        assert!(!phase1.teaching.teacher_dropout);
+        let distill: &Distill = keys(&plain, PHASE1);
+        assert_eq!(distill.projection, Projection::EmbeddingAndHidden);
+        let training: &Training = keys(&plain, PHASE1);
+        assert_eq!(training.schedule.kind, ScheduleKind::Constant);
+        assert!(!keys::<Teaching>(&plain, PHASE1).teacher_dropout);
     }
 
     #[test]
@@ -286,15 +307,11 @@ mod tests {
             ("huawei", OptimizerKind::BertAdam),
             ("mindspore", OptimizerKind::BertAdam),
         ] {
-            let stages = experiment(recipe, &[]).stages;
-            assert_eq!(stages.finetune.unwrap().training.optimizer.kind, optimizer);
-            let others = [
-                stages.general_distill.unwrap().training,
-                stages.td_phase1.unwrap().training,
-                stages.td_phase2.unwrap().training,
-            ];
-            for training in others {
-                assert_eq!(training.optimizer.kind, OptimizerKind::BertAdam);
+            let read = experiment(recipe, &[]);
+            let kind = |stage: &str| keys::<Training>(&read, stage).optimizer.kind;
+            assert_eq!(kind("finetune"), optimizer);
+            for stage in ["general-distill", "td-phase1", "td-phase2"] {
+                assert_eq!(kind(stage), OptimizerKind::BertAdam);
             }
         }
     }
@@ -305,15 +322,17 @@ mod tests {
         assert_eq!(huawei.teacher.head, HeadKind::Relu);
         assert_eq!(huawei.student.head, HeadKind::Relu);
         assert_eq!(huawei.task.max_seq_length.value, 128);
-        let phase1 = huawei.stages.td_phase1.unwrap();
-        assert!(phase1.teaching.teacher_dropout && phase1.distill.keep_projection.value);
-        assert_eq!(phase1.distill.projection, Projection::Shared);
-        assert_eq!(phase1.distill.reduction, Reduction::Block);
-        assert_eq!(phase1.training.pad_to, PadTo::MaxSeqLength);
-        assert_eq!(phase1.training.schedule.kind, ScheduleKind::Constant);
-        assert!(phase1.training.drop_last && phase1.training.shuffle);
-        assert_eq!(phase1.training.optimizer.kind, OptimizerKind::BertAdam);
-        assert!((phase1.training.optimizer.weight_decay - 0.01).abs() < f64::EPSILON);
+        assert!(keys::<Teaching>(&huawei, PHASE1).teacher_dropout);
+        let distill: &Distill = keys(&huawei, PHASE1);
+        assert!(distill.keep_projection.value);
+        assert_eq!(distill.projection, Projection::Shared);
+        assert_eq!(distill.reduction, Reduction::Block);
+        let training: &Training = keys(&huawei, PHASE1);
+        assert_eq!(training.pad_to, PadTo::MaxSeqLength);
+        assert_eq!(training.schedule.kind, ScheduleKind::Constant);
+        assert!(training.drop_last && training.shuffle);
+        assert_eq!(training.optimizer.kind, OptimizerKind::BertAdam);
+        assert!((training.optimizer.weight_decay - 0.01).abs() < f64::EPSILON);
     }
 
     #[test]
@@ -329,28 +348,23 @@ mod tests {
             mindspore.student.initializer.kind,
             InitializerKind::TruncatedNormal
         );
-        let phase1 = mindspore.stages.td_phase1.unwrap();
-        assert!(!phase1.distill.keep_projection.value && !phase1.teaching.teacher_dropout);
-        assert_eq!(phase1.training.schedule.warmup, Warmup::Epochs(0.1));
-        assert_eq!(phase1.training.schedule.decay_from, DecayFrom::Start);
-        assert!(!phase1.training.shuffle && phase1.training.drop_last);
-        assert!((phase1.training.optimizer.weight_decay - 1e-4).abs() < f64::EPSILON);
-        let phase2 = mindspore.stages.td_phase2.unwrap();
-        assert!((phase2.training.schedule.learning_rate - 2e-5).abs() < f64::EPSILON);
-        assert_eq!(phase2.training.schedule.warmup, Warmup::Proportion(0.1));
+        assert!(!keys::<Distill>(&mindspore, PHASE1).keep_projection.value);
+        assert!(!keys::<Teaching>(&mindspore, PHASE1).teacher_dropout);
+        let phase1: &Training = keys(&mindspore, PHASE1);
+        assert_eq!(phase1.schedule.warmup, Warmup::Epochs(0.1));
+        assert_eq!(phase1.schedule.decay_from, DecayFrom::Start);
+        assert!(!phase1.shuffle && phase1.drop_last);
+        assert!((phase1.optimizer.weight_decay - 1e-4).abs() < f64::EPSILON);
+        let phase2: &Training = keys(&mindspore, "td-phase2");
+        assert!((phase2.schedule.learning_rate - 2e-5).abs() < f64::EPSILON);
+        assert_eq!(phase2.schedule.warmup, Warmup::Proportion(0.1));
     }
 
     #[test]
     fn mindspores_code_scales_its_losses_by_stage() {
         let mindspore = experiment("mindspore", &["precision=fp16"]);
-        let stages = mindspore.stages;
-        let scaling = [
-            stages.general_distill.unwrap().training,
-            stages.td_phase1.unwrap().training,
-            stages.td_phase2.unwrap().training,
-        ]
-        .map(|training| {
-            let scaling = training.loss_scaling.unwrap();
+        let scaling = ["general-distill", "td-phase1", "td-phase2"].map(|stage| {
+            let scaling = keys::<Training>(&mindspore, stage).loss_scaling.unwrap();
             (scaling.initial, scaling.factor, scaling.window)
         });
         let expected = [(65536.0, 2.0, 1000), (256.0, 2.0, 50), (65536.0, 2.0, 50)];
@@ -365,7 +379,9 @@ mod tests {
         ];
         let mindspore = experiment("mindspore", &sets);
         assert_eq!(mindspore.student.shape.hidden_size.value, 312);
-        let phase1 = mindspore.stages.td_phase1.unwrap();
-        assert_eq!(phase1.distill.reduction, Reduction::Tokens);
+        assert_eq!(
+            keys::<Distill>(&mindspore, PHASE1).reduction,
+            Reduction::Tokens
+        );
     }
 }

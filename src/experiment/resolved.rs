@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
+use super::declared::Entry;
 use super::settings::Settings;
+use super::stages;
 use super::top::Experiment;
 
 /// A table and the keys that are written there.
-type Written = (&'static str, Vec<(String, Value)>);
+pub(super) type Written = (String, Vec<(String, Value)>);
 
 /// The file as resolved: it reads as the same experiment, whatever later defaults are.
 pub fn to_toml(experiment: &Experiment) -> String {
     let mut text = String::new();
     for (path, keys) in tables(experiment) {
         if !path.is_empty() {
-            text.extend(["\n[", path, "]\n"]);
+            text.extend(["\n[", &path, "]\n"]);
         }
         for (key, value) in keys {
             text.extend([key.as_str(), " = ", &in_toml(&value), "\n"]);
@@ -53,39 +55,27 @@ fn flatten(path: &str, table: &toml::Table, found: &mut BTreeMap<String, String>
 
 /// Every table in the order of the file.
 pub(super) fn tables(experiment: &Experiment) -> Vec<Written> {
-    let stages = &experiment.stages;
     let mut tables = vec![
-        ("", written(experiment)),
-        ("task", written(&experiment.task)),
-        ("teacher", written(&experiment.teacher)),
-        ("student", written(&experiment.student)),
-        ("stages.data-prep", written(&stages.data_prep)),
+        (String::new(), written(experiment.entries())),
+        ("task".to_owned(), written(experiment.task.entries())),
+        ("teacher".to_owned(), written(experiment.teacher.entries())),
+        ("student".to_owned(), written(experiment.student.entries())),
     ];
-    let of_stages = [
-        ("stages.finetune", stages.finetune.as_ref().map(written)),
-        (
-            "stages.general-distill",
-            stages.general_distill.as_ref().map(written),
-        ),
-        ("stages.td-phase1", stages.td_phase1.as_ref().map(written)),
-        ("stages.td-phase2", stages.td_phase2.as_ref().map(written)),
-        ("stages.eval", stages.eval.as_ref().map(written)),
-    ];
-    tables.extend(
-        of_stages
-            .into_iter()
-            .filter_map(|(path, keys)| Some((path, keys?))),
-    );
+    let stages = experiment.stages.iter().filter(|stage| stage.has_table);
+    tables.extend(stages.map(|stage| {
+        let path = format!("stages.{}", stage.name);
+        (path, written(stages::entries(stage)))
+    }));
     if !experiment.goals.is_empty() {
         let goals = experiment.goals.iter();
         let goals = goals.map(|goal| (in_toml(&goal.name.as_str().into()), goal.at_least.into()));
-        tables.push(("goal", goals.collect()));
+        tables.push(("goal".to_owned(), goals.collect()));
     }
     tables
 }
 
-fn written<T: Settings>(group: &T) -> Vec<(String, Value)> {
-    let entries = group.entries().into_iter();
+fn written(entries: Vec<Entry>) -> Vec<(String, Value)> {
+    let entries = entries.into_iter();
     entries
         .filter_map(|entry| Some((entry.key.to_owned(), entry.written?)))
         .collect()
@@ -114,10 +104,11 @@ pub(super) fn in_toml(value: &Value) -> String {
 mod tests {
     use super::super::testing::{MINIMAL, pipeline, read, read_with};
     use super::*;
+    use crate::kinds::KINDS;
 
     fn assert_reads_as_the_same(experiment: &Experiment) {
         let text = to_toml(experiment);
-        let again = Experiment::read("y.toml", "y", &text, &[]);
+        let again = Experiment::read(KINDS, "y.toml", "y", &text, &[]);
         let (again, _) = again.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
         assert_eq!(&again, experiment, "{text}");
         assert_eq!(to_toml(&again), text);

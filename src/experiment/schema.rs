@@ -1,8 +1,7 @@
-//! Values of keys that are words, or a word and something else; the names of the stages.
-
-use std::fmt;
+//! Values of keys that are words, or a word and something else.
 
 use super::glue::GlueTask;
+use super::stage_name::StageName;
 use crate::job::{LayerMap, words};
 
 /// Whose defaults stand for keys that are left out (`recipe.rs`).
@@ -97,62 +96,6 @@ pub enum LayerMapRule {
     Bottom,
     /// As listed.
     Explicit(LayerMap),
-}
-
-/// Names of the stages, in pipeline order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum StageName {
-    /// Task tables to tokens.
-    DataPrep,
-    /// Raw text to tokens; present when general distillation is. Settings in `[stages.general-distill]`.
-    CorpusPrep,
-    /// Makes the teacher.
-    Finetune,
-    /// General distillation.
-    GeneralDistill,
-    /// Task distillation, intermediate layers.
-    TdPhase1,
-    /// Task distillation, prediction layer.
-    TdPhase2,
-    /// Scores.
-    Eval,
-}
-
-impl StageName {
-    /// Every stage in pipeline order.
-    pub const ALL: [Self; 7] = [
-        Self::DataPrep,
-        Self::CorpusPrep,
-        Self::Finetune,
-        Self::GeneralDistill,
-        Self::TdPhase1,
-        Self::TdPhase2,
-        Self::Eval,
-    ];
-
-    /// Name in the file, on the command line and in `runs/`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DataPrep => "data-prep",
-            Self::CorpusPrep => "corpus-prep",
-            Self::Finetune => "finetune",
-            Self::GeneralDistill => "general-distill",
-            Self::TdPhase1 => "td-phase1",
-            Self::TdPhase2 => "td-phase2",
-            Self::Eval => "eval",
-        }
-    }
-
-    /// The stage of this name, if there is one.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
-    }
-}
-
-impl fmt::Display for StageName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 /// Where a stage takes a model from, when it is not the nearest earlier one.

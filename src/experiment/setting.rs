@@ -8,7 +8,7 @@ use crate::document::{Located, Section, range_in_words};
 use crate::job::Word;
 
 /// A value of a key.
-pub(super) trait Setting: Sized + 'static {
+pub(crate) trait Setting: Sized + 'static {
     /// What limits it: a range, a list of words, or nothing.
     type Limit: Default;
 
@@ -28,17 +28,17 @@ pub(super) trait Setting: Sized + 'static {
 }
 
 /// A key to be read.
-pub(super) struct At<'a, L> {
-    pub(super) section: &'a Section<'a>,
-    pub(super) key: &'static str,
-    pub(super) limit: &'a L,
+pub(crate) struct At<'a, L> {
+    pub(crate) section: &'a Section<'a>,
+    pub(crate) key: &'static str,
+    pub(crate) limit: &'a L,
     /// What a required key needs.
-    pub(super) what: &'a str,
+    pub(crate) what: &'a str,
 }
 
 /// A range of numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Range<N>(pub(super) Bound<N>, pub(super) Bound<N>);
+pub(crate) struct Range<N>(pub(crate) Bound<N>, pub(super) Bound<N>);
 
 impl<N> Default for Range<N> {
     fn default() -> Self {
@@ -58,7 +58,7 @@ impl<N> RangeBounds<N> for Range<N> {
 }
 
 /// A field that holds a setting: by itself, with its place, or only where there is one.
-pub(super) trait Field: Sized {
+pub(crate) trait Field: Sized {
     type Setting: Setting;
     /// Without its place.
     type Default;
@@ -199,7 +199,7 @@ impl<W: Word> Setting for W {
 }
 
 /// `` `a`, `b` ``
-pub(super) fn listed<'w>(words: impl Iterator<Item = &'w str>) -> String {
+pub(crate) fn listed<'w>(words: impl Iterator<Item = &'w str>) -> String {
     let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
     words.join(", ")
 }
@@ -266,9 +266,9 @@ fn texts(list: Vec<Located<String>>) -> Vec<String> {
 }
 
 /// Longest input and widest layer that are taken for meant.
-pub(super) const LARGEST: i64 = 1_000_000;
+pub(crate) const LARGEST: i64 = 1_000_000;
 
 /// More than 0, at most `high`.
-pub(super) fn above_zero_to(high: f64) -> Range<f64> {
+pub(crate) fn above_zero_to(high: f64) -> Range<f64> {
     Range(Bound::Excluded(0.0), Bound::Included(high))
 }

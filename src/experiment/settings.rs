@@ -1,13 +1,15 @@
 //! One declaration per key. `settings!` makes of a list of keys the struct that holds them, and
 //! [`Settings`]: how they are read, written out, counted in a fingerprint and described.
 
+use std::any::{Any, TypeId};
+
 use super::declared::{Entry, Key};
 use crate::document::Section;
 
-pub(super) use super::declared::key;
+pub(crate) use super::declared::key;
 
 /// Keys that stand in one table of an experiment file.
-pub(crate) trait Settings: Sized {
+pub(crate) trait Settings: Sized + 'static {
     /// What their defaults depend on.
     type Defaults: ?Sized;
     /// Their heading in the reference; `None` for keys under the heading of the group around them.
@@ -21,6 +23,11 @@ pub(crate) trait Settings: Sized {
 
     /// Every key for the reference.
     fn items() -> Vec<Item>;
+
+    /// The group of this type, in these or itself.
+    fn find(&self, _group: TypeId) -> Option<&dyn Any> {
+        None
+    }
 
     /// The keys under their own heading, if they have one.
     fn described() -> Vec<Item> {
@@ -46,7 +53,7 @@ pub(crate) trait Settings: Sized {
 }
 
 /// Entries of a group that the resolved file omits.
-pub(super) fn omit(entries: &mut [Entry], is_written: bool) {
+pub(crate) fn omit(entries: &mut [Entry], is_written: bool) {
     for entry in entries.iter_mut().filter(|_| !is_written) {
         entry.written = None;
     }
@@ -158,6 +165,14 @@ macro_rules! settings {
                 $(settings!(@items $how found, $type, $source, concat!($($doc),+));)*
                 found
             }
+
+            fn find(&self, group: std::any::TypeId) -> Option<&dyn std::any::Any> {
+                if group == std::any::TypeId::of::<Self>() {
+                    return Some(self);
+                }
+                $(settings!(@find $how self.$field, group);)*
+                None
+            }
         }
     };
 
@@ -189,6 +204,13 @@ macro_rules! settings {
         $found.push(key.entry($field, false));
     };
 
+    (@find group $field:expr, $group:expr) => {
+        if let Some(found) = $crate::experiment::settings::Settings::find(&$field, $group) {
+            return Some(found);
+        }
+    };
+    (@find $how:ident $field:expr, $group:expr) => {};
+
     (@items table $found:ident, $type:ty, $source:expr, $doc:expr) => {};
     (@items group $found:ident, $type:ty, $source:expr, $doc:expr) => {
         $found.extend(<$type as $crate::experiment::settings::Settings>::described());
@@ -198,4 +220,4 @@ macro_rules! settings {
         $found.push($crate::experiment::settings::Item::Key(key.describe($doc)));
     };
 }
-pub(super) use settings;
+pub(crate) use settings;

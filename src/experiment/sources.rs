@@ -2,10 +2,11 @@
 
 use toml::Value;
 
-use super::schema::{ModelSource, RANDOM, StageName};
+use super::schema::{ModelSource, RANDOM};
 use super::setting::{At, Setting};
 use super::settings::{key, settings};
-use crate::document::{Fault, Located, did_you_mean};
+use super::stage_name::StageName;
+use crate::document::Located;
 
 settings! {
     /// Models that a stage reads; the nearest earlier ones where `None`.
@@ -24,33 +25,19 @@ settings! {
     }
 }
 
-/// A stage's name, a folder or `random`. A bare word that names no stage is a misspelt stage.
+/// A stage's name, a folder or `random`: a path has a character that no stage's name has. Whether
+/// there is such a stage is seen once all have been read (`check.rs`).
 impl Setting for ModelSource {
     type Limit = ();
 
     fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
         let (section, key) = (at.section, at.key);
         let word = section.string(key)?;
-        if let Some(name) = StageName::parse(&word) {
-            return Some(word.map(|_| Self::Stage(name)));
-        }
-        // What is scored or learnt from was trained.
-        let may_be_random = key == "student" && section.path() != "stages.eval";
-        if may_be_random && word.as_str() == RANDOM {
-            return Some(word.map(|_| Self::Random));
-        }
-        if !word.contains(['/', '\\', '.']) {
-            let names: Vec<&str> = StageName::ALL.iter().map(|name| name.as_str()).collect();
-            let message = format!("unknown stage `{}`", word.value);
-            let fault = Fault::new(message, word.span.clone()).with_label(if may_be_random {
-                "expected a stage name, `random`, or the path of a folder with a `/`"
-            } else {
-                "expected a stage name, or the path of a folder with a `/`"
-            });
-            section.wrong(key, fault.with_hint(did_you_mean(&word, &names)));
-            return None;
-        }
-        Some(word.map(Self::Folder))
+        Some(word.map(|word| match word.as_str() {
+            RANDOM => Self::Random,
+            path if path.contains(['/', '\\', '.']) => Self::Folder(word),
+            name => Self::Stage(StageName::new(name)),
+        }))
     }
 
     fn value(&self) -> Value {
@@ -75,7 +62,8 @@ mod tests {
     fn random_weights_are_a_student_where_one_is_trained_and_nowhere_else() {
         let student = |stage: &str| read_with(&pipeline(), &[&format!("{stage}=random")]);
         let phase1 = student("stages.td-phase1.student").unwrap();
-        let named = phase1.stages.td_phase1.unwrap().sources.student;
+        let sources: &Sources = phase1.stages.get("td-phase1").unwrap().keys();
+        let named = sources.student.as_ref();
         assert_eq!(named.unwrap().value, ModelSource::Random);
         for elsewhere in ["stages.eval.student", "stages.td-phase1.teacher"] {
             let faults = student(elsewhere).unwrap_err().to_string();
@@ -88,19 +76,13 @@ mod tests {
         let source = |word: &str| {
             let set = format!("stages.td-phase2.student={word}");
             read_with(&pipeline(), &[&set]).map(|experiment| {
-                experiment
-                    .stages
-                    .td_phase2
-                    .unwrap()
-                    .sources
-                    .student
-                    .unwrap()
-                    .value
+                let sources: &Sources = experiment.stages.get("td-phase2").unwrap().keys();
+                sources.student.clone().unwrap().value
             })
         };
         assert_eq!(
             source("general-distill").unwrap(),
-            ModelSource::Stage(StageName::GeneralDistill)
+            ModelSource::Stage(StageName::new("general-distill"))
         );
         let folder = "models/general-distill";
         assert_eq!(

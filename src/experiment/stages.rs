@@ -1,138 +1,227 @@
-//! `[stages.*]`: the groups of keys that each stage has.
+//! `[stages]`: which stages there are, each of which kind.
 
-use super::distill::{Distill, Prediction, Teaching};
+use super::declared::{Declared, Entry, key};
+use super::kind::{Kinds, Presence, StageKind};
 use super::recipe::StageDefaults;
-use super::schema::StageName;
-use super::settings::{Settings, key, settings};
-use super::sources::Sources;
-use super::stage_keys::{Corpus, Scoring, TaskTeacher};
-use super::training::Training;
-use crate::document::{Located, Section};
+use super::schema::RANDOM;
+use super::settings::Item;
+use super::stage::{Stage, Stages};
+use super::stage_name::StageName;
+use crate::document::{Fault, Section};
 
-/// Every stage, in pipeline order. A stage that is `None` is not run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stages {
-    /// Always run.
-    pub data_prep: DataPrep,
-    /// Makes the teacher.
-    pub finetune: Option<Finetune>,
-    /// Student from raw text.
-    pub general_distill: Option<GeneralDistill>,
-    /// Intermediate layers on task data.
-    pub td_phase1: Option<TdPhase1>,
-    /// Prediction layer on task data.
-    pub td_phase2: Option<TdPhase2>,
-    /// Scores of teacher and student.
-    pub eval: Option<Eval>,
+/// What `kind` says.
+const KIND: &str = "kind";
+
+/// The key that every stage has.
+fn kind_key() -> Declared<Option<String>> {
+    key(KIND)
+        .kind_text("stage kind")
+        .range_text("for a table with a name of your own")
+        .default_text("the table's name")
+}
+
+/// The key that every stage has, for the reference.
+pub(super) fn described() -> Item {
+    let meaning = "What the stage does, where its table has another name: a kind may occur several \
+                   times, for example `[stages.td-phase2-hot]` with `kind = \"td-phase2\"`.";
+    Item::Part("Every stage", vec![Item::Key(kind_key().describe(meaning))])
+}
+
+/// The keys of a stage's table with their values.
+pub(super) fn entries(stage: &Stage) -> Vec<Entry> {
+    let kind = (stage.name != *stage.kind()).then(|| stage.kind().to_owned());
+    let mut entries = vec![kind_key().entry(&kind, false)];
+    entries.extend(stage.settings.entries());
+    entries
 }
 
 /// Reads `[stages]`.
-pub(super) fn read(stages: &Section<'_>, defaults: &StageDefaults) -> Stages {
-    fn table<T: Settings<Defaults = StageDefaults>>(
-        stages: &Section<'_>,
-        name: StageName,
-        defaults: &StageDefaults,
-    ) -> Option<T> {
-        let stage = stages.section(name.as_str())?;
-        Some(T::read_table(&stage, defaults))
+pub(super) fn read(stages: &Section<'_>, defaults: &StageDefaults, kinds: Kinds) -> Stages {
+    let mut all = Vec::new();
+    for (place, kind) in kinds.iter().enumerate() {
+        match kind.presence() {
+            Presence::Table => {
+                let table = stages.section(kind.name());
+                all.extend(
+                    table.map(|table| (place, read_stage(kind, kind.name(), &table, defaults))),
+                );
+            }
+            Presence::Always => {
+                let table = stages.section_or_empty(kind.name());
+                all.push((place, read_stage(kind, kind.name(), &table, defaults)));
+            }
+            Presence::Preparation => {}
+        }
     }
-    let found = Stages {
-        data_prep: table(stages, StageName::DataPrep, defaults).unwrap_or(DataPrep {}),
-        finetune: table(stages, StageName::Finetune, defaults),
-        general_distill: table(stages, StageName::GeneralDistill, defaults),
-        td_phase1: table(stages, StageName::TdPhase1, defaults),
-        td_phase2: table(stages, StageName::TdPhase2, defaults),
-        eval: table(stages, StageName::Eval, defaults),
-    };
-    stages.finish_as("stage");
+    all.extend(named(stages, defaults, kinds));
+    stages.finish_as("stage", ", and names of your own with `kind`");
+    let place_of = |kind: &dyn StageKind| kinds.iter().position(|it| it.name() == kind.name());
+    let preparations: Vec<(usize, Stage)> = all
+        .iter_mut()
+        .filter_map(|(_, stage)| {
+            let prepared = stage.kind.preparation(&*stage.settings)?;
+            let kind = prepared.by;
+            let name = if stage.name == *stage.kind() {
+                kind.name().to_owned()
+            } else {
+                format!("{}-corpus", stage.name)
+            };
+            let name = StageName::new(&name);
+            stage.preparation = Some(name.clone());
+            let preparation = Stage {
+                name,
+                kind,
+                settings: prepared.keys,
+                header: stage.header.clone(),
+                has_table: false,
+                preparation: None,
+            };
+            Some((place_of(kind)?, preparation))
+        })
+        .collect();
+    all.extend(preparations);
+    // In one kind the table of the kind's own name is first, then as they stand in the file.
+    all.sort_by_key(|(place, stage)| {
+        let is_named = stage.name != *stage.kind() && stage.has_table;
+        let header = stage.header.as_ref();
+        let at = header.map(|span| (span.source, span.range.start));
+        (*place, is_named, at)
+    });
+    Stages {
+        all: all.into_iter().map(|(_, stage)| stage).collect(),
+        kinds,
+    }
+}
+
+/// Stages whose tables have names of the user's own.
+fn named(stages: &Section<'_>, defaults: &StageDefaults, kinds: Kinds) -> Vec<(usize, Stage)> {
+    let mut found = Vec::new();
+    for (name, _) in stages.entries() {
+        let is_kind = kinds.get(name).is_some();
+        let has_kind = || stages.span_within(name, KIND).is_some();
+        if is_kind || !has_kind() {
+            continue;
+        }
+        let Some(table) = stages.section(name) else {
+            continue;
+        };
+        check_name(name, stages, kinds);
+        let tables = kinds.iter().enumerate();
+        let tables = tables.filter(|(_, kind)| kind.presence() == Presence::Table);
+        let words: Vec<(&str, usize)> = tables.map(|(place, kind)| (kind.name(), place)).collect();
+        let place = table.choice(KIND, &words);
+        let Some((place, kind)) = place.and_then(|it| Some((*it, kinds.iter().nth(*it)?))) else {
+            // Its keys mean nothing without a kind.
+            continue;
+        };
+        found.push((place, read_stage(kind, name, &table, defaults)));
+    }
     found
 }
 
-settings! {
-    /// `[stages.data-prep]`: nothing to set but what `[task]` holds.
-    pub struct DataPrep(stage, none: StageDefaults) {}
+/// A stage's name is a folder's too, and a word that no path is taken for.
+fn check_name(name: &str, stages: &Section<'_>, kinds: Kinds) {
+    let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let is_preparation = |kind: &dyn StageKind| name == format!("{}-corpus", kind.name());
+    let problem = if !name.chars().all(is_plain) {
+        "may contain only letters, digits, `_` and `-`"
+    } else if !name.starts_with(char::is_alphanumeric) {
+        "must start with a letter or digit"
+    } else if name.len() > 60 {
+        "is longer than 60 bytes"
+    } else if name == RANDOM || kinds.iter().any(is_preparation) {
+        "is reserved"
+    } else {
+        return;
+    };
+    let fault = Fault::new(
+        format!("stage name `{name}` {problem}"),
+        stages.key_span(name),
+    );
+    stages.wrong(name, fault.with_label("it is the name of a results folder"));
 }
 
-settings! {
-    /// `[stages.finetune]`
-    pub struct Finetune(stage, defaults: StageDefaults) {
-        /// Common settings.
-        group training: Training = &defaults.training(StageName::Finetune);
-        /// Scoring on dev.
-        group scoring: Scoring = &();
+fn read_stage(
+    kind: &'static dyn StageKind,
+    name: &str,
+    table: &Section<'_>,
+    defaults: &StageDefaults,
+) -> Stage {
+    // Read before where it decides; a table of the kind's own name may say it too.
+    if name == kind.name() {
+        let _ = table.choice(KIND, &[(kind.name(), ())]);
     }
-}
-
-settings! {
-    /// `[stages.general-distill]`
-    pub struct GeneralDistill(stage, defaults: StageDefaults) {
-        /// Text to train on.
-        group corpus: Corpus = &();
-        /// Common settings.
-        group training: Training = &defaults.training(StageName::GeneralDistill);
-        /// Losses.
-        group distill: Distill = &defaults.recipe;
-        /// How the teacher is run.
-        group teaching: Teaching = &defaults.recipe;
-        /// Models.
-        group sources: Sources = &();
-    }
-}
-
-settings! {
-    /// `[stages.td-phase1]`
-    pub struct TdPhase1(stage, defaults: StageDefaults) {
-        /// Common settings.
-        group training: Training = &defaults.training(StageName::TdPhase1);
-        /// Losses.
-        group distill: Distill = &defaults.recipe;
-        /// How the teacher is run.
-        group teaching: Teaching = &defaults.recipe;
-        /// Check and cache of the teacher.
-        group task_teacher: TaskTeacher = &();
-        /// Models.
-        group sources: Sources = &();
-    }
-}
-
-settings! {
-    /// `[stages.td-phase2]`
-    pub struct TdPhase2(stage, defaults: StageDefaults) {
-        /// Common settings.
-        group training: Training = &defaults.training(StageName::TdPhase2);
-        /// Losses.
-        group prediction: Prediction = &defaults.recipe;
-        /// How the teacher is run.
-        group teaching: Teaching = &defaults.recipe;
-        /// Check and cache of the teacher.
-        group task_teacher: TaskTeacher = &();
-        /// Scoring on dev.
-        group scoring: Scoring = &();
-        /// Models.
-        group sources: Sources = &();
-    }
-}
-
-settings! {
-    /// `[stages.eval]`
-    pub struct Eval(stage, none: StageDefaults) titled "Evaluation" {
-        /// Batch size.
-        counts batch_size: Located<u32> =
-            key("batch-size").range(1..=65536).range_text("examples; 1 to 65536"), default 32;
-        /// Models.
-        group sources: Sources = &();
+    Stage {
+        name: StageName::new(name),
+        kind,
+        settings: kind.read(table, defaults),
+        header: table.span(),
+        has_table: true,
+        preparation: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{MINIMAL, pipeline, read};
+    use super::super::testing::{MINIMAL, faults, pipeline, read, read_with};
+    use super::super::{Prediction, Training};
 
     #[test]
     fn a_stage_that_is_left_out_is_not_run() {
-        let stages = read(MINIMAL).stages;
-        assert!(stages.finetune.is_none() && stages.eval.is_none());
-        let stages = read(&pipeline()).stages;
-        assert!(stages.finetune.is_some() && stages.eval.is_some());
+        let names = |text: &str| -> Vec<String> {
+            let stages = read(text).stages;
+            stages.iter().map(|stage| stage.name.to_string()).collect()
+        };
+        assert_eq!(names(MINIMAL), ["data-prep"]);
+        let all = [
+            "data-prep",
+            "corpus-prep",
+            "finetune",
+            "general-distill",
+            "td-phase1",
+            "td-phase2",
+            "eval",
+        ];
+        assert_eq!(names(&pipeline()), all);
+    }
+
+    #[test]
+    fn a_kind_may_occur_several_times_in_the_order_of_the_file() {
+        let text = format!(
+            "{}[stages.zeal]\nkind = \"td-phase2\"\ntemperature = 2\n\
+             [stages.again]\nkind = \"td-phase2\"\nepochs = 9\n",
+            pipeline()
+        );
+        let stages = read(&text).stages;
+        let names: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
+        assert_eq!(names[5..], ["td-phase2", "zeal", "again", "eval"]);
+        let zeal = stages.get("zeal").unwrap();
+        assert_eq!(zeal.kind(), "td-phase2");
+        assert!((zeal.keys::<Prediction>().temperature - 2.0).abs() < f64::EPSILON);
+        let again: &Training = stages.get("again").unwrap().keys();
+        assert_eq!(*again.epochs, 9);
+    }
+
+    #[test]
+    fn a_stage_of_an_own_name_says_its_kind_and_has_a_name_for_a_folder() {
+        let refused = |set: &str| faults(&pipeline(), &[set]);
+        assert_eq!(refused("stages.hot={}"), ["--set:1:8: unknown stage `hot`"]);
+        assert_eq!(
+            refused("stages.hot={ kind = \"td-phase3\" }"),
+            ["--set:1:21: `kind` in `[stages.hot]` cannot be `td-phase3`"]
+        );
+        assert_eq!(
+            refused("stages.hot={ kind = \"td-phase2\", epoch = 1 }"),
+            ["--set:1:34: unknown key `epoch` in `[stages.hot]`"]
+        );
+        assert_eq!(
+            refused("stages.td-phase1.kind=td-phase2"),
+            ["--set:1:23: `kind` in `[stages.td-phase1]` cannot be `td-phase2`"]
+        );
+        for name in ["a b", "-x", "random", "general-distill-corpus"] {
+            let found = refused(&format!("stages={{ \"{name}\" = {{ kind = \"eval\" }} }}"));
+            assert!(found[0].contains("stage name"), "{found:?}");
+        }
+        assert!(read_with(&pipeline(), &["stages.hot={ kind = \"td-phase2\" }"]).is_ok());
     }
 }

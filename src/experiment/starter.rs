@@ -229,6 +229,7 @@ mod tests {
     use super::*;
     use crate::data::DialectRule;
     use crate::data::table::Dialect;
+    use crate::kinds::KINDS;
 
     fn survey() -> Survey {
         Survey {
@@ -268,7 +269,7 @@ mod tests {
         let survey = survey();
         for corpus in [None, Some("data/more/*.txt")] {
             let text = starter(&survey, paths("data/my \"table\"\n.csv", corpus));
-            let read = Experiment::read("x.toml", "x", &text, &[]);
+            let read = Experiment::read(KINDS, "x.toml", "x", &text, &[]);
             let (experiment, _) = read.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
             let task = experiment.task;
             assert_eq!(*task.text, survey.text);
@@ -279,10 +280,10 @@ mod tests {
             );
             assert_eq!(*task.max_seq_length, 64);
             assert_eq!(
-                experiment.stages.general_distill.is_some(),
+                experiment.stages.get("general-distill").is_some(),
                 corpus.is_some()
             );
-            assert!(experiment.stages.eval.is_some());
+            assert!(experiment.stages.get("eval").is_some());
         }
         let regression = Survey {
             classes: Vec::new(),
@@ -290,7 +291,8 @@ mod tests {
             ..survey
         };
         let text = starter(&regression, paths("t.tsv", None));
-        let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
+        let (experiment, _) =
+            Experiment::read(KINDS, "x.toml", "x", &text, &[]).expect("no faults");
         assert!(experiment.task.regression && experiment.task.pair.is_some());
     }
 
@@ -310,7 +312,8 @@ mod tests {
         let text = starter(&survey, paths("t.csv", None));
         let keys = "delimiter = \",\"\nquoting = \"quotes\"\nescape = \"doubled\"\n";
         assert!(text.contains(keys), "{text}");
-        let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
+        let (experiment, _) =
+            Experiment::read(KINDS, "x.toml", "x", &text, &[]).expect("no faults");
         let task = experiment.task;
         let read =
             super::super::dialect_rule(task.format, task.delimiter, task.quoting, task.escape);
@@ -332,7 +335,8 @@ mod tests {
         let is_shown =
             |letter: char| letter == '\n' || !letter.is_control() && letter != '\u{202e}';
         assert!(text.chars().all(is_shown), "{text:?}");
-        let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
+        let (experiment, _) =
+            Experiment::read(KINDS, "x.toml", "x", &text, &[]).expect("no faults");
         assert_eq!(*experiment.task.label, survey.label);
         assert_eq!(*experiment.task.train, "a\u{7}.csv");
     }

@@ -2,6 +2,7 @@
 
 use super::{Experiment, Experiments};
 use crate::document::{Fault, Faults};
+use crate::kinds::KINDS;
 
 /// The least that is an experiment.
 pub(crate) const MINIMAL: &str = r#"
@@ -31,13 +32,13 @@ corpus = ["corpus/*.txt"]
 /// Reads every experiment of the text.
 pub(crate) fn read_all(text: &str, overrides: &[&str]) -> Result<Experiments, Faults> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-    Experiments::read("x.toml", "x", text, &overrides, |_| Vec::new()).map(|(all, _)| all)
+    Experiments::read(KINDS, "x.toml", "x", text, &overrides, |_| Vec::new()).map(|(all, _)| all)
 }
 
 /// Reads the text with overrides.
 pub(crate) fn read_with(text: &str, overrides: &[&str]) -> Result<Experiment, Faults> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-    Experiment::read("x.toml", "x", text, &overrides).map(|(experiment, _)| experiment)
+    Experiment::read(KINDS, "x.toml", "x", text, &overrides).map(|(experiment, _)| experiment)
 }
 
 /// Reads a text that has no fault.

@@ -3,25 +3,34 @@
 use toml::Value;
 
 use super::goal::{Goal, read_goals};
+use super::kind::Kinds;
 use super::recipe::StageDefaults;
 use super::schema::Recipe;
 use super::setting::{At, Setting};
 use super::settings::{key, settings};
-use super::stages::{self, Stages};
+use super::stage::Stages;
+use super::stages;
 use super::student::{Student, Teacher};
 use super::task::Task;
 use crate::document::{Fault, Located};
 use crate::job::{Device, Precision};
 
+/// What a file is read with.
+pub(crate) struct Reading {
+    /// The experiment's name where the file gives none.
+    pub(super) stem: String,
+    pub(super) kinds: Kinds,
+}
+
 settings! {
     /// A whole experiment file.
-    pub struct Experiment(top, stem: str) titled "Top level" {
+    pub struct Experiment(top, reading: Reading) titled "Top level" {
         /// Name of the experiment and of its folder in `runs/`.
         recorded name: String =
             key("name")
                 .range_text("letters, digits, `.`, `_`, `-`; `/` separates folders")
                 .default_text("the file name without `.toml`"),
-            default stem.to_owned();
+            default reading.stem.clone();
         /// Preset that supplies the defaults of omitted keys; see the recipes.
         // What it comes to is in the keys.
         recorded recipe: Recipe = key("recipe"), default Recipe::Paper;
@@ -58,6 +67,7 @@ settings! {
                 task: *task.name,
                 precision,
             },
+            reading.kinds,
         );
         /// `[goal]`: what the student must reach. Not part of a fingerprint.
         table goals: Vec<Located<Goal>> = read_goals(&top.section_or_empty("goal"), &task);

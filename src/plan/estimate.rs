@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use super::graph::Node;
 use crate::data::batches::steps_per_epoch;
-use crate::experiment::{Experiment, StageName};
+use crate::experiment::{Experiment, Stage, Training};
 use crate::runs::{Layout, Record, Value, linked};
 
 /// Work and cost of a stage that has yet to run.
@@ -34,13 +35,15 @@ pub struct Work {
 /// where that is done; `resumed` the step that it goes on from.
 pub fn estimate(
     experiment: &Experiment,
-    stage: StageName,
+    node: &Node,
     data: Option<&Record>,
     resumed: u64,
     layout: &Layout,
 ) -> Estimate {
-    let work = work(experiment, stage, data);
-    let Some(earlier) = earlier(experiment, stage, layout) else {
+    let stage = experiment.stages.get(node.stage.as_str());
+    let training: Option<&Training> = stage.and_then(Stage::get);
+    let work = training.and_then(|training| work(training, data));
+    let Some(earlier) = earlier(experiment, node, layout) else {
         return Estimate {
             work,
             ..Estimate::default()
@@ -48,7 +51,7 @@ pub fn estimate(
     };
     let batch = earlier.key.settings.get("batch-size");
     let seconds = match (work, earlier.summary.steps, batch) {
-        _ if experiment.training(stage).is_none() => Some(earlier.seconds),
+        _ if training.is_none() => Some(earlier.seconds),
         (Some(work), Some(steps), Some(Value::Integer(batch))) => {
             // Its time is that of its last part, if it was interrupted.
             let done = (steps - earlier.resumed_from.unwrap_or(0).min(steps)) * batch;
@@ -65,8 +68,7 @@ pub fn estimate(
     }
 }
 
-fn work(experiment: &Experiment, stage: StageName, data: Option<&Record>) -> Option<Work> {
-    let training = experiment.training(stage)?;
+fn work(training: &Training, data: Option<&Record>) -> Option<Work> {
     let prepared = data?.summary.prepared.as_ref()?;
     let (_, all) = prepared.examples.iter().find(|(name, _)| name == "train")?;
     let examples = training.train_limit.map_or(*all, |limit| limit.min(*all));
@@ -81,10 +83,10 @@ fn work(experiment: &Experiment, stage: StageName, data: Option<&Record>) -> Opt
 }
 
 /// The result of this kind that this experiment used last, or else the newest one stored.
-fn earlier(experiment: &Experiment, stage: StageName, layout: &Layout) -> Option<Record> {
-    let last = linked(layout, &experiment.name, stage.as_str());
+fn earlier(experiment: &Experiment, node: &Node, layout: &Layout) -> Option<Record> {
+    let last = linked(layout, &experiment.name, node.stage.as_str());
     let last = last.and_then(|folder| Record::read(&folder));
-    last.or_else(|| newest(&layout.stores(stage.as_str())))
+    last.or_else(|| newest(&layout.stores(node.kind)))
 }
 
 fn newest(folder: &Path) -> Option<Record> {

@@ -7,7 +7,7 @@ use super::graph::{Node, graph};
 use super::inputs::Inputs;
 use super::selection::SelectionError;
 use crate::document::{Fault, Faults, Sources};
-use crate::experiment::Experiments;
+use crate::experiment::{Experiments, Kinds};
 use crate::runs::Layout;
 
 /// An experiment file, and what its experiments need to run.
@@ -23,6 +23,7 @@ pub struct ExperimentFile {
 
 impl ExperimentFile {
     pub(super) fn read(
+        kinds: Kinds,
         path: &Path,
         overrides: &[String],
         layout: &Layout,
@@ -35,6 +36,7 @@ impl ExperimentFile {
         // A name that is not UTF-8 is refused as a name of results, unless the file sets `name`.
         let stem = path.file_stem().map(|stem| stem.to_string_lossy());
         let (experiments, sources) = Experiments::read(
+            kinds,
             &path.display().to_string(),
             stem.as_deref().unwrap_or("experiment"),
             &text,

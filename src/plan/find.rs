@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use super::given_models::{Classes, check_classifiers, check_projections, stated_labels};
-use super::graph::{Node, graph};
-use super::inputs::{InputFile, Inputs};
+use super::graph::{Files, Node, graph};
+use super::inputs::{FoundFiles, InputFile, Inputs};
 use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
 use super::pattern::matches;
 use crate::document::{Fault, Located, Span};
@@ -27,22 +27,21 @@ pub(super) fn find_inputs(
         layout,
         faults: Vec::new(),
     };
-    let train = finder.files(&[&experiment.task.train]);
-    let mut one = |table: &Option<Located<String>>| match table {
-        Some(table) => finder.one_file(table),
-        None => Vec::new(),
-    };
-    let dev = one(&experiment.task.dev);
-    let dev_mismatched = one(&experiment.task.dev_mismatched);
-    let corpus = match &experiment.stages.general_distill {
-        Some(stage) => finder.files(&stage.corpus.files.iter().collect::<Vec<_>>()),
-        None => Vec::new(),
-    };
-    let mut folders = finder.folders(experiment, nodes);
+    let mut files: Vec<FoundFiles> = Vec::new();
+    for node in nodes {
+        for named in &node.files {
+            files.push(FoundFiles {
+                stage: node.stage.clone(),
+                role: named.role,
+                files: finder.named(named),
+            });
+        }
+    }
+    let mut folders = finder.folders(experiment);
     let tokenizer_changes = finder.tokenizer(experiment, &mut folders);
     let labels = stated_labels(&experiment.task);
     let classes = labels.as_deref().map(Classes::of);
-    let found = check_classifiers(experiment, nodes, &folders, classes);
+    let found = check_classifiers(experiment, &folders, classes);
     finder.faults.extend(found);
     check_projections(&mut finder.faults, experiment, &folders);
     let mut faults = finder.faults;
@@ -51,10 +50,7 @@ pub(super) fn find_inputs(
         .map(|(name, folder)| (name.as_str(), &folder.config));
     match check_models(experiment, &configs.collect()) {
         Ok(models) if faults.is_empty() => Ok(Inputs {
-            train,
-            dev,
-            dev_mismatched,
-            corpus,
+            files,
             folders,
             models,
             tokenizer_changes,
@@ -74,18 +70,12 @@ pub(super) fn find_missing(experiment: &Experiment, layout: &Layout) -> Vec<Faul
         layout,
         faults: Vec::new(),
     };
-    let task = &experiment.task;
-    let tables = [
-        Some(&task.train),
-        task.dev.as_ref(),
-        task.dev_mismatched.as_ref(),
-    ];
-    let corpus = experiment.stages.general_distill.iter();
-    let corpus = corpus.flat_map(|stage| stage.corpus.files.iter());
-    for pattern in tables.into_iter().flatten().chain(corpus) {
+    let nodes = graph(experiment);
+    let named = nodes.iter().flat_map(|node| &node.files);
+    for pattern in named.flat_map(|files| &files.patterns) {
         finder.expand(pattern);
     }
-    finder.folders(experiment, &graph(experiment));
+    finder.folders(experiment);
     finder.faults.retain(|fault| fault.span.is_some());
     finder.faults
 }
@@ -97,8 +87,15 @@ pub(super) struct Finder<'a> {
 }
 
 impl Finder<'_> {
+    fn named(&mut self, named: &Files) -> Vec<InputFile> {
+        match &named.patterns[..] {
+            [pattern] if named.is_one => self.one_file(pattern),
+            patterns => self.files(patterns),
+        }
+    }
+
     /// Files of one or several patterns, in the order of the patterns and then by name.
-    fn files(&mut self, patterns: &[&Located<String>]) -> Vec<InputFile> {
+    fn files(&mut self, patterns: &[Located<String>]) -> Vec<InputFile> {
         let mut files: Vec<InputFile> = Vec::new();
         for (index, pattern) in patterns.iter().enumerate() {
             for mut file in self.expand(pattern) {

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::find::Finder;
-use super::graph::Node;
 use super::inputs::{InputFile, ModelFolder, PROJECTION};
 use super::missing::{Wanted, missing, misspelt, shown};
 use super::pattern::unreadable;
 use crate::data::TokenizerFiles;
 use crate::document::{Fault, Span};
-use crate::experiment::{Experiment, Origin};
+use crate::experiment::{Experiment, Origin, Role};
 use crate::model::{TOKENIZER_FILES, load_model};
 
 /// Files of a model folder that are read, beside one of [`WEIGHTS`].
@@ -24,11 +23,7 @@ const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 impl Finder<'_> {
     /// Every model folder that a stage reads.
-    pub(super) fn folders(
-        &mut self,
-        experiment: &Experiment,
-        nodes: &[Node],
-    ) -> BTreeMap<String, ModelFolder> {
+    pub(super) fn folders(&mut self, experiment: &Experiment) -> BTreeMap<String, ModelFolder> {
         let mut named: BTreeMap<String, Option<Span>> = BTreeMap::new();
         let own = [
             Some(&experiment.teacher.model),
@@ -37,11 +32,9 @@ impl Finder<'_> {
         for model in own.into_iter().flatten() {
             named.insert(model.value.clone(), model.span.clone());
         }
-        for node in nodes {
-            let origins = [
-                experiment.teacher_of(node.stage),
-                experiment.student_of(node.stage),
-            ];
+        for stage in &experiment.stages {
+            let roles = [Role::Teacher, Role::Student];
+            let origins = roles.map(|role| experiment.origin_of(stage, role));
             for origin in origins.into_iter().flatten() {
                 if let Origin::Folder(folder) = origin.value {
                     named.entry(folder).or_insert(origin.span);

@@ -24,9 +24,9 @@ impl Forced {
     }
 
     /// Whether a stage is to be run whatever is there; its fingerprint where it is known.
-    pub fn applies(&self, stage: StageName, fingerprint: Option<&Fingerprint>) -> bool {
+    pub fn applies(&self, stage: &StageName, fingerprint: Option<&Fingerprint>) -> bool {
         let is_done = |fingerprint| self.done().contains(fingerprint);
-        self.stages.contains(&stage) && !fingerprint.is_some_and(is_done)
+        self.stages.contains(stage) && !fingerprint.is_some_and(is_done)
     }
 
     /// A stage was run.

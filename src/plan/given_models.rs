@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::graph::Node;
 use super::inputs::{ModelFolder, PROJECTION};
 use crate::document::{Fault, Located};
-use crate::experiment::{ClassifierStart, Experiment, Origin, StageName, Task, TaskName};
+use crate::experiment::{
+    ClassifierStart, Distill, Experiment, ModelPort, Origin, Role, Stage, StageName, Task,
+    TaskName, What,
+};
 use crate::input::{excerpt, excerpt_list};
 use crate::model::{LabelFit, label_fit};
 
@@ -46,23 +48,22 @@ pub(super) fn stated_labels(task: &Task) -> Option<Vec<String>> {
 /// Where the file does not state them, `classes` is `None` until the tables have been read.
 pub(crate) fn check_classifiers(
     experiment: &Experiment,
-    nodes: &[Node],
     folders: &BTreeMap<String, ModelFolder>,
     classes: Option<Classes<'_>>,
 ) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
-    for node in nodes {
-        for user in users(experiment, node.stage) {
+    for stage in &experiment.stages {
+        for user in users(experiment, stage) {
             let fault = match &user.origin.value {
-                Origin::Stage(from @ (StageName::TdPhase1 | StageName::GeneralDistill))
-                    if !user.is_trained =>
-                {
-                    Some(user.without_classifier(from.as_str(), "add `[stages.td-phase2]`"))
+                Origin::Stage(from) => {
+                    let lacks = user.port.needs_classifier() && !has_classifier(experiment, from);
+                    let hint = "add `[stages.td-phase2]`";
+                    lacks.then(|| user.without_classifier(from.as_str(), hint))
                 }
                 Origin::Folder(name) => folders
                     .get(name)
                     .and_then(|folder| user.fault_of(name, folder, classes)),
-                _ => None,
+                Origin::Random => None,
             };
             let Some(fault) = fault else { continue };
             let span = user.origin.span.clone();
@@ -78,43 +79,40 @@ pub(crate) fn check_classifiers(
     faults
 }
 
+/// Whether a stage makes a model whose classifier was trained.
+fn has_classifier(experiment: &Experiment, stage: &StageName) -> bool {
+    let made = experiment.stages.get(stage.as_str());
+    let mut made = made.into_iter().flat_map(Stage::makes);
+    made.any(|made| matches!(made.what, What::Model { classifier, .. } if classifier))
+}
+
 /// A stage that uses the classifier of a model.
 struct User {
-    role: &'static str,
+    port: ModelPort,
     stage: StageName,
     origin: Located<Origin>,
-    /// Whether the stage trains the classifier, so that a missing one is made.
-    is_trained: bool,
 }
 
 /// The models whose classifier a stage uses.
-fn users(experiment: &Experiment, stage: StageName) -> Vec<User> {
-    let teacher = &experiment.teacher;
-    let found = match stage {
-        StageName::Finetune if teacher.classifier.value == ClassifierStart::New => Vec::new(),
-        StageName::Finetune => {
-            let origin = Located {
-                value: Origin::Folder(teacher.model.value.clone()),
-                span: teacher.model.span.clone(),
-            };
-            vec![("teacher", Some(origin))]
-        }
-        StageName::TdPhase2 | StageName::Eval => vec![
-            ("teacher", experiment.teacher_of(stage)),
-            ("student", experiment.student_of(stage)),
-        ],
-        _ => Vec::new(),
-    };
-    let user = |(role, origin): (_, Option<Located<Origin>>)| {
+fn users(experiment: &Experiment, stage: &Stage) -> Vec<User> {
+    let makes_new = experiment.teacher.classifier.value == ClassifierStart::New;
+    let ports = stage.ports(&experiment.task).into_iter();
+    let ports = ports.filter_map(|port| port.model());
+    let ports = ports.filter(|port| port.reads_classifier);
+    // Whatever the teacher has, a new one is trained.
+    let ports = ports.filter(|port| !(makes_new && trains_teacher(*port)));
+    let users = ports.filter_map(|port| {
         Some(User {
-            role,
-            stage,
-            origin: origin?,
-            is_trained: stage == StageName::Finetune
-                || (stage == StageName::TdPhase2 && role == "student"),
+            port,
+            stage: stage.name.clone(),
+            origin: experiment.connect(stage, port)?,
         })
-    };
-    found.into_iter().filter_map(user).collect()
+    });
+    users.collect()
+}
+
+fn trains_teacher(port: ModelPort) -> bool {
+    port.is_trained && port.of == Role::Teacher
 }
 
 impl User {
@@ -125,20 +123,20 @@ impl User {
         classes: Option<Classes<'_>>,
     ) -> Option<Fault> {
         let Some(found) = folder.num_labels else {
-            return (!self.is_trained).then(|| {
+            return self.port.needs_classifier().then(|| {
                 self.without_classifier(name, "add `[stages.finetune]`, or use a fine-tuned model")
             });
         };
-        let (role, stage) = (self.role, self.stage);
+        let (role, stage) = (self.port.of.as_str(), &self.stage);
         let begin = format!("`{name}`, the {role} of `{stage}`,");
-        let new_classifier = match (role, stage) {
-            ("teacher", StageName::Finetune) => {
+        let new_classifier = match self.port.of {
+            Role::Teacher if self.port.is_trained => {
                 Some("to train a new classifier, set `classifier = \"new\"` in `[teacher]`")
             }
-            ("teacher", _) => Some(
+            Role::Teacher => Some(
                 "to train a new classifier, add `[stages.finetune]` and set `classifier = \"new\"` in `[teacher]`",
             ),
-            _ => None,
+            Role::Student => None,
         };
         if folder.config.problem_type.as_deref() == Some(MULTI_LABEL) {
             let message = format!(
@@ -160,7 +158,8 @@ impl User {
             );
             return Some(Fault::new(message, None).with_hint(hint.to_owned()));
         }
-        if !self.is_trained && label_fit(&folder.config, classes.names) == LabelFit::Reordered {
+        if !self.port.is_trained && label_fit(&folder.config, classes.names) == LabelFit::Reordered
+        {
             let own = folder.config.labels();
             let message = format!(
                 "{begin} has the classes {}, and the data {}, in this order",
@@ -173,7 +172,7 @@ impl User {
     }
 
     fn without_classifier(&self, model: &str, hint: &str) -> Fault {
-        let (role, stage) = (self.role, self.stage);
+        let (role, stage) = (self.port.of.as_str(), &self.stage);
         let message = format!("`{model}`, the {role} of `{stage}`, has no classifier");
         Fault::new(message, None).with_hint(hint.to_owned())
     }
@@ -203,29 +202,23 @@ pub(super) fn check_projections(
     experiment: &Experiment,
     folders: &BTreeMap<String, ModelFolder>,
 ) {
-    let stages = &experiment.stages;
-    let general = stages.general_distill.as_ref().map(|it| &it.distill);
-    let phase1 = stages.td_phase1.as_ref().map(|it| &it.distill);
-    let of = |stage| match stage {
-        StageName::GeneralDistill => general,
-        StageName::TdPhase1 => phase1,
-        _ => None,
-    };
-    for stage in [StageName::GeneralDistill, StageName::TdPhase1] {
-        let Some(distill) = of(stage) else { continue };
+    for (stage, distill) in experiment.stages.with::<Distill>() {
         let keep = &distill.keep_projection;
         // The default keeps what there is to keep.
         if keep.span.is_none() || !keep.value {
             continue;
         }
-        let why = match experiment.student_of(stage).map(|origin| origin.value) {
+        let why = match experiment
+            .origin_of(stage, Role::Student)
+            .map(|it| it.value)
+        {
             // Random weights either way.
             Some(Origin::Random) | None => None,
             Some(Origin::Folder(folder)) => folders
                 .get(&folder)
                 .filter(|found| !found.files.iter().any(|file| file.name == PROJECTION))
                 .map(|_| format!("`{folder}` has no `{PROJECTION}`")),
-            Some(Origin::Stage(from)) => match of(from) {
+            Some(Origin::Stage(from)) => match distill_of(experiment, &from) {
                 None => Some(format!("`{from}` has no projection")),
                 Some(before) if before.projection != distill.projection => {
                     Some(format!("`{from}` has another `projection`"))
@@ -234,10 +227,17 @@ pub(super) fn check_projections(
             },
         };
         if let Some(why) = why {
-            let message =
-                format!("`keep-projection` in `[stages.{stage}]` has nothing to keep: {why}");
+            let message = format!(
+                "`keep-projection` in `[stages.{}]` has nothing to keep: {why}",
+                stage.name
+            );
             let fault = Fault::new(message, keep.span.clone());
             faults.push(fault.with_hint("remove the key, or set it to `false`".to_owned()));
         }
     }
+}
+
+/// The losses over layers of a stage, which have a projection.
+fn distill_of<'a>(experiment: &'a Experiment, stage: &StageName) -> Option<&'a Distill> {
+    experiment.stages.get(stage.as_str())?.get()
 }

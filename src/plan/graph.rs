@@ -3,17 +3,25 @@
 use std::collections::BTreeSet;
 
 use crate::document::Located;
-use crate::experiment::{Experiment, Origin, StageName};
+use crate::experiment::{Experiment, Origin, Role, Stage, StageName, Wants, What};
 
 /// A stage and what it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Its name.
     pub stage: StageName,
+    /// Name of its kind, which its results are stored under.
+    pub kind: &'static str,
     /// Artifacts of other stages.
     pub takes: Vec<Take>,
     /// Model folders by role, as the user wrote them.
     pub folders: Vec<(&'static str, String)>,
+    /// Tables and texts.
+    pub files: Vec<Files>,
+    /// Whether it cuts text into tokens.
+    pub tokenizes: bool,
+    /// Stages that must be done first, in pipeline order.
+    pub after: Vec<StageName>,
 }
 
 /// An artifact of another stage.
@@ -27,6 +35,17 @@ pub struct Take {
     pub artifact: &'static str,
 }
 
+/// Files that the user names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Files {
+    /// What for: `train`, `dev`, `dev-mismatched` or `corpus`.
+    pub role: &'static str,
+    /// Paths and globs.
+    pub patterns: Vec<Located<String>>,
+    /// Whether it is one file.
+    pub is_one: bool,
+}
+
 impl Take {
     /// As in messages: `td-phase1/model`.
     pub fn name(&self) -> String {
@@ -35,11 +54,6 @@ impl Take {
 }
 
 impl Node {
-    /// Stages that must be done first, in pipeline order.
-    pub fn after(&self) -> BTreeSet<StageName> {
-        self.takes.iter().map(|take| take.from).collect()
-    }
-
     /// The artifact taken for a role.
     pub fn take(&self, role: &str) -> Option<&Take> {
         self.takes.iter().find(|take| take.role == role)
@@ -57,99 +71,123 @@ impl Node {
 /// Every stage of an experiment, each after those it takes something from, and in pipeline
 /// order where that leaves a choice. Reading the file has refused cycles.
 pub fn graph(experiment: &Experiment) -> Vec<Node> {
-    let mut waiting: Vec<Node> = StageName::ALL
-        .into_iter()
-        .filter(|stage| experiment.has_stage(*stage))
-        .map(|stage| node(experiment, stage))
-        .collect();
+    let stages = experiment.stages.iter();
+    let mut waiting: Vec<Node> = stages.map(|stage| node(experiment, stage)).collect();
     let mut done = BTreeSet::new();
     let mut nodes = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let ready = waiting
-            .iter()
-            .position(|node| node.after().is_subset(&done))
-            .unwrap_or(0);
+        let is_ready = |node: &Node| node.after.iter().all(|stage| done.contains(stage));
+        let ready = waiting.iter().position(is_ready).unwrap_or(0);
         let node = waiting.remove(ready);
-        done.insert(node.stage);
+        done.insert(node.stage.clone());
         nodes.push(node);
     }
     nodes
 }
 
-fn node(experiment: &Experiment, stage: StageName) -> Node {
+fn node(experiment: &Experiment, stage: &Stage) -> Node {
     let mut node = Node {
-        stage,
+        stage: stage.name.clone(),
+        kind: stage.kind(),
         takes: Vec::new(),
         folders: Vec::new(),
+        files: Vec::new(),
+        tokenizes: false,
+        after: experiment.depends_on(stage),
     };
-    // Only what is really read: dev where a head is trained or scored.
-    let data: &[&'static str] = match stage {
-        StageName::DataPrep | StageName::CorpusPrep => &[],
-        StageName::GeneralDistill => &["corpus"],
-        StageName::TdPhase1 => &["train"],
-        StageName::Finetune | StageName::TdPhase2 => &["train", "dev"],
-        StageName::Eval if experiment.task.dev_mismatched.is_some() => &["dev", "dev-mismatched"],
-        StageName::Eval => &["dev"],
-    };
-    node.takes.extend(data.iter().map(|&role| match role {
-        "corpus" => Take {
-            role,
-            from: StageName::CorpusPrep,
-            artifact: "train",
-        },
-        _ => Take {
-            role,
-            from: StageName::DataPrep,
-            artifact: role,
-        },
-    }));
-    let raw = Some(Origin::Folder(experiment.teacher.model.value.clone()));
-    let value = |origin: Option<Located<Origin>>| origin.map(|origin| origin.value);
-    let models = match stage {
-        // The teacher's tokenizer cuts the text.
-        StageName::DataPrep | StageName::CorpusPrep => [("tokenizer", raw), ("student", None)],
-        StageName::Finetune => [("teacher", raw), ("student", None)],
-        _ => [
-            ("teacher", value(experiment.teacher_of(stage))),
-            ("student", value(experiment.student_of(stage))),
-        ],
-    };
-    for (role, origin) in models {
-        match origin {
-            Some(Origin::Stage(from)) => node.takes.push(Take {
+    let own = &experiment.teacher.model.value;
+    for port in stage.ports(&experiment.task) {
+        let role = port.role;
+        match port.wants {
+            Wants::Files(patterns) => node.files.push(Files {
                 role,
-                from,
-                artifact: "model",
+                patterns,
+                is_one: false,
             }),
-            Some(Origin::Folder(folder)) => {
-                // The student is handed on with the tokenizer that cut its text.
-                let own = &experiment.teacher.model.value;
-                if role == "teacher" && folder != *own {
-                    node.folders.push(("tokenizer", own.clone()));
-                }
-                node.folders.push((role, folder));
+            Wants::OneFile(pattern) => node.files.push(Files {
+                role,
+                patterns: vec![pattern],
+                is_one: true,
+            }),
+            Wants::Rows => {
+                let from = experiment.rows_for(stage, role);
+                node.takes.extend(from.cloned().map(|from| Take {
+                    role,
+                    from,
+                    artifact: role,
+                }));
             }
-            Some(Origin::Random) | None => {}
+            Wants::Text => {
+                let from = stage.prepared_by().cloned();
+                let takes = from.and_then(|from| take(experiment, role, from, is_text));
+                node.takes.extend(takes);
+            }
+            Wants::Tokenizer => {
+                node.tokenizes = true;
+                node.folders.push((role, own.clone()));
+            }
+            Wants::Model(model) => match experiment.connect(stage, model).map(|it| it.value) {
+                Some(Origin::Stage(from)) => {
+                    node.takes.extend(take(experiment, role, from, is_model));
+                }
+                Some(Origin::Folder(folder)) => {
+                    // The student is handed on with the tokenizer that cut its text.
+                    if model.of == Role::Teacher && folder != *own {
+                        node.folders.push(("tokenizer", own.clone()));
+                    }
+                    node.folders.push((role, folder));
+                }
+                Some(Origin::Random) | None => {}
+            },
         }
     }
     node
 }
 
+fn is_text(what: What) -> bool {
+    what == What::Text
+}
+
+fn is_model(what: What) -> bool {
+    matches!(what, What::Model { .. })
+}
+
+/// The artifact of a type that a stage makes.
+fn take(
+    experiment: &Experiment,
+    role: &'static str,
+    from: StageName,
+    wanted: fn(What) -> bool,
+) -> Option<Take> {
+    let made = experiment.stages.get(from.as_str())?.kind.makes();
+    let artifact = made.into_iter().find(|made| wanted(made.what))?.name;
+    Some(Take {
+        role,
+        from,
+        artifact,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kinds::KINDS;
 
     fn nodes(more: &str) -> Vec<Node> {
         let text = format!(
             "[task]\nname = \"sst-2\"\ntrain = \"train.tsv\"\ndev = \"dev.tsv\"\n\
              [teacher]\nmodel = \"teacher\"\n{more}"
         );
-        let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
-        graph(&experiment)
+        let read = Experiment::read(KINDS, "x.toml", "x", &text, &[]);
+        graph(&read.expect("no faults").0)
     }
 
-    fn taken(nodes: &[Node], stage: StageName) -> Vec<String> {
-        let node = nodes.iter().find(|node| node.stage == stage);
+    fn order(nodes: &[Node]) -> Vec<&str> {
+        nodes.iter().map(|node| node.stage.as_str()).collect()
+    }
+
+    fn taken(nodes: &[Node], stage: &str) -> Vec<String> {
+        let node = nodes.iter().find(|node| node.stage == *stage);
         let node = node.expect("in the graph");
         let takes = node.takes.iter();
         let takes = takes.map(|take| format!("{}: {}", take.role, take.name()));
@@ -165,13 +203,11 @@ mod tests {
     #[test]
     fn every_stage_takes_the_nearest_earlier_student_and_its_teacher() {
         let nodes = nodes(ALL);
-        let order: Vec<StageName> = nodes.iter().map(|node| node.stage).collect();
-        assert_eq!(order, StageName::ALL);
-        let expected: [(StageName, &[&str]); 7] = [
-            (StageName::DataPrep, &["tokenizer: teacher/"]),
-            (StageName::CorpusPrep, &["tokenizer: teacher/"]),
+        let expected: [(&str, &[&str]); 7] = [
+            ("data-prep", &["tokenizer: teacher/"]),
+            ("corpus-prep", &["tokenizer: teacher/"]),
             (
-                StageName::Finetune,
+                "finetune",
                 &[
                     "train: data-prep/train",
                     "dev: data-prep/dev",
@@ -179,11 +215,11 @@ mod tests {
                 ],
             ),
             (
-                StageName::GeneralDistill,
+                "general-distill",
                 &["corpus: corpus-prep/train", "teacher: teacher/"],
             ),
             (
-                StageName::TdPhase1,
+                "td-phase1",
                 &[
                     "train: data-prep/train",
                     "teacher: finetune/model",
@@ -191,7 +227,7 @@ mod tests {
                 ],
             ),
             (
-                StageName::TdPhase2,
+                "td-phase2",
                 &[
                     "train: data-prep/train",
                     "dev: data-prep/dev",
@@ -200,7 +236,7 @@ mod tests {
                 ],
             ),
             (
-                StageName::Eval,
+                "eval",
                 &[
                     "dev: data-prep/dev",
                     "teacher: finetune/model",
@@ -208,6 +244,7 @@ mod tests {
                 ],
             ),
         ];
+        assert_eq!(order(&nodes), expected.map(|(stage, _)| stage));
         for (stage, takes) in expected {
             assert_eq!(taken(&nodes, stage), takes, "{stage}");
         }
@@ -219,7 +256,7 @@ mod tests {
             "[student]\nmodel = \"student\"\n[stages.td-phase1]\nteacher = \"models/large\"\n",
         );
         assert_eq!(
-            taken(&nodes, StageName::TdPhase1),
+            taken(&nodes, "td-phase1"),
             [
                 "train: data-prep/train",
                 "tokenizer: teacher/",
@@ -235,15 +272,9 @@ mod tests {
             "[student]\nmodel = \"student\"\n[stages.td-phase1]\nstudent = \"td-phase2\"\n\
              [stages.td-phase2]\nstudent = \"./student\"\n",
         );
-        let order: Vec<StageName> = nodes.iter().map(|node| node.stage).collect();
-        let expected = [
-            StageName::DataPrep,
-            StageName::TdPhase2,
-            StageName::TdPhase1,
-        ];
-        assert_eq!(order, expected);
+        assert_eq!(order(&nodes), ["data-prep", "td-phase2", "td-phase1"]);
         assert_eq!(
-            taken(&nodes, StageName::TdPhase2),
+            taken(&nodes, "td-phase2"),
             [
                 "train: data-prep/train",
                 "dev: data-prep/dev",
@@ -251,5 +282,17 @@ mod tests {
                 "student: ./student/"
             ]
         );
+    }
+
+    #[test]
+    fn stages_of_one_kind_are_apart_and_stored_under_it() {
+        let more = "[stages.hot]\nkind = \"td-phase2\"\nstudent = \"td-phase1\"\n\
+                    [stages.eval-hot]\nkind = \"eval\"\nstudent = \"hot\"\n";
+        let nodes = nodes(&format!("{ALL}{more}"));
+        assert_eq!(order(&nodes)[5..], ["td-phase2", "hot", "eval", "eval-hot"]);
+        assert_eq!(nodes[6].kind, "td-phase2");
+        assert_eq!(taken(&nodes, "hot")[3], "student: td-phase1/model");
+        assert_eq!(taken(&nodes, "eval")[2], "student: hot/model");
+        assert_eq!(taken(&nodes, "eval-hot")[2], "student: hot/model");
     }
 }

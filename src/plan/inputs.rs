@@ -29,17 +29,22 @@ pub struct ModelFolder {
     pub num_labels: Option<usize>,
 }
 
+/// Files that a stage reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFiles {
+    /// The stage.
+    pub stage: StageName,
+    /// What for.
+    pub role: &'static str,
+    /// In the order of the patterns, and then by name.
+    pub files: Vec<InputFile>,
+}
+
 /// Everything an experiment reads from outside `runs/`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inputs {
-    /// Training tables.
-    pub train: Vec<InputFile>,
-    /// Development table, if it is one of its own.
-    pub dev: Vec<InputFile>,
-    /// MNLI's second development table.
-    pub dev_mismatched: Vec<InputFile>,
-    /// Texts of general distillation.
-    pub corpus: Vec<InputFile>,
+    /// Tables and texts.
+    pub files: Vec<FoundFiles>,
     /// Model folders by what the user wrote.
     pub folders: BTreeMap<String, ModelFolder>,
     /// What `[teacher]` and `[student]` come to.
@@ -53,6 +58,13 @@ pub struct Inputs {
 pub(super) const PROJECTION: &str = "fit_dense.safetensors";
 
 impl Inputs {
+    /// The tables or texts that a stage reads for a role.
+    pub fn named(&self, stage: &StageName, role: &str) -> &[InputFile] {
+        let mut files = self.files.iter();
+        let found = files.find(|found| found.stage == *stage && found.role == role);
+        found.map_or(&[], |found| &found.files)
+    }
+
     /// The files that a stage reads, by role and name, sorted.
     pub fn of(&self, node: &Node) -> BTreeMap<String, PathBuf> {
         let mut files = BTreeMap::new();
@@ -61,14 +73,8 @@ impl Inputs {
                 files.insert(format!("{role}/{}", file.name), file.path.clone());
             }
         };
-        match node.stage {
-            StageName::DataPrep => {
-                add("train", &self.train);
-                add("dev", &self.dev);
-                add("dev-mismatched", &self.dev_mismatched);
-            }
-            StageName::CorpusPrep => add("corpus", &self.corpus),
-            _ => {}
+        for found in self.files.iter().filter(|found| found.stage == node.stage) {
+            add(found.role, &found.files);
         }
         for (role, folder) in &node.folders {
             let Some(folder) = self.folders.get(folder) else {

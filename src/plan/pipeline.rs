@@ -35,7 +35,7 @@ pub struct Pipeline<'a> {
     /// Stages that run even if they are fresh.
     pub forced: &'a Forced,
     /// Which of its stages are selected.
-    pub stages: StageRange,
+    pub stages: &'a StageRange,
 }
 
 /// Where the selected stages stand before any of them runs.
@@ -105,12 +105,24 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Folder of the result of a stage that the experiment used last.
-    pub fn result(&self, stage: StageName) -> Option<PathBuf> {
+    pub fn result(&self, stage: &StageName) -> Option<PathBuf> {
         linked(self.layout, &self.experiment.name, stage.as_str())
     }
 
+    /// The last records of the stages that scored models, in order.
+    pub fn scored(&self) -> Vec<(StageName, Record)> {
+        let nodes = self.nodes.iter();
+        let records = nodes.filter_map(|node| {
+            let record = self.last_record(&node.stage)?;
+            Some((node.stage.clone(), record))
+        });
+        records
+            .filter(|(_, record)| !record.summary.scored.is_empty())
+            .collect()
+    }
+
     /// The record in [`Self::result`].
-    pub fn last_record(&self, stage: StageName) -> Option<Record> {
+    pub fn last_record(&self, stage: &StageName) -> Option<Record> {
         Record::read(&self.result(stage)?)
     }
 }
@@ -120,7 +132,7 @@ impl Planner<'_> {
     fn plan_next(&mut self, node: &Node, done: &mut Done) -> Result<Planned, Error> {
         let plan = self.plan(node, done)?;
         if let Status::Fresh(record) = &plan.status {
-            done.insert(node.stage, (**record).clone());
+            done.insert(node.stage.clone(), (**record).clone());
         }
         Ok(plan)
     }

@@ -45,7 +45,7 @@ pub fn preview(
         let mut stages = Vec::with_capacity(plan.stages.len());
         for (node, planned) in pipeline.selected().into_iter().zip(plan.stages) {
             let identity = planner.identity(node, &identities)?;
-            identities.insert(node.stage, identity.clone());
+            identities.insert(node.stage.clone(), identity.clone());
             let owner = *owners.entry(identity).or_insert(pipeline.name);
             let is_fresh = matches!(planned.status, Status::Fresh(_));
             stages.push(PlannedStage {
@@ -63,7 +63,7 @@ fn estimate_of(pipeline: &Pipeline<'_>, node: &Node, plan: &Planned, done: &Done
     let data = node.take("train").or_else(|| node.take("corpus"));
     // What was prepared last will do for a guess of what is prepared next.
     let data = data.and_then(|take| {
-        let last = || pipeline.last_record(take.from);
+        let last = || pipeline.last_record(&take.from);
         done.get(&take.from).cloned().or_else(last)
     });
     let resumed = match &plan.status {
@@ -71,5 +71,5 @@ fn estimate_of(pipeline: &Pipeline<'_>, node: &Node, plan: &Planned, done: &Done
         _ => 0,
     };
     let (experiment, layout) = (pipeline.experiment, pipeline.layout);
-    estimate(experiment, node.stage, data.as_ref(), resumed, layout)
+    estimate(experiment, node, data.as_ref(), resumed, layout)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::graph::Node;
 use super::missing::path_hint;
-use crate::document::Faults;
+use crate::document::{Faults, did_you_mean};
 use crate::experiment::StageName;
 use crate::runs::Error;
 
@@ -34,7 +34,7 @@ impl Selection {
 }
 
 /// Which stages of an experiment to run. Those before the first are used as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum StageRange {
     /// Every one.
     #[default]
@@ -49,7 +49,7 @@ pub enum StageRange {
 
 impl StageRange {
     /// The stage that it names.
-    pub fn stage(self) -> Option<StageName> {
+    pub fn stage(&self) -> Option<&StageName> {
         match self {
             Self::All => None,
             Self::Until(stage) | Self::Single(stage) | Self::Downstream(stage) => Some(stage),
@@ -57,21 +57,22 @@ impl StageRange {
     }
 
     /// The stages of a graph that it selects, in order.
-    pub fn of(self, nodes: &[Node]) -> Vec<&Node> {
+    pub fn of<'a>(&self, nodes: &'a [Node]) -> Vec<&'a Node> {
         match self {
             Self::All => nodes.iter().collect(),
             Self::Until(last) => {
-                let end = nodes.iter().position(|node| node.stage == last);
+                let end = nodes.iter().position(|node| node.stage == *last);
                 nodes.iter().take(end.map_or(0, |end| end + 1)).collect()
             }
-            Self::Single(stage) => nodes.iter().filter(|node| node.stage == stage).collect(),
+            Self::Single(stage) => nodes.iter().filter(|node| node.stage == *stage).collect(),
             Self::Downstream(first) => {
                 let mut found = BTreeSet::from([first]);
                 // Each stage stands after those it depends on.
                 let below = nodes.iter().filter(|node| {
-                    let is_below = node.stage == first || !node.after().is_disjoint(&found);
+                    let is_below = node.stage == *first
+                        || node.after.iter().any(|stage| found.contains(stage));
                     if is_below {
-                        found.insert(node.stage);
+                        found.insert(&node.stage);
                     }
                     is_below
                 });
@@ -113,8 +114,8 @@ pub enum SelectionError {
     NoStage {
         /// The stage.
         stage: StageName,
-        /// Stages that at least one file has.
-        stages: BTreeSet<StageName>,
+        /// Stages that at least one file has, in pipeline order.
+        stages: Vec<StageName>,
     },
     /// A stage is forced that is not selected.
     #[error("`--force {stage}` comes after `--until {last}`")]
@@ -135,9 +136,12 @@ impl SelectionError {
         match self {
             Self::File { hint, .. } => hint.clone(),
             Self::SameName { .. } => Some("set another `name` in one of the files".to_owned()),
-            Self::NoStage { stages, .. } => {
-                let there: Vec<String> = stages.iter().map(|it| format!("`{it}`")).collect();
-                Some(format!("use one of {}", there.join(", ")))
+            Self::NoStage { stage, stages } => {
+                let names: Vec<&str> = stages.iter().map(StageName::as_str).collect();
+                did_you_mean(stage.as_str(), &names).or_else(|| {
+                    let there: Vec<String> = names.iter().map(|it| format!("`{it}`")).collect();
+                    Some(format!("use one of {}", there.join(", ")))
+                })
             }
             Self::NotText { .. } | Self::ForcedAfter { .. } | Self::Faults(_) => None,
         }
@@ -169,23 +173,23 @@ mod tests {
     use super::*;
     use crate::experiment::testing;
 
-    fn selected(stages: StageRange) -> Vec<&'static str> {
+    fn selected(stages: &StageRange) -> Vec<String> {
         let nodes = graph(&testing::read(&testing::pipeline()));
         let selected = stages.of(&nodes).into_iter();
-        selected.map(|node| node.stage.as_str()).collect()
+        selected.map(|node| node.stage.to_string()).collect()
     }
 
     #[test]
     fn a_range_selects_stages_in_the_order_of_the_graph() {
-        assert_eq!(selected(StageRange::All).len(), 7);
-        let until = selected(StageRange::Until(StageName::Finetune));
+        assert_eq!(selected(&StageRange::All).len(), 7);
+        let until = selected(&StageRange::Until(StageName::new("finetune")));
         assert_eq!(until, ["data-prep", "corpus-prep", "finetune"]);
-        let single = selected(StageRange::Single(StageName::TdPhase1));
+        let single = selected(&StageRange::Single(StageName::new("td-phase1")));
         assert_eq!(single, ["td-phase1"]);
-        let below = selected(StageRange::Downstream(StageName::GeneralDistill));
+        let below = selected(&StageRange::Downstream(StageName::new("general-distill")));
         let expected = ["general-distill", "td-phase1", "td-phase2", "eval"];
         assert_eq!(below, expected);
-        let below = selected(StageRange::Downstream(StageName::CorpusPrep));
+        let below = selected(&StageRange::Downstream(StageName::new("corpus-prep")));
         assert_eq!(below[0], "corpus-prep");
         assert_eq!(below[1..], expected);
     }

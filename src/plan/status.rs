@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::fingerprint::{semantics, settings};
+use super::fingerprint::settings;
 use super::forced::Forced;
 use super::graph::Node;
 use super::inputs::Inputs;
 use super::reason::{StaleReason, compare};
-use crate::experiment::{Experiment, StageName};
+use crate::experiment::{Experiment, Stage, StageName};
 use crate::runs::{
     Checkpoint, Digester, Error, Fingerprint, Key, Layout, RECORD, Record, Upstream, Value, linked,
     newest_checkpoint,
@@ -76,7 +76,7 @@ impl Planner<'_> {
         node: &Node,
         done: &BTreeMap<StageName, Record>,
     ) -> Result<Planned, Error> {
-        let stage = node.stage;
+        let stage = node.stage.clone();
         let mut upstream = BTreeMap::new();
         let mut unknown = BTreeSet::new();
         for take in &node.takes {
@@ -93,21 +93,15 @@ impl Planner<'_> {
                 }
             }
         }
-        let key = Key {
-            kind: stage.as_str().to_owned(),
-            semantics: semantics(stage),
-            settings: self.settings_of(node),
-            inputs: self.digest_inputs(node)?,
-            upstream,
-        };
-        let on: Vec<StageName> = node
-            .after()
-            .into_iter()
-            .filter(|stage| !done.contains_key(stage))
+        let key = self.key(node, upstream)?;
+        let after = node.after.iter();
+        let on: Vec<StageName> = after
+            .filter(|stage| !done.contains_key(*stage))
+            .cloned()
             .collect();
         if !on.is_empty() {
-            let mut reasons = self.compare_with_last(&key, &unknown);
-            if self.forced.applies(stage, None) {
+            let mut reasons = self.compare_with_last(node, &key, &unknown);
+            if self.forced.applies(&stage, None) {
                 reasons.insert(0, StaleReason::Forced);
             }
             let status = Status::Waits { on, reasons };
@@ -117,8 +111,8 @@ impl Planner<'_> {
                 key: None,
             });
         }
-        let forced = self.forced.applies(stage, Some(&key.fingerprint()));
-        let status = self.status(&key, forced)?;
+        let forced = self.forced.applies(&stage, Some(&key.fingerprint()));
+        let status = self.status(node, &key, forced)?;
         Ok(Planned {
             stage,
             status,
@@ -143,23 +137,29 @@ impl Planner<'_> {
             let artifact = take.name();
             Some((take.role.to_owned(), Upstream { artifact, digest }))
         });
-        let key = Key {
-            kind: node.stage.as_str().to_owned(),
-            semantics: semantics(node.stage),
-            settings: self.settings_of(node),
-            inputs: self.digest_inputs(node)?,
-            upstream: upstream.collect(),
-        };
+        let key = self.key(node, upstream.collect())?;
         Ok(key.fingerprint())
+    }
+
+    /// What a stage's result depends on, given what it takes from others.
+    fn key(&mut self, node: &Node, upstream: BTreeMap<String, Upstream>) -> Result<Key, Error> {
+        let stage = self.experiment.stages.get(node.stage.as_str());
+        let stage = stage.expect("the graph holds stages that are in the experiment");
+        Ok(Key {
+            kind: node.kind.to_owned(),
+            semantics: stage.semantics(),
+            settings: self.settings_of(node, stage),
+            inputs: self.digest_inputs(node)?,
+            upstream,
+        })
     }
 
     /// Settings that count. A tokenizer that the first version read otherwise is another one;
     /// all others keep the fingerprints that they have.
-    fn settings_of(&self, node: &Node) -> BTreeMap<String, Value> {
-        let mut found = settings(self.experiment, node, &self.inputs.models);
+    fn settings_of(&self, node: &Node, stage: &Stage) -> BTreeMap<String, Value> {
+        let mut found = settings(self.experiment, stage, &self.inputs.models);
         let changes = &self.inputs.tokenizer_changes;
-        let is_prep = matches!(node.stage, StageName::DataPrep | StageName::CorpusPrep);
-        if is_prep && !changes.is_empty() {
+        if node.tokenizes && !changes.is_empty() {
             found.insert("tokenizer".to_owned(), changes.as_slice().into());
         }
         found
@@ -183,7 +183,7 @@ impl Planner<'_> {
             .collect()
     }
 
-    fn status(&mut self, key: &Key, forced: bool) -> Result<Status, Error> {
+    fn status(&mut self, node: &Node, key: &Key, forced: bool) -> Result<Status, Error> {
         let fingerprint = key.fingerprint();
         let stored = self.stored(&key.kind, &fingerprint);
         if !matches!(stored, Some(Ok(_))) {
@@ -193,7 +193,7 @@ impl Planner<'_> {
             Some(Ok(record)) if !forced => return Ok(Status::Fresh(record)),
             Some(Ok(_)) => vec![StaleReason::Forced],
             Some(Err(reasons)) => reasons,
-            None => self.compare_with_last(key, &BTreeSet::new()),
+            None => self.compare_with_last(node, key, &BTreeSet::new()),
         };
         let work = self.layout.work(&key.kind, &fingerprint);
         if let Some(checkpoint) = newest_checkpoint(&work, &fingerprint) {
@@ -252,8 +252,14 @@ impl Planner<'_> {
     }
 
     /// What is different from the result that this experiment used last.
-    fn compare_with_last(&self, key: &Key, unknown: &BTreeSet<String>) -> Vec<StaleReason> {
-        let folder = linked(self.layout, &self.experiment.name, &key.kind);
+    fn compare_with_last(
+        &self,
+        node: &Node,
+        key: &Key,
+        unknown: &BTreeSet<String>,
+    ) -> Vec<StaleReason> {
+        let stage = node.stage.as_str();
+        let folder = linked(self.layout, &self.experiment.name, stage);
         match folder.as_deref().map(Record::read) {
             Some(Some(last)) => compare(&last.key, key, unknown),
             // A link that leads nowhere: the result was removed by hand.

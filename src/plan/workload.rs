@@ -1,13 +1,13 @@
 //! The experiments of a selection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::experiment_file::ExperimentFile;
 use super::forced::Forced;
 use super::pipeline::Pipeline;
 use super::selection::{Selection, SelectionError, StageRange};
-use crate::experiment::StageName;
+use crate::experiment::{Kinds, StageName};
 use crate::runs::Layout;
 
 /// The experiments of a selection, ready to be planned and run.
@@ -24,16 +24,21 @@ impl Workload {
     ///
     /// # Errors
     /// Every fault of the first file that has some; a stage that no file has.
-    pub fn read(selection: &Selection, layout: &Layout) -> Result<Self, SelectionError> {
+    pub fn read(
+        kinds: Kinds,
+        selection: &Selection,
+        layout: &Layout,
+    ) -> Result<Self, SelectionError> {
         let files = selection.files.iter();
-        let files = files.map(|path| ExperimentFile::read(path, &selection.overrides, layout));
+        let files =
+            files.map(|path| ExperimentFile::read(kinds, path, &selection.overrides, layout));
         let files: Vec<ExperimentFile> = files.collect::<Result<_, _>>()?;
         check_names(&files)?;
         check_stages(selection, &files)?;
         Ok(Self {
             files,
             layout: layout.clone(),
-            stages: selection.stages,
+            stages: selection.stages.clone(),
             forced: Forced::new(selection.forced.clone()),
         })
     }
@@ -51,7 +56,7 @@ impl Workload {
                 nodes,
                 layout: &self.layout,
                 forced: &self.forced,
-                stages: self.stages,
+                stages: &self.stages,
             })
         });
         all.collect()
@@ -86,16 +91,23 @@ fn check_names(files: &[ExperimentFile]) -> Result<(), SelectionError> {
 fn check_stages(selection: &Selection, files: &[ExperimentFile]) -> Result<(), SelectionError> {
     let nodes = files.iter().flat_map(|file| &file.prepared);
     let nodes = nodes.flat_map(|(nodes, _)| nodes);
-    let stages: BTreeSet<StageName> = nodes.map(|node| node.stage).collect();
-    let named = selection.forced.iter().copied();
-    let mut named = named.chain(selection.stages.stage());
+    let mut stages: Vec<StageName> = Vec::new();
+    for node in nodes {
+        if !stages.contains(&node.stage) {
+            stages.push(node.stage.clone());
+        }
+    }
+    let mut named = selection.forced.iter().chain(selection.stages.stage());
     if let Some(stage) = named.find(|stage| !stages.contains(stage)) {
+        let stage = stage.clone();
         return Err(SelectionError::NoStage { stage, stages });
     }
-    if let StageRange::Until(last) = selection.stages
-        && let Some(&stage) = selection.forced.iter().find(|stage| **stage > last)
-    {
-        return Err(SelectionError::ForcedAfter { stage, last });
+    if let StageRange::Until(last) = &selection.stages {
+        let mut after = stages.iter().skip_while(|stage| *stage != last).skip(1);
+        if let Some(stage) = after.find(|stage| selection.forced.contains(*stage)) {
+            let (stage, last) = (stage.clone(), last.clone());
+            return Err(SelectionError::ForcedAfter { stage, last });
+        }
     }
     Ok(())
 }

@@ -78,6 +78,10 @@ struct Running {
     first_step: u64,
     total_steps: u64,
     last_line: Instant,
+    /// Whether it trains, and so has a loss.
+    has_loss: bool,
+    /// Whether what it reads are labelled examples, and not pieces of text.
+    has_labels: bool,
 }
 
 impl<'a> Console<'a> {
@@ -131,16 +135,16 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn line(&self, stage: StageName, text: &str) {
+    fn line(&self, stage: &StageName, text: &str) {
         self.say(Verbosity::Normal, &format!("{stage:16}{text}"));
     }
 
-    fn detail(&self, stage: StageName, text: &str) {
+    fn detail(&self, stage: &StageName, text: &str) {
         let line = format!("{stage:16}{}", self.style.faint(text));
         self.say(Verbosity::Verbose, &line);
     }
 
-    fn begin(&mut self, stage: StageName) {
+    fn begin(&mut self, stage: &StageName, has_labels: bool) {
         let now = Instant::now();
         let bar = (self.terminal && self.verbosity > Verbosity::Quiet).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -156,6 +160,8 @@ impl<'a> Console<'a> {
             first_step: 0,
             total_steps: 0,
             last_line: now,
+            has_loss: false,
+            has_labels,
         });
     }
 
@@ -165,7 +171,7 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn event(&mut self, stage: StageName, event: &Event) {
+    fn event(&mut self, stage: &StageName, event: &Event) {
         match event {
             Event::Started {
                 device,
@@ -180,6 +186,7 @@ impl<'a> Console<'a> {
                     running.since = Instant::now();
                     running.first_step = *step;
                     running.total_steps = *total_steps;
+                    running.has_loss = *parameters > 0;
                     if let Some(bar) = &running.bar {
                         bar.set_length(*total_steps);
                         bar.set_position(*step);
@@ -216,11 +223,11 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn progress(&mut self, stage: StageName, progress: &Progress) {
+    fn progress(&mut self, stage: &StageName, progress: &Progress) {
         let Some(running) = &mut self.running else {
             return;
         };
-        let message = message(stage, progress, running);
+        let message = message(progress, running);
         if let Some(bar) = &running.bar {
             bar.set_position(progress.step);
             bar.set_message(message);
@@ -233,7 +240,7 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn asking(&mut self, stage: StageName, done: u64, total: u64) {
+    fn asking(&mut self, stage: &StageName, done: u64, total: u64) {
         let Some(running) = &mut self.running else {
             return;
         };
@@ -253,7 +260,7 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn preparing(&mut self, stage: StageName, done: u64, total: u64) {
+    fn preparing(&mut self, stage: &StageName, done: u64, total: u64) {
         let Some(running) = &mut self.running else {
             return;
         };
@@ -270,12 +277,12 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn finished(&mut self, stage: StageName, record: &Record) {
+    fn finished(&mut self, stage: &StageName, record: &Record) {
         let time = duration(Duration::from_secs_f64(record.seconds.max(0.0)));
         let summary = &record.summary;
         let mut parts: Vec<String> = Vec::new();
         parts.extend(summary.prepared.as_ref().map(prepared));
-        if stage != StageName::Eval {
+        if summary.scored.is_empty() {
             parts.extend(summary.steps.map(|steps| counted(steps, "step")));
         }
         if !summary.scores.is_empty() {
@@ -330,6 +337,7 @@ impl Observer for Console<'_> {
                 reasons,
                 resumed,
                 fingerprint,
+                has_labels,
             } => {
                 if let Some(checkpoint) = resumed {
                     let (step, of) = (checkpoint.step, checkpoint.total_steps);
@@ -342,7 +350,7 @@ impl Observer for Console<'_> {
                     self.line(stage, &why);
                 }
                 self.detail(stage, &format!("fingerprint {fingerprint}"));
-                self.begin(stage);
+                self.begin(stage, has_labels);
             }
             Notice::Preparing { stage, done, total } => self.preparing(stage, done, total),
             Notice::Kernel { stage, event } => self.event(stage, event),
@@ -423,7 +431,7 @@ fn prepared(counts: &Prepared) -> String {
 }
 
 /// Time left, loss and rate: what matters most is first, should the line be too long.
-fn message(stage: StageName, progress: &Progress, running: &Running) -> String {
+fn message(progress: &Progress, running: &Running) -> String {
     let mut parts = Vec::new();
     let done = progress.step.saturating_sub(running.first_step);
     let left = running.total_steps.saturating_sub(progress.step);
@@ -432,12 +440,12 @@ fn message(stage: StageName, progress: &Progress, running: &Running) -> String {
         let time = duration(Duration::from_secs_f64(seconds));
         parts.push(format!("{time} left"));
     }
-    if stage != StageName::Eval {
+    if running.has_loss {
         parts.push(format!("loss {:.4}", progress.loss));
-        parts.push(if stage == StageName::GeneralDistill {
-            format!("{:.0} tokens/s", progress.tokens_per_second)
-        } else {
+        parts.push(if running.has_labels {
             format!("{:.0} examples/s", progress.examples_per_second)
+        } else {
+            format!("{:.0} tokens/s", progress.tokens_per_second)
         });
     }
     parts.join(", ")
@@ -474,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_message_has_time_left_loss_and_rate() {
-        let running = Running {
+        let mut running = Running {
             bar: None,
             since: Instant::now()
                 .checked_sub(Duration::from_secs(10))
@@ -482,6 +490,8 @@ mod tests {
             first_step: 100,
             total_steps: 400,
             last_line: Instant::now(),
+            has_loss: true,
+            has_labels: true,
         };
         let progress = Progress {
             step: 200,
@@ -492,9 +502,15 @@ mod tests {
             tokens_per_second: 4210.0,
         };
         assert_eq!(
-            message(StageName::TdPhase1, &progress, &running),
+            message(&progress, &running),
             "20s left, loss 0.4322, 312 examples/s"
         );
-        assert_eq!(message(StageName::Eval, &progress, &running), "20s left");
+        running.has_labels = false;
+        assert_eq!(
+            message(&progress, &running),
+            "20s left, loss 0.4322, 4210 tokens/s"
+        );
+        running.has_loss = false;
+        assert_eq!(message(&progress, &running), "20s left");
     }
 }

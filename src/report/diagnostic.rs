@@ -116,7 +116,14 @@ learning_rte = 5e-5
 
     fn drawn(text: &str, overrides: &[&str]) -> String {
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-        let faults = Experiment::read("experiments/x.toml", "x", text, &overrides).unwrap_err();
+        let faults = Experiment::read(
+            crate::kinds::KINDS,
+            "experiments/x.toml",
+            "x",
+            text,
+            &overrides,
+        )
+        .unwrap_err();
         render(&faults, false)
     }
 
@@ -129,7 +136,7 @@ error: unknown key `learning_rte` in `[stages.td-phase1]`
 13 | learning_rte = 5e-5
    | ^^^^^^^^^^^^
    |
-   = note: allowed: `seed`, `epochs`, `batch-size`,";
+   = note: allowed: `kind`, `seed`, `epochs`, `batch-size`,";
         let drawn = drawn(TEXT, &[]);
         assert!(drawn.starts_with(head), "{drawn}");
         assert!(

@@ -159,14 +159,17 @@ mod tests {
         };
         let plans = [
             planned(
-                StageName::DataPrep,
+                StageName::new("data-prep"),
                 Status::Stale(vec![StaleReason::NeverRun]),
             ),
-            planned(StageName::Finetune, Status::Resumable(checkpoint)),
+            planned(StageName::new("finetune"), Status::Resumable(checkpoint)),
             planned(
-                StageName::TdPhase1,
+                StageName::new("td-phase1"),
                 Status::Waits {
-                    on: vec![StageName::Finetune, StageName::GeneralDistill],
+                    on: vec![
+                        StageName::new("finetune"),
+                        StageName::new("general-distill"),
+                    ],
                     reasons: vec![changed],
                 },
             ),
@@ -183,7 +186,7 @@ mod tests {
     #[test]
     fn what_a_stage_may_take_stands_below_it_and_in_the_sum() {
         let mut stale = planned(
-            StageName::Finetune,
+            StageName::new("finetune"),
             Status::Stale(vec![StaleReason::Forced]),
         );
         stale.estimate = Estimate {
@@ -197,7 +200,10 @@ mod tests {
         };
         let mut served = stale.clone();
         served.same_as = Some("full".to_owned());
-        let unknown = planned(StageName::Eval, Status::Stale(vec![StaleReason::NeverRun]));
+        let unknown = planned(
+            StageName::new("eval"),
+            Status::Stale(vec![StaleReason::NeverRun]),
+        );
         let stages = [stale, served, unknown];
         assert_eq!(
             render_plan(&stages, false, Style::PLAIN),
@@ -218,7 +224,7 @@ mod tests {
                 name: format!("train/{index}.tsv"),
             })
             .collect();
-        let plans = [planned(StageName::DataPrep, Status::Stale(reasons))];
+        let plans = [planned(StageName::new("data-prep"), Status::Stale(reasons))];
         assert_eq!(
             render_plan(&plans, false, Style::PLAIN),
             "stale  data-prep       `train/0.tsv` is new; `train/1.tsv` is new; \

@@ -51,7 +51,7 @@ fn stage_json(stage: &PlannedStage) -> Value {
         // What it waits for may leave the bytes that it left before.
         "may_be_fresh": status == "waits" && reasons.is_empty(),
         "reasons": reasons.iter().map(reason_json).collect::<Vec<_>>(),
-        "waits_for": waits_for.iter().map(|stage| stage.as_str()).collect::<Vec<_>>(),
+        "waits_for": waits_for.iter().map(StageName::as_str).collect::<Vec<_>>(),
         "checkpoint": checkpoint,
         "fingerprint": plan.fingerprint().map(|found| found.to_string()),
         "same_as": same_as,

@@ -132,13 +132,19 @@ mod tests {
             total_steps: 90,
         };
         let stages = [
-            (StageName::Finetune, Standing::Running(Some(owner()))),
-            (StageName::GeneralDistill, Standing::Stopped(checkpoint)),
+            (StageName::new("finetune"), Standing::Running(Some(owner()))),
             (
-                StageName::TdPhase1,
+                StageName::new("general-distill"),
+                Standing::Stopped(checkpoint),
+            ),
+            (
+                StageName::new("td-phase1"),
                 Standing::Stale(vec![StaleReason::NeverRun]),
             ),
-            (StageName::Eval, Standing::Waits(vec![StageName::TdPhase1])),
+            (
+                StageName::new("eval"),
+                Standing::Waits(vec![StageName::new("td-phase1")]),
+            ),
         ];
         let expected = "\
             running  finetune        step 1,200 of 4,210, 107 examples/s, 3m12s left, process 4321\n\

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Style;
 use super::amounts::{bytes, count, counted, duration};
-use crate::experiment::{Experiment, StageName};
+use crate::experiment::{Experiment, Role};
 use crate::runs::{Layout, Scored};
 use crate::stage::{GoalResult, Outcome, StageOutcome, goals, speed_up};
 
@@ -32,29 +32,34 @@ pub fn summary(
         format!("{} run in {time}{skipped}", counted(ran as u64, "stage"))
     };
     let _ = writeln!(text, "{}", style.strong(format!("tinyrun: {headline}")));
-    let find = |name| outcome.stages.iter().find(|found| found.stage == name);
-    if let Some(eval) = find(StageName::Eval) {
-        let models = &eval.record.summary.scored;
+    let scored = outcome.scored();
+    for stage in &scored {
+        if scored.len() > 1 {
+            let _ = writeln!(text, "  {}", style.faint(stage.stage.as_str()));
+        }
+        let models = &stage.record.summary.scored;
         for model in models {
             let _ = writeln!(text, "  {}", scored_line(models, model));
         }
+    }
+    if !scored.is_empty() {
         for goal in goals(experiment, outcome) {
             let _ = writeln!(text, "  {:9}{}", "goal", goal_line(&goal, style));
         }
         let results = layout.results(&experiment.name);
         let _ = writeln!(text, "  {:9}{}", "results", results.display());
     }
-    if let Some((what, stage)) = product(outcome) {
+    if let Some((role, stage)) = product(experiment, outcome) {
         let link = layout.link(&experiment.name, stage.stage.as_str());
         // Where there are no symbolic links, the link is a text file.
         let folder = if link.is_file() {
-            layout.store(stage.stage.as_str(), &stage.record.fingerprint)
+            layout.store(&stage.record.key.kind, &stage.record.fingerprint)
         } else {
             link
         };
-        let model = folder.join("model");
+        let (what, model) = (role.as_str(), folder.join("model"));
         let _ = writeln!(text, "  {what:9}{}", model.display());
-    } else if find(StageName::Eval).is_none() {
+    } else if scored.is_empty() {
         let folder = layout.experiment(&experiment.name);
         let _ = writeln!(
             text,
@@ -68,12 +73,12 @@ pub fn summary(
 
 /// The scored models alone, a line each.
 pub fn scores(outcome: &Outcome) -> String {
-    let mut stages = outcome.stages.iter();
-    let eval = stages.find(|found| found.stage == StageName::Eval);
-    let models = eval.map_or(&[][..], |eval| &eval.record.summary.scored);
-    let lines = models
-        .iter()
-        .map(|model| format!("  {}\n", scored_line(models, model)));
+    let scored = outcome.scored().into_iter();
+    let lines = scored.flat_map(|stage| {
+        let models = &stage.record.summary.scored;
+        let lines = models.iter();
+        lines.map(|model| format!("  {}\n", scored_line(models, model)))
+    });
     lines.collect()
 }
 
@@ -124,16 +129,15 @@ fn scored_line(models: &[Scored], model: &Scored) -> String {
     line
 }
 
-/// The most finished model of the run.
-fn product(outcome: &Outcome) -> Option<(&'static str, &StageOutcome)> {
-    let wanted = [
-        ("student", StageName::TdPhase2),
-        ("student", StageName::TdPhase1),
-        ("student", StageName::GeneralDistill),
-        ("teacher", StageName::Finetune),
-    ];
-    wanted.into_iter().find_map(|(what, name)| {
-        let stage = outcome.stages.iter().find(|stage| stage.stage == name)?;
-        Some((what, stage))
+/// The most finished model of the run: the last student, or else the last teacher.
+fn product<'a>(experiment: &Experiment, outcome: &'a Outcome) -> Option<(Role, &'a StageOutcome)> {
+    let role_of = |found: &StageOutcome| {
+        let stage = experiment.stages.get(found.stage.as_str())?;
+        stage.makes_model_of()
+    };
+    let stages = || outcome.stages.iter().rev();
+    [Role::Student, Role::Teacher].into_iter().find_map(|role| {
+        let stage = stages().find(|found| role_of(found) == Some(role))?;
+        Some((role, stage))
     })
 }

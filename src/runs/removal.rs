@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::inventory::{size_of, stored};
+use super::inventory::{Stored, size_of, stored};
+use super::link::stored_at;
 use super::{Error, Fingerprint, Layout, Lock, Owner, Record, linked, remove_path};
 
 /// Something that was removed.
@@ -74,19 +75,21 @@ pub fn remove_interrupted(
 pub fn remove_result(
     layout: &Layout,
     experiment: &str,
-    kind: &str,
+    stage: &str,
 ) -> Result<Option<Removed>, RemovalError> {
-    let Some(target) = linked(layout, experiment, kind) else {
+    let Some(target) = linked(layout, experiment, stage) else {
         return Ok(None);
     };
     let record = Record::read(&target);
-    let lock = record.map(|record| lock(layout, kind, &record.fingerprint));
+    let lock = record.map(|record| lock(layout, &record.key.kind, &record.fingerprint));
     let _lock = lock.transpose()?;
-    let link = layout.link(experiment, kind);
+    let link = layout.link(experiment, stage);
     remove_path(&link)?;
-    let is_target = |folder: &PathBuf| folder.file_name() == target.file_name();
+    // Results are stored under their kind, whatever the stage is called.
+    let target = stored_at(&target);
+    let is_target = |result: &Stored| stored_at(&result.folder) == target;
     let mut all = stored(layout)?.into_iter();
-    let removed = match all.find(|it| it.kind == kind && is_target(&it.folder)) {
+    let removed = match all.find(is_target) {
         Some(result) if result.used_by.is_empty() => {
             remove_path(&result.folder)?;
             Removed {

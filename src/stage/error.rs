@@ -95,7 +95,7 @@ pub enum StageError {
         needs: Vec<StageName>,
     },
     /// The user asked to stop.
-    #[error("interrupted{}", place(*stage, *step))]
+    #[error("interrupted{}", place(stage.as_ref(), *step))]
     Interrupted {
         /// The stage that was running.
         stage: Option<StageName>,
@@ -211,7 +211,7 @@ fn cannot_start_hint(source: &io::Error) -> Option<String> {
     }
 }
 
-fn place(stage: Option<StageName>, step: Option<u64>) -> String {
+fn place(stage: Option<&StageName>, step: Option<u64>) -> String {
     match (stage, step) {
         (Some(stage), Some(step)) if step > 0 => format!(" in `{stage}` at step {step}"),
         (Some(stage), _) => format!(" in `{stage}`"),

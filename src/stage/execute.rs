@@ -11,9 +11,9 @@ use chrono::{SubsecRound, Utc};
 use super::harvest::Harvest;
 use super::observer::notice_lacks;
 use super::place::Place;
+use super::work::{Activity, Works};
 use super::{
-    Interrupts, Kernel, KernelError, Notice, Observer, StageError, evaluate, fit, kernel, prep,
-    train,
+    Interrupts, Kernel, KernelError, Notice, Observer, StageError, fit, kernel, prepare::prepare,
 };
 use crate::experiment::{StageName, to_toml};
 use crate::job::{self, Event, Job, Work};
@@ -31,6 +31,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// What doing a stage needs beside the plan.
 pub(super) struct Hands<'a> {
+    pub(super) works: Works,
     pub(super) kernel: &'a Kernel,
     pub(super) interrupts: &'a Interrupts,
     pub(super) observer: &'a mut dyn Observer,
@@ -46,10 +47,10 @@ pub(super) fn execute(
     planner: &mut Planner<'_>,
     hands: &mut Hands<'_>,
 ) -> Result<(Record, bool), StageError> {
-    let stage = node.stage;
+    let stage = &node.stage;
     let (layout, experiment, inputs) = (planner.layout, planner.experiment, planner.inputs);
     let fingerprint = key.fingerprint();
-    let kind = stage.as_str();
+    let kind = node.kind;
     let work = layout.work(kind, &fingerprint);
     let store = layout.store(kind, &fingerprint);
     create_folder(&layout.runs().join("work"))?;
@@ -76,6 +77,7 @@ pub(super) fn execute(
         reasons,
         resumed,
         fingerprint: fingerprint.as_str(),
+        has_labels: node.take("corpus").is_none(),
     });
     let place = Place {
         experiment,
@@ -89,12 +91,13 @@ pub(super) fn execute(
     let started = Utc::now().trunc_subsecs(3);
     let clock = Instant::now();
     let outcome = do_work(&place, &fingerprint, &mut lock, hands)?;
-    owes_nothing(&place)?;
+    owes_nothing(&place, hands.works)?;
     // A preparation that read a table while it was being written, a teacher that was
     // replaced: such a result belongs to no inputs at all.
     let files = changed_inputs(planner, node, key)?;
     if !files.is_empty() {
         remove_folder(&work)?;
+        let stage = stage.clone();
         return Err(StageError::InputsChanged { stage, files });
     }
     let record = Record {
@@ -129,7 +132,7 @@ pub(super) fn execute(
     clippy::disallowed_methods,
     reason = "a lock cannot be waited for and interrupted"
 )]
-fn lock(stage: StageName, path: &Path, hands: &mut Hands<'_>) -> Result<Lock, StageError> {
+fn lock(stage: &StageName, path: &Path, hands: &mut Hands<'_>) -> Result<Lock, StageError> {
     let mut told = None;
     loop {
         match Lock::try_acquire(path)? {
@@ -141,7 +144,7 @@ fn lock(stage: StageName, path: &Path, hands: &mut Hands<'_>) -> Result<Lock, St
                     told = Some(owner.cloned());
                 }
                 if hands.interrupts.asked().load(Ordering::SeqCst) {
-                    let stage = Some(stage);
+                    let stage = Some(stage.clone());
                     return Err(StageError::Interrupted { stage, step: None });
                 }
                 thread::sleep(LOCK_TICK);
@@ -178,35 +181,32 @@ fn do_work(
     lock: &mut Lock,
     hands: &mut Hands<'_>,
 ) -> Result<Harvest, StageError> {
-    let work = match place.stage() {
-        StageName::DataPrep | StageName::CorpusPrep => {
+    let (stage, experiment) = (place.stage(), place.experiment);
+    let work = match hands.works.of(place.node.kind).activity(place)? {
+        Activity::Prepare(preparation) => {
             // Nothing to go on from: what an earlier try left is in the way.
             remove_folder(place.work)?;
             create_folder(place.work)?;
-            let summary = prep::prepare(place, hands.interrupts, hands.observer)?;
+            let (interrupts, observer) = (hands.interrupts, &mut *hands.observer);
+            let summary = prepare(&stage.name, preparation, interrupts, observer)?;
             return Ok(Harvest {
                 summary,
                 ..Harvest::default()
             });
         }
-        StageName::Eval => {
-            fit::check_models(place)?;
-            evaluate::work(place)
-        }
-        _ => {
-            fit::check_models(place)?;
-            train::work(place)?
-        }
+        Activity::Kernel(work) => work,
     };
+    fit::check_models(place)?;
     create_folder(place.work)?;
     let job = Job {
         version: job::VERSION,
-        stage: place.stage().to_string(),
+        // What is drawn must not depend on a name that the fingerprint does not hold.
+        stage: place.node.kind.to_owned(),
         fingerprint: fingerprint.to_string(),
-        seed: place.experiment.seed_of(place.stage()),
-        device: place.experiment.device,
-        precision: place.experiment.precision,
-        threads: place.experiment.threads.or(hands.kernel.threads()),
+        seed: experiment.seed_of(stage),
+        device: experiment.device,
+        precision: experiment.precision,
+        threads: experiment.threads.or(hands.kernel.threads()),
         output: place.work.to_owned(),
         work,
     };
@@ -220,7 +220,7 @@ fn run_kernel(
     lock: &mut Lock,
     hands: &mut Hands<'_>,
 ) -> Result<Harvest, StageError> {
-    let stage = place.stage();
+    let stage = &place.node.stage;
     let log = place.work.join("log.txt");
     let selection = match &job.work {
         Work::Train(train) => train.selection.as_ref(),
@@ -252,12 +252,12 @@ fn run_kernel(
     match ended {
         Ok(kernel::Ended::Done) => Ok(outcome),
         Ok(kernel::Ended::Interrupted(step)) => Err(StageError::Interrupted {
-            stage: Some(stage),
+            stage: Some(stage.clone()),
             step: step.or(checkpoint.map(|checkpoint| checkpoint.step)),
         }),
         Err(KernelError::Disk(error)) => Err(error.into()),
         Err(source) => Err(StageError::Kernel {
-            stage,
+            stage: stage.clone(),
             source,
             log,
             checkpoint,
@@ -309,19 +309,14 @@ impl<'a> Teller<'a> {
 }
 
 /// Every file that the stage owes is there.
-fn owes_nothing(place: &Place<'_>) -> Result<(), StageError> {
-    let stage = place.stage();
-    let promised = match stage {
-        StageName::DataPrep | StageName::CorpusPrep => prep::promised(stage),
-        StageName::Eval => evaluate::promised(place),
-        _ => train::promised(place),
-    };
+fn owes_nothing(place: &Place<'_>, works: Works) -> Result<(), StageError> {
+    let promised = works.of(place.node.kind).promised(place);
     match promised
         .into_iter()
         .find(|file| !place.work.join(file).is_file())
     {
         Some(file) => Err(StageError::Incomplete {
-            stage,
+            stage: place.name(),
             file: file.to_owned(),
         }),
         None => Ok(()),

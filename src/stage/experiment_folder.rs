@@ -2,8 +2,8 @@
 
 use super::observer::notice_lacks;
 use super::{Observer, StageError, write_results};
-use crate::experiment::{Experiment, StageName, to_toml};
-use crate::plan::Pipeline;
+use crate::experiment::{Experiment, to_toml};
+use crate::plan::{Node, Pipeline};
 use crate::runs::{Error, Layout, Record, create_folder, link_to, write_atomic};
 
 /// Writes the experiment as resolved beside its results.
@@ -17,19 +17,19 @@ pub(super) fn write_resolved(experiment: &Experiment, layout: &Layout) -> Result
     write_atomic(&path, text.as_bytes())
 }
 
-/// Makes a stored result the experiment's own: its link, and for eval the table of scores.
+/// Makes a stored result the experiment's own: its link, and the table of scores where it has some.
 pub(super) fn link_result(
     pipeline: &Pipeline<'_>,
-    stage: StageName,
+    node: &Node,
     record: &Record,
     observer: &mut dyn Observer,
 ) -> Result<(), StageError> {
     let (experiment, layout) = (pipeline.experiment, pipeline.layout);
-    let store = layout.store(stage.as_str(), &record.fingerprint);
-    link_to(&store, &layout.link(&experiment.name, stage.as_str()))?;
-    if stage == StageName::Eval {
-        write_results(experiment, layout, record)?;
+    let store = layout.store(node.kind, &record.fingerprint);
+    link_to(&store, &layout.link(&experiment.name, node.stage.as_str()))?;
+    if !record.summary.scored.is_empty() {
+        write_results(experiment, layout, &pipeline.scored())?;
     }
-    notice_lacks(stage, observer);
+    notice_lacks(&node.stage, observer);
     Ok(())
 }

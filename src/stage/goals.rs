@@ -1,6 +1,6 @@
 //! The goals of the experiment file against what eval found.
 
-use crate::experiment::{Experiment, StageName};
+use crate::experiment::Experiment;
 use crate::runs::Scored;
 
 use super::Outcome;
@@ -27,16 +27,14 @@ impl GoalResult {
     }
 }
 
-/// Every goal of the experiment, where this run came as far as eval.
+/// Every goal of the experiment, where this run came as far as a score: that of the last stage that
+/// scores the student.
 pub fn goals(experiment: &Experiment, outcome: &Outcome) -> Vec<GoalResult> {
-    let eval = outcome
-        .stages
-        .iter()
-        .find(|found| found.stage == StageName::Eval);
-    let Some(eval) = eval else {
+    let scored = outcome.scored();
+    if scored.is_empty() {
         return Vec::new();
-    };
-    let mut models = eval.record.summary.scored.iter();
+    }
+    let mut models = scored.iter().rev().flat_map(|it| &it.record.summary.scored);
     let student: Option<&Scored> =
         models.find(|model| model.model == "student" && model.split == "dev");
     let goals = experiment.goals.iter().map(|goal| GoalResult {

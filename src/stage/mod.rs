@@ -1,11 +1,10 @@
 //! Doing the stages: from inputs to a job or a preparation, to artifacts, to a record.
 //!
-//! [`Scheduler::run`] goes through the graphs and does what is not up to date. One file a
-//! stage kind says what its work is; `execute.rs` holds what is the same for all of them.
+//! [`Scheduler::run`] goes through the graphs and does what is not up to date. A kind says what
+//! its work is (`work.rs`); `execute.rs` holds what is the same for all of them.
 
 mod agreement;
 mod error;
-mod evaluate;
 mod execute;
 mod experiment_folder;
 mod fit;
@@ -13,25 +12,31 @@ mod goals;
 mod harvest;
 mod interrupts;
 mod kernel;
+mod lesson;
 mod load_failure;
 mod matrix;
 mod observer;
 mod outcome;
 mod place;
-mod prep;
+mod prepare;
 mod queue;
+mod results;
 mod scheduler;
-mod train;
+mod work;
 
 pub use agreement::{Difference, differences};
 pub use error::StageError;
-pub(crate) use evaluate::speed_up;
-pub use evaluate::write_results;
 pub use goals::{GoalResult, goals};
 pub use interrupts::Interrupts;
 pub use kernel::{Kernel, KernelError};
+pub(crate) use lesson::{Lesson, layer_objective, training_files};
 pub use load_failure::LoadFailure;
 pub use matrix::{MatrixResults, VariantScore};
 pub use observer::{Notice, Observer};
 pub use outcome::{Outcome, StageOutcome};
+pub(crate) use place::Place;
+pub(crate) use results::speed_up;
+pub use results::write_results;
 pub use scheduler::{Reporter, Scheduler};
+pub use work::Works;
+pub(crate) use work::{Activity, Preparation, Work};

@@ -16,30 +16,32 @@ pub enum Notice<'a> {
     /// A stage's result is there already.
     Fresh {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
     },
     /// Another process works on the same stage.
     Waiting {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
         /// That process, if it has said who it is.
         owner: Option<&'a Owner>,
     },
     /// A stage begins.
     Started {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
         /// Why it is not fresh.
         reasons: &'a [StaleReason],
         /// Where it goes on from.
         resumed: Option<Checkpoint>,
         /// Its fingerprint.
         fingerprint: &'a str,
+        /// Whether what it reads are labelled examples, and not pieces of text.
+        has_labels: bool,
     },
     /// A preparation goes on.
     Preparing {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
         /// Bytes read so far.
         done: u64,
         /// Bytes to read.
@@ -48,14 +50,14 @@ pub enum Notice<'a> {
     /// The kernel said something.
     Kernel {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
         /// What it said.
         event: &'a Event,
     },
     /// The file system lacks a call that makes runs safer; reported once.
     Lacks {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
         /// What it lacks.
         lack: Lack,
         /// Where that was found.
@@ -64,19 +66,19 @@ pub enum Notice<'a> {
     /// Asked to stop: waiting for the kernel's checkpoint.
     Stopping {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
     },
     /// A stage failed, and the others go on.
     Failed {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
         /// Why.
         error: &'a StageError,
     },
     /// A stage's result is stored.
     Finished {
         /// The stage.
-        stage: StageName,
+        stage: &'a StageName,
         /// How it came to be.
         record: &'a Record,
     },
@@ -89,7 +91,7 @@ pub trait Observer {
 }
 
 /// Reports what the file system was found to lack since the last time.
-pub(super) fn notice_lacks(stage: StageName, observer: &mut dyn Observer) {
+pub(super) fn notice_lacks(stage: &StageName, observer: &mut dyn Observer) {
     for (lack, path) in take_lacks() {
         let path = &path;
         observer.notice(&Notice::Lacks { stage, lack, path });

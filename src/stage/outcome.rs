@@ -35,9 +35,17 @@ impl Outcome {
         self.stages.iter().filter(|stage| stage.ran).count()
     }
 
+    /// Stages that scored models, in order.
+    pub fn scored(&self) -> Vec<&StageOutcome> {
+        let stages = self.stages.iter();
+        stages
+            .filter(|stage| !stage.record.summary.scored.is_empty())
+            .collect()
+    }
+
     /// The record of a stage, if it was run or found fresh.
-    pub fn record_of(&self, stage: StageName) -> Option<&Record> {
-        let found = self.stages.iter().find(|found| found.stage == stage);
+    pub fn record_of(&self, stage: &StageName) -> Option<&Record> {
+        let found = self.stages.iter().find(|found| found.stage == *stage);
         found.map(|found| &found.record)
     }
 }

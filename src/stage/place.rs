@@ -3,33 +3,48 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::experiment::{Experiment, StageName};
+use crate::experiment::{Experiment, Stage, StageName};
 use crate::plan::{Inputs, Node};
 use crate::runs::{Key, Layout, Record};
 
 /// A stage with the paths of all that it reads and writes.
-pub(super) struct Place<'a> {
-    pub(super) experiment: &'a Experiment,
-    pub(super) inputs: &'a Inputs,
-    pub(super) layout: &'a Layout,
-    pub(super) node: &'a Node,
-    pub(super) key: &'a Key,
+pub(crate) struct Place<'a> {
+    pub(crate) experiment: &'a Experiment,
+    pub(crate) inputs: &'a Inputs,
+    pub(crate) layout: &'a Layout,
+    pub(crate) node: &'a Node,
+    pub(crate) key: &'a Key,
     /// Records of the stages before it.
-    pub(super) done: &'a BTreeMap<StageName, Record>,
+    pub(crate) done: &'a BTreeMap<StageName, Record>,
     /// The stage's work folder.
-    pub(super) work: &'a Path,
+    pub(crate) work: &'a Path,
 }
 
 impl Place<'_> {
-    pub(super) fn stage(&self) -> StageName {
-        self.node.stage
+    /// The stage's keys.
+    ///
+    /// # Panics
+    /// The graph is that of another experiment.
+    pub(crate) fn stage(&self) -> &Stage {
+        let stage = self.experiment.stages.get(self.node.stage.as_str());
+        stage.expect("the graph holds stages that are in the experiment")
+    }
+
+    pub(super) fn name(&self) -> StageName {
+        self.node.stage.clone()
+    }
+
+    /// Paths of the tables or texts that it reads for a role.
+    pub(crate) fn files(&self, role: &str) -> Vec<PathBuf> {
+        let files = self.inputs.named(&self.node.stage, role).iter();
+        files.map(|file| file.path.clone()).collect()
     }
 
     /// Path of an upstream artifact.
     ///
     /// # Panics
     /// For a role that the graph does not give the stage.
-    pub(super) fn artifact(&self, role: &str) -> PathBuf {
+    pub(crate) fn artifact(&self, role: &str) -> PathBuf {
         self.upstream(role)
             .expect("the graph gives each stage the data that it reads")
     }
@@ -37,18 +52,19 @@ impl Place<'_> {
     fn upstream(&self, role: &str) -> Option<PathBuf> {
         let take = self.node.take(role)?;
         let record = self.done.get(&take.from)?;
-        let folder = self.layout.store(take.from.as_str(), &record.fingerprint);
+        let folder = self.layout.store(&record.key.kind, &record.fingerprint);
         Some(folder.join(take.artifact))
     }
 
-    /// Folder of the result of a stage before this one.
-    pub(super) fn output_of(&self, stage: StageName) -> Option<PathBuf> {
-        let record = self.done.get(&stage)?;
-        Some(self.layout.store(stage.as_str(), &record.fingerprint))
+    /// Path of another artifact of the stage that an artifact is taken from.
+    pub(super) fn beside(&self, role: &str, artifact: &str) -> Option<PathBuf> {
+        let record = self.done.get(&self.node.take(role)?.from)?;
+        let folder = self.layout.store(&record.key.kind, &record.fingerprint);
+        Some(folder.join(artifact))
     }
 
     /// Folder of a model, from a stage or the user; `None` for random weights.
-    pub(super) fn model(&self, role: &str) -> Option<PathBuf> {
+    pub(crate) fn model(&self, role: &str) -> Option<PathBuf> {
         self.upstream(role).or_else(|| {
             let folder = self.inputs.folders.get(self.node.folder(role)?)?;
             Some(folder.path.clone())

@@ -117,7 +117,7 @@ impl<'a> Queue<'a> {
 
     pub(super) fn end(&mut self, task: &Task<'_>, ended: Result<Ended, StageError>) {
         self.running -= 1;
-        let stage = task.node.stage;
+        let stage = task.node.stage.clone();
         let track = &mut self.tracks[task.track];
         let mut standing = Standing::Ended;
         match ended {
@@ -195,27 +195,28 @@ impl Track<'_> {
         };
         let mut stages = self.nodes.iter().zip(&self.standing);
         stages.position(|(node, standing)| {
-            *standing == Standing::Todo && node.after().iter().all(is_ended)
+            *standing == Standing::Todo && node.after.iter().all(is_ended)
         })
     }
 
     fn add(&mut self, stage: StageName, record: Record, ran: bool) {
-        self.done.insert(stage, record.clone());
-        let place = |stage| self.nodes.iter().position(|node| node.stage == stage);
+        self.done.insert(stage.clone(), record.clone());
+        let place = |stage: &StageName| self.nodes.iter().position(|node| node.stage == *stage);
         let stages = &mut self.outcome.stages;
         stages.push(StageOutcome { stage, ran, record });
-        stages.sort_by_key(|outcome| place(outcome.stage));
+        stages.sort_by_key(|outcome| place(&outcome.stage));
     }
 
     /// Ends the stages that depend on one that failed.
     fn leave_out(&mut self) {
         for (place, node) in self.nodes.iter().enumerate() {
-            let after = node.after();
             let outcome = &self.outcome;
             let mut lost = outcome.failed.iter().chain(&outcome.left_out);
-            if self.standing[place] == Standing::Todo && lost.any(|stage| after.contains(stage)) {
+            if self.standing[place] == Standing::Todo
+                && lost.any(|stage| node.after.contains(stage))
+            {
                 self.standing[place] = Standing::Ended;
-                self.outcome.left_out.push(node.stage);
+                self.outcome.left_out.push(node.stage.clone());
             }
         }
     }
@@ -243,9 +244,9 @@ mod tests {
         Queue::new(tracks)
     }
 
-    fn key(stage: StageName) -> Key {
+    fn key(kind: &str) -> Key {
         Key {
-            kind: stage.to_string(),
+            kind: kind.to_owned(),
             semantics: 1,
             settings: BTreeMap::new(),
             inputs: BTreeMap::new(),
@@ -255,7 +256,7 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "what running a stage returns")]
     fn done(task: &Task<'_>) -> Result<Ended, StageError> {
-        let key = key(task.node.stage);
+        let key = key(task.node.kind);
         let record = Record {
             format: FORMAT,
             fingerprint: key.fingerprint(),
@@ -283,7 +284,7 @@ mod tests {
         }
     }
 
-    fn name(task: &Task<'_>) -> &'static str {
+    fn name<'a>(task: &Task<'a>) -> &'a str {
         task.node.stage.as_str()
     }
 
@@ -338,14 +339,14 @@ mod tests {
         let finetune = begin(&mut queue);
         assert_eq!(name(&finetune), "finetune");
         // What the other worker began meanwhile is in its records.
-        assert!(finetune.done.contains_key(&StageName::CorpusPrep));
+        assert!(finetune.done.contains_key("corpus-prep"));
     }
 
     #[test]
     fn a_result_that_another_experiment_makes_is_waited_for() {
         let nodes = nodes();
         let mut queue = queue(&nodes[..1], 2);
-        let fingerprint = key(nodes[0].stage).fingerprint();
+        let fingerprint = key(nodes[0].kind).fingerprint();
         let (first, second) = (begin(&mut queue), begin(&mut queue));
         assert!(queue.claim(&fingerprint));
         assert!(!queue.claim(&fingerprint));
@@ -366,8 +367,8 @@ mod tests {
         let mut queue = queue(&nodes, 1);
         while let Next::Stage { track, place } = queue.next() {
             let task = queue.begin(track, place);
-            let ended = match task.node.stage {
-                StageName::Finetune => Ok(Ended::Failed),
+            let ended = match task.node.kind {
+                "finetune" => Ok(Ended::Failed),
                 _ => done(&task),
             };
             queue.end(&task, ended);
@@ -376,9 +377,8 @@ mod tests {
         let ran = outcomes[0].stages.iter().map(|found| found.stage.as_str());
         let ran: Vec<&str> = ran.collect();
         assert_eq!(ran, ["data-prep", "corpus-prep", "general-distill"]);
-        assert_eq!(outcomes[0].failed, [StageName::Finetune]);
-        let left_out = [StageName::TdPhase1, StageName::TdPhase2, StageName::Eval];
-        assert_eq!(outcomes[0].left_out, left_out);
+        assert_eq!(outcomes[0].failed, ["finetune"]);
+        assert_eq!(outcomes[0].left_out, ["td-phase1", "td-phase2", "eval"]);
     }
 
     #[test]
@@ -387,7 +387,7 @@ mod tests {
         let mut queue = queue(&nodes, 2);
         let (first, second) = (begin(&mut queue), begin(&mut queue));
         let failure = |file: &str| StageError::Incomplete {
-            stage: StageName::DataPrep,
+            stage: StageName::new("data-prep"),
             file: file.to_owned(),
         };
         queue.end(&first, Err(failure("first")));

@@ -10,6 +10,7 @@ use std::thread;
 use super::execute::{Hands, execute};
 use super::experiment_folder::{link_result, write_resolved};
 use super::queue::{Ended, Next, Queue, Task};
+use super::work::Works;
 use super::{Interrupts, Kernel, Notice, Observer, Outcome, StageError};
 use crate::plan::{Pipeline, Status};
 use crate::runs::Digester;
@@ -20,6 +21,8 @@ pub struct Scheduler<'a> {
     pub jobs: usize,
     /// After a failure, continue with the stages that do not depend on it.
     pub keep_going: bool,
+    /// What stages do.
+    pub works: Works,
     /// The kernel program.
     pub kernel: &'a Kernel,
     /// Requests to stop.
@@ -130,7 +133,7 @@ impl<'a> Run<'a> {
     /// Plans and runs one stage.
     fn run_stage(&self, task: &Task<'_>, digester: &mut Digester) -> Result<Ended, StageError> {
         let pipeline = &self.pipelines[task.track];
-        let (node, stage) = (task.node, task.node.stage);
+        let (node, stage) = (task.node, &task.node.stage);
         if task.is_first {
             write_resolved(pipeline.experiment, pipeline.layout)?;
         }
@@ -148,6 +151,7 @@ impl<'a> Run<'a> {
                     return Ok(Ended::Behind(fingerprint));
                 }
                 let mut hands = Hands {
+                    works: self.scheduler.works,
                     kernel: self.scheduler.kernel,
                     interrupts: self.scheduler.interrupts,
                     observer: &mut *observer,
@@ -173,13 +177,14 @@ impl<'a> Run<'a> {
             }
             // Only stages that are not selected can be missing.
             (_, None) => {
-                let needs = node.after().into_iter();
-                let needs = needs.filter(|name| !task.done.contains_key(name));
-                let needs = needs.collect();
+                let needs = node.after.iter();
+                let needs = needs.filter(|name| !task.done.contains_key(*name));
+                let needs = needs.cloned().collect();
+                let stage = stage.clone();
                 return Err(StageError::NotReady { stage, needs });
             }
         };
-        link_result(pipeline, stage, &record, &mut *observer)?;
+        link_result(pipeline, node, &record, &mut *observer)?;
         Ok(Ended::Done(Box::new(record), ran))
     }
 

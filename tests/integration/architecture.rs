@@ -39,7 +39,10 @@ fn code(path: &Path) -> String {
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join(folder)).expect("listed");
     let paths = entries.map(|entry| folder.join(entry.expect("an entry").file_name()));
-    let is_test = |path: &PathBuf| path.file_stem().is_some_and(|name| name == "tests");
+    let is_test = |path: &PathBuf| {
+        let name = path.file_stem();
+        name.is_some_and(|name| name == "tests" || name == "testing")
+    };
     paths.filter(|path| !is_test(path)).collect()
 }
 

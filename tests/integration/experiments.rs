@@ -15,7 +15,9 @@ fn every_experiment_that_we_ship_is_read_without_faults() {
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
         let file = path.display().to_string();
-        match Experiments::read(&file, &stem, &text, &[], |_| Vec::new()) {
+        match Experiments::read(tinyrun::kinds::KINDS, &file, &stem, &text, &[], |_| {
+            Vec::new()
+        }) {
             Ok((experiments, _)) => assert_eq!(experiments.name, stem),
             Err(faults) => panic!("{faults}"),
         }
@@ -31,7 +33,9 @@ fn a_file_that_is_cut_short_anywhere_is_read_or_refused_with_its_faults() {
     let text = fs::read_to_string(path).unwrap();
     let mut refused = 0;
     for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
-        if let Err(faults) = Experiment::read("x.toml", "x", &text[..end], &[]) {
+        if let Err(faults) =
+            Experiment::read(tinyrun::kinds::KINDS, "x.toml", "x", &text[..end], &[])
+        {
             let drawn = diagnostic::render(&faults, false);
             assert!(
                 drawn.starts_with("error: ") && drawn.contains("--> x.toml:"),

@@ -134,7 +134,7 @@ fn help_keys_and_messages_use_the_terms_of_the_field() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     help(&tinyrun::cli::command(), &mut found);
-    for table in keys::tables() {
+    for table in keys::tables(tinyrun::kinds::KINDS) {
         check(table.title, table.title, &mut found);
         for key in table.keys {
             for text in [key.meaning, key.range, key.kind] {

@@ -21,6 +21,7 @@ mod harness;
 mod jobs;
 #[cfg(feature = "kernel")]
 mod kernel_faults;
+mod kinds;
 mod knobs;
 mod language;
 mod lifecycle;

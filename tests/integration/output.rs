@@ -211,8 +211,8 @@ fn an_unknown_stage_on_the_command_line_is_told_with_the_nearest() {
     let test = Test::new();
     test.run(&["x.toml", "--force", "td-phase3"])
         .ends_with(2)
-        .says("td-phase3")
-        .says("similar");
+        .says("error: `td-phase3` is not a stage of this experiment\n")
+        .says("hint: did you mean `td-phase1`?");
     test.replace("x.toml", "[stages.eval]\n", "");
     test.run(&["x.toml", "--until", "eval"])
         .ends_with(2)

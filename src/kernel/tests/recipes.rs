@@ -2,7 +2,7 @@
 //! PyTorch script, loss by loss. The settings are those that the experiment file comes to.
 
 use tch::{Kind, Tensor};
-use tinyrun::experiment::{Experiment, Training};
+use tinyrun::experiment::{Distill, Experiment, Prediction, Training};
 use tinyrun::job::{HeadKind, Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
@@ -28,7 +28,8 @@ fn experiment(recipe: &str) -> Experiment {
          [stages.general-distill]\ncorpus = [\"c\"]\nlearning-rate = 1e-3\n\
          [stages.td-phase1]\nlearning-rate = 1e-3\n[stages.td-phase2]\nlearning-rate = 1e-3\n"
     );
-    let (experiment, _) = Experiment::read("x.toml", "x", &text, &[]).expect("no faults");
+    let (experiment, _) =
+        Experiment::read(tinyrun::kinds::KINDS, "x.toml", "x", &text, &[]).expect("no faults");
     experiment
 }
 
@@ -76,39 +77,23 @@ fn student(experiment: &Experiment, stage: &str) -> (Student, Parameters) {
 
 /// Objective and settings of a stage, as the experiment comes to them.
 fn stage(experiment: &Experiment, name: &str) -> (Objective, Training) {
-    let stages = &experiment.stages;
-    match name {
-        "finetune" => {
-            let finetune = stages.finetune.as_ref().expect("there");
-            (Objective::Labels, finetune.training.clone())
+    let stage = experiment.stages.get(name).expect("there");
+    let training: &Training = stage.get().expect("it trains");
+    let objective = if let Some(distill) = stage.get::<Distill>() {
+        assert_eq!(distill.reduction, Reduction::Block);
+        intermediate(distill.reduction)
+    } else if let Some(prediction) = stage.get::<Prediction>() {
+        assert_eq!(prediction.reduction, SoftLossReduction::BatchAndClasses);
+        Objective::Prediction {
+            temperature: prediction.temperature,
+            reduction: prediction.reduction,
+            soft_loss_weight: prediction.soft_loss_weight,
+            hard_label_weight: prediction.hard_label_weight,
         }
-        "general-distill" => {
-            let general = stages.general_distill.as_ref().expect("there");
-            assert_eq!(general.distill.reduction, Reduction::Block);
-            let objective = intermediate(general.distill.reduction);
-            (objective, general.training.clone())
-        }
-        "td-phase1" => {
-            let phase1 = stages.td_phase1.as_ref().expect("there");
-            assert_eq!(phase1.distill.reduction, Reduction::Block);
-            let objective = intermediate(phase1.distill.reduction);
-            (objective, phase1.training.clone())
-        }
-        _ => {
-            let phase2 = stages.td_phase2.as_ref().expect("there");
-            assert_eq!(
-                phase2.prediction.reduction,
-                SoftLossReduction::BatchAndClasses
-            );
-            let objective = Objective::Prediction {
-                temperature: phase2.prediction.temperature,
-                reduction: phase2.prediction.reduction,
-                soft_loss_weight: phase2.prediction.soft_loss_weight,
-                hard_label_weight: phase2.prediction.hard_label_weight,
-            };
-            (objective, phase2.training.clone())
-        }
-    }
+    } else {
+        Objective::Labels
+    };
+    (objective, training.clone())
 }
 
 #[test]

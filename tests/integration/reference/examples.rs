@@ -5,6 +5,10 @@ use tinyrun::experiment::keys::{self, Fallback, Key};
 
 /// TOML that sets a key of `path`, with its table's header.
 pub(super) fn example(path: &str, key: &Key) -> String {
+    // It says something in a table with a name of its own.
+    if key.name == "kind" {
+        return "[stages.td-phase2-hot]\nkind = \"td-phase2\"\n".to_owned();
+    }
     let header = match path {
         "" => String::new(),
         path => format!("[{path}]\n"),
@@ -159,17 +163,19 @@ fn overrides(path: &str, table: &toml::Table, found: &mut Vec<String>) {
 
 #[test]
 fn every_example_is_read_without_faults() {
-    for table in keys::tables() {
+    for table in keys::tables(tinyrun::kinds::KINDS) {
         for (path, key) in table
             .paths
             .iter()
-            .flat_map(|path| table.keys.iter().map(move |key| (*path, key)))
+            .flat_map(|path| table.keys.iter().map(move |key| (path.as_str(), key)))
         {
             let example = example(path, key);
             let mut sets = Vec::new();
             overrides("", &example.parse().expect("TOML"), &mut sets);
             let text = experiment(path, key.name);
-            if let Err(faults) = Experiment::read("x.toml", "x", &text, &sets) {
+            if let Err(faults) =
+                Experiment::read(tinyrun::kinds::KINDS, "x.toml", "x", &text, &sets)
+            {
                 panic!("{sets:?}: {faults}");
             }
         }

@@ -16,7 +16,7 @@ pub(super) fn markdown() -> String {
         anchors.of(heading);
     }
     let (mut index, mut entries) = (String::new(), String::new());
-    for table in &keys::tables() {
+    for table in &keys::tables(tinyrun::kinds::KINDS) {
         let heading = title(table);
         let anchor = anchors.of(&heading);
         let mut links = Vec::new();
@@ -52,7 +52,7 @@ fn tables_of(table: &Table) -> String {
 /// With the table's name where the key has one table.
 fn heading_of(table: &Table, key: &Key) -> String {
     match &table.paths[..] {
-        [""] => format!("`{}`", key.name),
+        [path] if path.is_empty() => format!("`{}`", key.name),
         [path] => format!("`{path}.{}`", key.name),
         _ => format!("`{}`", key.name),
     }
@@ -69,7 +69,7 @@ fn entry(table: &Table, key: &Key) -> String {
     if let Some((title, page)) = page_about(key.name) {
         let _ = writeln!(text, "* **See**: [{title}]({page})");
     }
-    let path = *table.paths.last().expect("a table has a path");
+    let path = table.paths.last().expect("a table has a path");
     let _ = write!(text, "\n```toml\n{}```\n", example(path, key));
     text
 }
@@ -132,7 +132,7 @@ fn code_is_not_broken_across_lines() {
 #[test]
 fn every_key_has_a_heading_and_a_link() {
     let text = markdown();
-    let tables = keys::tables();
+    let tables = keys::tables(tinyrun::kinds::KINDS);
     let keys: usize = tables.iter().map(|table| table.keys.len()).sum();
     let headings = text.lines().filter(|line| line.starts_with("### "));
     assert_eq!(headings.count(), keys);

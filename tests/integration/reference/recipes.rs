@@ -16,7 +16,8 @@ const TEXT: &str = "[task]\nname = \"sst-2\"\ntrain = \"t\"\ndev = \"d\"\n[teach
 pub(super) fn markdown() -> String {
     let settings = RECIPES.map(|recipe| {
         let recipe = format!("recipe={recipe}");
-        let (experiment, _) = Experiment::read("x", "x", TEXT, &[recipe]).expect("no faults");
+        let (experiment, _) =
+            Experiment::read(tinyrun::kinds::KINDS, "x", "x", TEXT, &[recipe]).expect("no faults");
         settings_of(&experiment)
     });
     let mut text = String::new();

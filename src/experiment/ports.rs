@@ -1,0 +1,201 @@
+//! What stages take and leave, by type.
+
+use crate::document::Located;
+
+/// Something that a stage leaves for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Artifact {
+    /// Its folder within the result.
+    pub(crate) name: &'static str,
+    pub(crate) what: What,
+}
+
+/// Type of an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Labelled rows of the task as tokens: the split of the artifact's name.
+    Rows,
+    /// Text without labels as tokens.
+    Text,
+    /// A model.
+    Model {
+        /// Whose shape it has.
+        of: Role,
+        /// Whether its classifier was trained on the task.
+        classifier: bool,
+    },
+    /// Scores on dev.
+    Scores,
+}
+
+/// The table that describes a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `[teacher]`
+    Teacher,
+    /// `[student]`
+    Student,
+}
+
+impl Role {
+    /// Name of the table, of the key and of the port.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Teacher => "teacher",
+            Self::Student => "student",
+        }
+    }
+}
+
+impl Artifact {
+    /// A split of the task.
+    pub(crate) const fn rows(name: &'static str) -> Self {
+        let what = What::Rows;
+        Self { name, what }
+    }
+
+    /// The model of a stage.
+    pub(crate) const fn model(of: Role, classifier: bool) -> Self {
+        let what = What::Model { of, classifier };
+        Self {
+            name: "model",
+            what,
+        }
+    }
+}
+
+/// Something that a stage takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Port {
+    /// What for; part of the fingerprint.
+    pub(crate) role: &'static str,
+    pub(crate) wants: Wants,
+}
+
+/// What is taken.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Wants {
+    /// Files that the user names by paths and globs.
+    Files(Vec<Located<String>>),
+    /// The same, and no more than one file.
+    OneFile(Located<String>),
+    /// Labelled rows: the artifact of the port's name.
+    Rows,
+    /// Text that the stage's own preparation has made.
+    Text,
+    /// The tokenizer of the model of `[teacher]`, which cuts all text.
+    Tokenizer,
+    /// A model.
+    Model(ModelPort),
+}
+
+/// How a model is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ModelPort {
+    /// The table that describes it where no stage makes it.
+    pub(crate) of: Role,
+    /// Whether its classifier is used.
+    pub(crate) reads_classifier: bool,
+    /// Whether the stage trains it. Then it may start from random weights, if it is the student.
+    pub(crate) is_trained: bool,
+    /// What it is where the user says nothing.
+    pub(crate) unconnected: Unconnected,
+}
+
+/// The model of a port that the user does not connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unconnected {
+    /// The nearest earlier one of its role, or else that of its table.
+    Nearest,
+    /// The same, and random weights where there is none of both.
+    NearestOrRandom,
+    /// That of its table.
+    Given,
+}
+
+impl ModelPort {
+    /// Whether a stage's model can be used here.
+    pub(crate) fn fits(self, what: What) -> bool {
+        // What is trained here is described by its table, so it must have that shape.
+        matches!(what, What::Model { of, .. } if !self.is_trained || of == self.of)
+    }
+
+    /// Whether it needs a classifier that was trained before.
+    pub(crate) fn needs_classifier(self) -> bool {
+        self.reads_classifier && !self.is_trained
+    }
+
+    /// The port of this use.
+    pub(crate) fn port(self) -> Port {
+        Port {
+            role: self.of.as_str(),
+            wants: Wants::Model(self),
+        }
+    }
+
+    /// A model that is used as it is: the nearest earlier one of its role.
+    pub(crate) fn used(of: Role) -> Self {
+        Self {
+            of,
+            reads_classifier: false,
+            is_trained: false,
+            unconnected: Unconnected::Nearest,
+        }
+    }
+
+    /// A model that is trained: the nearest earlier one of its role.
+    pub(crate) fn trained(of: Role) -> Self {
+        Self {
+            is_trained: true,
+            ..Self::used(of)
+        }
+    }
+
+    /// Its classifier is used.
+    pub(crate) fn with_classifier(self) -> Self {
+        Self {
+            reads_classifier: true,
+            ..self
+        }
+    }
+
+    /// It is the table's own model where the user says nothing.
+    pub(crate) fn given(self) -> Self {
+        Self {
+            unconnected: Unconnected::Given,
+            ..self
+        }
+    }
+
+    /// It is random where neither a stage nor a folder makes it.
+    pub(crate) fn or_random(self) -> Self {
+        Self {
+            unconnected: Unconnected::NearestOrRandom,
+            ..self
+        }
+    }
+}
+
+impl Port {
+    /// Labelled rows of a split.
+    pub(crate) fn rows(role: &'static str) -> Self {
+        let wants = Wants::Rows;
+        Self { role, wants }
+    }
+
+    /// The tokenizer that cuts text.
+    pub(crate) fn tokenizer() -> Self {
+        Self {
+            role: "tokenizer",
+            wants: Wants::Tokenizer,
+        }
+    }
+
+    /// How it uses a model, if it takes one.
+    pub(crate) fn model(&self) -> Option<ModelPort> {
+        match &self.wants {
+            Wants::Model(model) => Some(*model),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `corpus-prep`: raw text to tokens, for the stage whose table names the text.
+
+use std::sync::Arc;
+
+use crate::data::{CorpusSettings, corpus, prepare_corpus};
+use crate::document::Section;
+use crate::experiment::settings::{Item, Settings};
+use crate::experiment::{
+    Artifact, Corpus, Counts, LongLines, Port, Presence, StageDefaults, StageKind, StageSettings,
+    Task, Wants, What,
+};
+use crate::stage::{Activity, Place, Preparation, StageError, Work};
+
+pub(super) struct CorpusPrep;
+
+impl StageKind for CorpusPrep {
+    fn name(&self) -> &'static str {
+        "corpus-prep"
+    }
+
+    fn presence(&self) -> Presence {
+        Presence::Preparation
+    }
+
+    fn read(&self, section: &Section<'_>, _: &StageDefaults) -> Arc<dyn StageSettings> {
+        Arc::new(Corpus::read_table(section, &()))
+    }
+
+    fn described(&self) -> Vec<Item> {
+        Vec::new()
+    }
+
+    fn ports(&self, _: &Task, keys: &dyn StageSettings) -> Vec<Port> {
+        let corpus: &Corpus = keys.keys();
+        let files = Port {
+            role: "corpus",
+            wants: Wants::Files(corpus.files.value.clone()),
+        };
+        vec![files, Port::tokenizer()]
+    }
+
+    fn makes(&self) -> Vec<Artifact> {
+        vec![Artifact {
+            name: "train",
+            what: What::Text,
+        }]
+    }
+
+    fn counts(&self) -> Vec<Counts> {
+        vec![Counts::Own]
+    }
+}
+
+impl Work for CorpusPrep {
+    fn activity<'a>(&self, place: &'a Place<'_>) -> Result<Activity<'a>, StageError> {
+        let corpus: &Corpus = place.stage().keys();
+        let settings = CorpusSettings {
+            files: place.files("corpus"),
+            tokenizer: place.model("tokenizer").unwrap_or_default(),
+            max_seq_length: *corpus.max_seq_length,
+            long_lines: match corpus.long_lines {
+                LongLines::Split => corpus::LongLines::Split,
+                LongLines::Truncate => corpus::LongLines::Truncate,
+            },
+        };
+        let prepare: Preparation<'_> =
+            Box::new(move |watch| prepare_corpus(&settings, place.work, watch));
+        Ok(Activity::Prepare(prepare))
+    }
+
+    fn promised(&self, _: &Place<'_>) -> Vec<&'static str> {
+        vec!["report.json", "train/store.json"]
+    }
+}

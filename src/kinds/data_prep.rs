@@ -1,0 +1,146 @@
+//! `data-prep`: the task's tables to tokens.
+
+use std::sync::Arc;
+
+use crate::data::{Dev, DialectRule, LabelRule, LabelSet, TableLayout, TaskSettings, prepare_task};
+use crate::document::Section;
+use crate::experiment::settings::{Item, Settings, settings};
+use crate::experiment::{
+    Artifact, Counts, Port, Presence, StageDefaults, StageKind, StageSettings, Task, TaskName,
+    Wants, dialect_rule, table,
+};
+use crate::stage::{Activity, Place, Preparation, StageError, Work};
+
+pub(super) struct DataPrep;
+
+settings! {
+    /// `[stages.data-prep]`: nothing to set but what `[task]` holds.
+    pub(super) struct Keys(stage, none: StageDefaults) {}
+}
+
+/// The splits that a task may have.
+const SPLITS: [&str; 3] = ["train", "dev", "dev-mismatched"];
+
+impl StageKind for DataPrep {
+    fn name(&self) -> &'static str {
+        "data-prep"
+    }
+
+    /// 2: `labels` of a task of GLUE in another order are another order of its classes.
+    fn semantics(&self) -> u32 {
+        2
+    }
+
+    fn presence(&self) -> Presence {
+        Presence::Always
+    }
+
+    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
+        table::<Keys>(section, defaults)
+    }
+
+    fn described(&self) -> Vec<Item> {
+        Keys::described()
+    }
+
+    fn ports(&self, task: &Task, _: &dyn StageSettings) -> Vec<Port> {
+        let train = Some(Wants::Files(vec![task.train.clone()]));
+        let dev = task.dev.clone().map(Wants::OneFile);
+        let more = task.dev_mismatched.clone().map(Wants::OneFile);
+        let tables = SPLITS.into_iter().zip([train, dev, more]);
+        let tables = tables.filter_map(|(role, wants)| {
+            let wants = wants?;
+            Some(Port { role, wants })
+        });
+        tables.chain([Port::tokenizer()]).collect()
+    }
+
+    fn makes(&self) -> Vec<Artifact> {
+        SPLITS.map(Artifact::rows).to_vec()
+    }
+
+    fn counts(&self) -> Vec<Counts> {
+        vec![Counts::Own, Counts::Task]
+    }
+}
+
+impl Work for DataPrep {
+    fn activity<'a>(&self, place: &'a Place<'_>) -> Result<Activity<'a>, StageError> {
+        let settings = settings_of(place);
+        let prepare: Preparation<'_> =
+            Box::new(move |watch| prepare_task(&settings, place.work, watch));
+        Ok(Activity::Prepare(prepare))
+    }
+
+    fn promised(&self, _: &Place<'_>) -> Vec<&'static str> {
+        vec!["report.json", "train/store.json", "dev/store.json"]
+    }
+}
+
+fn settings_of(place: &Place<'_>) -> TaskSettings {
+    let task = &place.experiment.task;
+    let glue = match *task.name {
+        TaskName::Glue(glue) => Some(glue),
+        TaskName::Custom => None,
+    };
+    let dev = match (place.files("dev").into_iter().next(), &task.dev_fraction) {
+        (Some(file), _) => Dev::Table(file),
+        (None, fraction) => Dev::Fraction(fraction.as_ref().map_or(0.0, |share| **share)),
+    };
+    let more = place.files("dev-mismatched").into_iter();
+    TaskSettings {
+        train: place.files("train"),
+        dev,
+        layout: TableLayout {
+            dialect: dialect(task),
+            text: task.text.value.clone(),
+            pair: task.pair.as_ref().map(|column| column.value.clone()),
+            label: task.label.value.clone(),
+            columns: glue.and_then(|glue| {
+                let names = glue.columns?.iter();
+                Some(names.map(|&name| name.to_owned()).collect())
+            }),
+            skip_short: glue.is_some_and(|glue| glue.short_rows),
+        },
+        more_dev: more
+            .map(|file| ("dev-mismatched".to_owned(), file))
+            .collect(),
+        labels: labels(task),
+        tokenizer: place.model("tokenizer").unwrap_or_default(),
+        max_seq_length: *task.max_seq_length,
+    }
+}
+
+/// How the tables are cut, as far as the file says. Those of GLUE have quotes that are characters.
+fn dialect(task: &Task) -> DialectRule {
+    DialectRule {
+        literal_tsv: *task.name != TaskName::Custom,
+        ..dialect_rule(task.format, task.delimiter, task.quoting, task.escape)
+    }
+}
+
+fn labels(task: &Task) -> LabelRule {
+    let names = task.labels.as_ref().map(|labels| labels.value.clone());
+    if task.regression {
+        return LabelRule::Values;
+    }
+    match (*task.name, names) {
+        (TaskName::Glue(glue), None) => LabelRule::Given(LabelSet::spelt(
+            glue.spellings,
+            glue.labels.iter().map(|&name| name.to_owned()).collect(),
+        )),
+        (TaskName::Glue(glue), Some(names)) => {
+            // GLUE's own names in another order are another order of the classes; other names
+            // are other names.
+            let place = |name: &String| glue.labels.iter().position(|known| known == name);
+            let order: Option<Vec<usize>> = names.iter().map(place).collect();
+            let spellings: Vec<&str> = match order {
+                Some(order) => order.iter().map(|&class| glue.spellings[class]).collect(),
+                None => glue.spellings.to_vec(),
+            };
+            LabelRule::Given(LabelSet::spelt(&spellings, names))
+        }
+        (TaskName::Custom, Some(names)) => LabelRule::Given(LabelSet::named(names)),
+        (TaskName::Custom, None) => LabelRule::Found,
+    }
+}

@@ -1,0 +1,109 @@
+//! `td-phase2`: task distillation of the prediction layer.
+
+use std::sync::Arc;
+
+use crate::document::Section;
+use crate::experiment::settings::{Item, Settings, settings};
+use crate::experiment::{
+    Artifact, Counts, ModelPort, Part, Port, Prediction, Role, Scoring, Sources, StageDefaults,
+    StageKind, StageSettings, Task, TaskTeacher, Teaching, Training, table,
+};
+use crate::job::Objective;
+use crate::stage::{Activity, Lesson, Place, StageError, Work, training_files};
+
+pub(super) struct TdPhase2;
+
+settings! {
+    /// `[stages.td-phase2]`
+    pub(super) struct Keys(stage, defaults: StageDefaults) {
+        /// Common settings.
+        group training: Training = &defaults.training(Part::Phase2);
+        /// Losses.
+        group prediction: Prediction = &defaults.recipe;
+        /// How the teacher is run.
+        group teaching: Teaching = &defaults.recipe;
+        /// Check and cache of the teacher.
+        group task_teacher: TaskTeacher = &();
+        /// Scoring on dev.
+        group scoring: Scoring = &();
+        /// Models.
+        group sources: Sources = &();
+    }
+}
+
+impl StageKind for TdPhase2 {
+    fn name(&self) -> &'static str {
+        "td-phase2"
+    }
+
+    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
+        table::<Keys>(section, defaults)
+    }
+
+    fn described(&self) -> Vec<Item> {
+        Keys::described()
+    }
+
+    fn ports(&self, _: &Task, _: &dyn StageSettings) -> Vec<Port> {
+        let teacher = ModelPort::used(Role::Teacher).with_classifier();
+        let student = ModelPort::trained(Role::Student).with_classifier();
+        let rows = ["train", "dev"].map(Port::rows);
+        rows.into_iter()
+            .chain([teacher.port(), student.port()])
+            .collect()
+    }
+
+    fn makes(&self) -> Vec<Artifact> {
+        vec![Artifact::model(Role::Student, true)]
+    }
+
+    fn counts(&self) -> Vec<Counts> {
+        vec![
+            Counts::Trained,
+            // It has no projection.
+            Counts::StudentInTraining {
+                without: "projection-initializer-range",
+            },
+            Counts::Teacher,
+            Counts::Selection(Role::Student),
+        ]
+    }
+}
+
+impl Work for TdPhase2 {
+    fn activity<'a>(&self, place: &'a Place<'_>) -> Result<Activity<'a>, StageError> {
+        let keys: &Keys = place.stage().keys();
+        let Prediction {
+            temperature,
+            reduction,
+            soft_loss_weight,
+            hard_label_weight,
+            regression_target: target,
+        } = keys.prediction;
+        let objective = if place.experiment.task.regression {
+            Objective::Regression { target }
+        } else {
+            Objective::Prediction {
+                temperature,
+                reduction,
+                soft_loss_weight,
+                hard_label_weight,
+            }
+        };
+        Lesson {
+            training: &keys.training,
+            scoring: Some(&keys.scoring),
+            rows: "train",
+            objective,
+            teaching: Some(&keys.teaching),
+            task_teacher: Some(&keys.task_teacher),
+            teacher_head: place.experiment.teacher.head,
+            dtype: place.experiment.student.dtype,
+        }
+        .activity(place)
+    }
+
+    fn promised(&self, place: &Place<'_>) -> Vec<&'static str> {
+        training_files(place)
+    }
+}

@@ -1,0 +1,249 @@
+//! A training as a job for the kernel: what all stages that train have in common.
+
+use super::StageError;
+use super::place::Place;
+use super::work::Activity;
+use crate::data::TokenStore;
+use crate::document::Located;
+use crate::experiment::{
+    ClassifierStart, Distill, GateRule, Keep, Role, Scoring, Stage, TaskTeacher, Teaching, Training,
+};
+use crate::job::{
+    Gate, HeadKind, Initializer, InitializerKind, Objective, Saving, Selection, Steps, Student,
+    Teacher, Train, TrainData, WeightDtype, Work,
+};
+use crate::model::BertConfig;
+
+/// BERT's standard deviation, of what a teacher lacks; its heads have its own config's.
+const TEACHER_RANGE: f64 = 0.02;
+
+/// What a stage trains on, and how.
+pub(crate) struct Lesson<'a> {
+    pub(crate) training: &'a Training,
+    /// How its models are scored on dev, which it takes then.
+    pub(crate) scoring: Option<&'a Scoring>,
+    /// Role of the rows that it trains on.
+    pub(crate) rows: &'static str,
+    pub(crate) objective: Objective,
+    /// How its teacher is run, if it has one.
+    pub(crate) teaching: Option<&'a Teaching>,
+    /// Check and cache of a teacher that was trained on the task.
+    pub(crate) task_teacher: Option<&'a TaskTeacher>,
+    /// How the teacher's classifier is read.
+    pub(crate) teacher_head: HeadKind,
+    /// Of the weights that it writes.
+    pub(crate) dtype: WeightDtype,
+}
+
+impl Lesson<'_> {
+    /// The work of a training stage.
+    ///
+    /// # Errors
+    /// The token store or the model that it starts from cannot be read.
+    pub(crate) fn activity(self, place: &Place<'_>) -> Result<Activity<'static>, StageError> {
+        let training = self.training;
+        let store = place.artifact(self.rows);
+        Ok(Activity::Kernel(Work::Train(Box::new(Train {
+            teacher: teacher(place, &self),
+            student: student(place, &self, &store)?,
+            data: TrainData {
+                store,
+                limit: training.train_limit,
+                shuffle: training.shuffle,
+                drop_last: training.drop_last,
+                pad_to: training.pad_to,
+                batch_size: *training.batch_size / (*training.gradient_accumulation_steps).max(1),
+                gradient_accumulation_steps: *training.gradient_accumulation_steps,
+                prefetch: training.prefetch,
+            },
+            steps: Steps {
+                epochs: *training.epochs,
+                optimizer: training.optimizer.clone(),
+                loss_scaling: training.loss_scaling,
+                schedule: training.schedule.clone(),
+            },
+            selection: self.scoring.map(|scoring| Selection {
+                dev: place.artifact("dev"),
+                metric: place.experiment.task.metric(),
+                keep_best: scoring.keep == Keep::Best,
+                eval_interval: scoring.eval_interval,
+            }),
+            saving: Saving {
+                log_interval: training.log_interval,
+                checkpoint_interval: training.checkpoint_interval,
+                checkpoint_seconds: training.checkpoint_seconds,
+                checkpoint_keep: training.checkpoint_keep,
+            },
+            objective: self.objective,
+        }))))
+    }
+}
+
+/// The model that the stage learns from.
+fn teacher(place: &Place<'_>, lesson: &Lesson<'_>) -> Option<Teacher> {
+    let teaching = lesson.teaching?;
+    let memory = lesson.task_teacher.map(|it| bytes(it.teacher_memory));
+    let memory = memory.unwrap_or(0);
+    let asked = asked(&lesson.objective).filter(|_| memory > 0);
+    Some(Teacher {
+        folder: place.model("teacher")?,
+        head: lesson.teacher_head,
+        dropout: teaching.teacher_dropout,
+        gate: lesson.task_teacher.and_then(|it| gate(place, it.gate)),
+        cache_bytes: memory,
+        cache: asked.map(|asked| {
+            let answers = place.key.teacher_answers(&asked);
+            place.layout.teacher_answers(&answers)
+        }),
+    })
+}
+
+/// What a stage asks its teacher, in words; `None` where nothing is kept of it.
+fn asked(objective: &Objective) -> Option<String> {
+    match objective {
+        Objective::Labels | Objective::Values => None,
+        Objective::Regression { .. } | Objective::Prediction { .. } => Some("logits".to_owned()),
+        Objective::Intermediate { layer_map, .. } => Some(format!(
+            "attention {:?} hidden {:?}",
+            layer_map.attention, layer_map.hidden
+        )),
+    }
+}
+
+/// Of gigabytes.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "0 to a million, as the reader of the key made sure"
+)]
+fn bytes(gigabytes: f64) -> u64 {
+    (gigabytes * 1e9) as u64
+}
+
+/// The gate of a stage. Dev only decides whether the stage begins, so it is no part of what the
+/// stage's result depends on.
+fn gate(place: &Place<'_>, rule: GateRule) -> Option<Gate> {
+    let experiment = place.experiment;
+    let teacher = |stage: &Stage| {
+        let origin = experiment.origin_of(stage, Role::Teacher);
+        origin.map(|origin| origin.value)
+    };
+    let before = experiment.stages.with::<TaskTeacher>();
+    let mut before = before.take_while(|(stage, _)| stage.name != place.node.stage);
+    let own = teacher(place.stage());
+    // Phase 1 has asked the same teacher the same before phase 2.
+    if before.any(|(stage, keys)| keys.gate == rule && teacher(stage) == own) {
+        return None;
+    }
+    let at_least = match rule {
+        GateRule::Off => return None,
+        GateRule::Auto => None,
+        GateRule::AtLeast(least) => Some(least),
+    };
+    let data = place.beside("train", "dev")?;
+    Some(Gate { data, at_least })
+}
+
+/// Losses over layers.
+pub(crate) fn layer_objective(distill: &Distill, place: &Place<'_>) -> Objective {
+    let layer_maps = &place.inputs.models.layer_maps;
+    let layer_map = layer_maps
+        .get(&place.node.stage)
+        .expect("models are checked for every such stage");
+    let weights = |all: f64, layers: &Option<Located<Vec<f64>>>, count: usize| match layers {
+        Some(list) => list.iter().map(|weight| all * weight).collect(),
+        None => vec![all; count],
+    };
+    Objective::Intermediate {
+        attention_weights: weights(
+            distill.attention_weight,
+            &distill.attention_layer_weights,
+            layer_map.attention.len(),
+        ),
+        hidden_weights: weights(
+            distill.hidden_weight,
+            &distill.hidden_layer_weights,
+            layer_map.hidden.len(),
+        ),
+        layer_map: layer_map.clone(),
+        reduction: distill.reduction,
+        hidden_loss: distill.hidden_loss,
+        projection: distill.projection,
+        keep_projection: distill.keep_projection.value,
+    }
+}
+
+/// The model that the stage trains: the teacher in fine-tuning, else the student, from
+/// random weights where neither a stage nor a folder makes one.
+fn student(
+    place: &Place<'_>,
+    lesson: &Lesson<'_>,
+    train: &std::path::Path,
+) -> Result<Student, StageError> {
+    let objective = &lesson.objective;
+    let (role, head) = match objective {
+        Objective::Labels | Objective::Values => ("teacher", place.experiment.teacher.head),
+        _ => ("student", place.experiment.student.head),
+    };
+    // A teacher that is fine-tuned gets BERT's own head: the recipes are about the student.
+    let initializer = match objective {
+        Objective::Labels | Objective::Values => Initializer {
+            kind: InitializerKind::Normal,
+            embedding_range: TEACHER_RANGE,
+            projection_range: TEACHER_RANGE,
+        },
+        _ => place.experiment.student.initializer.clone(),
+    };
+    let weights = place.model(role);
+    let config = match &weights {
+        Some(folder) => BertConfig::read(folder).map_err(|source| StageError::Model {
+            stage: place.name(),
+            source,
+        })?,
+        None => place.inputs.models.student.clone(),
+    };
+    Ok(Student {
+        config,
+        initializer,
+        weights,
+        // That of `[teacher]`, which cut the text; a fine-tuned teacher brings it along.
+        tokenizer: place
+            .model("tokenizer")
+            .or_else(|| place.model("teacher"))
+            .unwrap_or_default(),
+        labels: labels(place, objective, train)?,
+        head,
+        new_classifier: role == "teacher"
+            && place.experiment.teacher.classifier.value == ClassifierStart::New,
+        dtype: lesson.dtype,
+    })
+}
+
+/// Names of the classes as data preparation found them; none before there is a classifier.
+fn labels(
+    place: &Place<'_>,
+    objective: &Objective,
+    train: &std::path::Path,
+) -> Result<Vec<String>, StageError> {
+    if matches!(objective, Objective::Intermediate { .. }) {
+        return Ok(Vec::new());
+    }
+    let store = TokenStore::open(train).map_err(|source| StageError::Store {
+        stage: place.name(),
+        source,
+    })?;
+    Ok(store.meta().labels.clone())
+}
+
+/// Files that a training stage must leave.
+pub(crate) fn training_files(place: &Place<'_>) -> Vec<&'static str> {
+    let mut files = vec![
+        "metrics.csv",
+        "model/config.json",
+        "model/model.safetensors",
+    ];
+    if place.node.take("dev").is_some() {
+        files.extend(["last/config.json", "last/model.safetensors"]);
+    }
+    files
+}
