@@ -10,14 +10,12 @@ use super::kind::Counts;
 use super::models::Models;
 use super::origin::Origin;
 use super::ports::Role;
-use super::schema::Keep;
 use super::setting::Setting;
 use super::settings::Settings;
 use super::stage::Stage;
-use super::stage_keys::Scoring;
 use super::student::StudentShape;
 use super::top::Experiment;
-use crate::job::{Metric, Precision, WeightDtype};
+use crate::job::{Keep, Metric, Precision, Scoring, WeightDtype};
 
 /// Settings that count for a stage, under their keys in the experiment file: those of the stage's own
 /// table by name, the others with their table.

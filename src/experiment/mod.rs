@@ -50,12 +50,12 @@ pub(crate) use ports::{Artifact, ModelPort, Port, Wants, What};
 pub(crate) use recipe::{Part, StageDefaults};
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
-    ClassifierStart, Escape, GateRule, Keep, LayerMapRule, LongLines, ModelSource, Quoting, Recipe,
+    ClassifierStart, Escape, GateRule, LayerMapRule, LongLines, ModelSource, Quoting, Recipe,
     TableFormat, TaskName,
 };
 pub use sources::Sources;
 pub use stage::{Stage, Stages};
-pub use stage_keys::{Corpus, Scoring, TaskTeacher};
+pub use stage_keys::{Corpus, TaskTeacher};
 pub use stage_name::StageName;
 pub(crate) use stage_settings::StageSettings;
 pub use starter::{StarterPaths, starter};

@@ -123,15 +123,6 @@ pub enum GateRule {
     AtLeast(f64),
 }
 
-/// Which model of a training stage is handed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// Best on dev; of equals the earlier.
-    Best,
-    /// The last.
-    Last,
-}
-
 /// What happens to a line of a corpus that is longer than `max-seq-length`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LongLines {
@@ -147,6 +138,5 @@ words! {
     Quoting { "auto" => Auto, "quotes" => Quotes, "none" => None }
     Escape { "auto" => Auto, "doubled" => Doubled, "backslash" => Backslash }
     LongLines { "split" => Split, "truncate" => Truncate }
-    Keep { "best" => Best, "last" => Last }
     ClassifierStart { "auto" => Auto, "new" => New }
 }

@@ -2,14 +2,14 @@
 
 use toml::Value;
 
-use super::schema::{GateRule, Keep, LongLines};
+use super::schema::{GateRule, LongLines};
 use super::setting::{At, LARGEST, Setting};
 use super::settings::{key, settings};
 use crate::document::{Fault, Located, Section, WordOrNumber};
+use crate::job::{Keep, Scoring};
 
 settings! {
-    /// Scoring on dev in a training stage.
-    pub struct Scoring(stage, none: ()) titled "Training stages that score on dev" {
+    impl Scoring(stage, none: ()) titled "Training stages that score on dev" {
         /// Steps between two scorings on dev, in addition to the end of each epoch.
         counts eval_interval: u64 =
             key("eval-interval").range(0..).range_text("steps; 0 is off"), default 0;

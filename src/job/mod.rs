@@ -12,7 +12,7 @@ mod word;
 
 pub use event::{Event, Failure, Progress};
 pub use settings::*;
-pub use train::{Gate, Saving, Selection, Steps, Student, Teacher, Train, TrainData};
+pub use train::{Gate, ModelSelection, Saving, Steps, Student, Teacher, Train, TrainData};
 pub use word::Word;
 pub(crate) use word::words;
 

@@ -332,6 +332,26 @@ impl ScheduleKind {
     }
 }
 
+/// Scoring on dev while a model is trained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scoring {
+    /// Steps between two scorings beside the one at each epoch's end; 0: only there.
+    pub eval_interval: u64,
+    /// Which model is handed on.
+    pub keep: Keep,
+}
+
+/// Which model of a training stage is handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Best on dev; of equals the earlier.
+    Best,
+    /// The last.
+    Last,
+}
+
 words! {
     Precision { "auto" => Auto, "fp32" => Fp32, "bf16" => Bf16, "fp16" => Fp16 }
     WeightDtype { "fp32" => Fp32, "fp16" => Fp16, "bf16" => Bf16 }
@@ -350,4 +370,5 @@ words! {
     Clipping { "tensor" => Tensor, "global" => Global, "off" => Off }
     OptimizerKind { "bert-adam" => BertAdam, "adamw" => AdamW }
     DecayFrom { "warmup" => Warmup, "start" => Start }
+    Keep { "best" => Best, "last" => Last }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HeadKind, Initializer, LossScaling, Metric, Objective, Optimizer, PadTo, Schedule, WeightDtype,
+    HeadKind, Initializer, LossScaling, Metric, Objective, Optimizer, PadTo, Schedule, Scoring,
+    WeightDtype,
 };
 use crate::model::config::BertConfig;
 
@@ -27,7 +28,7 @@ pub struct Train {
     /// How many steps, and what each does.
     pub steps: Steps,
     /// How the model handed on is chosen; `None` where no dev set is scored: the last.
-    pub selection: Option<Selection>,
+    pub selection: Option<ModelSelection>,
     /// How often something is written.
     pub saving: Saving,
 }
@@ -124,15 +125,13 @@ pub struct Steps {
 /// How the model handed on is chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Selection {
+pub struct ModelSelection {
     /// Labelled token store that is scored.
     pub dev: PathBuf,
     /// The score that makes a model the best.
     pub metric: Metric,
-    /// Hand on the best model; else the last.
-    pub keep_best: bool,
-    /// Steps between two scorings beside the one at each epoch's end; 0: only there.
-    pub eval_interval: u64,
+    /// When it is scored, and what is made of the scores.
+    pub scoring: Scoring,
 }
 
 /// How often something is written. None of it changes a result.

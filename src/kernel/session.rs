@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor, no_grad};
-use tinyrun::job::{Event, Job, Objective, Train};
+use tinyrun::job::{Event, Job, Keep, Objective, Train};
 use tinyrun::metrics::csv_file::MetricsFile;
 use tinyrun::model::names::WORDS;
 
@@ -213,7 +213,7 @@ impl<'a> Session<'a> {
         let (Some(dev), Some(selection)) = (&self.data.dev, &train.selection) else {
             return Ok(None);
         };
-        if !self.epoch_ends() && !due(self.state.step, selection.eval_interval) {
+        if !self.epoch_ends() && !due(self.state.step, selection.scoring.eval_interval) {
             return Ok(None);
         }
         let (encoder, classifier) = self.trainee.scoring_model(train, compute.device);
@@ -225,7 +225,7 @@ impl<'a> Session<'a> {
         let best = self.state.best.as_ref();
         let is_best = best.is_none_or(|best| score > best.score);
         if is_best {
-            if selection.keep_best {
+            if selection.scoring.keep == Keep::Best {
                 let tensors = self.trainee.named_tensors();
                 self.checkpoints.save_best(step, &tensors)?;
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Tensor, no_grad};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{
-    Objective, PadTo, Reduction, Student as StudentSpec, Teacher as TeacherSpec, Train,
+    Keep, Objective, PadTo, Reduction, Student as StudentSpec, Teacher as TeacherSpec, Train,
 };
 use tinyrun::model::names::expected_encoder;
 use tinyrun::model::{BertConfig, Weights};
@@ -237,7 +237,7 @@ impl Trainee {
             .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
             .collect();
         let selection = train.selection.as_ref();
-        let keeps_best = selection.is_some_and(|selection| selection.keep_best);
+        let keeps_best = selection.is_some_and(|selection| selection.scoring.keep == Keep::Best);
         let handed_on = match best.filter(|_| keeps_best) {
             Some(best) => &checkpoints.best(best.step)?,
             None => &last,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::document::Section;
 use crate::experiment::settings::{Item, Settings, settings};
 use crate::experiment::{
-    Artifact, Counts, ModelPort, Part, Port, Role, Scoring, StageDefaults, StageKind,
-    StageSettings, Task, Training, table,
+    Artifact, Counts, ModelPort, Part, Port, Role, StageDefaults, StageKind, StageSettings, Task,
+    Training, table,
 };
-use crate::job::{HeadKind, Objective, WeightDtype};
+use crate::job::{HeadKind, Objective, Scoring, WeightDtype};
 use crate::stage::{Activity, Lesson, Place, StageError, Work, training_files};
 
 pub(super) struct Finetune;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::document::Section;
 use crate::experiment::settings::{Item, Settings, settings};
 use crate::experiment::{
-    Artifact, Counts, ModelPort, Part, Port, Prediction, Role, Scoring, Sources, StageDefaults,
-    StageKind, StageSettings, Task, TaskTeacher, Teaching, Training, table,
+    Artifact, Counts, ModelPort, Part, Port, Prediction, Role, Sources, StageDefaults, StageKind,
+    StageSettings, Task, TaskTeacher, Teaching, Training, table,
 };
-use crate::job::Objective;
+use crate::job::{Objective, Scoring};
 use crate::stage::{Activity, Lesson, Place, StageError, Work, training_files};
 
 pub(super) struct TdPhase2;

@@ -16,7 +16,7 @@ use super::{
     Interrupts, Kernel, KernelError, Notice, Observer, StageError, fit, kernel, prepare::prepare,
 };
 use crate::experiment::{StageName, to_toml};
-use crate::job::{self, Event, Job, Work};
+use crate::job::{self, Event, Job, Keep, Work};
 use crate::plan::{Node, Planned, Planner, Status};
 use crate::runs::{
     Artifact, Error, FORMAT, Fingerprint, GitState, Key, Lock, Record, StepProgress, create_folder,
@@ -227,7 +227,7 @@ fn run_kernel(
         Work::Evaluate(_) => None,
     };
     let mut outcome = Harvest {
-        keep_best: selection.is_some_and(|selection| selection.keep_best),
+        keep_best: selection.is_some_and(|selection| selection.scoring.keep == Keep::Best),
         ..Harvest::default()
     };
     let watchdog = place.experiment.watchdog_seconds;

@@ -6,11 +6,11 @@ use super::work::Activity;
 use crate::data::TokenStore;
 use crate::document::Located;
 use crate::experiment::{
-    ClassifierStart, Distill, GateRule, Keep, Role, Scoring, Stage, TaskTeacher, Teaching, Training,
+    ClassifierStart, Distill, GateRule, Role, Stage, TaskTeacher, Teaching, Training,
 };
 use crate::job::{
-    Gate, HeadKind, Initializer, InitializerKind, Objective, Saving, Selection, Steps, Student,
-    Teacher, Train, TrainData, WeightDtype, Work,
+    Gate, HeadKind, Initializer, InitializerKind, ModelSelection, Objective, Saving, Scoring,
+    Steps, Student, Teacher, Train, TrainData, WeightDtype, Work,
 };
 use crate::model::BertConfig;
 
@@ -62,11 +62,10 @@ impl Lesson<'_> {
                 loss_scaling: training.loss_scaling,
                 schedule: training.schedule.clone(),
             },
-            selection: self.scoring.map(|scoring| Selection {
+            selection: self.scoring.map(|scoring| ModelSelection {
                 dev: place.artifact("dev"),
                 metric: place.experiment.task.metric(),
-                keep_best: scoring.keep == Keep::Best,
-                eval_interval: scoring.eval_interval,
+                scoring: scoring.clone(),
             }),
             saving: Saving {
                 log_interval: training.log_interval,

@@ -57,13 +57,9 @@ fn student(experiment: &Experiment, stage: &str) -> (Student, Parameters) {
         head
     };
     let parameters = parameters.trainable(device());
-    let projection = experiment
-        .stages
-        .td_phase1
-        .as_ref()
-        .expect("there")
-        .distill
-        .projection;
+    let phase1 = experiment.stages.get("td-phase1").expect("there");
+    let distill: &Distill = phase1.get().expect("it compares layers");
+    let projection = distill.projection;
     let student = Student {
         encoder: Encoder::either(&parameters, &config, Kind::Float),
         classifier: Some(Classifier::new(&parameters, &config, head)),

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
-    self, DecayFrom, Device, HeadKind, Initializer, InitializerKind, Job, LossScaling, Objective,
-    OptimizerKind, PadTo, Precision, Reduction, Saving, Schedule, ScheduleKind, Selection, Steps,
-    Student, Teacher, Train, TrainData, Warmup, WeightDtype, Work,
+    self, DecayFrom, Device, HeadKind, Initializer, InitializerKind, Job, Keep, LossScaling,
+    ModelSelection, Objective, OptimizerKind, PadTo, Precision, Reduction, Saving, Schedule,
+    ScheduleKind, Scoring, Steps, Student, Teacher, Train, TrainData, Warmup, WeightDtype, Work,
 };
 use tinyrun::metrics::csv_file::is_of_speed;
 use tinyrun::model::{BertConfig, Dtype, Weights};
@@ -115,12 +115,14 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
 }
 
 /// The best of every third step on a store.
-pub(super) fn selection(dev: &Path) -> Selection {
-    Selection {
+pub(super) fn selection(dev: &Path) -> ModelSelection {
+    ModelSelection {
         dev: dev.to_owned(),
         metric: job::Metric::Accuracy,
-        keep_best: true,
-        eval_interval: 3,
+        scoring: Scoring {
+            eval_interval: 3,
+            keep: Keep::Best,
+        },
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
-    EvalModel, EvalSet, Evaluate, HeadKind, Job, LossScaling, Objective, Precision, Selection,
-    WeightDtype, Work,
+    EvalModel, EvalSet, Evaluate, HeadKind, Job, Keep, LossScaling, ModelSelection, Objective,
+    Precision, Scoring, WeightDtype, Work,
 };
 
 use super::resume::{job, run, selection};
@@ -42,9 +42,11 @@ fn training(folder: &Path, precision: Precision, dtype: WeightDtype) -> Job {
         panic!("a training job")
     };
     dev(&folder.join("dev"));
-    train.selection = Some(Selection {
-        keep_best: false,
-        eval_interval: 0,
+    train.selection = Some(ModelSelection {
+        scoring: Scoring {
+            eval_interval: 0,
+            keep: Keep::Last,
+        },
         ..selection(&folder.join("dev"))
     });
     train.student.dtype = dtype;
