@@ -52,7 +52,7 @@ fn jobs_hold_what_the_file_says() {
 
     let phase2 = train("td-phase2");
     assert_eq!(phase2["steps"]["schedule"]["learning_rate"], 3e-5);
-    assert_eq!(phase2["selection"]["keep_best"], true);
+    assert_eq!(phase2["selection"]["scoring"]["keep"], "best");
     for (found, part) in [
         (&phase2["teacher"]["folder"], "store/finetune/"),
         (&phase2["data"]["store"], "store/data-prep/"),
