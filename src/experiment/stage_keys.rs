@@ -13,6 +13,10 @@ settings! {
         /// Steps between two scorings on dev, in addition to the end of each epoch.
         counts eval_interval: u64 =
             key("eval-interval").range(0..).range_text("steps; 0 is off"), default 0;
+        /// Early stopping: end training after this many scorings on dev in a row without a better
+        /// score. The learning rate is scheduled for all epochs.
+        counts patience: u64 =
+            key("patience").range(0..).unless(0).range_text("scorings; 0 is off"), default 0;
         /// Weights to write: the `best` on dev (by Matthews correlation for `cola`, by the mean of
         /// Pearson and Spearman correlation for a regression, otherwise by accuracy; the earliest
         /// on a tie) or the `last`.

@@ -338,6 +338,8 @@ impl ScheduleKind {
 pub struct Scoring {
     /// Steps between two scorings beside the one at each epoch's end; 0: only there.
     pub eval_interval: u64,
+    /// Scorings in a row that are no better than the best one before training ends; 0: never.
+    pub patience: u64,
     /// Which model is handed on.
     pub keep: Keep,
 }

@@ -192,9 +192,21 @@ impl<'a> Session<'a> {
         Feed::start(&self.data, &train.data, pad_token_id, layout, from)
     }
 
-    /// Whether no step is left.
+    /// Whether no step is left, or no better score on dev has come for as long as is waited for one.
     pub(crate) fn is_done(&self) -> bool {
-        self.state.step >= self.length.total
+        self.state.step >= self.length.total || self.is_out_of_patience()
+    }
+
+    /// Known from the steps alone, so that a run that is resumed ends where it would have ended.
+    fn is_out_of_patience(&self) -> bool {
+        let selection = self.context.train.selection.as_ref();
+        let (Some(selection), Some(best)) = (selection, &self.state.best) else {
+            return false;
+        };
+        let scoring = &selection.scoring;
+        let epoch = self.data.steps_per_epoch;
+        let since = |step| scorings(step, epoch, scoring.eval_interval);
+        scoring.patience > 0 && since(self.state.step) - since(best.step) >= scoring.patience
     }
 
     /// Optimizer steps done.
@@ -302,7 +314,7 @@ impl<'a> Session<'a> {
         let best = self.state.best.as_ref();
         self.trainee
             .write(train, &job.output, best, &self.checkpoints)?;
-        Ok((self.length.total, self.state.best.filter(|_| self.resumed)))
+        Ok((self.state.step, self.state.best.filter(|_| self.resumed)))
     }
 }
 
@@ -330,6 +342,20 @@ impl Context<'_> {
 /// Whether an interval of `every` steps (0: never) ends at `step`.
 fn due(step: u64, every: u64) -> bool {
     every > 0 && step.is_multiple_of(every)
+}
+
+/// How often dev has been scored up to a step: at the end of each epoch, and at each interval (0:
+/// never) that does not end there too.
+pub(crate) fn scorings(step: u64, epoch: u64, interval: u64) -> u64 {
+    if interval == 0 {
+        return step / epoch;
+    }
+    let (mut a, mut b) = (epoch, interval);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    let both = epoch / a * interval;
+    step / epoch + step / interval - step / both
 }
 
 /// Everything a checkpoint holds, by name.

@@ -76,6 +76,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
             "7"
         }
         (_, "eval-interval") => "7",
+        (_, "patience") => "2",
         (_, "keep") => "last",
         (_, "attention-weight" | "hidden-weight") => "0.5",
         (_, "attention-layer-weights") => "[1, 0.5]",

@@ -11,6 +11,7 @@ mod losses;
 mod memory;
 mod objectives;
 mod optimizer;
+mod patience;
 mod recipes;
 mod relative;
 mod resume;

@@ -121,6 +121,7 @@ pub(super) fn selection(dev: &Path) -> ModelSelection {
         metric: job::Metric::Accuracy,
         scoring: Scoring {
             eval_interval: 3,
+            patience: 0,
             keep: Keep::Best,
         },
     }

@@ -45,6 +45,7 @@ fn training(folder: &Path, precision: Precision, dtype: WeightDtype) -> Job {
     train.selection = Some(ModelSelection {
         scoring: Scoring {
             eval_interval: 0,
+            patience: 0,
             keep: Keep::Last,
         },
         ..selection(&folder.join("dev"))

@@ -72,6 +72,7 @@ fn value(path: &str, key: &Key) -> String {
         (_, "checkpoint-keep") => "5",
         (_, "prefetch") => "8",
         (_, "eval-interval") => "500",
+        (_, "patience") => "3",
         (_, "attention-weight") => "0.5",
         (_, "hidden-weight") => "0.0",
         (_, "attention-layer-weights") => "[1.0, 1.0, 1.0, 2.0]",

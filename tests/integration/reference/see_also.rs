@@ -67,7 +67,7 @@ pub(super) fn page_about(key: &str) -> Option<(&'static str, &'static str)> {
             ("Loss scaling", "../concepts/optimizers.md#loss-scaling")
         }
         "shuffle" | "drop-last" | "pad-to" => ("Batches", "../concepts/optimizers.md#batches"),
-        "eval-interval" | "keep" => (
+        "eval-interval" | "keep" | "patience" => (
             "The model that is handed on",
             "../concepts/evaluation.md#the-model-that-is-handed-on",
         ),
