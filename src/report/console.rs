@@ -277,13 +277,18 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn finished(&mut self, stage: &StageName, record: &Record) {
+    fn finished(&mut self, stage: &StageName, record: &Record, total_steps: Option<u64>) {
         let time = duration(Duration::from_secs_f64(record.seconds.max(0.0)));
         let summary = &record.summary;
         let mut parts: Vec<String> = Vec::new();
         parts.extend(summary.prepared.as_ref().map(prepared));
         if summary.scored.is_empty() {
-            parts.extend(summary.steps.map(|steps| counted(steps, "step")));
+            parts.extend(summary.steps.map(|steps| match total_steps {
+                Some(total) if steps < total => {
+                    format!("stopped early at step {} of {}", count(steps), count(total))
+                }
+                _ => counted(steps, "step"),
+            }));
         }
         if !summary.scores.is_empty() {
             parts.push(format!("{} on dev", scores_text(&summary.scores)));
@@ -369,8 +374,9 @@ impl Observer for Console<'_> {
                 self.say(Verbosity::Quiet, text.trim_end());
             }
             Notice::Finished { stage, record } => {
+                let total_steps = self.running.as_ref().map(|running| running.total_steps);
                 self.end();
-                self.finished(stage, record);
+                self.finished(stage, record, total_steps);
             }
         }
     }
