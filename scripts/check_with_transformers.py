@@ -4,9 +4,9 @@
     check_with_transformers.py FOLDER TABLE.tsv [--predictions predictions-student.csv]
 
 Prints the accuracy on the table (columns `sentence` and `label`, as GLUE's SST-2; others by
---text and --label), and with --predictions how many rows have another class there (columns index,
+--text, --pair and --label, and --columns for a table without a header), and with --predictions how many rows have another class there (columns index,
 label, predicted, logit_0, ...) than here in fp32, and the largest absolute difference between
-their logits. Exit code 1 when a class differs, or a logit by more than --tolerance.
+their logits. Of a regression only the outputs are compared. Exit code 1 when a class differs, or a logit by more than --tolerance.
 
 For use by hand: needs a Python that has torch and transformers.
 """
@@ -22,6 +22,8 @@ def arguments():
     parser.add_argument("table", help="labelled TSV with a header, no quoting")
     parser.add_argument("--predictions", help="predictions of tinyrun's eval stage for the table")
     parser.add_argument("--text", default="sentence", help="the text's column (%(default)s)")
+    parser.add_argument("--pair", help="the second text's column (none)")
+    parser.add_argument("--columns", help="names of the columns of a table without a header, a,b,c")
     parser.add_argument("--label", default="label", help="the label's column (%(default)s)")
     parser.add_argument("--max-seq-length", type=int, default=64, help="(%(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="(%(default)s)")
@@ -29,13 +31,17 @@ def arguments():
     return parser.parse_args()
 
 
-def read_table(path, text, label):
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    for column in (text, label):
+def read_table(args):
+    """Returns the texts, the second texts (none where the task has one text) and the labels."""
+    names = args.columns.split(",") if args.columns else None
+    with open(args.table, encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, names, delimiter="\t", quoting=csv.QUOTE_NONE))
+    wanted = [args.text, args.label] + ([args.pair] if args.pair else [])
+    for column in wanted:
         if not rows or column not in rows[0]:
-            sys.exit(f"error: `{path}` has no rows with a column `{column}`")
-    return [row[text] for row in rows], [row[label] for row in rows]
+            sys.exit(f"error: `{args.table}` has no rows with a column `{column}`")
+    pairs = [row[args.pair] for row in rows] if args.pair else None
+    return [row[args.text] for row in rows], pairs, [row[args.label] for row in rows]
 
 
 def read_predictions(path):
@@ -79,12 +85,14 @@ def main():
         if names and kind != "unexpected_keys":
             sys.exit("error: the weights do not match the configuration")
 
-    texts, labels = read_table(args.table, args.text, args.label)
+    texts, pairs, labels = read_table(args)
+    regression = model.config.num_labels == 1
     logits = []
     with torch.inference_mode():
         for start in range(0, len(texts), args.batch_size):
             batch = tokenizer(
                 texts[start : start + args.batch_size],
+                pairs and pairs[start : start + args.batch_size],
                 truncation=True,
                 max_length=args.max_seq_length,
                 padding=True,
@@ -92,15 +100,18 @@ def main():
             )
             logits += model(**batch).logits.tolist()
     predicted = [max(range(len(row)), key=row.__getitem__) for row in logits]
-    correct = sum(ours == class_of(label, model) for ours, label in zip(predicted, labels))
-    print(f"accuracy: {correct / len(labels):.4f} ({correct}/{len(labels)})")
+    if not regression:
+        correct = sum(ours == class_of(label, model) for ours, label in zip(predicted, labels))
+        print(f"accuracy: {correct / len(labels):.4f} ({correct}/{len(labels)})")
 
     if args.predictions:
         theirs = read_predictions(args.predictions)
         if not theirs or max(theirs) >= len(logits):
             sys.exit(f"error: `{args.predictions}` does not match the rows of `{args.table}`")
         others = [
-            index for index, (name, _) in theirs.items() if class_of(name, model) != predicted[index]
+            index
+            for index, (name, _) in theirs.items()
+            if not regression and class_of(name, model) != predicted[index]
         ]
         worst, index = max(
             (max(abs(a - b) for a, b in zip(logits[index], row)), index)

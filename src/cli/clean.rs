@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     file: PathBuf,
 
     /// Stage whose result to delete
-    #[arg(value_name = "STAGE", value_parser = set::StageNames)]
+    #[arg(value_name = "STAGE", value_parser = set::StageNames, hide_possible_values = true)]
     stage: StageName,
 
     #[command(flatten)]
@@ -36,19 +36,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let workload = Workload::read(KINDS, &selection, &layout)?;
     let mut digester = Digester::of(&layout);
     let mut list = Vec::new();
+    let mut is_stage = false;
     for pipeline in workload.pipelines() {
         let name = &pipeline.experiment.name;
         let mut nodes = pipeline.nodes.iter();
-        let Some(node) = nodes.find(|node| node.stage == arguments.stage) else {
-            continue;
-        };
-        let fingerprint = fingerprint_of(&pipeline, node, &mut digester)?;
-        if let Some(fingerprint) = fingerprint {
-            let removed = remove_interrupted(&layout, node.kind, &fingerprint)?;
-            list.extend(removed.map(|removed| removable(name, removed)));
+        if let Some(node) = nodes.find(|node| node.stage == arguments.stage) {
+            is_stage = true;
+            let fingerprint = fingerprint_of(&pipeline, node, &mut digester)?;
+            if let Some(fingerprint) = fingerprint {
+                let removed = remove_interrupted(&layout, node.kind, &fingerprint)?;
+                list.extend(removed.map(|removed| removable(name, removed)));
+            }
         }
-        let removed = remove_result(&layout, name, node.stage.as_str())?;
+        // A stage that was renamed or taken out of the file may have left its result.
+        let removed = remove_result(&layout, name, arguments.stage.as_str())?;
         list.extend(removed.map(|removed| removable(name, removed)));
+    }
+    if !is_stage && list.is_empty() {
+        return Err(workload.no_stage(&arguments.stage).into());
     }
     print(&removable_lines(&list, true, Style::of(&io::stdout())))
 }

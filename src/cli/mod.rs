@@ -119,21 +119,21 @@ struct RunArguments {
     #[arg(long)]
     explain: bool,
 
-    /// Run a stage even if it is up to date (repeatable)
-    #[arg(long, value_name = "STAGE", value_parser = set::StageNames)]
+    /// Run a stage of the file even if it is up to date (repeatable)
+    #[arg(long, value_name = "STAGE", value_parser = set::StageNames, hide_possible_values = true)]
     force: Vec<StageName>,
 
-    /// Stop after this stage
-    #[arg(long, value_name = "STAGE", value_parser = set::StageNames)]
+    /// Stop after this stage of the file
+    #[arg(long, value_name = "STAGE", value_parser = set::StageNames, hide_possible_values = true)]
     until: Option<StageName>,
 
     /// Run only this stage, using existing results as inputs
-    #[arg(long, value_name = "STAGE", value_parser = set::StageNames, conflicts_with = "until")]
+    #[arg(long, value_name = "STAGE", value_parser = set::StageNames, hide_possible_values = true, conflicts_with = "until")]
     single_stage: Option<StageName>,
 
     /// Run this stage and the stages that depend on it, using existing results as inputs
     #[arg(
-        long, value_name = "STAGE", value_parser = set::StageNames,
+        long, value_name = "STAGE", value_parser = set::StageNames, hide_possible_values = true,
         conflicts_with_all = ["until", "single_stage"]
     )]
     downstream: Option<StageName>,

@@ -151,7 +151,7 @@ impl<'a> Terminal<'a> {
             *ran += new;
             // What was there before is in the table.
             if new > 0 && !self.is_parallel {
-                self.print(&scores(outcome));
+                self.print(&scores(outcome, style));
             }
             if is_last {
                 let time = since.elapsed();
@@ -204,11 +204,12 @@ impl Reporter for Terminal<'_> {
     fn finished(&self, place: usize, outcome: &Outcome) -> Result<(), StageError> {
         let pipeline = &self.pipelines[place];
         let name = pipeline.file.experiments.name.as_str();
-        // The last of several: a row of the table is one student's.
-        if let Some(scored) = outcome.scored().last()
+        // Of several stages that score the last one: a row of the table is one student's.
+        let scoring = pipeline.experiment.final_scoring();
+        if let Some(record) = scoring.and_then(|stage| outcome.record_of(stage))
             && let Some(results) = self.matrices().results.get_mut(name)
         {
-            results.add(pipeline.place, scored.record.clone());
+            results.add(pipeline.place, record.clone());
             results.write(pipeline.layout)?;
         }
         if !self.is_parallel {

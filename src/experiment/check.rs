@@ -1,6 +1,5 @@
 //! Keys that are right by themselves and do not go together.
 
-use super::kind::StageKind;
 use super::origin::{Origin, source_key};
 use super::ports::{ModelPort, Role, Unconnected, What};
 use super::schema::{ClassifierStart, LayerMapRule, ModelSource, RANDOM};
@@ -22,7 +21,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     for stage in &experiment.stages {
         for port in model_ports(experiment, stage) {
             check_source(experiment, stage, port, faults);
-            check_student(experiment, stage, port, faults);
+            check_model(experiment, stage, port, faults);
         }
     }
     // A source that is wrong by itself is not worth a second fault for the cycle it makes.
@@ -48,9 +47,7 @@ pub(super) fn trains(experiment: &Experiment, role: Role) -> bool {
 
 /// Names of kinds that make something.
 fn kinds_that_make(experiment: &Experiment, made: impl Fn(What) -> bool) -> Vec<&'static str> {
-    let kinds = experiment.stages.kinds.iter();
-    let makes = kinds.filter(|kind| kind.makes().iter().any(|artifact| made(artifact.what)));
-    makes.map(StageKind::name).collect()
+    experiment.stages.kinds.that_make(made)
 }
 
 /// Goals of a student that no stage scores.
@@ -62,21 +59,21 @@ fn check_goals(experiment: &Experiment, faults: &Collector) {
             && experiment.origin_of(stage, Role::Student).is_some()
     });
     let score = kinds_that_make(experiment, |what| what == What::Scores);
-    let of = Role::Student;
-    let finished = What::Model {
-        of,
-        classifier: true,
-    };
-    let train = kinds_that_make(experiment, |what| what == finished);
+    let train = kinds_that_make(experiment, |what| what == What::CLASSIFYING_STUDENT);
     let mut needed = train.iter().chain(&score);
     if scored || !needed.all(|kind| faults.sound(&[&format!("stages.{kind}")])) {
         return;
     }
     for goal in &experiment.goals {
         let message = format!("no stage scores the student of goal `{}`", goal.name);
+        // The tables that are not there.
         let tables = train.iter().chain(&score);
-        let tables: Vec<String> = tables.map(|kind| format!("`[stages.{kind}]`")).collect();
-        let hint = format!("add {}", tables.join(" and "));
+        let is_there = |kind: &&&str| experiment.stages.iter().any(|it| it.kind() == **kind);
+        let tables: Vec<String> = tables
+            .filter(|kind| !is_there(kind))
+            .map(|kind| format!("`[stages.{kind}]`"))
+            .collect();
+        let hint = (!tables.is_empty()).then(|| format!("add {}", tables.join(" and ")));
         faults.unfit(Fault::new(message, goal.span.clone()).with_hint(hint));
     }
 }
@@ -85,10 +82,27 @@ fn check_goals(experiment: &Experiment, faults: &Collector) {
 fn check_classifier(experiment: &Experiment, faults: &Collector) {
     let classifier = &experiment.teacher.classifier;
     if classifier.value == ClassifierStart::New && !trains(experiment, Role::Teacher) {
-        let message = "`classifier = \"new\"` in `[teacher]` needs `[stages.finetune]`".to_owned();
+        let teacher = |what| {
+            matches!(
+                what,
+                What::Model {
+                    of: Role::Teacher,
+                    ..
+                }
+            )
+        };
+        let makers = kinds_that_make(experiment, teacher);
+        let tables = alternatives_of_tables(&makers);
+        let message = format!("`classifier = \"new\"` in `[teacher]` needs {tables}");
         let fault = Fault::new(message, classifier.span.clone());
         faults.unfit(fault.with_label("a new classifier has random weights until it is trained"));
     }
+}
+
+/// `[stages.a]` or one of several.
+fn alternatives_of_tables(kinds: &[&str]) -> String {
+    let tables: Vec<String> = kinds.iter().map(|it| format!("`[stages.{it}]`")).collect();
+    tables.join(" or ")
 }
 
 fn check_shape(experiment: &Experiment, faults: &Collector) {
@@ -207,6 +221,10 @@ fn check_source(experiment: &Experiment, stage: &Stage, port: ModelPort, faults:
     let path = format!("stages.{own}.{key}");
     let there = experiment.stages.get(named).map(|stage| stage.kind);
     let Some(kind) = there.or_else(|| experiment.stages.kinds.get(named)) else {
+        // A table without a right `kind` was told.
+        if !faults.sound(&[&format!("stages.{named}.kind")]) {
+            return;
+        }
         let message = format!("unknown stage `{named}`");
         let fault = Fault::new(message, span.clone()).with_label(if may_be_random {
             "expected a stage name, `random`, or the path of a folder with a `/`"
@@ -232,28 +250,41 @@ fn check_source(experiment: &Experiment, stage: &Stage, port: ModelPort, faults:
     }
 }
 
-/// A stage whose student would be random weights without its saying so.
-fn check_student(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: &Collector) {
-    if port.unconnected == Unconnected::NearestOrRandom || source_key(stage, port.of).is_some() {
+/// A stage without a model that it needs, or whose student would be random weights without its
+/// saying so.
+fn check_model(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: &Collector) {
+    let is_free = [Unconnected::NearestOrRandom, Unconnected::NearestOrNone];
+    if is_free.contains(&port.unconnected) || source_key(stage, port.of).is_some() {
         return;
     }
+    let made_or_given = match experiment.connect(stage, port).map(|origin| origin.value) {
+        Some(Origin::Stage(_) | Origin::Folder(_)) => true,
+        Some(Origin::Random) | None => false,
+    };
+    let role = port.of.as_str();
     let makers = kinds_that_make(experiment, |what| port.fits(what));
     let is_sound = |key: String| faults.sound(&[&key]);
-    let origin = experiment.connect(stage, port);
-    if origin.is_some_and(|origin| origin.value == Origin::Random)
-        && is_sound(format!("stages.{}.{}", stage.name, port.of.as_str()))
-        && is_sound("student.model".to_owned())
-        && makers.iter().all(|kind| is_sound(format!("stages.{kind}")))
+    if made_or_given
+        || !is_sound(format!("stages.{}.{role}", stage.name))
+        || !is_sound(format!("{role}.model"))
+        || !makers.iter().all(|kind| is_sound(format!("stages.{kind}")))
     {
-        let message = format!("`{}` has no student to start from", stage.name);
-        let hint = "add `[stages.general-distill]`, set `model` in `[student]` to a folder, \
-                    or set `student = \"random\"` in this stage";
-        faults.unfit(
-            Fault::new(message, stage.header.clone())
-                .with_label("no earlier stage produces a student")
-                .with_hint(hint.to_owned()),
-        );
+        return;
     }
+    let (message, random) = if port.is_trained {
+        let message = format!("`{}` has no {role} to start from", stage.name);
+        (
+            message,
+            format!(", or set `{role} = \"random\"` in this stage"),
+        )
+    } else {
+        (format!("`{}` has no {role}", stage.name), String::new())
+    };
+    let first = makers.first().copied().unwrap_or_default();
+    let hint = format!("add `[stages.{first}]`, set `model` in `[{role}]` to a folder{random}");
+    let fault = Fault::new(message, stage.header.clone());
+    let fault = fault.with_label(format!("no earlier stage produces a {role}"));
+    faults.unfit(fault.with_hint(hint));
 }
 
 fn check_cycles(experiment: &Experiment, faults: &Collector) {

@@ -105,21 +105,15 @@ fn add(path: &str, items: Vec<Item>, tables: &mut Vec<Table>) {
     }
 }
 
-/// A whole pipeline, with what must be said.
-const PIPELINE: &str = r#"
-task = { name = "custom", train = "train.tsv", dev = "dev.tsv" }
-teacher = { model = "models/teacher" }
-[stages]
-finetune = {}
-general-distill = { corpus = ["corpus/*.txt"] }
-td-phase1 = {}
-td-phase2 = {}
-eval = {}
-"#;
-
-/// What is filled in by default, by table.
+/// What is filled in by default, by table: of a file with every stage and what it must say.
 fn defaults(kinds: Kinds) -> Vec<Written> {
-    let read = Experiment::read(kinds, "reference.toml", "reference", PIPELINE, &[]);
+    let mut text = "task = { name = \"custom\", train = \"train.tsv\", dev = \"dev.tsv\" }\n\
+                    teacher = { model = \"models/teacher\" }\n[stages]\n"
+        .to_owned();
+    for kind in kinds.with_table() {
+        text.extend([kind.name(), " = ", kind.example(), "\n"]);
+    }
+    let read = Experiment::read(kinds, "reference.toml", "reference", &text, &[]);
     read.map(|(experiment, _)| resolved(&experiment))
         .unwrap_or_default()
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::ports::{Artifact, Port, Role};
+use super::ports::{Artifact, Port, Role, What};
 use super::recipe::StageDefaults;
 use super::settings::{Item, Settings};
+use super::stage_name::StageName;
 use super::stage_settings::StageSettings;
 use super::task::Task;
 use crate::document::Section;
@@ -27,12 +28,17 @@ pub(crate) trait StageKind: Sync {
     }
 
     /// How the data of a stage are prepared, where those are none of the task's.
-    fn preparation(&self, _keys: &dyn StageSettings) -> Option<Prepared> {
+    fn preparation(&self, _stage: &StageName, _keys: &dyn StageSettings) -> Option<Prepared> {
         None
     }
 
     /// Reads the table of a stage.
     fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings>;
+
+    /// The least that its table says, for an example of a whole file.
+    fn example(&self) -> &'static str {
+        "{}"
+    }
 
     /// Its keys for the reference.
     fn described(&self) -> Vec<Item>;
@@ -78,6 +84,8 @@ pub(crate) enum Counts {
 
 /// The stage that prepares the data of another one.
 pub(crate) struct Prepared {
+    /// Its name, which no stage of the file may have.
+    pub(crate) name: StageName,
     pub(crate) by: &'static dyn StageKind,
     /// Its keys, which stand in the table of the other.
     pub(crate) keys: Arc<dyn StageSettings>,
@@ -124,6 +132,12 @@ impl Kinds {
     /// The kind of a name.
     pub(super) fn get(self, name: &str) -> Option<&'static dyn StageKind> {
         self.iter().find(|kind| kind.name() == name)
+    }
+
+    /// Names of those that make something.
+    pub(crate) fn that_make(self, made: impl Fn(What) -> bool) -> Vec<&'static str> {
+        let makes = |kind: &&dyn StageKind| kind.makes().iter().any(|it| made(it.what));
+        self.iter().filter(makes).map(StageKind::name).collect()
     }
 
     /// Their names.

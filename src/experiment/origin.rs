@@ -100,6 +100,26 @@ impl Experiment {
         found
     }
 
+    /// Whether a stage cannot begin before another one is done.
+    pub(crate) fn is_after(&self, stage: &Stage, other: &StageName) -> bool {
+        let before = self.depends_on(stage);
+        before.contains(other)
+            || before.iter().any(|name| {
+                let stage = self.stages.get(name.as_str());
+                stage.is_some_and(|stage| self.is_after(stage, other))
+            })
+    }
+
+    /// The last stage that scores models, of a student where one of them does: its scores stand for the
+    /// experiment's.
+    pub fn final_scoring(&self) -> Option<&StageName> {
+        let scores = |stage: &&Stage| stage.makes().iter().any(|made| made.what == What::Scores);
+        let mut scoring = self.stages.iter().rev().filter(scores).peekable();
+        let last = scoring.peek().map(|stage| &stage.name);
+        let of_student = scoring.find(|stage| self.origin_of(stage, Role::Student).is_some());
+        of_student.map(|stage| &stage.name).or(last)
+    }
+
     /// The seed that a stage draws from.
     pub fn seed_of(&self, stage: &Stage) -> u64 {
         let training: Option<&Training> = stage.get();

@@ -47,6 +47,14 @@ impl Role {
     }
 }
 
+impl What {
+    /// A student that was trained to classify.
+    pub(crate) const CLASSIFYING_STUDENT: Self = Self::Model {
+        of: Role::Student,
+        classifier: true,
+    };
+}
+
 impl Artifact {
     /// A split of the task.
     pub(crate) const fn rows(name: &'static str) -> Self {
@@ -107,6 +115,8 @@ pub(crate) struct ModelPort {
 pub(crate) enum Unconnected {
     /// The nearest earlier one of its role, or else that of its table.
     Nearest,
+    /// The same, and nothing where there is none of both.
+    NearestOrNone,
     /// The same, and random weights where there is none of both.
     NearestOrRandom,
     /// That of its table.
@@ -163,6 +173,14 @@ impl ModelPort {
     pub(crate) fn given(self) -> Self {
         Self {
             unconnected: Unconnected::Given,
+            ..self
+        }
+    }
+
+    /// It is left out where neither a stage nor a folder makes it.
+    pub(crate) fn or_none(self) -> Self {
+        Self {
+            unconnected: Unconnected::NearestOrNone,
             ..self
         }
     }

@@ -107,6 +107,11 @@ impl Stages {
         self.all.iter().find(|stage| stage.name == *name)
     }
 
+    /// The kinds that there could be.
+    pub fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
     /// All in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Stage> {
         self.all.iter()

@@ -22,8 +22,9 @@ fn kind_key() -> Declared<Option<String>> {
 
 /// The key that every stage has, for the reference.
 pub(super) fn described() -> Item {
-    let meaning = "What the stage does, where its table has another name: a kind may occur several \
-                   times, for example `[stages.td-phase2-hot]` with `kind = \"td-phase2\"`.";
+    let meaning = "What the stage does, where its table has a name of your own: letters, digits, `_` \
+                   and `-`, at most 60 bytes, not `random`. A kind may occur several times. A second \
+                   `general-distill` named `more` prepares its corpus in the stage `more-corpus`.";
     Item::Part("Every stage", vec![Item::Key(kind_key().describe(meaning))])
 }
 
@@ -56,40 +57,43 @@ pub(super) fn read(stages: &Section<'_>, defaults: &StageDefaults, kinds: Kinds)
     all.extend(named(stages, defaults, kinds));
     stages.finish_as("stage", ", and names of your own with `kind`");
     let place_of = |kind: &dyn StageKind| kinds.iter().position(|it| it.name() == kind.name());
-    let preparations: Vec<(usize, Stage)> = all
-        .iter_mut()
-        .filter_map(|(_, stage)| {
-            let prepared = stage.kind.preparation(&*stage.settings)?;
-            let kind = prepared.by;
-            let name = if stage.name == *stage.kind() {
-                kind.name().to_owned()
-            } else {
-                format!("{}-corpus", stage.name)
-            };
-            let name = StageName::new(&name);
-            stage.preparation = Some(name.clone());
-            let preparation = Stage {
-                name,
-                kind,
-                settings: prepared.keys,
-                header: stage.header.clone(),
-                has_table: false,
-                preparation: None,
-            };
-            Some((place_of(kind)?, preparation))
-        })
-        .collect();
+    let mut preparations = Vec::new();
+    for (_, stage) in &mut all {
+        let Some(prepared) = stage.kind.preparation(&stage.name, &*stage.settings) else {
+            continue;
+        };
+        check_is_free(&prepared.name, stage, stages);
+        stage.preparation = Some(prepared.name.clone());
+        let preparation = Stage {
+            name: prepared.name,
+            kind: prepared.by,
+            settings: prepared.keys,
+            header: stage.header.clone(),
+            has_table: false,
+            preparation: None,
+        };
+        preparations.extend(place_of(prepared.by).map(|place| (place, preparation)));
+    }
     all.extend(preparations);
-    // In one kind the table of the kind's own name is first, then as they stand in the file.
     all.sort_by_key(|(place, stage)| {
-        let is_named = stage.name != *stage.kind() && stage.has_table;
         let header = stage.header.as_ref();
-        let at = header.map(|span| (span.source, span.range.start));
-        (*place, is_named, at)
+        (*place, header.map(|span| (span.source, span.range.start)))
     });
     Stages {
         all: all.into_iter().map(|(_, stage)| stage).collect(),
         kinds,
+    }
+}
+
+/// The name of a preparation is no table's.
+fn check_is_free(name: &StageName, of: &Stage, stages: &Section<'_>) {
+    if let Some(span) = stages.key_span(name.as_str()) {
+        let message = format!(
+            "stage name `{name}` is that of the preparation of `{}`",
+            of.name
+        );
+        let fault = Fault::new(message, Some(span)).with_label("expected another name");
+        stages.wrong(name.as_str(), fault);
     }
 }
 
@@ -105,7 +109,7 @@ fn named(stages: &Section<'_>, defaults: &StageDefaults, kinds: Kinds) -> Vec<(u
         let Some(table) = stages.section(name) else {
             continue;
         };
-        check_name(name, stages, kinds);
+        check_name(name, stages);
         let tables = kinds.iter().enumerate();
         let tables = tables.filter(|(_, kind)| kind.presence() == Presence::Table);
         let words: Vec<(&str, usize)> = tables.map(|(place, kind)| (kind.name(), place)).collect();
@@ -120,17 +124,16 @@ fn named(stages: &Section<'_>, defaults: &StageDefaults, kinds: Kinds) -> Vec<(u
 }
 
 /// A stage's name is a folder's too, and a word that no path is taken for.
-fn check_name(name: &str, stages: &Section<'_>, kinds: Kinds) {
+fn check_name(name: &str, stages: &Section<'_>) {
     let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-    let is_preparation = |kind: &dyn StageKind| name == format!("{}-corpus", kind.name());
     let problem = if !name.chars().all(is_plain) {
         "may contain only letters, digits, `_` and `-`"
     } else if !name.starts_with(char::is_alphanumeric) {
         "must start with a letter or digit"
     } else if name.len() > 60 {
         "is longer than 60 bytes"
-    } else if name == RANDOM || kinds.iter().any(is_preparation) {
-        "is reserved"
+    } else if name == RANDOM {
+        "is a word for random weights"
     } else {
         return;
     };
@@ -188,13 +191,14 @@ mod tests {
     #[test]
     fn a_kind_may_occur_several_times_in_the_order_of_the_file() {
         let text = format!(
-            "{}[stages.zeal]\nkind = \"td-phase2\"\ntemperature = 2\n\
+            "{MINIMAL}[stages.warm]\nkind = \"td-phase2\"\nstudent = \"m/s\"\n\
+             {}[stages.zeal]\nkind = \"td-phase2\"\ntemperature = 2\n\
              [stages.again]\nkind = \"td-phase2\"\nepochs = 9\n",
-            pipeline()
+            pipeline().replace(MINIMAL, "")
         );
         let stages = read(&text).stages;
         let names: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
-        assert_eq!(names[5..], ["td-phase2", "zeal", "again", "eval"]);
+        assert_eq!(names[5..], ["warm", "td-phase2", "zeal", "again", "eval"]);
         let zeal = stages.get("zeal").unwrap();
         assert_eq!(zeal.kind(), "td-phase2");
         assert!((zeal.keys::<Prediction>().temperature - 2.0).abs() < f64::EPSILON);
@@ -218,10 +222,18 @@ mod tests {
             refused("stages.td-phase1.kind=td-phase2"),
             ["--set:1:23: `kind` in `[stages.td-phase1]` cannot be `td-phase2`"]
         );
-        for name in ["a b", "-x", "random", "general-distill-corpus"] {
+        for name in ["a b", "-x", "random"] {
             let found = refused(&format!("stages={{ \"{name}\" = {{ kind = \"eval\" }} }}"));
             assert!(found[0].contains("stage name"), "{found:?}");
         }
+        let more = "stages.more={ kind = \"general-distill\", corpus = [\"b\"] }";
+        assert_eq!(
+            faults(
+                &pipeline(),
+                &[more, "stages.more-corpus={ kind = \"eval\" }"]
+            ),
+            ["--set:1:8: stage name `more-corpus` is that of the preparation of `more`"]
+        );
         assert!(read_with(&pipeline(), &["stages.hot={ kind = \"td-phase2\" }"]).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use crate::experiment::{
     Artifact, Corpus, Counts, LongLines, Port, Presence, StageDefaults, StageKind, StageSettings,
     Task, Wants, What,
 };
-use crate::stage::{Activity, Place, Preparation, StageError, Work};
+use crate::stage::{Activity, Place, StageError, Work, prepare};
 
 pub(super) struct CorpusPrep;
 
@@ -63,9 +63,9 @@ impl Work for CorpusPrep {
                 LongLines::Truncate => corpus::LongLines::Truncate,
             },
         };
-        let prepare: Preparation<'_> =
-            Box::new(move |watch| prepare_corpus(&settings, place.work, watch));
-        Ok(Activity::Prepare(prepare))
+        Ok(Activity::Here(Box::new(move |here| {
+            prepare(here, |watch| prepare_corpus(&settings, place.work, watch))
+        })))
     }
 
     fn promised(&self, _: &Place<'_>) -> Vec<&'static str> {

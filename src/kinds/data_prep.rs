@@ -9,7 +9,7 @@ use crate::experiment::{
     Artifact, Counts, Port, Presence, StageDefaults, StageKind, StageSettings, Task, TaskName,
     Wants, dialect_rule, table,
 };
-use crate::stage::{Activity, Place, Preparation, StageError, Work};
+use crate::stage::{Activity, Place, StageError, Work, prepare};
 
 pub(super) struct DataPrep;
 
@@ -67,9 +67,9 @@ impl StageKind for DataPrep {
 impl Work for DataPrep {
     fn activity<'a>(&self, place: &'a Place<'_>) -> Result<Activity<'a>, StageError> {
         let settings = settings_of(place);
-        let prepare: Preparation<'_> =
-            Box::new(move |watch| prepare_task(&settings, place.work, watch));
-        Ok(Activity::Prepare(prepare))
+        Ok(Activity::Here(Box::new(move |here| {
+            prepare(here, |watch| prepare_task(&settings, place.work, watch))
+        })))
     }
 
     fn promised(&self, _: &Place<'_>) -> Vec<&'static str> {

@@ -59,7 +59,8 @@ impl StageKind for Eval {
         let has_more = task.dev_mismatched.is_some();
         let splits = SPLITS.into_iter().take(if has_more { 2 } else { 1 });
         let rows = splits.map(|(split, _)| Port::rows(split));
-        let models = MODELS.map(|role| ModelPort::used(role).with_classifier().port());
+        // A teacher is scored alone before there is a student.
+        let models = MODELS.map(|role| ModelPort::used(role).with_classifier().or_none().port());
         rows.chain(models).collect()
     }
 

@@ -67,6 +67,7 @@ impl Work for Finetune {
             scoring: Some(&keys.scoring),
             rows: "train",
             objective,
+            trains: Role::Teacher,
             teaching: None,
             task_teacher: None,
             teacher_head: HeadKind::Plain,

@@ -7,7 +7,7 @@ use crate::document::Section;
 use crate::experiment::settings::{Item, Settings, settings};
 use crate::experiment::{
     Artifact, Corpus, Counts, Distill, ModelPort, Part, Port, Prepared, Role, Sources,
-    StageDefaults, StageKind, StageSettings, Task, Teaching, Training, Wants, table,
+    StageDefaults, StageKind, StageName, StageSettings, Task, Teaching, Training, Wants, table,
 };
 use crate::job::{HeadKind, WeightDtype};
 use crate::stage::{Activity, Lesson, Place, StageError, Work, layer_objective, training_files};
@@ -35,9 +35,15 @@ impl StageKind for GeneralDistill {
         "general-distill"
     }
 
-    fn preparation(&self, keys: &dyn StageSettings) -> Option<Prepared> {
+    fn preparation(&self, stage: &StageName, keys: &dyn StageSettings) -> Option<Prepared> {
         let corpus: &Corpus = keys.keys();
+        let name = if *stage == *self.name() {
+            CorpusPrep.name().to_owned()
+        } else {
+            format!("{stage}-corpus")
+        };
         Some(Prepared {
+            name: StageName::new(&name),
             by: &CorpusPrep,
             keys: Arc::new(corpus.clone()),
         })
@@ -45,6 +51,10 @@ impl StageKind for GeneralDistill {
 
     fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
         table::<Keys>(section, defaults)
+    }
+
+    fn example(&self) -> &'static str {
+        "{ corpus = [\"corpus/*.txt\"] }"
     }
 
     fn described(&self) -> Vec<Item> {
@@ -85,6 +95,7 @@ impl Work for GeneralDistill {
             scoring: None,
             rows: "corpus",
             objective: layer_objective(&keys.distill, place),
+            trains: Role::Student,
             teaching: Some(&keys.teaching),
             task_teacher: None,
             // It is asked for no answer.

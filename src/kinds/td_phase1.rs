@@ -70,6 +70,7 @@ impl Work for TdPhase1 {
             scoring: None,
             rows: "train",
             objective: layer_objective(&keys.distill, place),
+            trains: Role::Student,
             teaching: Some(&keys.teaching),
             task_teacher: Some(&keys.task_teacher),
             teacher_head: place.experiment.teacher.head,

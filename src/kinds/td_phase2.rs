@@ -95,6 +95,7 @@ impl Work for TdPhase2 {
             scoring: Some(&keys.scoring),
             rows: "train",
             objective,
+            trains: Role::Student,
             teaching: Some(&keys.teaching),
             task_teacher: Some(&keys.task_teacher),
             teacher_head: place.experiment.teacher.head,

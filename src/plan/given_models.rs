@@ -57,8 +57,8 @@ pub(crate) fn check_classifiers(
             let fault = match &user.origin.value {
                 Origin::Stage(from) => {
                     let lacks = user.port.needs_classifier() && !has_classifier(experiment, from);
-                    let hint = "add `[stages.td-phase2]`";
-                    lacks.then(|| user.without_classifier(from.as_str(), hint))
+                    let hint = classifying(experiment);
+                    lacks.then(|| user.without_classifier(from.as_str(), &hint))
                 }
                 Origin::Folder(name) => folders
                     .get(name)
@@ -86,11 +86,47 @@ fn has_classifier(experiment: &Experiment, stage: &StageName) -> bool {
     made.any(|made| matches!(made.what, What::Model { classifier, .. } if classifier))
 }
 
+/// How to get a student that classifies: by a stage that is there, or by adding one.
+fn classifying(experiment: &Experiment) -> String {
+    let made = |what| what == What::CLASSIFYING_STUDENT;
+    let kinds = experiment.stages.kinds().that_make(made);
+    let mut stages = experiment.stages.iter();
+    let there = stages.find(|stage| stage.makes().iter().any(|artifact| made(artifact.what)));
+    match there {
+        Some(stage) => format!(
+            "name a stage that trains a classifier, such as `{}`",
+            stage.name
+        ),
+        None => format!(
+            "add `[stages.{}]`",
+            kinds.first().copied().unwrap_or_default()
+        ),
+    }
+}
+
+/// The table of a stage that trains the teacher's classifier.
+fn fine_tuning(experiment: &Experiment) -> String {
+    let kinds = experiment.stages.kinds();
+    let teacher = |what| {
+        matches!(
+            what,
+            What::Model {
+                of: Role::Teacher,
+                ..
+            }
+        )
+    };
+    let kinds = kinds.that_make(teacher);
+    format!("`[stages.{}]`", kinds.first().copied().unwrap_or_default())
+}
+
 /// A stage that uses the classifier of a model.
 struct User {
     port: ModelPort,
     stage: StageName,
     origin: Located<Origin>,
+    /// The table of a stage that would fine-tune the teacher.
+    fine_tuning: String,
 }
 
 /// The models whose classifier a stage uses.
@@ -106,6 +142,7 @@ fn users(experiment: &Experiment, stage: &Stage) -> Vec<User> {
             port,
             stage: stage.name.clone(),
             origin: experiment.connect(stage, port)?,
+            fine_tuning: fine_tuning(experiment),
         })
     });
     users.collect()
@@ -124,18 +161,20 @@ impl User {
     ) -> Option<Fault> {
         let Some(found) = folder.num_labels else {
             return self.port.needs_classifier().then(|| {
-                self.without_classifier(name, "add `[stages.finetune]`, or use a fine-tuned model")
+                let hint = format!("add {}, or use a fine-tuned model", self.fine_tuning);
+                self.without_classifier(name, &hint)
             });
         };
         let (role, stage) = (self.port.of.as_str(), &self.stage);
         let begin = format!("`{name}`, the {role} of `{stage}`,");
         let new_classifier = match self.port.of {
-            Role::Teacher if self.port.is_trained => {
-                Some("to train a new classifier, set `classifier = \"new\"` in `[teacher]`")
-            }
-            Role::Teacher => Some(
-                "to train a new classifier, add `[stages.finetune]` and set `classifier = \"new\"` in `[teacher]`",
+            Role::Teacher if self.port.is_trained => Some(
+                "to train a new classifier, set `classifier = \"new\"` in `[teacher]`".to_owned(),
             ),
+            Role::Teacher => Some(format!(
+                "to train a new classifier, add {} and set `classifier = \"new\"` in `[teacher]`",
+                self.fine_tuning
+            )),
             Role::Student => None,
         };
         if folder.config.problem_type.as_deref() == Some(MULTI_LABEL) {
@@ -144,7 +183,7 @@ impl User {
             );
             let label = "tinyrun trains and distils one class for each row (softmax)";
             let fault = Fault::new(message, None).with_label(label);
-            return Some(fault.with_hint(new_classifier.map(str::to_owned)));
+            return Some(fault.with_hint(new_classifier));
         }
         let classes = classes?;
         if found != classes.count {
@@ -153,10 +192,10 @@ impl User {
                 counted(found),
                 counted(classes.count)
             );
-            let hint = new_classifier.unwrap_or(
-                "use a model with the task's classes, or a model without a classifier for the stage that trains it",
-            );
-            return Some(Fault::new(message, None).with_hint(hint.to_owned()));
+            let hint = new_classifier.unwrap_or_else(|| {
+                "use a model with the task's classes, or a model without a classifier for the stage that trains it".to_owned()
+            });
+            return Some(Fault::new(message, None).with_hint(hint));
         }
         if !self.port.is_trained && label_fit(&folder.config, classes.names) == LabelFit::Reordered
         {

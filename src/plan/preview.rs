@@ -16,7 +16,8 @@ pub struct PlannedStage {
     pub plan: Planned,
     /// What it may take.
     pub estimate: Estimate,
-    /// The experiment of the same command that runs it for this one too.
+    /// What runs it for this one too: another experiment of the same command, or another stage of this
+    /// one.
     pub same_as: Option<String>,
 }
 
@@ -36,7 +37,7 @@ pub fn preview(
     digester: &mut Digester,
 ) -> Result<Vec<Vec<PlannedStage>>, Error> {
     // Who runs a stage first, by what its result depends on.
-    let mut owners: BTreeMap<Fingerprint, &str> = BTreeMap::new();
+    let mut owners: BTreeMap<Fingerprint, (&str, &StageName)> = BTreeMap::new();
     let mut previews = Vec::with_capacity(pipelines.len());
     for pipeline in pipelines {
         let plan = pipeline.plan(digester)?;
@@ -46,12 +47,16 @@ pub fn preview(
         for (node, planned) in pipeline.selected().into_iter().zip(plan.stages) {
             let identity = planner.identity(node, &identities)?;
             identities.insert(node.stage.clone(), identity.clone());
-            let owner = *owners.entry(identity).or_insert(pipeline.name);
+            let own = (pipeline.name, &node.stage);
+            let owner = *owners.entry(identity).or_insert(own);
             let is_fresh = matches!(planned.status, Status::Fresh(_));
             stages.push(PlannedStage {
                 estimate: estimate_of(pipeline, node, &planned, &plan.done),
                 plan: planned,
-                same_as: (owner != pipeline.name && !is_fresh).then(|| owner.to_owned()),
+                same_as: (owner != own && !is_fresh).then(|| match owner {
+                    (name, stage) if name == pipeline.name => stage.to_string(),
+                    (name, _) => name.to_owned(),
+                }),
             });
         }
         previews.push(stages);

@@ -32,8 +32,7 @@ pub fn standings(
     let plan = pipeline.plan(digester)?;
     let stages = plan.stages.into_iter().map(|plan| {
         let owner = plan.fingerprint().and_then(|fingerprint| {
-            let kind = &plan.key.as_ref()?.kind;
-            let lock = pipeline.layout.lock(kind, &fingerprint);
+            let lock = pipeline.layout.lock(plan.kind, &fingerprint);
             Lock::owner(&lock)
         });
         let standing = match (plan.status, owner) {

@@ -38,6 +38,8 @@ pub enum Status {
 pub struct Planned {
     /// Its name.
     pub stage: StageName,
+    /// Name of its kind.
+    pub kind: &'static str,
     /// Where it stands.
     pub status: Status,
     /// What its result depends on; `None` while a stage before it has to run.
@@ -107,6 +109,7 @@ impl Planner<'_> {
             let status = Status::Waits { on, reasons };
             return Ok(Planned {
                 stage,
+                kind: node.kind,
                 status,
                 key: None,
             });
@@ -115,6 +118,7 @@ impl Planner<'_> {
         let status = self.status(node, &key, forced)?;
         Ok(Planned {
             stage,
+            kind: node.kind,
             status,
             key: Some(key),
         })

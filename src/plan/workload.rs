@@ -62,6 +62,14 @@ impl Workload {
         all.collect()
     }
 
+    /// The error that no experiment has a stage of this name.
+    pub fn no_stage(&self, stage: &StageName) -> SelectionError {
+        SelectionError::NoStage {
+            stage: stage.clone(),
+            stages: stages_of(&self.files),
+        }
+    }
+
     /// What an experiment is called among those of the selection.
     fn name_of<'a>(&self, file: &'a ExperimentFile, place: usize) -> &'a str {
         let variant = &file.experiments.variants[place];
@@ -87,16 +95,21 @@ fn check_names(files: &[ExperimentFile]) -> Result<(), SelectionError> {
     Ok(())
 }
 
-/// Each stage that is named must be one of the files': one experiment may lack what another has.
-fn check_stages(selection: &Selection, files: &[ExperimentFile]) -> Result<(), SelectionError> {
+/// Stages that at least one experiment has, in pipeline order.
+fn stages_of(files: &[ExperimentFile]) -> Vec<StageName> {
     let nodes = files.iter().flat_map(|file| &file.prepared);
-    let nodes = nodes.flat_map(|(nodes, _)| nodes);
     let mut stages: Vec<StageName> = Vec::new();
-    for node in nodes {
+    for node in nodes.flat_map(|(nodes, _)| nodes) {
         if !stages.contains(&node.stage) {
             stages.push(node.stage.clone());
         }
     }
+    stages
+}
+
+/// Each stage that is named must be one of the files': one experiment may lack what another has.
+fn check_stages(selection: &Selection, files: &[ExperimentFile]) -> Result<(), SelectionError> {
+    let stages = stages_of(files);
     let mut named = selection.forced.iter().chain(selection.stages.stage());
     if let Some(stage) = named.find(|stage| !stages.contains(stage)) {
         let stage = stage.clone();

@@ -136,11 +136,11 @@ impl<'a> Console<'a> {
     }
 
     fn line(&self, stage: &StageName, text: &str) {
-        self.say(Verbosity::Normal, &format!("{stage:16}{text}"));
+        self.say(Verbosity::Normal, &format!("{stage:15} {text}"));
     }
 
     fn detail(&self, stage: &StageName, text: &str) {
-        let line = format!("{stage:16}{}", self.style.faint(text));
+        let line = format!("{stage:15} {}", self.style.faint(text));
         self.say(Verbosity::Verbose, &line);
     }
 
@@ -321,7 +321,7 @@ impl Observer for Console<'_> {
                 };
                 self.say(
                     from,
-                    &format!("{stage:16}{}", self.style.faint("up to date")),
+                    &format!("{stage:15} {}", self.style.faint("up to date")),
                 );
             }
             Notice::Waiting { stage, owner } => {

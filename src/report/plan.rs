@@ -19,7 +19,7 @@ pub fn render_plan(stages: &[PlannedStage], explain: bool, style: Style) -> Stri
         let plan = &stage.plan;
         if let Some(owner) = &stage.same_as {
             let word = style.faint("same");
-            let _ = writeln!(text, "{word}   {:16}shared with `{owner}`", plan.stage);
+            let _ = writeln!(text, "{word}   {:15} shared with `{owner}`", plan.stage);
             continue;
         }
         let fresh = matches!(plan.status, Status::Fresh(_));
@@ -37,7 +37,7 @@ pub fn render_plan(stages: &[PlannedStage], explain: bool, style: Style) -> Stri
             }
             Status::Waits { on, reasons } => (&reasons[..], Some(waits(on))),
         };
-        let mut line = format!("{word}  {:16}", plan.stage);
+        let mut line = format!("{word}  {:15} ", plan.stage);
         if !explain || reasons.len() + usize::from(standing.is_some()) <= 1 {
             line.push_str(&short(reasons, standing));
             let _ = writeln!(text, "{}", line.trim_end());
@@ -138,6 +138,7 @@ mod tests {
         PlannedStage {
             plan: Planned {
                 stage,
+                kind: "td-phase1",
                 status,
                 key: None,
             },

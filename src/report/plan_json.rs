@@ -47,6 +47,7 @@ fn stage_json(stage: &PlannedStage) -> Value {
     };
     json!({
         "stage": plan.stage.as_str(),
+        "kind": plan.kind,
         "status": status,
         // What it waits for may leave the bytes that it left before.
         "may_be_fresh": status == "waits" && reasons.is_empty(),

@@ -14,7 +14,7 @@ use crate::stage::Difference;
 pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
     let mut head = Vec::new();
     let mut line = |key: &str, value: String| head.push(vec![key.to_owned(), value]);
-    line("stage", record.key.kind.clone());
+    line("kind", record.key.kind.clone());
     line("folder", folder.display().to_string());
     line("fingerprint", record.fingerprint.to_string());
     let time = duration(Duration::from_secs_f64(record.seconds.max(0.0)));

@@ -33,7 +33,7 @@ pub fn standing_lines(stages: &[(StageName, Standing)], style: Style) -> String 
                 (style.faint("waits  "), format!("for {}", names.join(", ")))
             }
         };
-        let line = format!("{word}  {stage:16}{detail}");
+        let line = format!("{word}  {stage:15} {detail}");
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text

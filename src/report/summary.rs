@@ -32,16 +32,8 @@ pub fn summary(
         format!("{} run in {time}{skipped}", counted(ran as u64, "stage"))
     };
     let _ = writeln!(text, "{}", style.strong(format!("tinyrun: {headline}")));
+    text.push_str(&scores(outcome, style));
     let scored = outcome.scored();
-    for stage in &scored {
-        if scored.len() > 1 {
-            let _ = writeln!(text, "  {}", style.faint(stage.stage.as_str()));
-        }
-        let models = &stage.record.summary.scored;
-        for model in models {
-            let _ = writeln!(text, "  {}", scored_line(models, model));
-        }
-    }
     if !scored.is_empty() {
         for goal in goals(experiment, outcome) {
             let _ = writeln!(text, "  {:9}{}", "goal", goal_line(&goal, style));
@@ -71,15 +63,20 @@ pub fn summary(
     text
 }
 
-/// The scored models alone, a line each.
-pub fn scores(outcome: &Outcome) -> String {
-    let scored = outcome.scored().into_iter();
-    let lines = scored.flat_map(|stage| {
+/// The scored models alone, a line each; with several stages that score, each below its name.
+pub fn scores(outcome: &Outcome, style: Style) -> String {
+    let mut text = String::new();
+    let scored = outcome.scored();
+    for stage in &scored {
+        if scored.len() > 1 {
+            let _ = writeln!(text, "  {}", style.faint(stage.stage.as_str()));
+        }
         let models = &stage.record.summary.scored;
-        let lines = models.iter();
-        lines.map(|model| format!("  {}\n", scored_line(models, model)))
-    });
-    lines.collect()
+        for model in models {
+            let _ = writeln!(text, "  {}", scored_line(models, model));
+        }
+    }
+    text
 }
 
 /// A goal and whether it was reached.

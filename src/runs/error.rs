@@ -38,7 +38,7 @@ pub enum Error {
         known: u32,
     },
     /// Something that tinyrun did not write stands where it links to a result.
-    #[error("cannot link a result at `{}`: tinyrun did not write what is there", path.display())]
+    #[error("cannot link a result at `{}`: something else is there, and not a result of this stage", path.display())]
     InTheWay {
         /// The file or folder.
         path: PathBuf,

@@ -114,13 +114,13 @@ impl Key {
 }
 
 impl Key {
-    /// What the answers depend on that this stage's teacher gives about its data: the bytes of both, the number
+    /// What the answers depend on that this stage's teacher gives about its data (the artifact of the role `rows`): the bytes of both, the number
     /// format, which rows where not all are taken, and what is `asked` of it (in words that mean the same in every stage).
-    pub fn teacher_answers(&self, asked: &str) -> Fingerprint {
+    pub fn teacher_answers(&self, asked: &str, rows: &str) -> Fingerprint {
         let mut encoder = Encoder::new("teacher-answers");
         encoder.number(u64::from(self.semantics));
         encoder.text(asked);
-        for role in ["teacher", "train"] {
+        for role in ["teacher", rows] {
             if let Some(upstream) = self.upstream.get(role) {
                 encoder.text(role);
                 encoder.digest(upstream.digest);
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn answers_are_shared_by_who_asks_the_same_of_the_same_teacher() {
-        let same = key().teacher_answers("logits");
+        let same = key().teacher_answers("logits", "train");
         let with = |name: &str, value: Value| {
             let mut key = key();
             key.settings.insert(name.to_owned(), value);
@@ -285,32 +285,36 @@ mod tests {
             ("learning-rate", Value::from(1e-4)),
             ("epochs", 9_u32.into()),
         ] {
-            assert_eq!(with(name, value).teacher_answers("logits"), same, "{name}");
+            assert_eq!(
+                with(name, value).teacher_answers("logits", "train"),
+                same,
+                "{name}"
+            );
         }
         // The seed counts where it chooses the rows.
         let seeded = |seed: u32| with("seed", seed.into());
-        assert_eq!(seeded(1).teacher_answers("logits"), same);
+        assert_eq!(seeded(1).teacher_answers("logits", "train"), same);
         let limited = [1_u32, 2].map(|seed| {
             let mut key = seeded(seed);
             key.settings.insert("train-limit".to_owned(), 10_u32.into());
-            key.teacher_answers("logits")
+            key.teacher_answers("logits", "train")
         });
         assert_ne!(limited[0], limited[1]);
 
-        let mut other = vec![key().teacher_answers("attention [0]")];
-        other.push(with("precision", "fp32".into()).teacher_answers("logits"));
+        let mut other = vec![key().teacher_answers("attention [0]", "train")];
+        other.push(with("precision", "fp32".into()).teacher_answers("logits", "train"));
         let mut changed = key();
         let teacher = Digest::of_bytes(b"another");
         changed
             .inputs
             .insert("teacher/config.json".to_owned(), teacher);
-        other.push(changed.teacher_answers("logits"));
+        other.push(changed.teacher_answers("logits", "train"));
         let mut changed = key();
         changed.upstream.get_mut("train").expect("there").digest = Digest::of_bytes(b"others");
-        other.push(changed.teacher_answers("logits"));
+        other.push(changed.teacher_answers("logits", "train"));
         let mut changed = key();
         changed.semantics = 2;
-        other.push(changed.teacher_answers("logits"));
+        other.push(changed.teacher_answers("logits", "train"));
         assert!(other.iter().all(|key| *key != same));
     }
 

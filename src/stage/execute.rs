@@ -11,10 +11,8 @@ use chrono::{SubsecRound, Utc};
 use super::harvest::Harvest;
 use super::observer::notice_lacks;
 use super::place::Place;
-use super::work::{Activity, Works};
-use super::{
-    Interrupts, Kernel, KernelError, Notice, Observer, StageError, fit, kernel, prepare::prepare,
-};
+use super::work::{Activity, Here, Works};
+use super::{Interrupts, Kernel, KernelError, Notice, Observer, StageError, fit, kernel};
 use crate::experiment::{StageName, to_toml};
 use crate::job::{self, Event, Job, Keep, Work};
 use crate::plan::{Node, Planned, Planner, Status};
@@ -183,12 +181,15 @@ fn do_work(
 ) -> Result<Harvest, StageError> {
     let (stage, experiment) = (place.stage(), place.experiment);
     let work = match hands.works.of(place.node.kind).activity(place)? {
-        Activity::Prepare(preparation) => {
+        Activity::Here(work) => {
             // Nothing to go on from: what an earlier try left is in the way.
             remove_folder(place.work)?;
             create_folder(place.work)?;
-            let (interrupts, observer) = (hands.interrupts, &mut *hands.observer);
-            let summary = prepare(&stage.name, preparation, interrupts, observer)?;
+            let summary = work(&mut Here {
+                stage: &stage.name,
+                interrupts: hands.interrupts,
+                observer: &mut *hands.observer,
+            })?;
             return Ok(Harvest {
                 summary,
                 ..Harvest::default()

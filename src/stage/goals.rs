@@ -27,14 +27,13 @@ impl GoalResult {
     }
 }
 
-/// Every goal of the experiment, where this run came as far as a score: that of the last stage that
-/// scores the student.
+/// Every goal of the experiment, where this run came as far as the last stage that scores the student.
 pub fn goals(experiment: &Experiment, outcome: &Outcome) -> Vec<GoalResult> {
-    let scored = outcome.scored();
-    if scored.is_empty() {
+    let scoring = experiment.final_scoring();
+    let Some(record) = scoring.and_then(|stage| outcome.record_of(stage)) else {
         return Vec::new();
-    }
-    let mut models = scored.iter().rev().flat_map(|it| &it.record.summary.scored);
+    };
+    let mut models = record.summary.scored.iter();
     let student: Option<&Scored> =
         models.find(|model| model.model == "student" && model.split == "dev");
     let goals = experiment.goals.iter().map(|goal| GoalResult {

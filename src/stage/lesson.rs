@@ -25,6 +25,8 @@ pub(crate) struct Lesson<'a> {
     /// Role of the rows that it trains on.
     pub(crate) rows: &'static str,
     pub(crate) objective: Objective,
+    /// The model that is trained.
+    pub(crate) trains: Role,
     /// How its teacher is run, if it has one.
     pub(crate) teaching: Option<&'a Teaching>,
     /// Check and cache of a teacher that was trained on the task.
@@ -91,7 +93,7 @@ fn teacher(place: &Place<'_>, lesson: &Lesson<'_>) -> Option<Teacher> {
         gate: lesson.task_teacher.and_then(|it| gate(place, it.gate)),
         cache_bytes: memory,
         cache: asked.map(|asked| {
-            let answers = place.key.teacher_answers(&asked);
+            let answers = place.key.teacher_answers(&asked, lesson.rows);
             place.layout.teacher_answers(&answers)
         }),
     })
@@ -127,11 +129,13 @@ fn gate(place: &Place<'_>, rule: GateRule) -> Option<Gate> {
         let origin = experiment.origin_of(stage, Role::Teacher);
         origin.map(|origin| origin.value)
     };
-    let before = experiment.stages.with::<TaskTeacher>();
-    let mut before = before.take_while(|(stage, _)| stage.name != place.node.stage);
-    let own = teacher(place.stage());
-    // Phase 1 has asked the same teacher the same before phase 2.
-    if before.any(|(stage, keys)| keys.gate == rule && teacher(stage) == own) {
+    let own = place.stage();
+    let checked = teacher(own);
+    let mut others = experiment.stages.with::<TaskTeacher>();
+    // Phase 1 has checked the same teacher before phase 2 can begin.
+    if others.any(|(stage, keys)| {
+        keys.gate == rule && teacher(stage) == checked && experiment.is_after(own, &stage.name)
+    }) {
         return None;
     }
     let at_least = match rule {
@@ -180,20 +184,20 @@ fn student(
     train: &std::path::Path,
 ) -> Result<Student, StageError> {
     let objective = &lesson.objective;
-    let (role, head) = match objective {
-        Objective::Labels | Objective::Values => ("teacher", place.experiment.teacher.head),
-        _ => ("student", place.experiment.student.head),
+    let (teacher, student) = (&place.experiment.teacher, &place.experiment.student);
+    let (head, initializer) = match lesson.trains {
+        // A teacher that is fine-tuned gets BERT's own head: the recipes are about the student.
+        Role::Teacher => {
+            let initializer = Initializer {
+                kind: InitializerKind::Normal,
+                embedding_range: TEACHER_RANGE,
+                projection_range: TEACHER_RANGE,
+            };
+            (teacher.head, initializer)
+        }
+        Role::Student => (student.head, student.initializer.clone()),
     };
-    // A teacher that is fine-tuned gets BERT's own head: the recipes are about the student.
-    let initializer = match objective {
-        Objective::Labels | Objective::Values => Initializer {
-            kind: InitializerKind::Normal,
-            embedding_range: TEACHER_RANGE,
-            projection_range: TEACHER_RANGE,
-        },
-        _ => place.experiment.student.initializer.clone(),
-    };
-    let weights = place.model(role);
+    let weights = place.model(lesson.trains.as_str());
     let config = match &weights {
         Some(folder) => BertConfig::read(folder).map_err(|source| StageError::Model {
             stage: place.name(),
@@ -212,8 +216,8 @@ fn student(
             .unwrap_or_default(),
         labels: labels(place, objective, train)?,
         head,
-        new_classifier: role == "teacher"
-            && place.experiment.teacher.classifier.value == ClassifierStart::New,
+        new_classifier: lesson.trains == Role::Teacher
+            && teacher.classifier.value == ClassifierStart::New,
         dtype: lesson.dtype,
     })
 }

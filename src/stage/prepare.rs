@@ -2,21 +2,22 @@
 
 use std::cell::RefCell;
 
-use super::work::Preparation;
-use super::{Interrupts, Notice, Observer, StageError};
+use super::work::Here;
+use super::{Notice, StageError};
 use crate::data::{DataError, PrepReport, SplitReport, Watch};
-use crate::experiment::StageName;
 use crate::job::Event;
 use crate::runs::{Prepared, Summary};
 
 /// Prepares data into the stage's work folder.
-pub(super) fn prepare(
-    stage: &StageName,
-    preparation: Preparation<'_>,
-    interrupts: &Interrupts,
-    observer: &mut dyn Observer,
+///
+/// # Errors
+/// What the preparation finds wrong with the data, and an interruption.
+pub(crate) fn prepare(
+    here: &mut Here<'_>,
+    preparation: impl FnOnce(Watch<'_>) -> Result<PrepReport, DataError>,
 ) -> Result<Summary, StageError> {
-    let observer = RefCell::new(observer);
+    let (stage, interrupts) = (here.stage, here.interrupts);
+    let observer = RefCell::new(&mut *here.observer);
     let progress = |done, total| {
         observer
             .borrow_mut()

@@ -1,10 +1,10 @@
 //! What stages of a kind do.
 
-use super::StageError;
 use super::place::Place;
-use crate::data::{DataError, PrepReport, Watch};
-use crate::experiment::StageKind;
+use super::{Interrupts, Observer, StageError};
+use crate::experiment::{StageKind, StageName};
 use crate::job;
+use crate::runs::Summary;
 
 /// A kind of stage, as the scheduler sees it.
 pub(crate) trait Work: StageKind {
@@ -22,12 +22,19 @@ pub(crate) trait Work: StageKind {
 pub(crate) enum Activity<'a> {
     /// The kernel, which can be interrupted and resumed.
     Kernel(job::Work),
-    /// This process, from the beginning.
-    Prepare(Preparation<'a>),
+    /// This process, from the beginning, in the stage's work folder.
+    Here(WorkHere<'a>),
 }
 
-/// Makes a token store in the stage's work folder.
-pub(crate) type Preparation<'a> = Box<dyn FnOnce(Watch<'_>) -> Result<PrepReport, DataError> + 'a>;
+/// Work in this process.
+pub(crate) type WorkHere<'a> = Box<dyn FnOnce(&mut Here<'_>) -> Result<Summary, StageError> + 'a>;
+
+/// What work in this process may use.
+pub(crate) struct Here<'a> {
+    pub(super) stage: &'a StageName,
+    pub(super) interrupts: &'a Interrupts,
+    pub(super) observer: &'a mut dyn Observer,
+}
 
 /// The work of every kind.
 #[derive(Clone, Copy)]

@@ -207,3 +207,21 @@ fn no_files_of_a_room_use_each_other_in_a_circle() {
     }
     assert!(found.is_empty(), "{found:#?}");
 }
+
+/// What a kind is, it says itself: `src/kinds/`. The kernel's hints and the file that `init` writes are texts.
+#[test]
+fn rooms_that_handle_stages_know_no_kind_by_name() {
+    let kinds = tinyrun::kinds::KINDS.names();
+    let mut found = Vec::new();
+    for room in ["plan", "stage", "report", "runs", "cli"] {
+        for path in files(&Path::new("src").join(room)) {
+            let code = code(&path);
+            let names_it = |kind: &&&str| {
+                code.contains(&format!("\"{kind}\"")) || code.contains(&format!("[stages.{kind}"))
+            };
+            let named = kinds.iter().filter(names_it);
+            found.extend(named.map(|kind| format!("{}: {kind}", path.display())));
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}

@@ -85,7 +85,7 @@ fn show_holds_everything_that_a_result_depends_on() {
         let words: Vec<&str> = shown.split_whitespace().collect();
         let words = words.join(" ");
         for part in [
-            "stage td-phase1 folder ",
+            "kind td-phase1 folder ",
             " learning-rate 0.0001 ",
             " teacher: finetune/model ",
             " model/model.safetensors ",

@@ -200,7 +200,7 @@ fn a_folder_of_the_user_in_the_place_of_a_link_is_named_and_stays() {
         make(&test);
         test.run(&["x.toml"])
             .ends_with(1)
-            .says("error: cannot link a result at `runs/x/eval`: tinyrun did not write what is there\n")
+            .says("error: cannot link a result at `runs/x/eval`: something else is there, and not a result of this stage\n")
             .says("hint: move it to another folder and run the same command again\n");
         assert_eq!(test.read("runs/x/eval/notes.txt"), "mine");
         test.remove("runs/x/eval");

@@ -126,3 +126,81 @@ fn a_stage_with_a_name_of_its_own_can_be_made_by_a_matrix_and_left_out_by_it() {
         .ends_with(2)
         .says("variant name `hot` is reserved in the experiment's folder");
 }
+
+#[test]
+fn clean_takes_a_name_that_was_in_the_file_and_no_other() {
+    let test = two_students();
+    test.run(&["x.toml"]).succeeds();
+    test.run(&["clean", "x.toml", "warm"])
+        .ends_with(2)
+        .says("error: `warm` is not a stage of this experiment");
+    let renamed = test.read("x.toml").replace("[stages.hot]", "[stages.warm]");
+    test.write(
+        "x.toml",
+        &renamed.replace("student = \"hot\"", "student = \"warm\""),
+    );
+    test.run(&["x.toml"]).succeeds().ran(&[]);
+    test.run(&["clean", "x.toml", "hot"]).succeeds();
+    assert!(!test.exists("runs/x/hot") && test.exists("runs/x/warm/record.json"));
+}
+
+#[test]
+fn a_teacher_is_checked_by_each_stage_that_no_other_check_comes_before() {
+    let test = two_students();
+    test.run(&["x.toml", "--until", "td-phase2"]).succeeds();
+    let gate = |test: &Test| test.job("td-phase2")["work"]["train"]["teacher"]["gate"].clone();
+    assert!(gate(&test).is_null(), "phase 1 has checked it");
+    test.write_model("classifier", &["neg", "pos"]);
+    test.replace(
+        "x.toml",
+        "student = \"td-phase1\"",
+        "student = \"./classifier\"",
+    );
+    test.run(&["x.toml", "--until", "hot"])
+        .succeeds()
+        .ran(&["hot"]);
+    assert!(gate(&test).is_object(), "it does not wait for phase 1");
+}
+
+#[test]
+fn a_goal_is_judged_by_the_last_stage_that_scores_the_student() {
+    let test = two_students();
+    let goal = "[goal]\n\"custom.accuracy\" = 0.99\n";
+    test.write("x.toml", &format!("{}{goal}", test.read("x.toml")));
+    test.run(&["x.toml", "--until", "eval"]).succeeds();
+    test.run(&["x.toml"])
+        .ends_with(3)
+        .says("custom.accuracy at least 0.99");
+}
+
+#[test]
+fn a_plan_counts_a_result_that_two_stages_share_once() {
+    let test = Test::new();
+    let same = "[stages.again]\nkind = \"td-phase2\"\nepochs = 3\nstudent = \"td-phase1\"\n";
+    test.write("x.toml", &format!("{EXPERIMENT}{same}"));
+    let plan = test.run(&["x.toml", "--dry-run"]).succeeds().stdout;
+    assert!(
+        plan.contains("again           shared with `td-phase2`"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn two_general_distillations_prepare_their_own_text() {
+    let test = Test::new();
+    let more = "[stages.more]\nkind = \"general-distill\"\ncorpus = [\"data/corpus/b.txt\"]\nmax-seq-length = 16\n";
+    test.write("x.toml", &format!("{EXPERIMENT}{more}"));
+    test.run(&["x.toml"]).succeeds();
+    assert!(test.exists("runs/x/more-corpus/train/store.json"));
+    assert_ne!(
+        test.read("runs/x/more-corpus/train/store.json"),
+        test.read("runs/x/corpus-prep/train/store.json")
+    );
+    test.write(
+        "x.toml",
+        &format!("{EXPERIMENT}{more}[stages.more-corpus]\nkind = \"eval\"\n"),
+    );
+    test.run(&["x.toml"])
+        .ends_with(2)
+        .says("stage name `more-corpus` is that of the preparation of `more`");
+}

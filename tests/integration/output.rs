@@ -331,6 +331,7 @@ fn a_plan_as_json_has_what_the_lines_say() {
         phase2,
         serde_json::json!({
             "stage": "td-phase2",
+        "kind": "td-phase2",
             "status": "stale",
             "may_be_fresh": false,
             "reasons": [{
