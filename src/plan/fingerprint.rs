@@ -199,4 +199,34 @@ mod tests {
         assert!(!changes("td-phase1", &[ones]));
         assert!(!changes("data-prep", &["task.format=\"auto\""]));
     }
+
+    /// What counts for a stage of each kind under each recipe, as a fingerprint of the settings alone.
+    /// A change here re-runs what users have done: it needs a reason in the changelog.
+    #[test]
+    fn what_counts_is_what_counted_before() {
+        let mut found = String::new();
+        for recipe in ["paper", "huawei", "mindspore"] {
+            for precision in ["auto", "fp32"] {
+                let sets = [
+                    format!("recipe={recipe}"),
+                    format!("precision={precision}"),
+                    "student.layer-map={attention=[0,1,2,3],hidden=[0,1,2,3,4]}".to_owned(),
+                ];
+                let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+                for kind in KINDS.iter() {
+                    let (kind, semantics) = (kind.name(), kind.semantics());
+                    let key = crate::runs::Key {
+                        kind: kind.to_string(),
+                        semantics,
+                        settings: of(kind, &sets),
+                        inputs: BTreeMap::new(),
+                        upstream: BTreeMap::new(),
+                    };
+                    let fingerprint = key.fingerprint();
+                    found += &format!("{recipe} {precision} {kind} {fingerprint}\n");
+                }
+            }
+        }
+        assert_eq!(found, include_str!("golden.txt"));
+    }
 }
