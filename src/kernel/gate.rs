@@ -82,106 +82,144 @@ pub(crate) fn check_teacher(
     let Some(answers) = answers else {
         return Ok(Verdict::Interrupted);
     };
-    let refuse = |found: String, hint: String| {
+    let judged = Judged {
+        gate,
+        folder,
+        names: &dev.meta().labels,
+        same_labels: model.same_labels,
+    };
+    if judged.names.is_empty() {
+        let score = scores(&answers[0].predictions, 0).of(Metric::Correlation);
+        return judged.correlation(score);
+    }
+    let tables = [0, 1].map(|head| Confusion::of(&answers[head].predictions, judged.names.len()));
+    judged.classes(&tables, word)
+}
+
+/// How to do without the check.
+const OFF: &str = "or set `gate` of the stage to \"off\" or to a threshold";
+
+/// A teacher that was scored.
+struct Judged<'a> {
+    gate: &'a Gate,
+    folder: &'a Path,
+    /// Classes; none of a regression.
+    names: &'a [String],
+    /// Whether the model has the data's own names.
+    same_labels: bool,
+}
+
+impl Judged<'_> {
+    fn refuse(&self, found: String, hint: String) -> Result<Verdict, KernelError> {
         Err(KernelError::Gate {
-            model: folder.to_owned(),
+            model: self.folder.to_owned(),
             found,
             hint,
         })
-    };
-    let off = "or set `gate` of the stage to \"off\" or to a threshold";
-    let names = &dev.meta().labels;
-    if names.is_empty() {
-        let score = scores(&answers[0].predictions, 0).of(Metric::Correlation);
-        let least = gate.at_least.unwrap_or(LEAST_CORRELATION);
-        return if score >= least {
-            Ok(Verdict::Passed)
-        } else {
-            refuse(
+    }
+
+    /// A regression.
+    fn correlation(&self, score: f64) -> Result<Verdict, KernelError> {
+        let least = self.gate.at_least.unwrap_or(LEAST_CORRELATION);
+        if score >= least {
+            return Ok(Verdict::Passed);
+        }
+        self.refuse(
+            format!("has a correlation of {score:.4} with the labels of dev, less than {least}"),
+            format!("fine-tune it (`[stages.finetune]`), {OFF}"),
+        )
+    }
+
+    /// A classification, by the head that is set and by the `other` one.
+    fn classes(&self, tables: &[Confusion; 2], other: &str) -> Result<Verdict, KernelError> {
+        let (names, [table, _]) = (self.names, tables);
+        let absent = table.absent();
+        if absent.len() + 1 >= names.len() && self.gate.at_least.is_none() {
+            return Ok(Verdict::Skipped(format!(
+                "the teacher was not checked: dev has rows of one class only ({})",
+                names[table.most_common()]
+            )));
+        }
+        // Where a class is absent from dev, scores on dev are hard to judge: say so.
+        let on_dev = match absent
+            .iter()
+            .map(|&class| format!("`{}`", names[class]))
+            .collect::<Vec<_>>()
+        {
+            list if list.is_empty() => "on dev".to_owned(),
+            list => format!("on dev (dev has no row of class {})", list.join(", ")),
+        };
+        match self.gate.at_least {
+            Some(least) if table.accuracy() >= least => Ok(Verdict::Passed),
+            Some(least) => self.refuse(
                 format!(
-                    "has a correlation of {score:.4} with the labels of dev, less than {least}"
+                    "has accuracy {} {on_dev}, below `gate = {least}`",
+                    table.score()
                 ),
-                format!("fine-tune it (`[stages.finetune]`), {off}"),
-            )
-        };
-    }
-    let table = Confusion::of(&answers[0].predictions, names.len());
-    let absent = table.absent();
-    if absent.len() + 1 >= names.len() && gate.at_least.is_none() {
-        return Ok(Verdict::Skipped(format!(
-            "the teacher was not checked: dev has rows of one class only ({})",
-            names[table.most_common()]
-        )));
-    }
-    // Where a class is absent from dev, scores on dev are hard to judge: say so.
-    let lacks = match absent
-        .iter()
-        .map(|&class| format!("`{}`", names[class]))
-        .collect::<Vec<_>>()
-    {
-        list if list.is_empty() => String::new(),
-        list => format!(" (dev has no row of class {})", list.join(", ")),
-    };
-    let score = shown(table.correct(), table.total);
-    if let Some(least) = gate.at_least {
-        return if table.accuracy() >= least {
-            Ok(Verdict::Passed)
-        } else {
-            refuse(
-                format!("has accuracy {score} on dev{lacks}, below `gate = {least}`"),
                 "train it longer, or lower `gate`".to_owned(),
-            )
-        };
-    }
-    let noise = 2.0 * table.standard_error(table.accuracy());
-    if let Some((order, correct)) = table.best_order()
-        && correct as f64 / table.total as f64 > table.accuracy() + CLEARLY.max(noise)
-        && !table.in_order(&order).guesses()
-    {
-        let order: Vec<&str> = order.iter().map(|&class| names[class].as_str()).collect();
-        // A model with the data's own names, such as one that was fine-tuned on train, is not
-        // to blame: the labels of dev disagree with those of train.
-        let hint = if model.same_labels {
-            "the labels of `dev` seem to be in another order than those of `train`: compare the two tables"
-        } else {
-            "list `labels` in `[task]` in the model's order"
-        };
-        return refuse(
-            format!(
-                "has accuracy {score} on dev{lacks}, but {} if its classes are in the order {}",
-                shown(correct, table.total),
-                order.join(", ")
             ),
-            format!("{hint}, {off}"),
-        );
+            None => self.readings(tables, other, &on_dev),
+        }
     }
-    let read_otherwise = Confusion::of(&answers[1].predictions, names.len());
-    if read_otherwise.accuracy() > table.accuracy() + CLEARLY_HEAD.max(noise)
-        && !read_otherwise.guesses()
-    {
-        return refuse(
-            format!(
-                "has accuracy {score} on dev{lacks}, but {} with `head = \"{word}\"`",
-                shown(read_otherwise.correct(), table.total)
-            ),
-            format!("set `head = \"{word}\"` in `[teacher]`, {off}"),
-        );
+
+    /// Whether the teacher is clearly better in another reading of its answers, or no better than chance.
+    fn readings(
+        &self,
+        [table, by_other]: &[Confusion; 2],
+        other: &str,
+        on_dev: &str,
+    ) -> Result<Verdict, KernelError> {
+        let score = table.score();
+        let noise = 2.0 * table.standard_error(table.accuracy());
+        if let Some((order, correct)) = table.best_order()
+            && correct as f64 / table.total as f64 > table.accuracy() + CLEARLY.max(noise)
+            && !table.in_order(&order).guesses()
+        {
+            let order: Vec<&str> = order
+                .iter()
+                .map(|&class| self.names[class].as_str())
+                .collect();
+            // A model with the data's own names, such as one that was fine-tuned on train, is not
+            // to blame: the labels of dev disagree with those of train.
+            let hint = if self.same_labels {
+                "the labels of `dev` seem to be in another order than those of `train`: compare the two tables"
+            } else {
+                "list `labels` in `[task]` in the model's order"
+            };
+            return self.refuse(
+                format!(
+                    "has accuracy {score} {on_dev}, but {} if its classes are in the order {}",
+                    shown(correct, table.total),
+                    order.join(", ")
+                ),
+                format!("{hint}, {OFF}"),
+            );
+        }
+        if by_other.accuracy() > table.accuracy() + CLEARLY_HEAD.max(noise) && !by_other.guesses() {
+            return self.refuse(
+                format!(
+                    "has accuracy {score} {on_dev}, but {} with `head = \"{other}\"`",
+                    by_other.score()
+                ),
+                format!("set `head = \"{other}\"` in `[teacher]`, {OFF}"),
+            );
+        }
+        if table.guesses() {
+            let hint = if self.same_labels {
+                "fine-tune it longer (`[stages.finetune]`), and compare the labels of `dev` with those of `train`"
+            } else {
+                "fine-tune it (`[stages.finetune]`)"
+            };
+            return self.refuse(
+                format!(
+                    "has accuracy {score} and Matthews correlation {:.3} {on_dev}: no better than chance",
+                    table.matthews_corr()
+                ),
+                format!("{hint}, {OFF}"),
+            );
+        }
+        Ok(Verdict::Passed)
     }
-    if table.guesses() {
-        let hint = if model.same_labels {
-            "fine-tune it longer (`[stages.finetune]`), and compare the labels of `dev` with those of `train`"
-        } else {
-            "fine-tune it (`[stages.finetune]`)"
-        };
-        return refuse(
-            format!(
-                "has accuracy {score} and Matthews correlation {:.3} on dev{lacks}: no better than chance",
-                table.matthews_corr()
-            ),
-            format!("{hint}, {off}"),
-        );
-    }
-    Ok(Verdict::Passed)
 }
 
 /// How often each class was answered for each.
@@ -201,6 +239,11 @@ impl Confusion {
             counts,
             total: predictions.len() as u64,
         }
+    }
+
+    /// As a share with its counts.
+    fn score(&self) -> String {
+        shown(self.correct(), self.total)
     }
 
     fn correct(&self) -> u64 {

@@ -141,14 +141,8 @@ pub(crate) fn ask(
     let Some(teacher) = teacher.filter(|_| wanted && pays(train)) else {
         return Ok(Asked::InEveryStep(None));
     };
-    // By what else makes answers differ, so that nobody waits for, or removes, what he has no use for.
-    let how = format!("{:?}-{:?}-{pad_to:?}", compute.kind, compute.device);
-    let how = how.replace(['(', ')'], "").to_lowercase();
-    let shared = cache.and_then(|cache| cache.cache.as_ref()).map(|folder| {
-        let mut name = folder.clone().into_os_string();
-        name.push(format!("-{how}"));
-        PathBuf::from(name)
-    });
+    let shared = cache.and_then(|cache| cache.cache.as_ref());
+    let shared = shared.map(|folder| folder_of(folder, compute, pad_to));
     let shared = shared.as_deref().filter(|folder| has_locks(folder));
     // No more at once than in a step, which was made to fit the machine; what is shared is laid out for everybody.
     let longest = data.lengths.iter().copied().max().unwrap_or(1) as usize;
@@ -171,16 +165,8 @@ pub(crate) fn ask(
     let Some(layout) = Layout::of(&answer(shortest), length).map(Arc::new) else {
         return Ok(Asked::InEveryStep(None));
     };
-    let mut offsets = vec![0; data.lengths.len()];
-    let mut ends = Vec::with_capacity(batches.len());
-    let mut end = 0;
-    for batch in &batches {
-        for &place in batch {
-            offsets[place as usize] = end;
-            end += layout.bytes(data.lengths[place as usize] as usize) as u64;
-        }
-        ends.push(end);
-    }
+    let (offsets, ends) = laid_out(&batches, &data.lengths, &layout);
+    let end = ends.last().copied().unwrap_or(0);
     if before.is_none() && end > limit {
         return Ok(Asked::InEveryStep(None));
     }
@@ -239,49 +225,116 @@ pub(crate) fn ask(
     }
     let file = opened(&path)?;
 
-    let save = |batches: usize| {
-        file.sync_data().map_err(io("write", &path))?;
-        let standing = Standing {
-            version: VERSION,
-            key: key.clone(),
-            batches,
-        };
-        let json = serde_json::to_vec(&standing).expect("plain data");
-        write_and_rename(&folder.join(DOCUMENT), &json)
+    let asking = Asking {
+        folder,
+        file: &file,
+        key: &key,
+        layout: &layout,
+        offsets: &offsets,
+        lengths: &data.lengths,
+        is_padded: pad_to != PadTo::None,
     };
-    let mut examples: u64 = batches[..done].iter().map(|batch| batch.len() as u64).sum();
-    let (mut saved_at, mut told_at) = (Instant::now(), None::<Instant>);
-    for (index, batch) in batches.iter().enumerate().skip(done) {
-        let lengths: Vec<usize> = batch
-            .iter()
-            .map(|&place| data.lengths[place as usize] as usize)
-            .collect();
-        let padded = (pad_to != PadTo::None).then(|| lengths.iter().copied().max().unwrap_or(0));
-        let rows = rows(&layout, &answer(batch), &lengths, padded);
-        file.write_all_at(&rows, offsets[batch[0] as usize])
-            .map_err(io("write", &path))?;
-        examples += batch.len() as u64;
-        if told_at.is_none_or(|at| at.elapsed() > TELL_EVERY) || examples == total {
-            reporter.send(&Event::Asking {
-                done: examples,
-                total,
-            });
-            told_at = Some(Instant::now());
-        }
-        let stopping = stop.asked();
-        if stopping || saved_at.elapsed() > SYNC_EVERY || index + 1 == batches.len() {
-            save(index + 1)?;
-            saved_at = Instant::now();
-        }
-        if stopping && index + 1 < batches.len() {
-            return Ok(Asked::Interrupted);
-        }
+    if !asking.run(&batches, done, answer, (reporter, stop))? {
+        return Ok(Asked::Interrupted);
     }
     if let Some(lock) = &lock {
         // From now on others may read beside this one.
         lock.lock_shared().map_err(io("lock", folder))?;
     }
     Ok(Asked::Remembered(memory(file, lock)))
+}
+
+/// The folder of answers that are shared, by what else makes them differ, so that nobody waits for, or
+/// removes, what he has no use for.
+fn folder_of(folder: &Path, compute: Compute, pad_to: PadTo) -> PathBuf {
+    let how = format!("{:?}-{:?}-{pad_to:?}", compute.kind, compute.device);
+    let how = how.replace(['(', ')'], "").to_lowercase();
+    let mut name = folder.as_os_str().to_owned();
+    name.push(format!("-{how}"));
+    PathBuf::from(name)
+}
+
+/// Where in the file the row of each place begins, and where each batch ends.
+fn laid_out(batches: &[Vec<u32>], lengths: &[u32], layout: &Layout) -> (Vec<u64>, Vec<u64>) {
+    let mut offsets = vec![0; lengths.len()];
+    let mut ends = Vec::with_capacity(batches.len());
+    let mut end = 0;
+    for batch in batches {
+        for &place in batch {
+            offsets[place as usize] = end;
+            end += layout.bytes(lengths[place as usize] as usize) as u64;
+        }
+        ends.push(end);
+    }
+    (offsets, ends)
+}
+
+/// A file that is being filled.
+struct Asking<'a> {
+    folder: &'a Path,
+    file: &'a File,
+    key: &'a str,
+    layout: &'a Layout,
+    offsets: &'a [u64],
+    lengths: &'a [u32],
+    /// Whether the rows of a batch are padded to its longest.
+    is_padded: bool,
+}
+
+impl Asking<'_> {
+    /// Asks about the batches that are not `done`; `false` where asked to stop before the last.
+    fn run(
+        &self,
+        batches: &[Vec<u32>],
+        done: usize,
+        answer: impl Fn(&[u32]) -> Target,
+        (reporter, stop): (&Reporter, &Stop),
+    ) -> Result<bool, KernelError> {
+        let total = self.lengths.len() as u64;
+        let mut examples: u64 = batches[..done].iter().map(|batch| batch.len() as u64).sum();
+        let (mut saved_at, mut told_at) = (Instant::now(), None::<Instant>);
+        for (index, batch) in batches.iter().enumerate().skip(done) {
+            let lengths = batch.iter().map(|&place| self.lengths[place as usize]);
+            let lengths: Vec<usize> = lengths.map(|length| length as usize).collect();
+            let longest = lengths.iter().copied().max().unwrap_or(0);
+            let padded = self.is_padded.then_some(longest);
+            let rows = rows(self.layout, &answer(batch), &lengths, padded);
+            self.file
+                .write_all_at(&rows, self.offsets[batch[0] as usize])
+                .map_err(io("write", &bin(self.folder)))?;
+            examples += batch.len() as u64;
+            if told_at.is_none_or(|at| at.elapsed() > TELL_EVERY) || examples == total {
+                reporter.send(&Event::Asking {
+                    done: examples,
+                    total,
+                });
+                told_at = Some(Instant::now());
+            }
+            let stopping = stop.asked();
+            let is_last = index + 1 == batches.len();
+            if stopping || saved_at.elapsed() > SYNC_EVERY || is_last {
+                self.save(index + 1)?;
+                saved_at = Instant::now();
+            }
+            if stopping && !is_last {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// So many batches are on the disk.
+    fn save(&self, batches: usize) -> Result<(), KernelError> {
+        let written = self.file.sync_data();
+        written.map_err(io("write", &bin(self.folder)))?;
+        let standing = Standing {
+            version: VERSION,
+            key: self.key.to_owned(),
+            batches,
+        };
+        let json = serde_json::to_vec(&standing).expect("plain data");
+        write_and_rename(&self.folder.join(DOCUMENT), &json)
+    }
 }
 
 /// Whose turn it is to ask for what is shared.

@@ -135,86 +135,116 @@ pub(crate) fn losses(
             let loss = value_loss(&student.logits(batch, true), values);
             Losses::single(loss * share.examples)
         }
-        job::Objective::Intermediate {
-            attention_weights,
-            hidden_weights,
-            reduction,
-            hidden_loss: distance,
-            ..
-        } => {
-            let Target::Layers {
-                attention: target_attention,
-                hidden: target_hidden,
-            } = target
-            else {
-                panic!("this objective learns from a teacher's layers");
-            };
-            let (cells, tokens) = match reduction {
-                Reduction::Tokens => (share.squared_lengths, share.tokens),
-                Reduction::Block => (share.examples, share.examples),
-            };
-            let (attention, hidden) = if batch.unpadded.is_some() {
-                assert_eq!(*reduction, Reduction::Tokens, "there is no block");
-                distances(student, (target_attention, target_hidden), batch, *distance)
-            } else {
-                let output = student.encoder.forward_t(batch, Wanted::Everything, true);
-                let attention = pairs(&output.attention_scores, target_attention)
-                    .map(|(s, t)| attention_loss(s, t, batch, *reduction));
-                let projected = student.project(&output);
-                let hidden = pairs(&projected, target_hidden).map(|(s, t)| match distance {
-                    HiddenLoss::Mse => hidden_loss(s, t, batch, *reduction),
-                    HiddenLoss::Cosine => cosine_loss(s, t, batch, *reduction),
-                });
-                (attention.collect(), hidden.collect())
-            };
-            let of_step = |losses: Vec<Tensor>, share: f64| -> Vec<Tensor> {
-                losses.into_iter().map(|loss| loss * share).collect()
-            };
-            let (attention, hidden) = (of_step(attention, cells), of_step(hidden, tokens));
-            let (attention_sum, hidden_sum) = (sum(&attention), sum(&hidden));
-            // A factor of 0 takes the term out of the graph: 0 times an overflow is not a number.
-            let weighed = attention.iter().zip(attention_weights);
-            let weighed = weighed.chain(hidden.iter().zip(hidden_weights));
-            let terms: Vec<Tensor> = weighed
-                .filter(|(_, weight)| **weight != 0.0)
-                .map(|(loss, weight)| loss * *weight)
-                .collect();
-            let parts = [attention_sum, hidden_sum]
-                .iter()
-                .chain(&attention)
-                .chain(&hidden)
-                .map(Tensor::detach)
-                .collect();
-            Losses {
-                total: sum(&terms),
-                parts,
-            }
+        job::Objective::Intermediate { .. } => {
+            layer_losses(objective, student, target, batch, share)
         }
-        job::Objective::Prediction {
-            temperature,
-            reduction,
-            soft_loss_weight,
-            hard_label_weight,
-        } => {
-            let logits = student.logits(batch, true);
-            let soft = match target {
-                Target::Logits(target) => {
-                    let soft = soft_cross_entropy(&logits, target, *temperature, *reduction);
-                    Some((soft * share.examples, *soft_loss_weight))
-                }
-                _ => None,
-            };
-            let hard = (*hard_label_weight > 0.0).then(|| {
-                let hard = cross_entropy(&logits, batch.expect_labels());
-                (hard * share.examples, *hard_label_weight)
-            });
-            let losses: Vec<(Tensor, f64)> = soft.into_iter().chain(hard).collect();
-            let weighed: Vec<Tensor> = losses.iter().map(|(loss, weight)| loss * *weight).collect();
-            Losses {
-                total: sum(&weighed),
-                parts: losses.iter().map(|(loss, _)| loss.detach()).collect(),
-            }
+        job::Objective::Prediction { .. } => {
+            prediction_losses(objective, student, target, batch, share)
         }
+    }
+}
+
+/// Losses over layers: attention scores and hidden states.
+fn layer_losses(
+    objective: &job::Objective,
+    student: &Student,
+    target: &Target,
+    batch: &Batch,
+    share: Share,
+) -> Losses {
+    let job::Objective::Intermediate {
+        attention_weights,
+        hidden_weights,
+        reduction,
+        hidden_loss: distance,
+        ..
+    } = objective
+    else {
+        panic!("this objective compares layers");
+    };
+    let Target::Layers {
+        attention: target_attention,
+        hidden: target_hidden,
+    } = target
+    else {
+        panic!("this objective learns from a teacher's layers");
+    };
+    let (cells, tokens) = match reduction {
+        Reduction::Tokens => (share.squared_lengths, share.tokens),
+        Reduction::Block => (share.examples, share.examples),
+    };
+    let (attention, hidden) = if batch.unpadded.is_some() {
+        assert_eq!(*reduction, Reduction::Tokens, "there is no block");
+        distances(student, (target_attention, target_hidden), batch, *distance)
+    } else {
+        let output = student.encoder.forward_t(batch, Wanted::Everything, true);
+        let attention = pairs(&output.attention_scores, target_attention)
+            .map(|(s, t)| attention_loss(s, t, batch, *reduction));
+        let projected = student.project(&output);
+        let hidden = pairs(&projected, target_hidden).map(|(s, t)| match distance {
+            HiddenLoss::Mse => hidden_loss(s, t, batch, *reduction),
+            HiddenLoss::Cosine => cosine_loss(s, t, batch, *reduction),
+        });
+        (attention.collect(), hidden.collect())
+    };
+    let of_step = |losses: Vec<Tensor>, share: f64| -> Vec<Tensor> {
+        losses.into_iter().map(|loss| loss * share).collect()
+    };
+    let (attention, hidden) = (of_step(attention, cells), of_step(hidden, tokens));
+    let (attention_sum, hidden_sum) = (sum(&attention), sum(&hidden));
+    // A factor of 0 takes the term out of the graph: 0 times an overflow is not a number.
+    let weighed = attention.iter().zip(attention_weights);
+    let weighed = weighed.chain(hidden.iter().zip(hidden_weights));
+    let terms: Vec<Tensor> = weighed
+        .filter(|(_, weight)| **weight != 0.0)
+        .map(|(loss, weight)| loss * *weight)
+        .collect();
+    let parts = [attention_sum, hidden_sum]
+        .iter()
+        .chain(&attention)
+        .chain(&hidden)
+        .map(Tensor::detach)
+        .collect();
+    Losses {
+        total: sum(&terms),
+        parts,
+    }
+}
+
+/// The loss over predictions, soft, hard or both.
+fn prediction_losses(
+    objective: &job::Objective,
+    student: &Student,
+    target: &Target,
+    batch: &Batch,
+    share: Share,
+) -> Losses {
+    let job::Objective::Prediction {
+        temperature,
+        reduction,
+        soft_loss_weight,
+        hard_label_weight,
+    } = objective
+    else {
+        panic!("this objective compares predictions");
+    };
+    let logits = student.logits(batch, true);
+    let soft = match target {
+        Target::Logits(target) => {
+            let soft = soft_cross_entropy(&logits, target, *temperature, *reduction);
+            Some((soft * share.examples, *soft_loss_weight))
+        }
+        _ => None,
+    };
+    let hard = (*hard_label_weight > 0.0).then(|| {
+        let hard = cross_entropy(&logits, batch.expect_labels());
+        (hard * share.examples, *hard_label_weight)
+    });
+    let losses: Vec<(Tensor, f64)> = soft.into_iter().chain(hard).collect();
+    let weighed: Vec<Tensor> = losses.iter().map(|(loss, weight)| loss * *weight).collect();
+    Losses {
+        total: sum(&weighed),
+        parts: losses.iter().map(|(loss, _)| loss.detach()).collect(),
     }
 }
 

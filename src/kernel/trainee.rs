@@ -79,17 +79,7 @@ impl Trainee {
         )?;
         // A regression has one output.
         let classes = spec.labels.len().max(1);
-        let needs_labels = match train.objective {
-            Objective::Labels => true,
-            Objective::Prediction {
-                hard_label_weight, ..
-            } => hard_label_weight > 0.0,
-            // Values are in the rows, and have no names.
-            Objective::Values | Objective::Regression { .. } | Objective::Intermediate { .. } => {
-                false
-            }
-        };
-        if needs_labels && data.meta().labels.is_empty() {
+        if needs_names(&train.objective) && data.meta().labels.is_empty() {
             return Err(KernelError::NoLabels {
                 store: train.data.store.clone(),
             });
@@ -113,28 +103,12 @@ impl Trainee {
             }
             None => None,
         };
-        let mut projections = Vec::new();
-        if let Objective::Intermediate {
-            projection,
-            keep_projection,
-            ..
-        } = &train.objective
-            && let Some((config, _)) = &teacher
-        {
-            projections = projection_names(*projection, spec.config.num_hidden_layers + 1);
-            let from = spec.weights.as_deref().filter(|_| *keep_projection);
-            for name in &projections {
-                let kept = fill_projection(&mut parameters, name, from, spec, config, seed)?;
-                if !kept
-                    && let Some(folder) = from.filter(|folder| folder.join(FIT_DENSE_FILE).exists())
-                {
-                    warnings.push(format!(
-                        "`{}` has no projection `{name}` of this shape: the projection starts from random weights",
-                        folder.display()
-                    ));
-                }
+        let projections = match &teacher {
+            Some((config, _)) => {
+                fill_projections(train, &mut parameters, config, seed, &mut warnings)?
             }
-        }
+            None => Vec::new(),
+        };
 
         let parameters = parameters.trainable(compute.device);
         let (teacher_config, teacher) = teacher.unzip();
@@ -248,6 +222,48 @@ impl Trainee {
         }
         Ok(())
     }
+}
+
+/// Whether rows must have a class: values are in the rows, and have no names.
+fn needs_names(objective: &Objective) -> bool {
+    match objective {
+        Objective::Labels => true,
+        Objective::Prediction {
+            hard_label_weight, ..
+        } => *hard_label_weight > 0.0,
+        Objective::Values | Objective::Regression { .. } | Objective::Intermediate { .. } => false,
+    }
+}
+
+/// The projections of a stage that compares layers, by name: those that it starts from, or random weights.
+fn fill_projections(
+    train: &Train,
+    parameters: &mut Parameters,
+    teacher: &BertConfig,
+    seed: Seed,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>, KernelError> {
+    let Objective::Intermediate {
+        projection,
+        keep_projection,
+        ..
+    } = &train.objective
+    else {
+        return Ok(Vec::new());
+    };
+    let spec = &train.student;
+    let projections = projection_names(*projection, spec.config.num_hidden_layers + 1);
+    let from = spec.weights.as_deref().filter(|_| *keep_projection);
+    for name in &projections {
+        let kept = fill_projection(parameters, name, from, spec, teacher, seed)?;
+        if !kept && let Some(folder) = from.filter(|folder| folder.join(FIT_DENSE_FILE).exists()) {
+            warnings.push(format!(
+                "`{}` has no projection `{name}` of this shape: the projection starts from random weights",
+                folder.display()
+            ));
+        }
+    }
+    Ok(projections)
 }
 
 /// How the rows of a batch are laid out: as the job says, where both models are able to and no loss is over the padded

@@ -124,7 +124,8 @@ impl Machine<'_> {
     /// Opcodes are those of Python's `pickletools`, protocols 2 to 4.
     fn run(&mut self) -> Result<Value, Refusal> {
         loop {
-            match self.byte()? {
+            let opcode = self.byte()?;
+            match opcode {
                 // PROTO, FRAME: nothing to do.
                 0x80 => drop(self.byte()?),
                 0x95 => drop(self.take(8)?),
@@ -132,34 +133,8 @@ impl Machine<'_> {
                 b'(' => self.stack.push(Value::Mark),
                 b'N' => self.stack.push(Value::None),
                 0x88 | 0x89 => self.stack.push(Value::Bool),
-                // BININT1, BININT2, BININT, LONG1.
-                b'K' => {
-                    let int = self.byte()?;
-                    self.stack.push(Value::Int(int.into()));
-                }
-                b'M' => {
-                    let int = u16::from_le_bytes(self.array()?);
-                    self.stack.push(Value::Int(int.into()));
-                }
-                b'J' => {
-                    let int = i32::from_le_bytes(self.array()?);
-                    self.stack.push(Value::Int(int.into()));
-                }
-                0x8a => self.long()?,
-                // BINFLOAT: appears in metadata only.
-                b'G' => {
-                    self.take(8)?;
-                    self.stack.push(Value::Float);
-                }
-                // BINUNICODE, SHORT_BINUNICODE, BINSTRING, SHORT_BINSTRING.
-                b'X' | b'T' => {
-                    let length = u32::from_le_bytes(self.array()?) as usize;
-                    self.text(length)?;
-                }
-                0x8c | b'U' => {
-                    let length = self.byte()?.into();
-                    self.text(length)?;
-                }
+                b'K' | b'M' | b'J' | 0x8a | b'G' => self.number(opcode)?,
+                b'X' | b'T' | 0x8c | b'U' => self.word(opcode)?,
                 // GLOBAL, STACK_GLOBAL.
                 b'c' => {
                     let module = self.line()?;
@@ -241,6 +216,32 @@ impl Machine<'_> {
                 }
             }
         }
+    }
+
+    /// BININT1, BININT2, BININT, LONG1, and BINFLOAT, which appears in metadata only.
+    fn number(&mut self, opcode: u8) -> Result<(), Refusal> {
+        let int = match opcode {
+            b'K' => i64::from(self.byte()?),
+            b'M' => u16::from_le_bytes(self.array()?).into(),
+            b'J' => i32::from_le_bytes(self.array()?).into(),
+            b'G' => {
+                self.take(8)?;
+                self.stack.push(Value::Float);
+                return Ok(());
+            }
+            _ => return self.long(),
+        };
+        self.stack.push(Value::Int(int));
+        Ok(())
+    }
+
+    /// BINUNICODE, BINSTRING, SHORT_BINUNICODE, SHORT_BINSTRING.
+    fn word(&mut self, opcode: u8) -> Result<(), Refusal> {
+        let length = match opcode {
+            b'X' | b'T' => u32::from_le_bytes(self.array()?) as usize,
+            _ => self.byte()?.into(),
+        };
+        self.text(length)
     }
 
     fn byte(&mut self) -> Result<u8, Refusal> {
