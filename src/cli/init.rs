@@ -18,7 +18,7 @@ use crate::report::Style;
 /// `tinyrun init TABLE`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Your labelled table with a header row: CSV or TSV
+    /// Your labelled table: CSV or TSV with a header row, or JSON lines
     #[arg(value_name = "TABLE")]
     table: PathBuf,
 
@@ -33,6 +33,10 @@ pub(super) struct Arguments {
     /// Column of a second text, for tasks on pairs of texts
     #[arg(long, value_name = "COLUMN")]
     pair: Option<String>,
+
+    /// Table format; chosen by the file name extension if omitted
+    #[arg(long, value_name = "WORD", value_parser = word::<TableFormat>())]
+    format: Option<TableFormat>,
 
     /// Character between fields, or `tab`; detected if omitted
     #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter)]
@@ -68,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let given = Given {
         dialect: dialect_rule(
-            TableFormat::Auto,
+            arguments.format.unwrap_or(TableFormat::Auto),
             arguments.delimiter,
             arguments.quoting.unwrap_or(Quoting::Auto),
             arguments.escape.unwrap_or(Escape::Auto),

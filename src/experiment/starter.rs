@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::data::{Escape, Quoting, Survey};
+use crate::data::{Escape, Quoting, Survey, TableFormat};
 use crate::input::excerpt;
 
 /// Classes that are listed; more are found in the table anew.
@@ -105,6 +105,14 @@ fn write_task(text: &mut String, survey: &Survey, table: &str) {
 /// How the table is cut, where the user said it or its ending does not.
 fn write_dialect(text: &mut String, survey: &Survey) {
     let (found, standard, given) = (survey.dialect, survey.standard, survey.given);
+    let format = match given.format {
+        TableFormat::Auto => None,
+        TableFormat::Tsv => Some("tsv"),
+        TableFormat::Csv => Some("csv"),
+    };
+    if let Some(word) = format {
+        let _ = writeln!(text, "format = \"{word}\"");
+    }
     if given.delimiter.is_some() || found.delimiter != standard.delimiter {
         let delimiter = char::from(found.delimiter).to_string();
         let _ = writeln!(text, "delimiter = {}", quoted(&delimiter));
@@ -299,10 +307,11 @@ mod tests {
     #[test]
     fn what_the_user_says_of_a_table_is_written_though_its_ending_says_the_same() {
         let given = DialectRule {
+            format: TableFormat::Csv,
             delimiter: Some(b','),
             quoting: Some(Quoting::Quoted),
             escape: Some(Escape::Double),
-            ..DialectRule::default()
+            literal_tsv: false,
         };
         let survey = Survey {
             dialect: Dialect::standard(true),
@@ -310,7 +319,8 @@ mod tests {
             ..survey()
         };
         let text = starter(&survey, paths("t.csv", None));
-        let keys = "delimiter = \",\"\nquoting = \"quotes\"\nescape = \"doubled\"\n";
+        let keys =
+            "format = \"csv\"\ndelimiter = \",\"\nquoting = \"quotes\"\nescape = \"doubled\"\n";
         assert!(text.contains(keys), "{text}");
         let (experiment, _) =
             Experiment::read(KINDS, "x.toml", "x", &text, &[]).expect("no faults");

@@ -332,7 +332,10 @@ fn init_takes_the_dialect_that_is_named_and_training_reads_the_same() {
     let tabs = table("text\tlabel", |row, label| {
         format!("\"good\" film, {row}\t{label}")
     });
-    let cases: [(&str, &[&str], &str); 4] = [
+    let objects = table("", |row, label| {
+        format!("{{\"text\": \"film {row}\", \"label\": \"{label}\"}}")
+    });
+    let cases: [(&str, &[&str], &str); 7] = [
         (
             &tildes,
             &["--delimiter", "~", "--quoting", "none"],
@@ -353,6 +356,22 @@ fn init_takes_the_dialect_that_is_named_and_training_reads_the_same() {
             &table("text,label", plain_row),
             &["--delimiter", ",", "--quoting", "quotes"],
             "delimiter = \",\"\nquoting = \"quotes\"\n",
+        ),
+        (
+            &tabs,
+            &["--format", "tsv"],
+            "another table\"\nformat = \"tsv\"\ntext",
+        ),
+        (
+            &table("text,label", plain_row),
+            &["--format", "csv", "--delimiter", ","],
+            "another table\"\nformat = \"csv\"\ndelimiter = \",\"\ntext",
+        ),
+        // JSON lines are found by content: nothing but what is given is written.
+        (
+            &objects,
+            &["--format", "tsv", "--delimiter", ";"],
+            "format = \"tsv\"\ndelimiter = \";\"\ntext",
         ),
     ];
     for (content, options, keys) in cases {
@@ -383,6 +402,8 @@ fn init_takes_the_dialect_that_is_named_and_training_reads_the_same() {
         .ends_with(2)
         .says("hint: the header is read as one column: name the character between its columns with `--delimiter CHARACTER`");
     for (option, word) in [
+        ("--format", "auto"),
+        ("--format", "jsonl"),
         ("--delimiter", ";;"),
         ("--delimiter", "a"),
         ("--quoting", "auto"),

@@ -74,13 +74,10 @@ impl Trial {
 /// The dialect of a table of which `sample` is the start, up to a line's end. `columns` are those that will be asked
 /// for; none where that is not known.
 pub(super) fn detect(sample: &[u8], rule: DialectRule, is_csv: bool, columns: &[&str]) -> Dialect {
-    let mut dialect = Dialect::standard(is_csv);
     if rule.format == TableFormat::Tsv || rule.literal_tsv && !is_csv {
-        dialect.delimiter = rule.delimiter.unwrap_or(dialect.delimiter);
-        dialect.quoting = rule.quoting.unwrap_or(dialect.quoting);
-        dialect.escape = rule.escape.unwrap_or(dialect.escape);
-        return dialect;
+        return rule.stated(is_csv);
     }
+    let mut dialect = Dialect::standard(is_csv);
     let given = sep_line(sample);
     dialect.has_sep_line = given.is_some();
     dialect.delimiter = match rule.delimiter.or(given) {

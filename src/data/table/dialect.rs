@@ -58,6 +58,17 @@ impl DialectRule {
             TableFormat::Csv => true,
         }
     }
+
+    /// The dialect of CSV or TSV with what the rule states; nothing is detected.
+    pub(super) fn stated(self, is_csv: bool) -> Dialect {
+        let standard = Dialect::standard(is_csv);
+        Dialect {
+            delimiter: self.delimiter.unwrap_or(standard.delimiter),
+            quoting: self.quoting.unwrap_or(standard.quoting),
+            escape: self.escape.unwrap_or(standard.escape),
+            ..standard
+        }
+    }
 }
 
 /// How a table is cut.

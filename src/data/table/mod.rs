@@ -35,8 +35,8 @@ pub(in crate::data) use self::json_lines::Object;
 enum Records {
     /// Lines that are cut into fields.
     Cut(Cutter<BufReader<File>>),
-    /// Objects, whose keys in the first one are the columns.
-    Objects(Objects<BufReader<File>>),
+    /// Objects, whose keys in the first one are the columns, and the dialect that the settings name.
+    Objects(Objects<BufReader<File>>, Dialect),
 }
 
 /// A table of any columns, record by record.
@@ -79,7 +79,7 @@ impl Table {
         let is_json = |found: &Foreign| found.kind == Kind::JsonLines;
         if found.as_ref().is_some_and(is_json) {
             file.rewind().map_err(io)?;
-            return Self::of_objects(path, file);
+            return Self::of_objects(path, file, rule);
         }
         if let Some(found) = found {
             return Err(DataError::Foreign {
@@ -116,13 +116,13 @@ impl Table {
     }
 
     /// A table of JSON lines.
-    fn of_objects(path: &Path, file: File) -> Result<Self, DataError> {
+    fn of_objects(path: &Path, file: File, rule: DialectRule) -> Result<Self, DataError> {
         let objects = Objects::open(path, BufReader::with_capacity(1 << 16, file))?;
         Ok(Self {
             path: path.to_owned(),
             names: objects.names().to_vec(),
             header_line: 1,
-            records: Records::Objects(objects),
+            records: Records::Objects(objects, rule.stated(rule.is_csv(path))),
             has_header: false,
             is_given: false,
             skip_short: false,
@@ -153,8 +153,8 @@ impl Table {
     pub fn dialect(&self) -> Dialect {
         match &self.records {
             Records::Cut(cutter) => cutter.dialect(),
-            // As its name says: nothing of it is to be set.
-            Records::Objects(_) => Dialect::standard(DialectRule::default().is_csv(&self.path)),
+            // As the settings state it: nothing else is to be set for JSON lines.
+            Records::Objects(_, dialect) => *dialect,
         }
     }
 
@@ -176,7 +176,7 @@ impl Table {
     pub fn bytes_read(&self) -> u64 {
         match &self.records {
             Records::Cut(cutter) => cutter.bytes(),
-            Records::Objects(objects) => objects.bytes(),
+            Records::Objects(objects, _) => objects.bytes(),
         }
     }
 
@@ -186,7 +186,7 @@ impl Table {
     /// # Errors
     /// Where a record has another number of columns than the header, or cannot be cut.
     pub fn next_record(&mut self) -> Result<Option<u64>, DataError> {
-        if let Records::Objects(objects) = &mut self.records {
+        if let Records::Objects(objects, _) = &mut self.records {
             return objects.next();
         }
         loop {
@@ -216,7 +216,7 @@ impl Table {
     fn read_record(&mut self) -> Result<Option<u64>, DataError> {
         match &mut self.records {
             Records::Cut(cutter) => cutter.read().map_err(|fault| fault.of(&self.path)),
-            Records::Objects(_) => Ok(None),
+            Records::Objects(..) => Ok(None),
         }
     }
 
@@ -225,7 +225,7 @@ impl Table {
     /// # Errors
     /// As [`Self::field`].
     fn value(&self, line: u64, index: usize) -> Result<&str, DataError> {
-        if let Records::Objects(objects) = &self.records {
+        if let Records::Objects(objects, _) = &self.records {
             objects.check(index)?;
         }
         self.field(line, index)
@@ -235,7 +235,7 @@ impl Table {
     fn cutter(&self) -> Option<&Cutter<BufReader<File>>> {
         match &self.records {
             Records::Cut(cutter) => Some(cutter),
-            Records::Objects(_) => None,
+            Records::Objects(..) => None,
         }
     }
 
@@ -246,7 +246,7 @@ impl Table {
     pub fn field(&self, line: u64, index: usize) -> Result<&str, DataError> {
         let cutter = match &self.records {
             Records::Cut(cutter) => cutter,
-            Records::Objects(objects) => return Ok(objects.field(index)),
+            Records::Objects(objects, _) => return Ok(objects.field(index)),
         };
         let field = cutter.field(index);
         std::str::from_utf8(field).map_err(|error| {
