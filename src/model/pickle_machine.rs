@@ -218,7 +218,7 @@ impl Machine<'_> {
         }
     }
 
-    /// BININT1, BININT2, BININT, LONG1, and BINFLOAT, which appears in metadata only.
+    // BININT1, BININT2, BININT, LONG1, and BINFLOAT, which appears in metadata only.
     fn number(&mut self, opcode: u8) -> Result<(), Refusal> {
         let int = match opcode {
             b'K' => i64::from(self.byte()?),
@@ -235,7 +235,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// BINUNICODE, BINSTRING, SHORT_BINUNICODE, SHORT_BINSTRING.
+    // BINUNICODE, BINSTRING, SHORT_BINUNICODE, SHORT_BINSTRING.
     fn word(&mut self, opcode: u8) -> Result<(), Refusal> {
         let length = match opcode {
             b'X' | b'T' => u32::from_le_bytes(self.array()?) as usize,

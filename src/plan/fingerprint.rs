@@ -223,7 +223,8 @@ mod tests {
                         upstream: BTreeMap::new(),
                     };
                     let fingerprint = key.fingerprint();
-                    found += &format!("{recipe} {precision} {kind} {fingerprint}\n");
+                    found.extend([recipe, " ", precision, " ", kind, " "]);
+                    found.extend([fingerprint.as_str(), "\n"]);
                 }
             }
         }
