@@ -34,9 +34,9 @@ fn declared(kinds: Kinds) -> Vec<(String, Vec<Item>)> {
         ("student".to_owned(), Student::described()),
         ("student.layer-map".to_owned(), LayerMap::described()),
     ];
-    tables.extend(kinds.with_table().map(|kind| {
+    tables.extend(kinds.with_table().map(|(_, kind, keys)| {
         let mut items = vec![stages::described()];
-        items.extend(kind.described());
+        items.extend((keys.described)());
         (format!("stages.{}", kind.name()), items)
     }));
     tables
@@ -110,7 +110,7 @@ fn defaults(kinds: Kinds) -> Vec<Written> {
     let mut text = "task = { name = \"custom\", train = \"train.tsv\", dev = \"dev.tsv\" }\n\
                     teacher = { model = \"models/teacher\" }\n[stages]\n"
         .to_owned();
-    for kind in kinds.with_table() {
+    for (_, kind, _) in kinds.with_table() {
         text.extend([kind.name(), " = ", kind.example(), "\n"]);
     }
     let read = Experiment::read(kinds, "reference.toml", "reference", &text, &[]);

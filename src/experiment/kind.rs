@@ -22,9 +22,12 @@ pub(crate) trait StageKind: Sync {
         1
     }
 
-    /// How its stages come into an experiment.
-    fn presence(&self) -> Presence {
-        Presence::Table
+    /// The keys of its table; `None` for a kind that another one has as its preparation.
+    fn keys(&self) -> Option<TableKeys>;
+
+    /// Whether every experiment has a stage of it, with or without a table.
+    fn is_in_every_experiment(&self) -> bool {
+        false
     }
 
     /// How the data of a stage are prepared, where those are none of the task's.
@@ -32,16 +35,10 @@ pub(crate) trait StageKind: Sync {
         None
     }
 
-    /// Reads the table of a stage.
-    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings>;
-
     /// The least that its table says, for an example of a whole file.
     fn example(&self) -> &'static str {
         "{}"
     }
-
-    /// Its keys for the reference.
-    fn described(&self) -> Vec<Item>;
 
     /// What a stage takes.
     fn ports(&self, task: &Task, keys: &dyn StageSettings) -> Vec<Port>;
@@ -91,23 +88,24 @@ pub(crate) struct Prepared {
     pub(crate) keys: Arc<dyn StageSettings>,
 }
 
-/// How stages of a kind come into an experiment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// Each has a table.
-    Table,
-    /// There is always one, and it may have a table.
-    Always,
-    /// Another kind has it as its preparation.
-    Preparation,
+/// The keys of a stage's table: how they are read, and how they are described in the reference.
+#[derive(Clone, Copy)]
+pub(crate) struct TableKeys {
+    pub(super) read: fn(&Section<'_>, &StageDefaults) -> Arc<dyn StageSettings>,
+    pub(super) described: fn() -> Vec<Item>,
 }
 
-/// Reads a table whose keys are `T`.
-pub(crate) fn table<T>(section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings>
-where
-    T: Settings<Defaults = StageDefaults> + StageSettings,
-{
-    Arc::new(T::read_table(section, defaults))
+impl TableKeys {
+    /// Those of `T`.
+    pub(crate) fn of<T>() -> Self
+    where
+        T: Settings<Defaults = StageDefaults> + StageSettings,
+    {
+        Self {
+            read: |section, defaults| Arc::new(T::read_table(section, defaults)),
+            described: T::described,
+        }
+    }
 }
 
 /// The kinds of stages that a file may have, in pipeline order.
@@ -123,10 +121,12 @@ impl Kinds {
         self.0.iter().copied()
     }
 
-    /// Those that may have a table in the file.
-    pub(super) fn with_table(self) -> impl Iterator<Item = &'static dyn StageKind> {
-        self.iter()
-            .filter(|kind| kind.presence() != Presence::Preparation)
+    /// Those that may have a table in the file, with their places and keys.
+    pub(super) fn with_table(
+        self,
+    ) -> impl Iterator<Item = (usize, &'static dyn StageKind, TableKeys)> {
+        let kinds = self.iter().enumerate();
+        kinds.filter_map(|(place, kind)| Some((place, kind, kind.keys()?)))
     }
 
     /// The kind of a name.

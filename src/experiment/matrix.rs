@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::kind::{Kinds, Presence, StageKind};
+use super::kind::{Kinds, StageKind};
 use super::top::Experiment;
 use crate::document::node::{Node, Table, Value};
 use crate::document::overrides::insert;
@@ -319,7 +319,7 @@ fn read_without(node: &Node, stages: &StageNames, faults: &mut Vec<Fault>) -> Ve
         return Vec::new();
     };
     let tables = stages.kinds.with_table();
-    let kinds: Vec<&str> = tables.map(StageKind::name).collect();
+    let kinds: Vec<&str> = tables.map(|(_, kind, _)| kind.name()).collect();
     let own = stages.own.iter().map(String::as_str);
     let known: Vec<&str> = kinds.into_iter().chain(own).collect();
     let mut found = Vec::new();
@@ -329,7 +329,7 @@ fn read_without(node: &Node, stages: &StageNames, faults: &mut Vec<Fault>) -> Ve
             _ => "",
         };
         let kind = stages.kinds.get(name);
-        if kind.is_some_and(|kind| kind.presence() == Presence::Always) {
+        if kind.is_some_and(StageKind::is_in_every_experiment) {
             let message = format!("`{name}` cannot be removed");
             faults.push(Fault::new(message, item.span.clone()));
         } else if known.contains(&name) {

@@ -41,7 +41,7 @@ pub use dialect::dialect_rule;
 pub use distill::{Distill, Prediction, Teaching};
 pub use goal::Goal;
 pub use kind::Kinds;
-pub(crate) use kind::{Counts, Prepared, Presence, StageKind, table};
+pub(crate) use kind::{Counts, Prepared, StageKind, TableKeys};
 pub use matrix::{Experiments, Variant};
 pub use models::{Models, check_models};
 pub use origin::Origin;

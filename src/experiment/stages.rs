@@ -1,12 +1,15 @@
 //! `[stages]`: which stages there are, each of which kind.
 
+use std::sync::Arc;
+
 use super::declared::{Declared, Entry, key};
-use super::kind::{Kinds, Presence, StageKind};
+use super::kind::{Kinds, StageKind};
 use super::recipe::StageDefaults;
 use super::schema::RANDOM;
 use super::settings::Item;
 use super::stage::{Stage, Stages};
 use super::stage_name::StageName;
+use super::stage_settings::StageSettings;
 use crate::document::{Fault, Section};
 
 /// What `kind` says.
@@ -39,19 +42,17 @@ pub(super) fn entries(stage: &Stage) -> Vec<Entry> {
 /// Reads `[stages]`.
 pub(super) fn read(stages: &Section<'_>, defaults: &StageDefaults, kinds: Kinds) -> Stages {
     let mut all = Vec::new();
-    for (place, kind) in kinds.iter().enumerate() {
-        match kind.presence() {
-            Presence::Table => {
-                let table = stages.section(kind.name());
-                all.extend(
-                    table.map(|table| (place, read_stage(kind, kind.name(), &table, defaults))),
-                );
-            }
-            Presence::Always => {
-                let table = stages.section_or_empty(kind.name());
-                all.push((place, read_stage(kind, kind.name(), &table, defaults)));
-            }
-            Presence::Preparation => {}
+    for (place, kind, keys) in kinds.with_table() {
+        let table = if kind.is_in_every_experiment() {
+            Some(stages.section_or_empty(kind.name()))
+        } else {
+            stages.section(kind.name())
+        };
+        if let Some(table) = table {
+            // The table of a kind's own name may say its kind too.
+            let _ = table.choice(KIND, &[(kind.name(), ())]);
+            let keys = (keys.read)(&table, defaults);
+            all.push((place, stage_of(kind, kind.name(), &table, keys)));
         }
     }
     all.extend(named(stages, defaults, kinds));
@@ -110,15 +111,17 @@ fn named(stages: &Section<'_>, defaults: &StageDefaults, kinds: Kinds) -> Vec<(u
             continue;
         };
         check_name(name, stages);
-        let tables = kinds.iter().enumerate();
-        let tables = tables.filter(|(_, kind)| kind.presence() == Presence::Table);
-        let words: Vec<(&str, usize)> = tables.map(|(place, kind)| (kind.name(), place)).collect();
-        let place = table.choice(KIND, &words);
-        let Some((place, kind)) = place.and_then(|it| Some((*it, kinds.iter().nth(*it)?))) else {
-            // Its keys mean nothing without a kind.
-            continue;
-        };
-        found.push((place, read_stage(kind, name, &table, defaults)));
+        let tables: Vec<_> = kinds
+            .with_table()
+            .filter(|(_, kind, _)| !kind.is_in_every_experiment())
+            .collect();
+        let words: Vec<_> = tables.iter().map(|it| (it.1.name(), *it)).collect();
+        // Without a kind its keys mean nothing.
+        if let Some(kind) = table.choice(KIND, &words) {
+            let (place, kind, keys) = kind.value;
+            let keys = (keys.read)(&table, defaults);
+            found.push((place, stage_of(kind, name, &table, keys)));
+        }
     }
     found
 }
@@ -144,20 +147,16 @@ fn check_name(name: &str, stages: &Section<'_>) {
     stages.wrong(name, fault.with_label("it is the name of a results folder"));
 }
 
-fn read_stage(
+fn stage_of(
     kind: &'static dyn StageKind,
     name: &str,
     table: &Section<'_>,
-    defaults: &StageDefaults,
+    settings: Arc<dyn StageSettings>,
 ) -> Stage {
-    // Read before where it decides; a table of the kind's own name may say it too.
-    if name == kind.name() {
-        let _ = table.choice(KIND, &[(kind.name(), ())]);
-    }
     Stage {
         name: StageName::new(name),
         kind,
-        settings: kind.read(table, defaults),
+        settings,
         header: table.span(),
         has_table: true,
         preparation: None,

@@ -1,13 +1,9 @@
 //! `corpus-prep`: raw text to tokens, for the stage whose table names the text.
 
-use std::sync::Arc;
-
 use crate::data::{CorpusSettings, corpus, prepare_corpus};
-use crate::document::Section;
-use crate::experiment::settings::{Item, Settings};
 use crate::experiment::{
-    Artifact, Corpus, Counts, LongLines, Port, Presence, StageDefaults, StageKind, StageSettings,
-    Task, Wants, What,
+    Artifact, Corpus, Counts, LongLines, Port, StageKind, StageSettings, TableKeys, Task, Wants,
+    What,
 };
 use crate::stage::{Activity, Place, StageError, Work, prepare};
 
@@ -18,16 +14,8 @@ impl StageKind for CorpusPrep {
         "corpus-prep"
     }
 
-    fn presence(&self) -> Presence {
-        Presence::Preparation
-    }
-
-    fn read(&self, section: &Section<'_>, _: &StageDefaults) -> Arc<dyn StageSettings> {
-        Arc::new(Corpus::read_table(section, &()))
-    }
-
-    fn described(&self) -> Vec<Item> {
-        Vec::new()
+    fn keys(&self) -> Option<TableKeys> {
+        None
     }
 
     fn ports(&self, _: &Task, keys: &dyn StageSettings) -> Vec<Port> {

@@ -1,13 +1,10 @@
 //! `data-prep`: the task's tables to tokens.
 
-use std::sync::Arc;
-
 use crate::data::{Dev, DialectRule, LabelRule, LabelSet, TableLayout, TaskSettings, prepare_task};
-use crate::document::Section;
-use crate::experiment::settings::{Item, Settings, settings};
+use crate::experiment::settings::settings;
 use crate::experiment::{
-    Artifact, Counts, Port, Presence, StageDefaults, StageKind, StageSettings, Task, TaskName,
-    Wants, dialect_rule, table,
+    Artifact, Counts, Port, StageDefaults, StageKind, StageSettings, TableKeys, Task, TaskName,
+    Wants, dialect_rule,
 };
 use crate::stage::{Activity, Place, StageError, Work, prepare};
 
@@ -31,16 +28,12 @@ impl StageKind for DataPrep {
         2
     }
 
-    fn presence(&self) -> Presence {
-        Presence::Always
+    fn is_in_every_experiment(&self) -> bool {
+        true
     }
 
-    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
-        table::<Keys>(section, defaults)
-    }
-
-    fn described(&self) -> Vec<Item> {
-        Keys::described()
+    fn keys(&self) -> Option<TableKeys> {
+        Some(TableKeys::of::<Keys>())
     }
 
     fn ports(&self, task: &Task, _: &dyn StageSettings) -> Vec<Port> {

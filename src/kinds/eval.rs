@@ -1,12 +1,10 @@
 //! `eval`: scores of teacher and student.
 
-use std::sync::Arc;
-
-use crate::document::{Located, Section};
-use crate::experiment::settings::{Item, Settings, key, settings};
+use crate::document::Located;
+use crate::experiment::settings::{key, settings};
 use crate::experiment::{
     Artifact, Counts, ModelPort, Port, Role, Sources, StageDefaults, StageKind, StageSettings,
-    Task, What, table,
+    TableKeys, Task, What,
 };
 use crate::job::{self, EvalModel, EvalSet, Evaluate};
 use crate::stage::{Activity, Place, StageError, Work};
@@ -47,12 +45,8 @@ impl StageKind for Eval {
         "eval"
     }
 
-    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
-        table::<Keys>(section, defaults)
-    }
-
-    fn described(&self) -> Vec<Item> {
-        Keys::described()
+    fn keys(&self) -> Option<TableKeys> {
+        Some(TableKeys::of::<Keys>())
     }
 
     fn ports(&self, task: &Task, _: &dyn StageSettings) -> Vec<Port> {

@@ -1,12 +1,9 @@
 //! `finetune`: makes the teacher.
 
-use std::sync::Arc;
-
-use crate::document::Section;
-use crate::experiment::settings::{Item, Settings, settings};
+use crate::experiment::settings::settings;
 use crate::experiment::{
-    Artifact, Counts, ModelPort, Part, Port, Role, StageDefaults, StageKind, StageSettings, Task,
-    Training, table,
+    Artifact, Counts, ModelPort, Part, Port, Role, StageDefaults, StageKind, StageSettings,
+    TableKeys, Task, Training,
 };
 use crate::job::{HeadKind, Objective, Scoring, WeightDtype};
 use crate::stage::{Activity, Lesson, Place, StageError, Work, training_files};
@@ -28,12 +25,8 @@ impl StageKind for Finetune {
         "finetune"
     }
 
-    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
-        table::<Keys>(section, defaults)
-    }
-
-    fn described(&self) -> Vec<Item> {
-        Keys::described()
+    fn keys(&self) -> Option<TableKeys> {
+        Some(TableKeys::of::<Keys>())
     }
 
     fn ports(&self, _: &Task, _: &dyn StageSettings) -> Vec<Port> {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::corpus_prep::CorpusPrep;
-use crate::document::Section;
-use crate::experiment::settings::{Item, Settings, settings};
+use crate::experiment::settings::{Settings, settings};
 use crate::experiment::{
     Artifact, Corpus, Counts, Distill, ModelPort, Part, Port, Prepared, Role, Sources,
-    StageDefaults, StageKind, StageName, StageSettings, Task, Teaching, Training, Wants, table,
+    StageDefaults, StageKind, StageName, StageSettings, TableKeys, Task, Teaching, Training, Wants,
 };
 use crate::job::{HeadKind, WeightDtype};
 use crate::stage::{Activity, Lesson, Place, StageError, Work, layer_objective, training_files};
@@ -49,16 +48,12 @@ impl StageKind for GeneralDistill {
         })
     }
 
-    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
-        table::<Keys>(section, defaults)
+    fn keys(&self) -> Option<TableKeys> {
+        Some(TableKeys::of::<Keys>())
     }
 
     fn example(&self) -> &'static str {
         "{ corpus = [\"corpus/*.txt\"] }"
-    }
-
-    fn described(&self) -> Vec<Item> {
-        Keys::described()
     }
 
     fn ports(&self, _: &Task, _: &dyn StageSettings) -> Vec<Port> {

@@ -1,6 +1,7 @@
 //! The kinds of stages, one file each: keys, what a stage takes and leaves, what counts, its work.
 //!
-//! To add one, write its file and add it to the list below. No other room knows a kind by name.
+//! To add one, write its file and add it to the list below. `plan`, `stage`, `runs`, `report` and
+//! `cli` know no kind by name.
 
 mod corpus_prep;
 mod data_prep;

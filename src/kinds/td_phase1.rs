@@ -1,12 +1,9 @@
 //! `td-phase1`: task distillation of intermediate layers.
 
-use std::sync::Arc;
-
-use crate::document::Section;
-use crate::experiment::settings::{Item, Settings, settings};
+use crate::experiment::settings::settings;
 use crate::experiment::{
     Artifact, Counts, Distill, ModelPort, Part, Port, Role, Sources, StageDefaults, StageKind,
-    StageSettings, Task, TaskTeacher, Teaching, Training, table,
+    StageSettings, TableKeys, Task, TaskTeacher, Teaching, Training,
 };
 use crate::job::WeightDtype;
 use crate::stage::{Activity, Lesson, Place, StageError, Work, layer_objective, training_files};
@@ -34,12 +31,8 @@ impl StageKind for TdPhase1 {
         "td-phase1"
     }
 
-    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
-        table::<Keys>(section, defaults)
-    }
-
-    fn described(&self) -> Vec<Item> {
-        Keys::described()
+    fn keys(&self) -> Option<TableKeys> {
+        Some(TableKeys::of::<Keys>())
     }
 
     fn ports(&self, _: &Task, _: &dyn StageSettings) -> Vec<Port> {

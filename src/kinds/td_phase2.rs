@@ -1,12 +1,9 @@
 //! `td-phase2`: task distillation of the prediction layer.
 
-use std::sync::Arc;
-
-use crate::document::Section;
-use crate::experiment::settings::{Item, Settings, settings};
+use crate::experiment::settings::settings;
 use crate::experiment::{
     Artifact, Counts, ModelPort, Part, Port, Prediction, Role, Sources, StageDefaults, StageKind,
-    StageSettings, Task, TaskTeacher, Teaching, Training, table,
+    StageSettings, TableKeys, Task, TaskTeacher, Teaching, Training,
 };
 use crate::job::{Objective, Scoring};
 use crate::stage::{Activity, Lesson, Place, StageError, Work, training_files};
@@ -36,12 +33,8 @@ impl StageKind for TdPhase2 {
         "td-phase2"
     }
 
-    fn read(&self, section: &Section<'_>, defaults: &StageDefaults) -> Arc<dyn StageSettings> {
-        table::<Keys>(section, defaults)
-    }
-
-    fn described(&self) -> Vec<Item> {
-        Keys::described()
+    fn keys(&self) -> Option<TableKeys> {
+        Some(TableKeys::of::<Keys>())
     }
 
     fn ports(&self, _: &Task, _: &dyn StageSettings) -> Vec<Port> {

@@ -228,6 +228,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(found, include_str!("golden.txt"));
+        assert_eq!(found, include_str!("fingerprints_before.txt"));
     }
 }

@@ -89,7 +89,7 @@ pub(super) fn execute(
     let started = Utc::now().trunc_subsecs(3);
     let clock = Instant::now();
     let outcome = do_work(&place, &fingerprint, &mut lock, hands)?;
-    owes_nothing(&place, hands.works)?;
+    check_files(&place, hands.works)?;
     // A preparation that read a table while it was being written, a teacher that was
     // replaced: such a result belongs to no inputs at all.
     let files = changed_inputs(planner, node, key)?;
@@ -309,8 +309,8 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// Every file that the stage owes is there.
-fn owes_nothing(place: &Place<'_>, works: Works) -> Result<(), StageError> {
+/// Every file that the stage must leave is there.
+fn check_files(place: &Place<'_>, works: Works) -> Result<(), StageError> {
     let promised = works.of(place.node.kind).promised(place);
     match promised
         .into_iter()

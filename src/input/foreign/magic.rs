@@ -74,7 +74,7 @@ pub enum Kind {
 pub enum ByteOrder {
     /// Given by the mark at the start.
     Mark,
-    /// Lowest byte first.
+    /// Little-endian.
     Little,
     /// Highest first.
     Big,
