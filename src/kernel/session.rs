@@ -65,8 +65,8 @@ pub(crate) struct Session<'a> {
     pub(crate) memory: Option<TeacherMemory>,
     pub(crate) checkpoints: Checkpoints,
     metrics: MetricsFile,
-    /// Whether a checkpoint was resumed.
-    resumed: bool,
+    /// The step of the checkpoint that was resumed.
+    resumed_from: Option<u64>,
     /// Operations a second that the device can do.
     peak: f64,
     /// Step and time of the last checkpoint.
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
         };
         let mut warnings = trainee.warnings();
         let newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
-        let resumed = newest.is_some();
+        let is_resumed = newest.is_some();
         let state = match newest {
             Some((state, tensors)) => {
                 restore(&trainee, &optimizer, &tensors)?;
@@ -113,10 +113,11 @@ impl<'a> Session<'a> {
                 ..State::new(&job.fingerprint, length.total)
             },
         };
+        let resumed_from = is_resumed.then_some(state.step);
         let metrics = MetricsFile::create_or_resume(
             &job.output.join("metrics.csv"),
             &columns(train),
-            resumed.then_some(state.step),
+            resumed_from,
         )?;
         let mut session = Self {
             parameters: optimizer.parameters(),
@@ -135,7 +136,7 @@ impl<'a> Session<'a> {
             state,
             checkpoints,
             metrics,
-            resumed,
+            resumed_from,
         };
         if !session.is_done() && !session.ask_teacher(&mut warnings)? {
             let step = session.state.step;
@@ -162,7 +163,7 @@ impl<'a> Session<'a> {
             stop,
         } = self.context;
         // What the steps before did: the two differ by rounding.
-        let before = self.resumed.then_some(self.state.remembers);
+        let before = self.resumed_from.map(|_| self.state.remembers);
         let asked = memory::ask(
             (job, train),
             before,
@@ -305,8 +306,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Writes the artifacts. Returns the steps of the run and, where it was resumed, its best
-    /// scoring.
+    /// Writes the artifacts. Returns the steps of the run and the scoring of the model that is handed on,
+    /// where that is the best and lies before the checkpoint that was resumed.
     pub(crate) fn finish(mut self) -> Result<(u64, Option<Best>), KernelError> {
         let Context { job, train, .. } = self.context;
         self.metrics.sync()?;
@@ -314,7 +315,11 @@ impl<'a> Session<'a> {
         let best = self.state.best.as_ref();
         self.trainee
             .write(train, &job.output, best, &self.checkpoints)?;
-        Ok((self.state.step, self.state.best.filter(|_| self.resumed)))
+        let selection = train.selection.as_ref();
+        let keeps_best = selection.is_some_and(|selection| selection.scoring.keep == Keep::Best);
+        let resumed_from = self.resumed_from.filter(|_| keeps_best);
+        let is_before = |best: &Best| resumed_from.is_some_and(|from| best.step <= from);
+        Ok((self.state.step, self.state.best.filter(is_before)))
     }
 }
 

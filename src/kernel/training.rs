@@ -66,7 +66,7 @@ pub(crate) fn train(
     drop(feed);
     let (steps, best) = session.finish()?;
     if let Some(best) = best {
-        // Its scoring may lie before the checkpoint: this process has not told it yet.
+        // This process has not told it yet.
         reporter.send(&Event::Evaluated {
             step: best.step,
             scores: best.scores,

@@ -135,16 +135,14 @@ fn steps(test: &Test, stage: &str) -> Vec<u64> {
         .collect()
 }
 
-/// Newest step that phase 1 has left a checkpoint of.
-fn newest_step(test: &Test) -> u64 {
+/// Newest step that a stage has left a checkpoint of.
+fn newest_step(test: &Test, stage: &str) -> u64 {
     let folders = fs::read_dir(test.path("runs/work")).into_iter().flatten();
-    let phase1 = folders.flatten().filter(|entry| {
-        entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with("td-phase1-")
+    let of_stage = folders.flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with(&format!("{stage}-"))
     });
-    let files = phase1.filter_map(|folder| fs::read_dir(folder.path()).ok());
+    let files = of_stage.filter_map(|folder| fs::read_dir(folder.path()).ok());
     files
         .flatten()
         .flatten()
@@ -157,14 +155,14 @@ fn newest_step(test: &Test) -> u64 {
         .unwrap_or(0)
 }
 
-/// Waits until phase 1 has left a checkpoint after `step`.
-fn wait_for_a_step_after(test: &Test, step: u64) {
+/// Waits until a stage has left a checkpoint after `step`.
+fn wait_for_a_step_after(test: &Test, stage: &str, step: u64) {
     let begin = Instant::now();
-    while newest_step(test) <= step {
+    while newest_step(test, stage) <= step {
         let waited = begin.elapsed();
         assert!(
             waited < Duration::from_mins(2),
-            "phase 1 never came past {step}"
+            "{stage} never came past {step}"
         );
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -208,13 +206,16 @@ fn interrupted_by_every_signal_it_ends_in_the_bytes_of_an_undisturbed_run() {
         (Signal::TERM, Some(130)),
         (Signal::KILL, None),
     ] {
-        let before = newest_step(&test);
+        let before = newest_step(&test, "td-phase1");
         let started = test.start_with(&["films.toml"], real);
-        wait_for_a_step_after(&test, before);
+        wait_for_a_step_after(&test, "td-phase1", before);
         started.signal(signal);
         assert_eq!(started.wait().code, code);
     }
-    assert!(newest_step(&test) < 600, "it was stopped before its end");
+    assert!(
+        newest_step(&test, "td-phase1") < 600,
+        "it was stopped before its end"
+    );
     run(&test, &[]).succeeds().says("resuming from step");
     for stage in MODELS {
         assert_eq!(
@@ -224,6 +225,43 @@ fn interrupted_by_every_signal_it_ends_in_the_bytes_of_an_undisturbed_run() {
         );
         assert_eq!(steps(&test, stage), steps(&undisturbed, stage), "{stage}");
     }
+}
+
+#[test]
+fn a_resumed_stage_tells_each_scoring_once_and_records_that_of_the_model_it_hands_on() {
+    let test = films();
+    test.replace(
+        "films.toml",
+        "[stages.finetune]\nepochs = 12\n",
+        "[stages.finetune]\nepochs = 100\nkeep = \"last\"\ncheckpoint-interval = 1\n",
+    );
+    let until = ["films.toml", "--until", "finetune"];
+    let started = test.start_with(&until, real);
+    wait_for_a_step_after(&test, "finetune", 20);
+    started.signal(Signal::INT);
+    assert_eq!(started.wait().code, Some(130));
+    let ran = run(&test, &["--until", "finetune"]);
+    let ran = ran.succeeds().says("resuming from step");
+    let scorings = ran.stderr.lines().filter(|line| line.contains(" on dev"));
+    let mut scorings: Vec<&str> = scorings.filter(|line| line.contains(" step ")).collect();
+    let all = scorings.len();
+    scorings.sort_unstable();
+    scorings.dedup();
+    assert_eq!(scorings.len(), all, "{}", ran.stderr);
+
+    let record: serde_json::Value =
+        serde_json::from_str(&test.read("runs/films/finetune/record.json")).expect("a record");
+    let metrics = test.read("runs/films/finetune/metrics.csv");
+    let mut lines = metrics.lines();
+    let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    let place = header.iter().position(|name| *name == "dev_accuracy");
+    let last = lines
+        .last()
+        .expect("a row")
+        .split(',')
+        .nth(place.expect("a column"));
+    let last: f64 = last.expect("a cell").parse().expect("a number");
+    assert_eq!(record["summary"]["scores"]["accuracy"], last);
 }
 
 #[test]
