@@ -17,6 +17,7 @@ pub mod cli;
 pub mod data;
 pub mod document;
 pub mod experiment;
+pub mod export;
 pub mod input;
 pub mod job;
 pub mod kinds;

@@ -5,14 +5,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::{Failure, print};
+use super::{Failure, print, word};
 use crate::data::table::is_delimiter;
 use crate::data::{Columns, DataWarning, Given, Tokenizer, estimated_tokens, survey};
 use crate::experiment::{Escape, Quoting, StarterPaths, TableFormat, dialect_rule, starter};
 use crate::input::{escape_lines, excerpt, excerpt_path};
-use crate::job::Word;
 use crate::report::Style;
 
 /// `tinyrun init TABLE`
@@ -115,18 +113,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             .then(|| "choose another name, or remove that file".to_owned()),
     })?;
     print(&format!("wrote {shown}\n"))
-}
-
-/// One of a key's words but `auto`, which an omitted option stands for.
-fn word<T: Word + Send + Sync>() -> impl TypedValueParser<Value = T> {
-    let names = T::WORDS.iter().map(|(word, _)| *word);
-    PossibleValuesParser::new(names.filter(|word| *word != "auto")).map(|name| {
-        let mut words = T::WORDS.iter();
-        words
-            .find(|(word, _)| *word == name)
-            .expect("one of the names")
-            .1
-    })
 }
 
 fn parse_delimiter(word: &str) -> Result<char, String> {

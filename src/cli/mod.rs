@@ -3,6 +3,7 @@
 mod clean;
 mod compare;
 mod gc;
+mod given_model;
 mod init;
 mod man;
 mod plan;
@@ -17,12 +18,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::document::Faults;
 use crate::experiment::StageName;
 use crate::input::for_terminal;
+use crate::job::Word;
 use crate::kinds::KINDS;
 use crate::plan::{Selection, SelectionError, StageRange, Workload, path_hint};
 use crate::report::{Style, diagnostic, failed_stages, failure, goal_line, plain_error};
@@ -317,6 +320,18 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// One of a key's words but `auto`, which an omitted option stands for.
+fn word<T: Word + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let names = T::WORDS.iter().map(|(word, _)| *word);
+    PossibleValuesParser::new(names.filter(|word| *word != "auto")).map(|name| {
+        let mut words = T::WORDS.iter();
+        words
+            .find(|(word, _)| *word == name)
+            .expect("one of the names")
+            .1
+    })
 }
 
 fn layout(place: &Place) -> Result<Layout, Failure> {

@@ -55,10 +55,10 @@ fn check_goals(experiment: &Experiment, faults: &Collector) {
     let mut stages = experiment.stages.iter();
     let scored = stages.any(|stage| {
         let mut made = stage.makes().into_iter();
-        made.any(|made| made.what == What::Scores)
+        made.any(|made| made.what.is_scores())
             && experiment.origin_of(stage, Role::Student).is_some()
     });
-    let score = kinds_that_make(experiment, |what| what == What::Scores);
+    let score = kinds_that_make(experiment, What::is_scores);
     let train = kinds_that_make(experiment, |what| what == What::CLASSIFYING_STUDENT);
     let mut needed = train.iter().chain(&score);
     if scored || !needed.all(|kind| faults.sound(&[&format!("stages.{kind}")])) {

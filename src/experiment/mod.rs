@@ -4,6 +4,7 @@
 mod check;
 mod counted;
 pub(crate) mod declared;
+mod departures;
 mod dialect;
 mod distill;
 pub mod glue;
@@ -37,6 +38,7 @@ mod top;
 mod training;
 
 pub(crate) use counted::counted;
+pub(crate) use departures::{departures, repeated_settings};
 pub use dialect::dialect_rule;
 pub use distill::{Distill, Prediction, Teaching};
 pub use goal::Goal;
@@ -53,7 +55,7 @@ pub use schema::{
     ClassifierStart, Escape, GateRule, LayerMapRule, LongLines, ModelSource, Quoting, Recipe,
     TableFormat, TaskName,
 };
-pub use sources::Sources;
+pub use sources::{Sources, StudentSource};
 pub use stage::{Stage, Stages};
 pub use stage_keys::{Corpus, TaskTeacher};
 pub use stage_name::StageName;

@@ -3,7 +3,7 @@
 
 use super::ports::{ModelPort, Role, Unconnected, Wants, What};
 use super::schema::ModelSource;
-use super::sources::Sources;
+use super::sources::{StudentSource, TeacherSource};
 use super::stage::Stage;
 use super::stage_name::StageName;
 use super::top::Experiment;
@@ -81,6 +81,19 @@ impl Experiment {
         self.stages.before(stage).find(makes).map(|it| &it.name)
     }
 
+    /// The nearest stage before this one that has scored the same student, and its artifact.
+    pub(crate) fn scores_for(&self, stage: &Stage) -> Option<(&StageName, &'static str)> {
+        let model = |stage: &Stage, role| self.origin_of(stage, role).map(|found| found.value);
+        let student = model(stage, Role::Student)?;
+        self.stages.before(stage).find_map(|earlier| {
+            let mut made = earlier.makes().into_iter();
+            let of_student = made.find(|made| {
+                matches!(made.what, What::Scores { of } if model(earlier, of).as_ref() == Some(&student))
+            });
+            Some((&earlier.name, of_student?.name))
+        })
+    }
+
     /// Stages whose artifacts a stage reads, in pipeline order.
     pub fn depends_on(&self, stage: &Stage) -> Vec<StageName> {
         let mut found: Vec<StageName> = Vec::new();
@@ -92,6 +105,7 @@ impl Experiment {
                     Some(Origin::Stage(name)) => Some(name),
                     _ => None,
                 },
+                Wants::Scores => self.scores_for(stage).map(|(name, _)| name.clone()),
                 Wants::Files(_) | Wants::OneFile(_) | Wants::Tokenizer => None,
             };
             found.extend(from.filter(|name| !found.contains(name)));
@@ -113,7 +127,7 @@ impl Experiment {
     /// The last stage that scores models, of a student where one of them does: its scores stand for the
     /// experiment's.
     pub fn final_scoring(&self) -> Option<&StageName> {
-        let scores = |stage: &&Stage| stage.makes().iter().any(|made| made.what == What::Scores);
+        let scores = |stage: &&Stage| stage.makes().iter().any(|made| made.what.is_scores());
         let mut scoring = self.stages.iter().rev().filter(scores).peekable();
         let last = scoring.peek().map(|stage| &stage.name);
         let of_student = scoring.find(|stage| self.origin_of(stage, Role::Student).is_some());
@@ -129,10 +143,9 @@ impl Experiment {
 
 /// The `student` or `teacher` key of a stage.
 pub(super) fn source_key(stage: &Stage, role: Role) -> Option<&Located<ModelSource>> {
-    let sources: &Sources = stage.get()?;
     match role {
-        Role::Student => sources.student.as_ref(),
-        Role::Teacher => sources.teacher.as_ref(),
+        Role::Student => stage.get::<StudentSource>()?.student.as_ref(),
+        Role::Teacher => stage.get::<TeacherSource>()?.teacher.as_ref(),
     }
 }
 

@@ -24,8 +24,13 @@ pub(crate) enum What {
         /// Whether its classifier was trained on the task.
         classifier: bool,
     },
-    /// Scores on dev.
-    Scores,
+    /// Answers of a model on dev, from which its scores are counted.
+    Scores {
+        /// The table that describes the model.
+        of: Role,
+    },
+    /// A model as a file format of other programs.
+    Export,
 }
 
 /// The table that describes a model.
@@ -48,6 +53,11 @@ impl Role {
 }
 
 impl What {
+    /// Whether it is scores.
+    pub(crate) fn is_scores(self) -> bool {
+        matches!(self, Self::Scores { .. })
+    }
+
     /// A student that was trained to classify.
     pub(crate) const CLASSIFYING_STUDENT: Self = Self::Model {
         of: Role::Student,
@@ -59,6 +69,12 @@ impl Artifact {
     /// A split of the task.
     pub(crate) const fn rows(name: &'static str) -> Self {
         let what = What::Rows;
+        Self { name, what }
+    }
+
+    /// What a stage that scores a model leaves of it.
+    pub(crate) const fn scores(name: &'static str, of: Role) -> Self {
+        let what = What::Scores { of };
         Self { name, what }
     }
 
@@ -95,6 +111,8 @@ pub(crate) enum Wants {
     Tokenizer,
     /// A model.
     Model(ModelPort),
+    /// Scores of the model of the port `student`, if an earlier stage has scored it.
+    Scores,
 }
 
 /// How a model is used.
@@ -199,6 +217,14 @@ impl Port {
     pub(crate) fn rows(role: &'static str) -> Self {
         let wants = Wants::Rows;
         Self { role, wants }
+    }
+
+    /// Scores of the student that the stage takes.
+    pub(crate) fn scores() -> Self {
+        Self {
+            role: "scores",
+            wants: Wants::Scores,
+        }
     }
 
     /// The tokenizer that cuts text.

@@ -11,12 +11,28 @@ use crate::document::Located;
 settings! {
     /// Models that a stage reads; the nearest earlier ones where `None`.
     pub struct Sources(stage, none: ()) titled "Stages that read models" {
-        /// Student to start from or to evaluate.
+        /// The student.
+        group student: StudentSource = &();
+        /// The teacher.
+        group teacher: TeacherSource = &();
+    }
+}
+
+settings! {
+    /// The student that a stage reads.
+    pub struct StudentSource(stage, none: ()) {
+        /// Student to start from, to evaluate or to export.
         // Models are inputs, or results of earlier stages.
         recorded student: Option<Located<ModelSource>> =
             key("student")
                 .kind_text("stage name, path with a `/`, or (training stages) `random`")
                 .default_text("the nearest earlier student");
+    }
+}
+
+settings! {
+    /// The teacher that a stage reads.
+    pub struct TeacherSource(stage, none: ()) {
         /// Teacher to distill from or to evaluate.
         recorded teacher: Option<Located<ModelSource>> =
             key("teacher").default_text(
@@ -62,8 +78,8 @@ mod tests {
     fn random_weights_are_a_student_where_one_is_trained_and_nowhere_else() {
         let student = |stage: &str| read_with(&pipeline(), &[&format!("{stage}=random")]);
         let phase1 = student("stages.td-phase1.student").unwrap();
-        let sources: &Sources = phase1.stages.get("td-phase1").unwrap().keys();
-        let named = sources.student.as_ref();
+        let source: &StudentSource = phase1.stages.get("td-phase1").unwrap().keys();
+        let named = source.student.as_ref();
         assert_eq!(named.unwrap().value, ModelSource::Random);
         for elsewhere in ["stages.eval.student", "stages.td-phase1.teacher"] {
             let faults = student(elsewhere).unwrap_err().to_string();
@@ -76,8 +92,8 @@ mod tests {
         let source = |word: &str| {
             let set = format!("stages.td-phase2.student={word}");
             read_with(&pipeline(), &[&set]).map(|experiment| {
-                let sources: &Sources = experiment.stages.get("td-phase2").unwrap().keys();
-                sources.student.clone().unwrap().value
+                let source: &StudentSource = experiment.stages.get("td-phase2").unwrap().keys();
+                source.student.clone().unwrap().value
             })
         };
         assert_eq!(

@@ -45,6 +45,13 @@ impl Stage {
         })
     }
 
+    /// Folder of the model that it exports, if it does.
+    pub fn exports(&self) -> Option<&'static str> {
+        let mut made = self.kind.makes().into_iter();
+        made.find(|made| made.what == What::Export)
+            .map(|made| made.name)
+    }
+
     /// The stage that prepares its data, where that is its own.
     pub fn prepared_by(&self) -> Option<&StageName> {
         self.preparation.as_ref()

@@ -4,7 +4,7 @@ use crate::document::Located;
 use crate::experiment::settings::{key, settings};
 use crate::experiment::{
     Artifact, Counts, ModelPort, Port, Role, Sources, StageDefaults, StageKind, StageSettings,
-    TableKeys, Task, What,
+    TableKeys, Task,
 };
 use crate::job::{self, EvalModel, EvalSet, Evaluate};
 use crate::stage::{Activity, Place, StageError, Work};
@@ -59,10 +59,11 @@ impl StageKind for Eval {
     }
 
     fn makes(&self) -> Vec<Artifact> {
-        vec![Artifact {
-            name: "predictions",
-            what: What::Scores,
-        }]
+        let [(_, files), _] = SPLITS;
+        let scores = MODELS.into_iter().zip(files);
+        scores
+            .map(|(of, file)| Artifact::scores(file, of))
+            .collect()
     }
 
     fn counts(&self) -> Vec<Counts> {

@@ -6,3 +6,4 @@ pub mod spread;
 
 pub use csv_file::{MetricsFile, MetricsFileError};
 pub use scores::{Counts, accuracy, f1, matthews_corr, pearson, spearman};
+pub use spread::Spread;

@@ -23,5 +23,5 @@ pub use folder::{TOKENIZER_FILES, write_model_folder, write_safetensors};
 pub use labels::{LabelFit, label_fit};
 pub use load::{LoadedModel, load_model};
 pub use mismatch::{MatchReport, Misshapen};
-pub use tensor::{Dtype, Tensor, WeightDtype};
+pub use tensor::{Dtype, Tensor, WeightDtype, round_to};
 pub use weights::Weights;

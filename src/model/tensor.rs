@@ -125,3 +125,93 @@ pub enum WeightDtype {
     /// 16-bit brain floats.
     Bf16,
 }
+
+impl WeightDtype {
+    /// Bytes of one number.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Fp32 => 4,
+            Self::Fp16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// Its name in a `config.json`.
+    pub fn torch_name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "float32",
+            Self::Fp16 => "float16",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+}
+
+/// Little-endian bytes of numbers in a number format, each rounded to the nearest, of two to the
+/// even one; `None` where a finite number would become infinite.
+pub fn round_to(values: &[f32], dtype: WeightDtype) -> Option<Vec<u8>> {
+    fn all<const N: usize>(
+        values: &[f32],
+        round: impl Fn(f32) -> (bool, [u8; N]),
+    ) -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(values.len() * N);
+        for value in values {
+            let (is_finite, rounded) = round(*value);
+            if value.is_finite() && !is_finite {
+                return None;
+            }
+            bytes.extend(rounded);
+        }
+        Some(bytes)
+    }
+    match dtype {
+        WeightDtype::Fp32 => all(values, |value| (true, value.to_le_bytes())),
+        WeightDtype::Fp16 => all(values, |value| {
+            let rounded = half::f16::from_f32(value);
+            (rounded.is_finite(), rounded.to_le_bytes())
+        }),
+        WeightDtype::Bf16 => all(values, |value| {
+            let rounded = half::bf16::from_f32(value);
+            (rounded.is_finite(), rounded.to_le_bytes())
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_to_the_nearest_and_of_two_to_the_even_one() {
+        let to = |value: f32, dtype| {
+            let bytes = round_to(&[value], dtype).expect("in range");
+            u16::from_le_bytes(bytes.try_into().expect("two bytes"))
+        };
+        // The tables of IEEE 754: 1 + 2^-11 lies between 1 and the next half, 1 + 3 * 2^-11 above.
+        for (value, half) in [
+            (1.0, 0x3c00),
+            (1.0 + 0.5_f32.powi(11), 0x3c00),
+            (1.0 + 3.0 * 0.5_f32.powi(11), 0x3c02),
+            (65504.0, 0x7bff),
+            (65519.0, 0x7bff),
+            (-0.0, 0x8000),
+            (0.5_f32.powi(24), 0x0001),
+        ] {
+            assert_eq!(to(value, WeightDtype::Fp16), half, "{value}");
+        }
+        for (value, half) in [
+            (1.0, 0x3f80),
+            (1.0 + 0.5_f32.powi(8), 0x3f80),
+            (1.0 + 3.0 * 0.5_f32.powi(8), 0x3f82),
+            (65520.0, 0x4780),
+        ] {
+            assert_eq!(to(value, WeightDtype::Bf16), half, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_would_become_infinite_is_refused_and_an_infinite_one_is_kept() {
+        assert_eq!(round_to(&[1.0, 65520.0], WeightDtype::Fp16), None);
+        assert_eq!(round_to(&[f32::MAX], WeightDtype::Bf16), None);
+        let infinite = round_to(&[f32::INFINITY], WeightDtype::Fp16);
+        assert_eq!(infinite, Some(vec![0x00, 0x7c]));
+    }
+}

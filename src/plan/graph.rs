@@ -27,7 +27,7 @@ pub struct Node {
 /// An artifact of another stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Take {
-    /// What for: `train`, `dev`, `corpus`, `teacher` or `student`.
+    /// What for: `train`, `dev`, `corpus`, `teacher`, `student` or `scores`.
     pub role: &'static str,
     /// Who makes it.
     pub from: StageName,
@@ -121,6 +121,14 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
                 let from = stage.prepared_by().cloned();
                 let takes = from.and_then(|from| take(experiment, role, from, is_text));
                 node.takes.extend(takes);
+            }
+            Wants::Scores => {
+                let from = experiment.scores_for(stage);
+                node.takes.extend(from.map(|(from, artifact)| Take {
+                    role,
+                    from: from.clone(),
+                    artifact,
+                }));
             }
             Wants::Tokenizer => {
                 node.tokenizes = true;

@@ -1,11 +1,12 @@
 //! The last lines of a run: what was done, how good it is, where it is.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::Style;
 use super::amounts::{bytes, count, counted, duration};
 use crate::experiment::{Experiment, Role};
-use crate::runs::{Layout, Scored};
+use crate::runs::{Layout, Record, Scored};
 use crate::stage::{GoalResult, Outcome, StageOutcome, goals, speed_up};
 
 /// The closing summary.
@@ -42,14 +43,10 @@ pub fn summary(
         let _ = writeln!(text, "  {:9}{}", "results", results.display());
     }
     if let Some((role, stage)) = product(experiment, outcome) {
-        let link = layout.link(&experiment.name, stage.stage.as_str());
-        // Where there are no symbolic links, the link is a text file.
-        let folder = if link.is_file() {
-            layout.store(&stage.record.key.kind, &stage.record.fingerprint)
-        } else {
-            link
-        };
-        let (what, model) = (role.as_str(), folder.join("model"));
+        let (what, model) = (
+            role.as_str(),
+            folder(stage, experiment, layout).join("model"),
+        );
         let _ = writeln!(text, "  {what:9}{}", model.display());
     } else if scored.is_empty() {
         let folder = layout.experiment(&experiment.name);
@@ -60,7 +57,42 @@ pub fn summary(
             format_args!("{}/", folder.display())
         );
     }
+    for (stage, exported) in exports(experiment, outcome) {
+        let at = folder(stage, experiment, layout).join(exported);
+        let size = size_of(&stage.record, exported);
+        let name = stage.stage.as_str();
+        let _ = writeln!(text, "  {name:8} {}  {}", at.display(), bytes(size));
+    }
     text
+}
+
+/// Where a stage's result is found.
+fn folder(stage: &StageOutcome, experiment: &Experiment, layout: &Layout) -> PathBuf {
+    let link = layout.link(&experiment.name, stage.stage.as_str());
+    // Where there are no symbolic links, the link is a text file.
+    if link.is_file() {
+        layout.store(&stage.record.key.kind, &stage.record.fingerprint)
+    } else {
+        link
+    }
+}
+
+/// Stages that export a model, each with the folder of it in its result.
+fn exports<'a>(
+    experiment: &'a Experiment,
+    outcome: &'a Outcome,
+) -> impl Iterator<Item = (&'a StageOutcome, &'static str)> {
+    outcome.stages.iter().filter_map(|found| {
+        let stage = experiment.stages.get(found.stage.as_str())?;
+        Some((found, stage.exports()?))
+    })
+}
+
+/// Bytes of an artifact's files.
+fn size_of(record: &Record, artifact: &str) -> u64 {
+    let files = record.artifacts.iter();
+    let of_it = files.filter(|(name, _)| name.split('/').next() == Some(artifact));
+    of_it.map(|(_, file)| file.size).sum()
 }
 
 /// The scored models alone, a line each; with several stages that score, each below its name.

@@ -1,0 +1,92 @@
+//! Models for other programs: a file per format, and the model card that lies beside each.
+//!
+//! To add a format, write its file, and give [`Format`] a word and `Export::write` an arm.
+
+mod card;
+mod error;
+mod history;
+mod huggingface;
+mod provenance;
+
+use std::path::Path;
+
+use crate::job::{HeadKind, words};
+use crate::model::{LoadedModel, WeightDtype, load_model};
+
+pub(crate) use error::ExportError;
+pub(crate) use history::History;
+
+/// File format of an exported model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A folder that `transformers` opens: `config.json`, `model.safetensors`, tokenizer files.
+    HuggingFace,
+}
+
+words! {
+    Format { "huggingface" => HuggingFace }
+}
+
+impl Format {
+    /// Whether it holds the classifier, and cannot hold a model without one.
+    pub(crate) fn needs_classifier(self) -> bool {
+        match self {
+            Self::HuggingFace => false,
+        }
+    }
+}
+
+/// A model to export, and how.
+pub(crate) struct Export<'a> {
+    /// Its Hugging Face folder.
+    pub(crate) model: &'a Path,
+    /// Its name in the card.
+    pub(crate) name: &'a str,
+    /// How its classifier reads the pooled output, where its `config.json` does not say.
+    pub(crate) head: HeadKind,
+    /// How it was made, where that is known.
+    pub(crate) history: Option<&'a History>,
+    /// The command that exports it outside a pipeline.
+    pub(crate) command: Option<String>,
+    /// File format.
+    pub(crate) format: Format,
+    /// Number format of the weights.
+    pub(crate) dtype: WeightDtype,
+}
+
+impl Export<'_> {
+    /// Writes the model, its tokenizer and its card into a folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// The model cannot be read or does not fit the format, or the disk refuses.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), ExportError> {
+        let mut model = load_model(self.model)?;
+        if self.head == HeadKind::Relu && model.config.tinyrun_head.is_none() {
+            model.config.tinyrun_head = Some("relu".to_owned());
+        }
+        if self.format.needs_classifier() && !(model.has_classifier() && model.has_pooler) {
+            return Err(ExportError::NoClassifier {
+                model: model.folder,
+                format: self.format,
+            });
+        }
+        match self.format {
+            Format::HuggingFace => huggingface::write(&model, self.dtype, folder)?,
+        }
+        card::write(self, &model, folder)
+    }
+}
+
+/// The class names of a model in order; none for a regression. Classes without names are called
+/// as `transformers` calls them.
+fn labels(model: &LoadedModel) -> Vec<String> {
+    let classes = model.num_labels.unwrap_or(0);
+    if model.config.problem_type.as_deref() == Some("regression") || classes < 2 {
+        return Vec::new();
+    }
+    let names = model.config.labels();
+    if names.len() == classes {
+        return names;
+    }
+    (0..classes).map(|class| format!("LABEL_{class}")).collect()
+}
