@@ -2,6 +2,7 @@
 
 mod clean;
 mod compare;
+mod export;
 mod gc;
 mod given_model;
 mod init;
@@ -73,6 +74,8 @@ enum Command {
     Gc(gc::Arguments),
     /// Delete the result of a stage
     Clean(clean::Arguments),
+    /// Write a model in a format of other programs, with a model card
+    Export(export::Arguments),
     /// Write a commented experiment file for your own table
     Init(init::Arguments),
     /// Print a shell completion script
@@ -293,6 +296,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
         Some(Command::Rerun(arguments)) => rerun::run(arguments),
         Some(Command::Gc(arguments)) => gc::run(arguments),
         Some(Command::Clean(arguments)) => clean::run(arguments),
+        Some(Command::Export(arguments)) => export::run(arguments),
         Some(Command::Init(arguments)) => init::run(arguments),
         Some(Command::Man(arguments)) => man::run(arguments),
         Some(Command::Completions { shell }) => {

@@ -6,6 +6,7 @@
 mod corpus_prep;
 mod data_prep;
 mod eval;
+mod export;
 mod finetune;
 mod general_distill;
 mod td_phase1;
@@ -32,4 +33,5 @@ registry! {
     td_phase1::TdPhase1,
     td_phase2::TdPhase2,
     eval::Eval,
+    export::Export,
 }

@@ -68,6 +68,7 @@ mod tests {
         [stages.td-phase1]
         [stages.td-phase2]
         [stages.eval]
+        [stages.export]
     "#;
 
     fn of(stage: &str, overrides: &[&str]) -> BTreeMap<String, Value> {
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn the_seed_counts_where_it_is_drawn_from_and_precision_where_is_trained() {
         for stage in KINDS.names() {
-            let trains = !["data-prep", "corpus-prep", "eval"].contains(&stage);
+            let trains = !["data-prep", "corpus-prep", "eval", "export"].contains(&stage);
             assert_eq!(changes(stage, &["seed=7"]), trains, "{stage}");
             assert_eq!(changes(stage, &["precision=\"fp32\""]), trains, "{stage}");
         }

@@ -157,6 +157,7 @@ fn project() -> Test {
         .write("data/glue/SST-2/dev.tsv", &sst2);
     test.write_bert("models/all-MiniLM-L6-v2", 6, 12);
     test.write("fake/correct", "4");
+    test.write_model("fake/model", &["negative", "positive"]);
     fs::create_dir(test.path("bin")).expect("created");
     let program = test.path("bin/tinyrun");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tinyrun"), program).expect("linked");

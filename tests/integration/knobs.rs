@@ -126,7 +126,11 @@ fn beside(path: &str, key: &str) -> Vec<String> {
 
 /// Keys that this test leaves to others: what they change is a choice between tables, or is
 /// checked where the tables are read.
-const ELSEWHERE: [(&str, &str); 13] = [
+const ELSEWHERE: [(&str, &str); 16] = [
+    // No business of the kernel; `exports.rs` tests them.
+    ("stages.export", "format"),
+    ("stages.export", "dtype"),
+    ("stages.export", "student"),
     // The runner's own; `faults.rs` tests it.
     ("", "watchdog-seconds"),
     ("", "name"),

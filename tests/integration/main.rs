@@ -13,6 +13,7 @@ mod docs;
 mod documents;
 mod experiments;
 mod exported;
+mod exports;
 mod faults;
 mod fetch;
 mod file_systems;

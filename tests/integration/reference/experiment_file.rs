@@ -66,10 +66,10 @@ fn entry(table: &Table, key: &Key) -> String {
         let _ = writeln!(text, "{}", bullet("Range", &key.range));
     }
     let _ = writeln!(text, "{}", bullet("Default", &default_of(&key.default)));
-    if let Some((title, page)) = page_about(key.name) {
+    let path = table.paths.last().expect("a table has a path");
+    if let Some((title, page)) = page_about(path, key.name) {
         let _ = writeln!(text, "* **See**: [{title}]({page})");
     }
-    let path = table.paths.last().expect("a table has a path");
     let _ = write!(text, "\n```toml\n{}```\n", example(path, key));
     text
 }

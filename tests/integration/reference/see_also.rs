@@ -1,9 +1,10 @@
 //! Pages that explain a key, for its entry in the reference. Their names and headings are checked
 //! as those of every page.
 
-/// Title and address of the page about a key, where there is one.
-pub(super) fn page_about(key: &str) -> Option<(&'static str, &'static str)> {
+/// Title and address of the page about a key of a table, where there is one.
+pub(super) fn page_about(table: &str, key: &str) -> Option<(&'static str, &'static str)> {
     Some(match key {
+        "format" if table == "stages.export" => ("Formats", "../guides/export.md#formats"),
         "recipe" => ("Recipes", "recipes.md"),
         "seed" => ("Exactness", "../concepts/exactness.md"),
         "precision" | "dtype" => ("Number formats", "../concepts/models.md#number-formats"),
