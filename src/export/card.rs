@@ -176,31 +176,11 @@ fn teacher_detail(history: &History) -> String {
 
 /// Lines that open the model.
 fn usage(export: &Export<'_>, model: &LoadedModel) -> String {
-    let mut text = "\n## Use\n\n".to_owned();
-    match export.format {
-        Format::HuggingFace => text.push_str(if model.has_classifier() {
-            "```python\nfrom transformers import pipeline\n\n\
-             classify = pipeline(\"text-classification\", model=\"PATH\", top_k=None)\n\
-             print(classify(\"A text.\"))\n```\n"
-        } else {
-            "```python\nfrom transformers import AutoModel, AutoTokenizer\n\n\
-             tokenizer, model = AutoTokenizer.from_pretrained(\"PATH\"), AutoModel.from_pretrained(\"PATH\")\n\
-             states = model(**tokenizer(\"A text.\", return_tensors=\"pt\")).last_hidden_state\n```\n"
-        }),
-    }
-    let _ = writeln!(
-        text,
-        "\n`PATH` is this folder. Inputs have at most {} tokens.",
+    format!(
+        "\n## Use\n\n{}\n`PATH` is this folder. Inputs have at most {} tokens.\n",
+        export.format.exporter().usage(model),
         model.config.max_position_embeddings
-    );
-    if model.config.tinyrun_head.as_deref() == Some("relu") && export.format == Format::HuggingFace
-    {
-        text.push_str(
-            "\nThe classifier reads `relu` of the pooled output (`tinyrun_head` in `config.json`), which \
-             `transformers` does not compute: use `tinyrun predict`, or export it as ONNX.\n",
-        );
-    }
-    text
+    )
 }
 
 /// The commands that make it again.

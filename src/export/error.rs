@@ -27,6 +27,14 @@ pub(crate) enum ExportError {
         /// The format.
         format: Format,
     },
+    /// The format does not have the number format.
+    #[error("format `{}` has no `{}`", format.as_str(), dtype.as_str())]
+    NoSuchNumbers {
+        /// The format.
+        format: Format,
+        /// The number format.
+        dtype: WeightDtype,
+    },
     /// A weight is no finite number in the number format.
     #[error(
         "tensor `{}` has values that `{}` cannot hold",
@@ -58,6 +66,11 @@ impl ExportError {
                 "export a model that was trained on the task, such as that of `td-phase2`, or use format `huggingface`"
                     .to_owned(),
             ),
+            Self::NoSuchNumbers { format, .. } => {
+                let words = format.dtypes().iter().map(|dtype| dtype.as_str());
+                let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+                Some(format!("use {}", words.join(" or ")))
+            }
             Self::OutOfRange { .. } => {
                 Some("use `fp32`, or `bf16`, which has the range of fp32".to_owned())
             }

@@ -2,39 +2,62 @@
 
 use std::path::Path;
 
-use super::{ExportError, labels};
-use crate::model::{LoadedModel, WeightDtype, round_to, write_model_folder};
+use super::{ExportError, Exporter, config, rounded};
+use crate::model::{LoadedModel, WeightDtype, write_model_folder};
 
-/// Writes `config.json`, `model.safetensors` and the tokenizer's files.
-///
-/// # Errors
-/// A tensor cannot be read, or its values are beyond the number format; the disk refuses.
-pub(super) fn write(
-    model: &LoadedModel,
-    dtype: WeightDtype,
-    folder: &Path,
-) -> Result<(), ExportError> {
-    let mut config = model.config.to_json(model.has_classifier(), &labels(model));
-    config["torch_dtype"] = dtype.torch_name().into();
-    let mut tensors = Vec::new();
-    for name in model.weights.names() {
-        // A projection is needed in training only.
-        if name.starts_with("fit_dense") {
-            continue;
-        }
-        let values = model.weights.to_f32(name)?;
-        let bytes = round_to(&values, dtype).ok_or_else(|| ExportError::OutOfRange {
-            tensor: name.to_owned(),
-            dtype,
-        })?;
-        let shape = model.weights.shape(name).unwrap_or_default().to_vec();
-        tensors.push((name, shape, bytes));
+pub(super) struct HuggingFace;
+
+impl Exporter for HuggingFace {
+    fn dtypes(&self) -> &'static [WeightDtype] {
+        &[WeightDtype::Fp32, WeightDtype::Fp16, WeightDtype::Bf16]
     }
-    Ok(write_model_folder(
-        folder,
-        &config,
-        dtype,
-        tensors,
-        &model.folder,
-    )?)
+
+    fn needs_classifier(&self) -> bool {
+        false
+    }
+
+    fn write(
+        &self,
+        model: &LoadedModel,
+        dtype: WeightDtype,
+        folder: &Path,
+    ) -> Result<(), ExportError> {
+        let mut tensors = Vec::new();
+        for name in model.weights.names() {
+            // A projection is needed in training only.
+            if name.starts_with("fit_dense") {
+                continue;
+            }
+            let bytes = rounded(name, &model.weights.to_f32(name)?, dtype)?;
+            let shape = model.weights.shape(name).unwrap_or_default().to_vec();
+            tensors.push((name, shape, bytes));
+        }
+        let config = config(model, dtype);
+        let from = &model.folder;
+        Ok(write_model_folder(folder, &config, dtype, tensors, from)?)
+    }
+
+    fn usage(&self, model: &LoadedModel) -> String {
+        let mut text = if model.has_classifier() {
+            "```python\n\
+             from transformers import pipeline\n\n\
+             classify = pipeline(\"text-classification\", model=\"PATH\", top_k=None)\n\
+             print(classify(\"A text.\"))\n\
+             ```\n"
+        } else {
+            "```python\n\
+             from transformers import AutoModel, AutoTokenizer\n\n\
+             tokenizer, model = AutoTokenizer.from_pretrained(\"PATH\"), AutoModel.from_pretrained(\"PATH\")\n\
+             states = model(**tokenizer(\"A text.\", return_tensors=\"pt\")).last_hidden_state\n\
+             ```\n"
+        }
+        .to_owned();
+        if model.config.tinyrun_head.as_deref() == Some("relu") {
+            text.push_str(
+                "\nThe classifier reads `relu` of the pooled output (`tinyrun_head` in `config.json`), which \
+                 `transformers` does not compute: use `tinyrun predict` instead.\n",
+            );
+        }
+        text
+    }
 }

@@ -1,6 +1,6 @@
 //! Models for other programs: a file per format, and the model card that lies beside each.
 //!
-//! To add a format, write its file, and give [`Format`] a word and `Export::write` an arm.
+//! To add a format, write its file, and give [`Format`] a word and `Format::exporter` an arm.
 
 mod card;
 mod error;
@@ -11,7 +11,7 @@ mod provenance;
 use std::path::Path;
 
 use crate::job::{HeadKind, words};
-use crate::model::{LoadedModel, WeightDtype, load_model};
+use crate::model::{LoadedModel, WeightDtype, load_model, round_to};
 
 pub(crate) use error::ExportError;
 pub(crate) use history::History;
@@ -27,12 +27,44 @@ words! {
     Format { "huggingface" => HuggingFace }
 }
 
+/// What a format says of itself.
+trait Exporter {
+    /// Number formats that it can hold.
+    fn dtypes(&self) -> &'static [WeightDtype];
+
+    /// Whether it cannot hold a model without a classifier.
+    fn needs_classifier(&self) -> bool;
+
+    /// Writes the model and its tokenizer into a folder.
+    ///
+    /// # Errors
+    /// A tensor cannot be read, or its values are beyond the number format; the disk refuses.
+    fn write(
+        &self,
+        model: &LoadedModel,
+        dtype: WeightDtype,
+        folder: &Path,
+    ) -> Result<(), ExportError>;
+
+    /// The section of the model card that shows how the model is opened, in Markdown.
+    fn usage(&self, model: &LoadedModel) -> String;
+}
+
 impl Format {
-    /// Whether it holds the classifier, and cannot hold a model without one.
-    pub(crate) fn needs_classifier(self) -> bool {
+    fn exporter(self) -> &'static dyn Exporter {
         match self {
-            Self::HuggingFace => false,
+            Self::HuggingFace => &huggingface::HuggingFace,
         }
+    }
+
+    /// Number formats that it can hold.
+    pub(crate) fn dtypes(self) -> &'static [WeightDtype] {
+        self.exporter().dtypes()
+    }
+
+    /// Whether it cannot hold a model without a classifier.
+    pub(crate) fn needs_classifier(self) -> bool {
+        self.exporter().needs_classifier()
     }
 }
 
@@ -64,17 +96,37 @@ impl Export<'_> {
         if self.head == HeadKind::Relu && model.config.tinyrun_head.is_none() {
             model.config.tinyrun_head = Some("relu".to_owned());
         }
+        if !self.format.dtypes().contains(&self.dtype) {
+            return Err(ExportError::NoSuchNumbers {
+                format: self.format,
+                dtype: self.dtype,
+            });
+        }
         if self.format.needs_classifier() && !(model.has_classifier() && model.has_pooler) {
             return Err(ExportError::NoClassifier {
                 model: model.folder,
                 format: self.format,
             });
         }
-        match self.format {
-            Format::HuggingFace => huggingface::write(&model, self.dtype, folder)?,
-        }
+        self.format.exporter().write(&model, self.dtype, folder)?;
         card::write(self, &model, folder)
     }
+}
+
+/// The `config.json` of an exported model.
+fn config(model: &LoadedModel, dtype: WeightDtype) -> serde_json::Value {
+    let classifies = model.has_classifier();
+    let mut config = model.config.to_json(classifies, &labels(model));
+    config["torch_dtype"] = dtype.torch_name().into();
+    config
+}
+
+/// Numbers of a tensor as the bytes that are written.
+fn rounded(name: &str, values: &[f32], dtype: WeightDtype) -> Result<Vec<u8>, ExportError> {
+    round_to(values, dtype).ok_or_else(|| ExportError::OutOfRange {
+        tensor: name.to_owned(),
+        dtype,
+    })
 }
 
 /// The class names of a model in order; none for a regression. Classes without names are called

@@ -1,12 +1,12 @@
 //! `export`: a model in a format of other programs, with its card.
 
-use crate::document::Located;
+use crate::document::{Fault, Located, Section};
 use crate::experiment::settings::{key, settings};
 use crate::experiment::{
     Artifact, Counts, ModelPort, Port, Role, StageDefaults, StageKind, StageSettings,
     StudentSource, TableKeys, Task, What,
 };
-use crate::export::{Format, History};
+use crate::export::{ExportError, Format, History};
 use crate::job::HeadKind;
 use crate::model::WeightDtype;
 use crate::runs::{Record, Summary};
@@ -18,13 +18,22 @@ pub(super) struct Export;
 
 settings! {
     /// `[stages.export]`
-    pub(super) struct Keys(stage, none: StageDefaults) titled "Export" {
+    pub(super) struct Keys(stage, none: StageDefaults) titled "Export" checked by check_dtype {
         /// File format: `huggingface` is a folder that `transformers` opens.
         counts format: Located<Format> = key("format"), default Format::HuggingFace;
         /// Number format of the exported weights.
-        counts dtype: WeightDtype = key("dtype"), default WeightDtype::Fp32;
+        counts dtype: Located<WeightDtype> = key("dtype"), default WeightDtype::Fp32;
         /// The model.
         group source: StudentSource = &();
+    }
+}
+
+fn check_dtype(found: &Keys, stage: &Section<'_>) {
+    let (format, dtype) = (*found.format, *found.dtype);
+    if !format.dtypes().contains(&dtype) {
+        let error = ExportError::NoSuchNumbers { format, dtype };
+        let fault = Fault::new(error.to_string(), found.dtype.span.clone());
+        stage.wrong("dtype", fault.with_hint(error.hint()));
     }
 }
 
@@ -81,7 +90,7 @@ impl Work for Export {
                 history: history.as_ref(),
                 command: None,
                 format: *keys.format,
-                dtype: keys.dtype,
+                dtype: *keys.dtype,
             };
             let written = export.write(&place.work.join(FOLDER));
             written.map_err(|error| StageError::Prep {

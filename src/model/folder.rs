@@ -113,6 +113,20 @@ where
     N: Into<String>,
     B: AsRef<[u8]>,
 {
+    write_without_weights(folder, config, tokenizer_from)?;
+    let weights = folder.join("model.safetensors");
+    write_safetensors(&weights, dtype, tensors, &BTreeMap::new())
+}
+
+/// What of [`write_model_folder`] comes before the weights.
+///
+/// # Errors
+/// The disk refuses.
+pub fn write_without_weights(
+    folder: &Path,
+    config: &Value,
+    tokenizer_from: &Path,
+) -> Result<(), ModelError> {
     fs::create_dir_all(folder).map_err(|source| ModelError::write(folder, source))?;
     for name in TOKENIZER_FILES {
         let from = tokenizer_from.join(name);
@@ -132,9 +146,7 @@ where
     let mut text = serde_json::to_string_pretty(&config)
         .map_err(|error| ModelError::write(&path, error.into()))?;
     text.push('\n');
-    write_atomic(&path, |file| file.write_all(text.as_bytes()))?;
-    let weights = folder.join("model.safetensors");
-    write_safetensors(&weights, dtype, tensors, &BTreeMap::new())
+    write_atomic(&path, |file| file.write_all(text.as_bytes()))
 }
 
 /// The model's settings with the class of its tokenizer, which older folders name in `config.json`:

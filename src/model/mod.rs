@@ -19,7 +19,7 @@ pub mod weights;
 
 pub use config::BertConfig;
 pub use error::ModelError;
-pub use folder::{TOKENIZER_FILES, write_model_folder, write_safetensors};
+pub use folder::{TOKENIZER_FILES, write_model_folder, write_safetensors, write_without_weights};
 pub use labels::{LabelFit, label_fit};
 pub use load::{LoadedModel, load_model};
 pub use mismatch::{MatchReport, Misshapen};
