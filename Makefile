@@ -43,6 +43,7 @@ reviews ablation: demo
 .PHONY: test
 test: libtorch ## build and run all tests (pass options to cargo test with ARGS="...")
 	@scripts/prerequisites cargo compiler crates
+	@scripts/fetch_onnxruntime || echo "skipped: the tests with onnxruntime" >&2
 	@cargo test --locked $(ARGS)
 
 .PHONY: chaos

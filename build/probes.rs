@@ -3,6 +3,7 @@
 
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::processor::Processor;
@@ -15,6 +16,7 @@ pub(crate) fn probe() {
         ("has_strace", on_path("strace")),
         ("has_python", on_path("python3")),
         ("has_transformers", has_transformers()),
+        ("has_onnxruntime", has_onnxruntime()),
         ("can_mount", can_mount()),
         ("has_avx2", Processor::Avx2.is_here()),
         ("has_avx512", Processor::Avx512.is_here()),
@@ -39,6 +41,11 @@ fn has_transformers() -> bool {
     let mut command = Command::new("python3");
     command.args(["-c", script]).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+/// The environment that `scripts/fetch_onnxruntime` installs; the file is written last.
+fn has_onnxruntime() -> bool {
+    Path::new(".venv-onnx/requirements.txt").is_file()
 }
 
 /// Whether this process has `CAP_SYS_ADMIN`.

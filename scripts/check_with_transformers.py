@@ -16,7 +16,7 @@ import csv
 import sys
 
 
-def arguments():
+def arguments(more=lambda parser: None):
     parser = argparse.ArgumentParser(description="check a student with Hugging Face transformers")
     parser.add_argument("folder", help="the student: config.json, weights, tokenizer")
     parser.add_argument("table", help="labelled TSV with a header, no quoting")
@@ -28,6 +28,7 @@ def arguments():
     parser.add_argument("--max-seq-length", type=int, default=64, help="(%(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="(%(default)s)")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="(%(default)s)")
+    more(parser)
     return parser.parse_args()
 
 
@@ -126,4 +127,5 @@ def main():
             sys.exit(f"error: the difference exceeds the tolerance {args.tolerance:g}")
 
 
-main()
+if __name__ == "__main__":
+    main()

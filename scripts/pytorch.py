@@ -24,28 +24,33 @@ NEEDED = 8_000_000_000
 
 def environment():
     """The Python of the environment, installed when there is none with these versions."""
-    python = VENV / "bin" / "python"
-    done = VENV / "requirements.txt"
-    wanted = "".join(f"{requirement}\n" for requirement in REQUIREMENTS)
+    return install(VENV, REQUIREMENTS, NEEDED, "PyTorch and transformers")
+
+
+def install(venv, requirements, needed, what):
+    """The Python of the environment in `venv`, installed when there is none with these versions."""
+    python = venv / "bin" / "python"
+    done = venv / "requirements.txt"
+    wanted = "".join(f"{requirement}\n" for requirement in requirements)
     if python.exists() and done.is_file() and done.read_text() == wanted:
         return python
-    need_space(ROOT, NEEDED, "the environment of PyTorch and transformers")
-    say("installing PyTorch and transformers into .venv-parity")
-    shutil.rmtree(VENV, ignore_errors=True)
+    need_space(ROOT, needed, f"the environment of {what}")
+    say(f"installing {what} into {venv.name}")
+    shutil.rmtree(venv, ignore_errors=True)
     made = subprocess.run(
-        [sys.executable, "-m", "venv", VENV], capture_output=True, text=True
+        [sys.executable, "-m", "venv", venv], capture_output=True, text=True
     )
     if made.returncode != 0:
         raise Fault(f"`{sys.executable} -m venv` cannot create a Python environment with pip")
-    install = [
+    pip = [
         *(python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"),
-        *("--quiet", "--only-binary=:all:", *REQUIREMENTS),
+        *("--quiet", "--only-binary=:all:", *requirements),
     ]
     # pip unpacks next to where the files go: /tmp may be small, or memory.
-    with staging(".parity.partial") as temporary:
+    with staging(f".{venv.name.removeprefix('.venv-')}.partial") as temporary:
         environ = {**os.environ, "TMPDIR": str(temporary)}
-        done_run = subprocess.run(install, stderr=subprocess.PIPE, text=True, env=environ)
+        done_run = subprocess.run(pip, stderr=subprocess.PIPE, text=True, env=environ)
     if done_run.returncode != 0:
-        raise pip_fault(", ".join(REQUIREMENTS), done_run.stderr)
+        raise pip_fault(", ".join(requirements), done_run.stderr)
     done.write_text(wanted)
     return python

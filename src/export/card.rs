@@ -9,12 +9,11 @@ use std::path::Path;
 use serde_json::json;
 
 use super::provenance::{self, code, thousands};
-use super::{Export, ExportError, Format, History, labels};
+use super::{Export, ExportError, Format, History, labels, put};
 use crate::experiment::TaskName;
 use crate::input::excerpt;
 use crate::job::Word;
 use crate::model::LoadedModel;
-use crate::system::write_atomic;
 
 const CARD: &str = "README.md";
 
@@ -37,12 +36,7 @@ pub(super) fn write(
     model: &LoadedModel,
     folder: &Path,
 ) -> Result<(), ExportError> {
-    let path = folder.join(CARD);
-    let text = text(export, model);
-    write_atomic(&path, |file| {
-        std::io::Write::write_all(file, text.as_bytes())
-    })
-    .map_err(|source| ExportError::Write { path, source })
+    put(&folder.join(CARD), text(export, model).as_bytes())
 }
 
 fn text(export: &Export<'_>, model: &LoadedModel) -> String {

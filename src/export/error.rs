@@ -35,6 +35,14 @@ pub(crate) enum ExportError {
         /// The number format.
         dtype: WeightDtype,
     },
+    /// The format cannot hold something of the model.
+    #[error("format `{}` does not support {what}", format.as_str())]
+    Unsupported {
+        /// The format.
+        format: Format,
+        /// What the model has.
+        what: &'static str,
+    },
     /// A weight is no finite number in the number format.
     #[error(
         "tensor `{}` has values that `{}` cannot hold",
@@ -71,6 +79,7 @@ impl ExportError {
                 let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
                 Some(format!("use {}", words.join(" or ")))
             }
+            Self::Unsupported { .. } => Some("use format `huggingface`".to_owned()),
             Self::OutOfRange { .. } => {
                 Some("use `fp32`, or `bf16`, which has the range of fp32".to_owned())
             }

@@ -7,11 +7,13 @@ mod error;
 mod history;
 mod huggingface;
 mod provenance;
+mod tokenizer;
 
 use std::path::Path;
 
 use crate::job::{HeadKind, words};
 use crate::model::{LoadedModel, WeightDtype, load_model, round_to};
+use crate::system::write_atomic;
 
 pub(crate) use error::ExportError;
 pub(crate) use history::History;
@@ -109,8 +111,18 @@ impl Export<'_> {
             });
         }
         self.format.exporter().write(&model, self.dtype, folder)?;
+        tokenizer::limit(folder, model.config.max_position_embeddings)?;
         card::write(self, &model, folder)
     }
+}
+
+/// Writes a file whole or not at all.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
+    let written = write_atomic(path, |file| std::io::Write::write_all(file, bytes));
+    written.map_err(|source| ExportError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The `config.json` of an exported model.

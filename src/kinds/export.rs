@@ -19,7 +19,7 @@ pub(super) struct Export;
 settings! {
     /// `[stages.export]`
     pub(super) struct Keys(stage, none: StageDefaults) titled "Export" checked by check_dtype {
-        /// File format: `huggingface` is a folder that `transformers` opens.
+        /// File format of the exported folder.
         counts format: Located<Format> = key("format"), default Format::HuggingFace;
         /// Number format of the exported weights.
         counts dtype: Located<WeightDtype> = key("dtype"), default WeightDtype::Fp32;
