@@ -6,6 +6,8 @@ mod card;
 mod error;
 mod history;
 mod huggingface;
+mod onnx;
+mod onnx_proto;
 mod provenance;
 mod tokenizer;
 
@@ -23,10 +25,12 @@ pub(crate) use history::History;
 pub enum Format {
     /// A folder that `transformers` opens: `config.json`, `model.safetensors`, tokenizer files.
     HuggingFace,
+    /// `model.onnx` for onnxruntime and others, with `config.json` and tokenizer files.
+    Onnx,
 }
 
 words! {
-    Format { "huggingface" => HuggingFace }
+    Format { "huggingface" => HuggingFace, "onnx" => Onnx }
 }
 
 /// What a format says of itself.
@@ -56,6 +60,7 @@ impl Format {
     fn exporter(self) -> &'static dyn Exporter {
         match self {
             Self::HuggingFace => &huggingface::HuggingFace,
+            Self::Onnx => &onnx::Onnx,
         }
     }
 

@@ -30,6 +30,7 @@ mod make;
 mod matrix;
 mod models;
 mod names;
+mod onnx;
 mod output;
 #[cfg(feature = "kernel")]
 mod pipeline;
