@@ -16,6 +16,7 @@ use super::top::Experiment;
 use crate::document::{Fault, Located, Span};
 use crate::job::LayerMap;
 use crate::model::config::BertConfig;
+use crate::model::family::Family;
 
 /// What the experiment's models come to.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,6 +283,7 @@ impl<'a> Check<'a> {
 fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
     let shape = &experiment.student.shape;
     BertConfig {
+        family: Family::bert(),
         vocab_size: shape
             .vocab_size
             .as_deref()
@@ -293,6 +295,7 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         intermediate_size: *shape.intermediate_size,
         hidden_act: shape.hidden_act.clone(),
         hidden_dropout_prob: shape.hidden_dropout_prob,
+        seq_classif_dropout: None,
         attention_probs_dropout_prob: shape.attention_probs_dropout_prob,
         max_position_embeddings: *shape.max_position_embeddings,
         type_vocab_size: shape

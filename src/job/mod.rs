@@ -31,6 +31,7 @@ pub const VERSION: u32 = hash(&[
     include_bytes!("train.rs"),
     include_bytes!("word.rs"),
     include_bytes!("../model/config.rs"),
+    include_bytes!("../model/family.rs"),
 ]);
 
 /// FNV-1a over several files.

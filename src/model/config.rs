@@ -1,4 +1,4 @@
-//! `config.json` of a BERT.
+//! `config.json` of a model.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::{ModelError, ticked};
-use super::family::Family;
+use super::family::{self, Family, MODEL_TYPES};
 use crate::input::{Expected, Kind, recognize};
 
 /// What `hidden_act` may say.
@@ -19,10 +19,18 @@ pub const HIDDEN_ACTS: [&str; 4] = ["gelu", "gelu_new", "gelu_pytorch_tanh", "re
 const MAX_LAYERS: usize = 1024;
 const MAX_SIZE: usize = i32::MAX as usize;
 
-/// Shape of a BERT, under the keys of Hugging Face's `config.json`. Keys that tinyrun has no
-/// use for are accepted and dropped, as Huawei's own files carry five of them.
+/// Shape of an encoder, under the keys of Hugging Face's `config.json` of a BERT; other families
+/// have other keys in their files. Keys that tinyrun has no use for are accepted and dropped, as
+/// Huawei's own files carry five of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
+    /// What differs from BERT.
+    #[serde(
+        default = "Family::bert",
+        deserialize_with = "family::deserialize",
+        skip_serializing_if = "Family::is_bert"
+    )]
+    pub family: &'static Family,
     /// Tokens in the vocabulary.
     pub vocab_size: usize,
     /// Width of a hidden state.
@@ -39,12 +47,15 @@ pub struct BertConfig {
     /// Dropout after embeddings, attention output, feed-forward and pooler, in training.
     #[serde(default = "default_dropout")]
     pub hidden_dropout_prob: f64,
+    /// Dropout before the classifier, where the family has a key of its own for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq_classif_dropout: Option<f64>,
     /// Dropout of attention probabilities, in training.
     #[serde(default = "default_dropout")]
     pub attention_probs_dropout_prob: f64,
     /// Longest input in tokens.
     pub max_position_embeddings: usize,
-    /// Segments of an input.
+    /// Segments of an input; 0 for a family without embeddings of token types.
     #[serde(default = "default_type_vocab_size")]
     pub type_vocab_size: usize,
     /// Standard deviation of initial weights.
@@ -82,7 +93,7 @@ impl BertConfig {
     ///
     /// # Errors
     /// The file is missing or no JSON, a key without which the shape is not known is missing,
-    /// or a value is one that no BERT, or none that is supported, has.
+    /// or a value is one that no supported model has.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
         let text = fs::read_to_string(&path).map_err(|source| ModelError::read(&path, source))?;
@@ -111,16 +122,20 @@ impl BertConfig {
                 message: "expected a JSON object".to_owned(),
             });
         };
-        check_kind(&path, &object)?;
+        let family = check_kind(&path, &object)?;
+        let mut object = family.with_berts_keys(object);
         let keys: Vec<&'static str> = REQUIRED
             .into_iter()
             .filter(|key| !object.contains_key(*key))
+            .map(|key| family.key(key))
             .collect();
         if !keys.is_empty() {
             return Err(ModelError::MissingKeys { path, keys });
         }
-        check_types(&path, &object)?;
-        let config: Self = serde_json::from_str(&text).map_err(|error| located(&error))?;
+        check_types(&path, &object, family)?;
+        object.insert("family".to_owned(), json!(family));
+        let config: Self =
+            serde_json::from_value(Value::Object(object)).map_err(|error| located(&error))?;
         config.check(&path)?;
         Ok(config)
     }
@@ -133,7 +148,7 @@ impl BertConfig {
         let fault = |key: &'static str, value: String, expected: String| {
             Err(ModelError::Value {
                 path: path.to_owned(),
-                key,
+                key: self.family.key(key),
                 value,
                 expected,
             })
@@ -149,7 +164,12 @@ impl BertConfig {
                 self.max_position_embeddings,
                 MAX_SIZE,
             ),
-            ("type_vocab_size", self.type_vocab_size, MAX_SIZE),
+            // A family without token types has none of them.
+            (
+                "type_vocab_size",
+                self.type_vocab_size + usize::from(!self.family.token_types),
+                MAX_SIZE,
+            ),
         ] {
             if size == 0 || size > largest {
                 return fault(key, size.to_string(), format!("1 to {largest}"));
@@ -160,7 +180,8 @@ impl BertConfig {
                 "hidden_size",
                 self.hidden_size.to_string(),
                 format!(
-                    "a multiple of `num_attention_heads`, which is {}",
+                    "a multiple of `{}`, which is {}",
+                    self.family.key("num_attention_heads"),
                     self.num_attention_heads
                 ),
             );
@@ -175,6 +196,7 @@ impl BertConfig {
         }
         for (key, share) in [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("seq_classif_dropout", self.classifier_dropout()),
             (
                 "attention_probs_dropout_prob",
                 self.attention_probs_dropout_prob,
@@ -220,6 +242,23 @@ impl BertConfig {
         self.hidden_size / self.num_attention_heads
     }
 
+    /// Dropout of attention's output, in training; 0 for a family that has none.
+    pub fn attention_output_dropout(&self) -> f64 {
+        if self.family.attention_output_dropout {
+            self.hidden_dropout_prob
+        } else {
+            0.0
+        }
+    }
+
+    /// Dropout before the classifier, in training.
+    pub fn classifier_dropout(&self) -> f64 {
+        match self.family.classifier_dropout {
+            Some(default) => self.seq_classif_dropout.unwrap_or(default),
+            None => self.hidden_dropout_prob,
+        }
+    }
+
     /// Label names in class order; empty where the file names none, or not each from 0 upwards.
     pub fn labels(&self) -> Vec<String> {
         let names: Option<Vec<String>> = (0..self.id2label.len())
@@ -234,7 +273,10 @@ impl BertConfig {
         let Ok(Value::Object(own)) = serde_json::to_value(self) else {
             unreachable!("a struct with named fields is an object")
         };
-        let family = Family::of(&own);
+        let family = match Family::of(&own) {
+            flagged if flagged.flag.is_some() => flagged,
+            _ => self.family,
+        };
         let class = if classifies {
             family.classifier_class
         } else {
@@ -243,9 +285,11 @@ impl BertConfig {
         let mut object = Map::new();
         object.insert("architectures".to_owned(), json!([class]));
         object.insert("model_type".to_owned(), json!(family.model_type));
-        object.extend(own.into_iter().filter(|(key, _)| key != "id2label"));
-        let positions = json!(family.positions);
-        object.insert("position_embedding_type".to_owned(), positions);
+        let own = family.with_own_keys(own).into_iter();
+        object.extend(own.filter(|(key, _)| !["id2label", "family"].contains(&key.as_str())));
+        if let Some(positions) = family.positions {
+            object.insert("position_embedding_type".to_owned(), json!(positions));
+        }
         object.insert("torch_dtype".to_owned(), json!("float32"));
         if labels.is_empty() && classifies {
             // `transformers` counts the labels by their names.
@@ -285,38 +329,49 @@ const REQUIRED: [&str; 6] = [
     "max_position_embeddings",
 ];
 
-/// Refuses models that share BERT's keys but not its computation.
-fn check_kind(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError> {
+/// The family that the file names. Refuses models that share its keys but not its computation.
+fn check_kind(path: &Path, object: &Map<String, Value>) -> Result<&'static Family, ModelError> {
     let family = Family::of(object);
-    for (key, only) in [
-        ("model_type", family.model_type),
-        ("position_embedding_type", family.positions),
+    let types = match family.flag {
+        Some(_) => vec![family.model_type],
+        None => MODEL_TYPES.to_vec(),
+    };
+    let positions = family.positions.unwrap_or("absolute");
+    for (key, allowed) in [
+        ("model_type", types),
+        ("position_embedding_type", vec![positions]),
     ] {
         match object.get(key) {
             None | Some(Value::Null) => {}
-            Some(Value::String(found)) if found == only => {}
+            Some(Value::String(found)) if allowed.contains(&found.as_str()) => {}
             Some(found) => {
                 let value = found
                     .as_str()
                     .map_or_else(|| found.to_string(), |name| format!("`{name}`"));
+                let one_of = if allowed.len() > 1 { "one of " } else { "" };
                 return Err(ModelError::Value {
                     path: path.to_owned(),
                     key,
                     value,
-                    expected: format!("`{only}`"),
+                    expected: format!("{one_of}{}", ticked(&allowed)),
                 });
             }
         }
     }
-    Ok(())
+    Ok(family)
 }
 
-/// Names the key whose value is of another type than that of every BERT.
-fn check_types(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError> {
+/// Names the key whose value is of another type than that of every model. `object` has BERT's keys.
+fn check_types(
+    path: &Path,
+    object: &Map<String, Value>,
+    family: &Family,
+) -> Result<(), ModelError> {
     type Is<'a> = &'a dyn Fn(&Value) -> bool;
     const OTHER_WHOLE: [&str; 2] = ["type_vocab_size", "pad_token_id"];
-    const NUMBERS: [&str; 4] = [
+    const NUMBERS: [&str; 5] = [
         "hidden_dropout_prob",
+        "seq_classif_dropout",
         "attention_probs_dropout_prob",
         "initializer_range",
         "layer_norm_eps",
@@ -330,17 +385,18 @@ fn check_types(path: &Path, object: &Map<String, Value>) -> Result<(), ModelErro
     let whole = all_whole.map(|key| (key, &whole as Is<'_>, "an integer"));
     let numbers = NUMBERS.map(|key| (key, &Value::is_number as Is<'_>, "a number"));
     let string_or_null = |value: &Value| value.is_string() || value.is_null();
-    let others: [(_, Is<'_>, _); 4] = [
+    let others: [(_, Is<'_>, _); 5] = [
         ("hidden_act", &Value::is_string, "a string"),
         ("problem_type", &string_or_null, "a string"),
         ("tinyrun_head", &Value::is_string, "a string"),
         ("id2label", &names, "a table of names"),
+        ("use_relative_positions", &Value::is_boolean, "a boolean"),
     ];
     for (key, is, expected) in whole.chain(numbers).chain(others) {
         if let Some(value) = object.get(key).filter(|value| !is(value)) {
             return Err(ModelError::Value {
                 path: path.to_owned(),
-                key,
+                key: family.key(key),
                 value: value.to_string(),
                 expected: expected.to_owned(),
             });

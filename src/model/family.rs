@@ -1,17 +1,21 @@
-//! Families of encoders: a row of [`FAMILIES`] says how the files of a family differ from BERT's.
+//! Families of encoders: a row of [`FAMILIES`] says how a family differs from BERT, in its files and
+//! in what it computes.
 //!
-//! Inside tinyrun every model has BERT's names and shape ([`super::names`]); reading and writing a
-//! folder translates by the row that its `config.json` names.
+//! Inside tinyrun every model has BERT's names, keys and shape ([`super::names`]); reading and
+//! writing a folder translates by the row that its `config.json` names.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// What the files of a family say of themselves.
-#[derive(Debug, PartialEq, Eq)]
+/// How a family differs from BERT.
+#[derive(Debug, PartialEq)]
 pub struct Family {
     /// `model_type` in `config.json`.
     pub model_type: &'static str,
-    /// `position_embedding_type` in `config.json`.
-    pub positions: &'static str,
+    /// Its name in messages.
+    pub title: &'static str,
+    /// `position_embedding_type` in `config.json`; `None` where the family has no such key.
+    pub positions: Option<&'static str>,
     /// What tells the family where `model_type` is not written: this key is `true`.
     pub flag: Option<&'static str>,
     /// Class of the encoder alone, in `architectures`.
@@ -20,36 +24,172 @@ pub struct Family {
     pub classifier_class: &'static str,
     /// What the encoder's tensors begin with in a model that has a classifier.
     pub prefix: &'static str,
+    /// Keys of `config.json` with another name: BERT's, and the family's.
+    pub keys: &'static [(&'static str, &'static str)],
+    /// Parts of tensor names that differ, without the prefix: BERT's, and the family's. They are
+    /// replaced in this order.
+    pub tensors: &'static [(&'static str, &'static str)],
+    /// What the tensors of pre-training heads begin with, which no model here needs.
+    pub pretraining: &'static [&'static str],
+    /// Whether embeddings of token types (segments) are added. Without them `type_vocab_size` is 0.
+    pub token_types: bool,
+    /// Epsilon of layer norms where it is no key of `config.json`.
+    pub layer_norm_eps: Option<f64>,
+    /// Activation between pooler and classifier.
+    pub pools: Pooling,
+    /// Whether the pooler is part of the encoder; else it is the first layer of the classifier, and
+    /// a model without one has none.
+    pub pooler_in_encoder: bool,
+    /// Whether the output of attention is dropped out before the residual is added.
+    pub attention_output_dropout: bool,
+    /// `seq_classif_dropout` where it is not written; `None` where the classifier's dropout is
+    /// `hidden_dropout_prob`.
+    pub classifier_dropout: Option<f64>,
+}
+
+/// Activation between pooler and classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// `tanh`, as BERT's pooler.
+    Tanh,
+    /// `max(x, 0)`.
+    Relu,
 }
 
 /// Every family that is read and written. The first is what a file is that does not say.
-pub const FAMILIES: [Family; 2] = [
-    Family {
-        model_type: "bert",
-        positions: "absolute",
-        flag: None,
-        encoder_class: "BertModel",
-        classifier_class: "BertForSequenceClassification",
-        prefix: "bert.",
-    },
+pub static FAMILIES: [Family; 2] = [
+    BERT,
     // MindSpore's BERT with relative positions (docs/concepts/models.md#relative-positions).
     // `transformers` would compute it otherwise, so it has a name that `transformers` refuses.
     Family {
         model_type: "tinyrun-bert",
-        positions: "relative",
+        positions: Some("relative"),
         flag: Some("use_relative_positions"),
-        encoder_class: "BertModel",
-        classifier_class: "BertForSequenceClassification",
-        prefix: "bert.",
+        ..BERT
     },
 ];
+
+const BERT: Family = Family {
+    model_type: "bert",
+    title: "BERT",
+    positions: Some("absolute"),
+    flag: None,
+    encoder_class: "BertModel",
+    classifier_class: "BertForSequenceClassification",
+    prefix: "bert.",
+    keys: &[],
+    tensors: &[],
+    pretraining: &["cls."],
+    token_types: true,
+    layer_norm_eps: None,
+    pools: Pooling::Tanh,
+    pooler_in_encoder: true,
+    attention_output_dropout: true,
+    classifier_dropout: None,
+};
+
+/// Every `model_type` that a `config.json` may name, for messages.
+pub const MODEL_TYPES: &[&str] = &["bert"];
 
 impl Family {
     /// The family of a `config.json`; the first where nothing says another.
     pub fn of(config: &Map<String, Value>) -> &'static Self {
         let is_set = |flag: &str| config.get(flag) == Some(&Value::Bool(true));
-        let mut families = FAMILIES.iter();
-        let flagged = families.find(|family| family.flag.is_some_and(is_set));
-        flagged.unwrap_or(&FAMILIES[0])
+        let named = config.get("model_type").and_then(Value::as_str);
+        let flagged = |family: &&Self| family.flag.is_some_and(is_set);
+        let by_name = |family: &&Self| family.flag.is_none() && Some(family.model_type) == named;
+        let mut found = FAMILIES.iter().filter(flagged);
+        let mut found_by_name = FAMILIES.iter().filter(by_name);
+        let family = found.next().or_else(|| found_by_name.next());
+        family.unwrap_or_else(Self::bert)
+    }
+
+    /// BERT itself.
+    pub fn bert() -> &'static Self {
+        &FAMILIES[0]
+    }
+
+    /// Whether it is BERT itself.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde gives the field by reference"
+    )]
+    pub(super) fn is_bert(family: &&'static Self) -> bool {
+        **family == FAMILIES[0]
+    }
+
+    /// The family of this `model_type`.
+    pub fn named(model_type: &str) -> Option<&'static Self> {
+        FAMILIES
+            .iter()
+            .find(|family| family.model_type == model_type)
+    }
+
+    /// What the family calls one of BERT's keys.
+    pub fn key(&self, key: &'static str) -> &'static str {
+        let mut keys = self.keys.iter();
+        keys.find(|(bert, _)| *bert == key)
+            .map_or(key, |(_, own)| own)
+    }
+
+    /// A `config.json` of the family under BERT's keys, with the values that the family fixes.
+    pub(super) fn with_berts_keys(&self, mut config: Map<String, Value>) -> Map<String, Value> {
+        for (key, own) in self.keys {
+            config.remove(*key);
+            if let Some(value) = config.remove(*own) {
+                config.insert((*key).to_owned(), value);
+            }
+        }
+        if !self.token_types {
+            config.insert("type_vocab_size".to_owned(), 0.into());
+        }
+        if let Some(epsilon) = self.layer_norm_eps {
+            config.insert("layer_norm_eps".to_owned(), epsilon.into());
+        }
+        config
+    }
+
+    /// The reverse of [`Self::with_berts_keys`], the order of the keys kept.
+    pub(super) fn with_own_keys(&self, config: Map<String, Value>) -> Map<String, Value> {
+        let is_fixed = |key: &str| match key {
+            "type_vocab_size" => !self.token_types,
+            "layer_norm_eps" => self.layer_norm_eps.is_some(),
+            _ => false,
+        };
+        let own = |key: &str| {
+            let mut keys = self.keys.iter();
+            keys.find(|(bert, _)| *bert == key).map(|(_, own)| *own)
+        };
+        let kept = config.into_iter().filter(|(key, _)| !is_fixed(key));
+        kept.map(|(key, value)| (own(&key).map_or(key.clone(), str::to_owned), value))
+            .collect()
+    }
+}
+
+/// By its `model_type`.
+impl Serialize for Family {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.model_type)
+    }
+}
+
+/// The family of a `model_type`, for `serde`.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<&'static Family, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Family::named(&name)
+        .ok_or_else(|| serde::de::Error::custom(format!("there is no family `{name}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_list_every_family_that_a_file_may_name() {
+        let named = FAMILIES.iter().filter(|family| family.flag.is_none());
+        let named: Vec<&str> = named.map(|family| family.model_type).collect();
+        assert_eq!(named, MODEL_TYPES);
     }
 }

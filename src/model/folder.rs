@@ -10,6 +10,8 @@ use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value, json};
 
 use super::error::ModelError;
+use super::family::Family;
+use super::names::in_file;
 use super::tensor::WeightDtype;
 use crate::system;
 
@@ -98,7 +100,8 @@ fn header<B: AsRef<[u8]>>(
 }
 
 /// Writes a model folder: `config.json`, `model.safetensors`, and the tokenizer's files that
-/// exist in `tokenizer_from`. The weights come last: a folder that has them is whole.
+/// exist in `tokenizer_from`. Tensors have the names of [`super::names`] and get those of the family
+/// that `config` names. The weights come last: a folder that has them is whole.
 ///
 /// # Errors
 /// The disk refuses, or a tensor's bytes do not fit its shape.
@@ -114,6 +117,9 @@ where
     B: AsRef<[u8]>,
 {
     write_without_weights(folder, config, tokenizer_from)?;
+    let family = config.as_object().map_or(Family::bert(), Family::of);
+    let tensors = tensors.into_iter();
+    let tensors = tensors.map(|(name, shape, bytes)| (in_file(&name.into(), family), shape, bytes));
     let weights = folder.join("model.safetensors");
     write_safetensors(&weights, dtype, tensors, &BTreeMap::new())
 }

@@ -9,7 +9,7 @@ use super::mismatch::{MatchReport, match_weights};
 use super::names::{canonical, expected_classifier, expected_encoder};
 use super::weights::Weights;
 
-/// A BERT whose `config.json` and weights agree. No tensor has been read yet.
+/// A model whose `config.json` and weights agree. No tensor has been read yet.
 #[derive(Debug)]
 pub struct LoadedModel {
     /// The folder.
@@ -42,7 +42,7 @@ pub fn load_model(folder: &Path) -> Result<LoadedModel, ModelError> {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut ambiguous = Vec::new();
     for found in weights.names() {
-        let Some(name) = canonical(found) else {
+        let Some(name) = canonical(found, config.family) else {
             continue;
         };
         if names.insert(name.clone(), found.to_owned()).is_some() {
@@ -65,6 +65,7 @@ pub fn load_model(folder: &Path) -> Result<LoadedModel, ModelError> {
         None => (expected_encoder(&config), &["bert.pooler"]),
     };
     let mut report = match_weights(&weights.shapes(), &expected, optional);
+    report.family = config.family;
     report.ambiguous = ambiguous;
     report.not_floats = expected
         .keys()
@@ -102,6 +103,7 @@ impl LoadedModel {
         self.num_labels.ok_or_else(|| ModelError::Mismatch {
             folder: self.folder.clone(),
             report: Box::new(MatchReport {
+                family: self.config.family,
                 missing: vec!["classifier.bias".to_owned(), "classifier.weight".to_owned()],
                 ..MatchReport::default()
             }),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::family::Family;
+
 /// A tensor whose shape is not the expected one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misshapen {
@@ -14,8 +16,10 @@ pub struct Misshapen {
 }
 
 /// How found tensors differ from expected ones: all differences at once.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MatchReport {
+    /// Whose names the file has. The lists below have BERT's.
+    pub family: &'static Family,
     /// Expected, not found.
     pub missing: Vec<String>,
     /// Found, not expected.
@@ -31,6 +35,21 @@ pub struct MatchReport {
     /// Projections of a `TinyBERT` student to its teacher's width (`fit_dense`, `fit_denses.0`),
     /// which are allowed in a student and used in its training only.
     pub projections: Vec<String>,
+}
+
+impl Default for MatchReport {
+    fn default() -> Self {
+        Self {
+            family: Family::bert(),
+            missing: Vec::new(),
+            unexpected: Vec::new(),
+            misshapen: Vec::new(),
+            not_floats: Vec::new(),
+            ambiguous: Vec::new(),
+            absent: Vec::new(),
+            projections: Vec::new(),
+        }
+    }
 }
 
 /// Compares canonical names and shapes. A group in `optional` (`bert.pooler`, `classifier`)

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::mismatch::{MatchReport, Misshapen};
+use super::names::in_file;
 use crate::input::excerpt;
 
 /// Tensors of a kind that are listed one by one in a message; the rest is a count.
@@ -45,7 +46,10 @@ fn contradictions(report: &MatchReport) -> Vec<String> {
                 "id2label" => {
                     format!("`id2label` names {said} classes, the classifier has {real}")
                 }
-                _ => format!("`{key}` is {said}, the weights have {real}"),
+                _ => {
+                    let key = report.family.key(key);
+                    format!("`{key}` is {said}, the weights have {real}")
+                }
             });
         }
     }
@@ -78,9 +82,8 @@ fn contradictions(report: &MatchReport) -> Vec<String> {
                 .map(|last| last + 1),
         };
         if let Some(said) = said {
-            found.push(format!(
-                "`num_hidden_layers` is {said}, the weights have {real}"
-            ));
+            let key = report.family.key("num_hidden_layers");
+            found.push(format!("`{key}` is {said}, the weights have {real}"));
         }
     }
     found
@@ -91,9 +94,10 @@ impl MatchReport {
     pub fn hint(&self) -> Option<String> {
         let all_missing = self.missing.len() > LISTED && self.misshapen.is_empty();
         if all_missing && !self.unexpected.is_empty() {
-            return Some(
-                "the tensor names are those of another architecture, not of BERT".to_owned(),
-            );
+            let title = self.family.title;
+            return Some(format!(
+                "the tensor names are those of another architecture, not of {title}"
+            ));
         }
         (!self.misshapen.is_empty() || !self.missing.is_empty())
             .then(|| "`config.json` and the weights must come from the same model".to_owned())
@@ -103,6 +107,7 @@ impl MatchReport {
 /// Indented lines, one per tensor, after the sentence that [`super::ModelError::Mismatch`] begins.
 impl fmt::Display for MatchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |name: &str| excerpt(&in_file(name, self.family)).to_string();
         let misshapen: Vec<String> = self
             .misshapen
             .iter()
@@ -112,17 +117,17 @@ impl fmt::Display for MatchReport {
                      found,
                      expected,
                  }| {
-                    format!("`{}` is {found:?}, expected {expected:?}", excerpt(name))
+                    format!("`{}` is {found:?}, expected {expected:?}", named(name))
                 },
             )
             .collect();
         let not_floats: Vec<String> = self
             .not_floats
             .iter()
-            .map(|(name, dtype)| format!("`{}` is {dtype}", excerpt(name)))
+            .map(|(name, dtype)| format!("`{}` is {dtype}", named(name)))
             .collect();
         let ticked = |names: &[String]| {
-            let names = names.iter().map(|name| format!("`{}`", excerpt(name)));
+            let names = names.iter().map(|name| format!("`{}`", named(name)));
             names.collect()
         };
         let kinds: [(&str, Vec<String>); 5] = [

@@ -1,10 +1,11 @@
-//! Names and shapes of a BERT's tensors, as `BertForSequenceClassification` of
-//! `transformers` has them: `bert.encoder.layer.0.attention.self.query.weight` and so on.
+//! Names and shapes of a model's tensors, as `BertForSequenceClassification` of `transformers` has
+//! them (`bert.encoder.layer.0.attention.self.query.weight` and so on), and those of other families
+//! as these.
 
 use std::collections::BTreeMap;
 
 use super::config::{BertConfig, MAX_RELATIVE_DISTANCE};
-use super::family::FAMILIES;
+use super::family::Family;
 
 /// What the names of an encoder's tensors begin with, whatever family its file is of.
 pub const ENCODER: &str = "bert.";
@@ -18,42 +19,57 @@ pub const WORDS: &str = "bert.embeddings.word_embeddings.weight";
 /// The dense layer of the pooler, which the classifier reads.
 pub const POOLER: &str = "bert.pooler.dense";
 
-/// Name under which a tensor found in a file is known here, or `None` for those that no
+/// Name under which a tensor found in a file of `family` is known here, or `None` for those that no
 /// model needs: buffers of positions, and the heads of pre-training.
 ///
 /// Wrappers' `module.` falls away, a bare encoder gets its `bert.` prefix, and layer norms
 /// called `gamma` and `beta`, as in models converted from TensorFlow, get their present names.
-pub fn canonical(found: &str) -> Option<String> {
+pub fn canonical(found: &str, family: &Family) -> Option<String> {
     let mut name = found;
     while let Some(inner) = name.strip_prefix("module.") {
         name = inner;
     }
-    let own = FAMILIES
-        .iter()
-        .find_map(|family| name.strip_prefix(family.prefix));
-    let bare = own.unwrap_or(name);
-    if bare.starts_with("cls.")
+    let bare = name.strip_prefix(family.prefix).unwrap_or(name);
+    let is_unneeded = |start: &&str| bare.starts_with(start);
+    if family.pretraining.iter().any(is_unneeded)
         || bare == "embeddings.position_ids"
         || bare == "embeddings.token_type_ids"
     {
         return None;
     }
-    let prefix = match bare.split('.').next() {
-        Some("embeddings" | "encoder" | "pooler") => ENCODER,
-        _ => "",
+    let berts = family.tensors.iter().map(|(bert, own)| (*own, *bert));
+    let bare = renamed(bare, berts);
+    let known = match bare.split('.').next() {
+        Some("embeddings" | "encoder" | "pooler") => format!("{ENCODER}{bare}"),
+        _ => name.to_owned(),
     };
-    let bare = if prefix.is_empty() { name } else { bare };
-    let renamed = if let Some(stem) = bare.strip_suffix(".LayerNorm.gamma") {
+    Some(if let Some(stem) = known.strip_suffix(".LayerNorm.gamma") {
         format!("{stem}.LayerNorm.weight")
-    } else if let Some(stem) = bare.strip_suffix(".LayerNorm.beta") {
+    } else if let Some(stem) = known.strip_suffix(".LayerNorm.beta") {
         format!("{stem}.LayerNorm.bias")
     } else {
-        bare.to_owned()
-    };
-    Some(format!("{prefix}{renamed}"))
+        known
+    })
 }
 
-/// Names and shapes of a BERT's encoder: embeddings, layers and pooler.
+/// Name that a tensor has in a file of `family`: the reverse of [`canonical`].
+pub fn in_file(name: &str, family: &Family) -> String {
+    let Some(bare) = name.strip_prefix(ENCODER) else {
+        return name.to_owned();
+    };
+    let own = renamed(bare, family.tensors.iter().copied());
+    if name.starts_with(POOLER) && !family.pooler_in_encoder {
+        return own;
+    }
+    format!("{}{own}", family.prefix)
+}
+
+fn renamed<'a>(name: &str, parts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let replace = |name: String, (from, to): (&str, &str)| name.replacen(from, to, 1);
+    parts.fold(name.to_owned(), replace)
+}
+
+/// Names and shapes of an encoder: embeddings, layers and pooler.
 pub fn expected_encoder(config: &BertConfig) -> BTreeMap<String, Vec<usize>> {
     let width = config.hidden_size;
     let mut expected = BTreeMap::new();
@@ -94,12 +110,11 @@ pub fn expected_encoder(config: &BertConfig) -> BTreeMap<String, Vec<usize>> {
         }
     }
     let positions = ("position", config.max_position_embeddings);
-    let tables = [
-        ("word", config.vocab_size),
-        ("token_type", config.type_vocab_size),
-    ];
+    let token_types = ("token_type", config.type_vocab_size);
     let absolute = (!config.use_relative_positions).then_some(positions);
-    for (table, rows) in tables.into_iter().chain(absolute) {
+    let token_types = config.family.token_types.then_some(token_types);
+    let tables = [("word", config.vocab_size)].into_iter();
+    for (table, rows) in tables.chain(absolute).chain(token_types) {
         expected.insert(
             format!("bert.embeddings.{table}_embeddings.weight"),
             vec![rows, width],
@@ -111,6 +126,17 @@ pub fn expected_encoder(config: &BertConfig) -> BTreeMap<String, Vec<usize>> {
 /// Name of a layer's table of distances, `[33, d/h]`, where positions are relative.
 pub fn relative_positions(layer: usize) -> String {
     format!("bert.encoder.layer.{layer}.attention.self.relative_positions.weight")
+}
+
+/// [`expected_encoder`] of a model that starts from random weights, with a classifier of `classes`
+/// classes where there is one. A pooler that is part of the classifier comes with it.
+pub fn initialized(config: &BertConfig, classes: Option<usize>) -> BTreeMap<String, Vec<usize>> {
+    let Some(classes) = classes else {
+        let mut expected = expected_encoder(config);
+        expected.retain(|name, _| config.family.pooler_in_encoder || !name.starts_with(POOLER));
+        return expected;
+    };
+    expected_classifier(config, classes)
 }
 
 /// [`expected_encoder`] with a classifier of `num_labels` classes.
@@ -137,14 +163,14 @@ mod tests {
             "module.bert.encoder.layer.0.output.LayerNorm.gamma",
             "encoder.layer.0.output.LayerNorm.gamma",
         ] {
-            assert_eq!(canonical(found).as_deref(), Some(name));
+            assert_eq!(canonical(found, Family::bert()).as_deref(), Some(name));
         }
         assert_eq!(
-            canonical("classifier.bias").as_deref(),
+            canonical("classifier.bias", Family::bert()).as_deref(),
             Some("classifier.bias")
         );
         assert_eq!(
-            canonical("module.fit_dense.weight").as_deref(),
+            canonical("module.fit_dense.weight", Family::bert()).as_deref(),
             Some("fit_dense.weight")
         );
     }
@@ -157,7 +183,7 @@ mod tests {
             "cls.predictions.decoder.weight",
             "module.cls.seq_relationship.bias",
         ] {
-            assert_eq!(canonical(found), None, "{found}");
+            assert_eq!(canonical(found, Family::bert()), None, "{found}");
         }
     }
 }

@@ -346,6 +346,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::model::family::Family;
     use crate::model::names::canonical;
 
     fn fixture(name: &str) -> PathBuf {
@@ -381,7 +382,7 @@ mod tests {
         let old = Weights::open(&fixture("bert-tiny-bin")).unwrap();
         let mut compared = 0;
         for name in old.names() {
-            let Some(known) = canonical(name) else {
+            let Some(known) = canonical(name, Family::bert()) else {
                 assert_eq!(old.dtype(name), Some(Dtype::I64));
                 continue;
             };
