@@ -6,6 +6,7 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
+use tinyrun::model::family::Pooling;
 use tinyrun::model::names::{ENCODER, POOLER};
 use tinyrun::model::{
     LabelFit, LoadedModel, Weights, label_fit, load_model, write_model_folder, write_safetensors,
@@ -150,7 +151,7 @@ pub(crate) fn write_folder(
     let spec = &train.student;
     let with_head = tensors.contains_key("classifier.weight");
     let mut config = spec.config.to_json(with_head, &spec.labels);
-    if spec.head == HeadKind::Relu {
+    if spec.head == HeadKind::Relu && spec.config.family.pools == Pooling::Tanh {
         config["tinyrun_head"] = "relu".into();
     }
     let (projection, model): (Vec<_>, Vec<_>) =

@@ -8,7 +8,7 @@ use tinyrun::data::store::TokenStore;
 use tinyrun::job::{
     Keep, Objective, PadTo, Reduction, Student as StudentSpec, Teacher as TeacherSpec, Train,
 };
-use tinyrun::model::names::expected_encoder;
+use tinyrun::model::names::initialized;
 use tinyrun::model::{BertConfig, Weights};
 
 use crate::batch::Batch;
@@ -62,7 +62,7 @@ impl Trainee {
             Some(folder) => {
                 let model = open(folder)?;
                 check_data(folder, &model.config, data)?;
-                if !model.has_pooler {
+                if !model.has_pooler && model.config.family.pooler_in_encoder {
                     warnings.push(format!(
                         "`{}` has no pooler: its pooler starts from random weights",
                         folder.display()
@@ -344,15 +344,7 @@ fn load_teacher(
 /// Gives every tensor that the model lacks its initial values.
 fn fill(parameters: &mut Parameters, spec: &StudentSpec, classes: Option<usize>, seed: Seed) {
     let config = &spec.config;
-    let mut expected = expected_encoder(config);
-    if let Some(classes) = classes {
-        expected.insert(
-            "classifier.weight".to_owned(),
-            vec![classes, config.hidden_size],
-        );
-        expected.insert("classifier.bias".to_owned(), vec![classes]);
-    }
-    for (name, shape) in expected {
+    for (name, shape) in initialized(config, classes) {
         if !parameters.contains(&name) {
             let range = config.initializer_range;
             let distribution = Distribution::of(&name, range, &spec.initializer);

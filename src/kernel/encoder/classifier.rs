@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 use tinyrun::job::HeadKind;
 use tinyrun::model::config::BertConfig;
+use tinyrun::model::family::Pooling;
 use tinyrun::model::names::POOLER;
 
 use super::linear::Linear;
@@ -14,6 +15,7 @@ use crate::parameters::Parameters;
 pub(crate) struct Classifier {
     pooler: Linear,
     output: Linear,
+    pools: Pooling,
     head: HeadKind,
     dropout: f64,
 }
@@ -24,17 +26,20 @@ impl Classifier {
         Self {
             pooler: Linear::new(parameters, POOLER),
             output: Linear::new(parameters, "classifier"),
+            pools: config.family.pools,
             head,
-            dropout: config.hidden_dropout_prob,
+            dropout: config.classifier_dropout(),
         }
     }
 
     /// Last hidden state, of the first token at least, `[B, .., d]` to logits `[B, classes]` in fp32.
     pub(crate) fn forward_t(&self, last: &Tensor, train: bool) -> Tensor {
-        let pooled = self.pooler.forward(&last.select(1, 0)).tanh();
-        let read = match self.head {
-            HeadKind::Plain => dropout(&pooled, self.dropout, train),
-            HeadKind::Relu => pooled.relu(),
+        let dense = self.pooler.forward(&last.select(1, 0));
+        let read = match (self.pools, self.head) {
+            (Pooling::Tanh, HeadKind::Plain) => dropout(&dense.tanh(), self.dropout, train),
+            (Pooling::Tanh, HeadKind::Relu) => dense.tanh().relu(),
+            // The head of BERT's students means nothing to a family with a head of its own.
+            (Pooling::Relu, _) => dropout(&dense.relu(), self.dropout, train),
         };
         self.output.forward(&read).to_kind(Kind::Float)
     }

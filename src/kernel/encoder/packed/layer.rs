@@ -21,6 +21,7 @@ pub(super) struct Layer {
     output: Dense,
     norm: Norm,
     heads: i64,
+    attention_output_dropout: f64,
     hidden_dropout: f64,
     probs_dropout: f64,
 }
@@ -85,6 +86,7 @@ impl Layer {
             output: dense(&format!("{name}.output.dense")),
             norm: norm("output"),
             heads: config.num_attention_heads as i64,
+            attention_output_dropout: config.attention_output_dropout(),
             hidden_dropout: config.hidden_dropout_prob,
             probs_dropout: config.attention_probs_dropout_prob,
         }
@@ -117,7 +119,7 @@ impl Layer {
             self.attention_output.native(),
             asking.as_ref().unwrap_or(x),
             self.attention_norm.native(),
-            DropoutMask::next(self.hidden_dropout, train),
+            DropoutMask::next(self.attention_output_dropout, train),
         );
         let inner = self
             .intermediate

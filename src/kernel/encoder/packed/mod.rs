@@ -4,7 +4,7 @@
 mod dense;
 mod layer;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
 use self::dense::Norm;
@@ -20,6 +20,7 @@ use crate::parameters::Parameters;
 pub(super) struct Encoder {
     words: Tensor,
     positions: Tensor,
+    /// Rows of zeros, which are not trained, for a family that has none.
     token_types: Tensor,
     norm: Norm,
     /// Its row gets no gradient, as in Hugging Face's model.
@@ -54,10 +55,18 @@ impl Encoder {
 
     fn new(parameters: &Parameters, config: &BertConfig, kind: Kind, layers: Vec<Layer>) -> Self {
         let table = |name: &str| parameters.get(&format!("bert.embeddings.{name}.weight"));
+        let no_token_types = || {
+            let size = [2, config.hidden_size as i64];
+            Tensor::zeros(size, (Kind::Float, Device::Cpu))
+        };
         Self {
             words: table("word_embeddings"),
             positions: table("position_embeddings"),
-            token_types: table("token_type_embeddings"),
+            token_types: if config.family.token_types {
+                table("token_type_embeddings")
+            } else {
+                no_token_types()
+            },
             norm: Norm::new(parameters, "bert.embeddings.LayerNorm", config),
             pad_token_id: config.pad_token_id as i64,
             dropout: config.hidden_dropout_prob,

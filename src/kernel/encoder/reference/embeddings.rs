@@ -14,7 +14,8 @@ pub(super) struct Embeddings {
     words: Tensor,
     /// `None` where positions are relative.
     positions: Option<Tensor>,
-    token_types: Tensor,
+    /// `None` for a family that has none.
+    token_types: Option<Tensor>,
     norm: LayerNorm,
     /// Its row gets no gradient, as in Hugging Face's model.
     pad_token_id: i64,
@@ -28,7 +29,7 @@ impl Embeddings {
         Self {
             words: get("word_embeddings"),
             positions: (!config.use_relative_positions).then(|| get("position_embeddings")),
-            token_types: get("token_type_embeddings"),
+            token_types: (config.family.token_types).then(|| get("token_type_embeddings")),
             norm: LayerNorm::new(
                 parameters,
                 "bert.embeddings.LayerNorm",
@@ -48,9 +49,10 @@ impl Embeddings {
             Some(part) => (&part.rows, &part.places, part.pad),
             None => (&self.words, &batch.input_ids, self.pad_token_id),
         };
-        let words = Tensor::embedding(table, rows, pad, false, false);
-        let mut sum =
-            words + Tensor::embedding(&self.token_types, &batch.token_type_ids, -1, false, false);
+        let mut sum = Tensor::embedding(table, rows, pad, false, false);
+        if let Some(token_types) = &self.token_types {
+            sum += Tensor::embedding(token_types, &batch.token_type_ids, -1, false, false);
+        }
         if let Some(positions) = &self.positions {
             sum += positions.narrow(0, 0, batch.input_ids.size()[1]);
         }

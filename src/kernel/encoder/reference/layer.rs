@@ -26,7 +26,10 @@ impl Layer {
         let name = format!("bert.encoder.layer.{index}");
         Self {
             attention: Attention::new(parameters, &format!("{name}.attention.self"), config),
-            attention_output: Output::new(parameters, &format!("{name}.attention.output"), config),
+            attention_output: Output {
+                dropout: config.attention_output_dropout(),
+                ..Output::new(parameters, &format!("{name}.attention.output"), config)
+            },
             intermediate: Linear::new(parameters, &format!("{name}.intermediate.dense")),
             activation: Activation::named(&config.hidden_act),
             output: Output::new(parameters, &format!("{name}.output"), config),
