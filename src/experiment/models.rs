@@ -179,6 +179,7 @@ impl<'a> Check<'a> {
     /// Pairs come in two segments.
     fn segments(&mut self, whose: &str, config: &BertConfig, span: Option<&Span>) {
         if let Some(pair) = &self.experiment.task.pair
+            && config.family.token_types
             && config.type_vocab_size < 2
         {
             let message = format!("the {whose} has one segment, pair tasks need two");

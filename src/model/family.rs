@@ -125,6 +125,15 @@ impl Family {
             .find(|family| family.model_type == model_type)
     }
 
+    /// What its models take of a tokenizer, as `model_input_names` of `transformers`.
+    pub fn inputs(&self) -> &'static [&'static str] {
+        if self.token_types {
+            &["input_ids", "token_type_ids", "attention_mask"]
+        } else {
+            &["input_ids", "attention_mask"]
+        }
+    }
+
     /// What the family calls one of BERT's keys.
     pub fn key(&self, key: &'static str) -> &'static str {
         let mut keys = self.keys.iter();

@@ -134,16 +134,21 @@ pub fn write_without_weights(
     tokenizer_from: &Path,
 ) -> Result<(), ModelError> {
     fs::create_dir_all(folder).map_err(|source| ModelError::write(folder, source))?;
+    let inputs = other_inputs(config, &tokenizer_from.join(MODEL_CONFIG));
     for name in TOKENIZER_FILES {
         let from = tokenizer_from.join(name);
         let to = folder.join(name);
+        let is_needed = name == TOKENIZER_CONFIG && inputs.is_some();
         // A resumed run writes over its own folder, where both are the same file.
-        if from == to || !from.exists() {
+        if from == to || !(from.exists() || is_needed) {
             continue;
         }
-        let mut content = fs::read(&from).map_err(|source| ModelError::read(&from, source))?;
+        let mut content = match fs::read(&from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
+            read => read.map_err(|source| ModelError::read(&from, source))?,
+        };
         if name == TOKENIZER_CONFIG {
-            content = fitting_config(content, config);
+            content = fitting_config(content, config, inputs);
         }
         write_atomic(&to, |file| file.write_all(&content))?;
     }
@@ -170,9 +175,26 @@ fn with_tokenizer_class(config: &Value, of_tokenizer: &Path) -> Value {
     config
 }
 
+/// What a tokenizer must give the written model, where its own model takes other inputs: one family
+/// refuses `token_type_ids`, and another reads the second text of a pair by them.
+fn other_inputs(config: &Value, of_tokenizer: &Path) -> Option<&'static [&'static str]> {
+    let text = fs::read(of_tokenizer).unwrap_or_default();
+    let found: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let [own, wanted] = [
+        Family::of(found.as_object()?),
+        Family::of(config.as_object()?),
+    ];
+    (own.inputs() != wanted.inputs()).then(|| wanted.inputs())
+}
+
 /// The tokenizer's settings as they hold for the written model: no more tokens than it has
-/// positions, and padding on the right, as it was trained. Others stay byte for byte.
-fn fitting_config(content: Vec<u8>, model: &Value) -> Vec<u8> {
+/// positions, padding on the right, as it was trained, and the `inputs` that it takes, where they are
+/// others. Settings that fit stay byte for byte.
+fn fitting_config(
+    content: Vec<u8>,
+    model: &Value,
+    inputs: Option<&'static [&'static str]>,
+) -> Vec<u8> {
     let Ok(Value::Object(mut config)) = serde_json::from_slice(&content) else {
         return content;
     };
@@ -189,6 +211,9 @@ fn fitting_config(content: Vec<u8>, model: &Value) -> Vec<u8> {
         .is_some_and(|side| side != "right")
     {
         changes.push(("padding_side", json!("right")));
+    }
+    if let Some(inputs) = inputs {
+        changes.push(("model_input_names", json!(inputs)));
     }
     if changes.is_empty() {
         return content;
@@ -275,7 +300,7 @@ mod tests {
     fn the_settings_of_a_tokenizer_fit_the_written_model() {
         let fit = |config: &str| {
             let model = json!({"max_position_embeddings": 64});
-            String::from_utf8(fitting_config(config.into(), &model)).unwrap()
+            String::from_utf8(fitting_config(config.into(), &model, None)).unwrap()
         };
         for kept in [
             r#"{"model_max_length":64}"#,

@@ -146,7 +146,9 @@ impl Finder<'_> {
             let name = name.to_owned();
             folder.files.push(InputFile { name, path });
         }
-        if experiment.task.pair.is_some() && !files.has_segments() {
+        // A student that has token types gets a tokenizer that gives them.
+        let needs_segments = experiment.task.pair.is_some() && folder.config.family.token_types;
+        if needs_segments && !files.has_segments() {
             let message = format!(
                 "the tokenizer of `{}` gives both texts of a pair the same segment",
                 model.value
