@@ -16,7 +16,9 @@ use super::top::Experiment;
 use crate::document::{Fault, Located, Span};
 use crate::job::LayerMap;
 use crate::model::config::BertConfig;
-use crate::model::family::Family;
+
+/// Segments of a pair of texts.
+const PAIR: usize = 2;
 
 /// What the experiment's models come to.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,7 +182,7 @@ impl<'a> Check<'a> {
     fn segments(&mut self, whose: &str, config: &BertConfig, span: Option<&Span>) {
         if let Some(pair) = &self.experiment.task.pair
             && config.family.token_types
-            && config.type_vocab_size < 2
+            && config.type_vocab_size < PAIR
         {
             let message = format!("the {whose} has one segment, pair tasks need two");
             let span = span.cloned().or_else(|| pair.span.clone());
@@ -283,8 +285,16 @@ impl<'a> Check<'a> {
 /// Shape of `[student]`, with vocabulary, segments and padding id of the teacher.
 fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
     let shape = &experiment.student.shape;
+    let family = shape.family();
+    let of_teacher = match teacher.type_vocab_size {
+        // A teacher without token types.
+        0 => PAIR,
+        segments => segments,
+    };
+    let segments = shape.type_vocab_size.as_deref().copied();
+    let segments = segments.unwrap_or(of_teacher);
     BertConfig {
-        family: Family::bert(),
+        family,
         vocab_size: shape
             .vocab_size
             .as_deref()
@@ -296,14 +306,10 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         intermediate_size: *shape.intermediate_size,
         hidden_act: shape.hidden_act.clone(),
         hidden_dropout_prob: shape.hidden_dropout_prob,
-        seq_classif_dropout: None,
+        seq_classif_dropout: (family.classifier_dropout).map(|_| shape.hidden_dropout_prob),
         attention_probs_dropout_prob: shape.attention_probs_dropout_prob,
         max_position_embeddings: *shape.max_position_embeddings,
-        type_vocab_size: shape
-            .type_vocab_size
-            .as_deref()
-            .copied()
-            .unwrap_or(teacher.type_vocab_size),
+        type_vocab_size: if family.token_types { segments } else { 0 },
         initializer_range: shape.initializer_range,
         layer_norm_eps: shape.layer_norm_eps,
         pad_token_id: teacher.pad_token_id,
@@ -451,6 +457,34 @@ mod tests {
             ]
         );
         assert!(faults.iter().all(|fault| fault.span.is_some()));
+    }
+
+    #[test]
+    fn a_students_family_is_its_own_and_not_the_teachers() {
+        let distilbert: BertConfig = serde_json::from_str(
+            r#"{ "family": "distilbert", "vocab_size": 100, "hidden_size": 384,
+                 "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 1536,
+                 "max_position_embeddings": 512, "type_vocab_size": 0 }"#,
+        )
+        .unwrap();
+        let student = |teacher: &BertConfig, sets: &[&str]| {
+            let sets = [
+                sets,
+                &["task.pair=second", "student.hidden-dropout-prob=0.3"],
+            ]
+            .concat();
+            let experiment = read_with(&pipeline(), &sets).unwrap();
+            check(&experiment, &[("models/teacher", teacher)])
+                .unwrap()
+                .student
+        };
+        let bert = student(&distilbert, &[]);
+        assert_eq!((bert.family.model_type, bert.type_vocab_size), ("bert", 2));
+        let student = student(&config(12, 12), &["student.family=distilbert"]);
+        assert_eq!(student.family, distilbert.family);
+        assert_eq!(student.type_vocab_size, 0);
+        // Its config.json says so: `transformers` would take 0.2.
+        assert_eq!(student.seq_classif_dropout, Some(0.3));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::setting::{At, LARGEST, Setting, above_zero_to};
 use super::settings::{Settings, key, settings};
 use crate::document::{Fault, Located, Section, WordOrSection};
 use crate::job::{HeadKind, Initializer, InitializerKind, LayerMap, WeightDtype};
+use crate::model::family::{Family, MODEL_TYPES};
 
 settings! {
     /// `[teacher]`
@@ -63,7 +64,11 @@ settings! {
 
 settings! {
     /// Shape of a student that starts from random weights. The padding id is the teacher's.
-    pub struct StudentShape(student, defaults: StudentDefaults) {
+    pub struct StudentShape(student, defaults: StudentDefaults) checked by check_family {
+        /// Family of the encoder, whatever the teacher's is.
+        counts family: String =
+            key("family").one_of(MODEL_TYPES).unless("bert".to_owned()),
+            default "bert".to_owned();
         /// Number of encoder layers.
         counts num_hidden_layers: Located<usize> =
             key("num-hidden-layers").range(1..=1000), default 4;
@@ -97,9 +102,10 @@ settings! {
         /// Standard deviation of the initial weights.
         counts initializer_range: f64 =
             key("initializer-range").range(above_zero_to(1.0)), default 0.02;
-        /// Epsilon added to the variance in layer normalization.
+        /// Epsilon added to the variance in layer normalization; always 1e-12 in a DistilBERT.
         counts layer_norm_eps: f64 =
-            key("layer-norm-eps").range(above_zero_to(0.1)), default defaults.layer_norm_eps;
+            key("layer-norm-eps").range(above_zero_to(0.1)),
+            default family_of(&family).layer_norm_eps.unwrap_or(defaults.layer_norm_eps);
         /// Size of the word-embedding matrix; may exceed the tokenizer's vocabulary, for example to
         /// pad to a multiple of 8.
         counts vocab_size: Option<Located<usize>> =
@@ -107,7 +113,7 @@ settings! {
                 .range(1..=LARGEST)
                 .range_text("at least the teacher's")
                 .default_text("the teacher's");
-        /// Number of segments (token type IDs).
+        /// Number of segments (token type IDs); a DistilBERT has none.
         counts type_vocab_size: Option<Located<usize>> =
             key("type-vocab-size")
                 .range(1..=LARGEST)
@@ -117,6 +123,45 @@ settings! {
         /// model does not load in `transformers`.
         counts use_relative_positions: bool =
             key("use-relative-positions").unless(false), default false;
+    }
+}
+
+impl StudentShape {
+    /// How the student differs from BERT.
+    pub(super) fn family(&self) -> &'static Family {
+        family_of(&self.family)
+    }
+}
+
+fn family_of(name: &str) -> &'static Family {
+    Family::named(name).unwrap_or_else(Family::bert)
+}
+
+/// Keys that mean nothing in a model of the family.
+fn check_family(found: &StudentShape, student: &Section<'_>) {
+    let family = found.family();
+    let refuse = |key: &str, reason: String| {
+        let message = format!(
+            "`family = \"{}\"` and `{key}` in `[student]` cannot be combined",
+            found.family
+        );
+        student.unfit(Fault::new(message, student.key_span(key)).with_label(reason));
+    };
+    let title = family.title;
+    if !family.token_types && found.type_vocab_size.is_some() {
+        refuse("type-vocab-size", format!("{title} has no token types"));
+    }
+    if family.positions.is_none() && found.use_relative_positions {
+        refuse(
+            "use-relative-positions",
+            format!("{title} has absolute positions"),
+        );
+    }
+    if let Some(fixed) = family.layer_norm_eps
+        && found.layer_norm_eps.to_bits() != fixed.to_bits()
+    {
+        let reason = format!("{title} has an epsilon of {fixed:e}");
+        refuse("layer-norm-eps", reason);
     }
 }
 
@@ -242,6 +287,7 @@ mod tests {
         for key in StudentShape::names() {
             let value = match key {
                 "hidden-act" => "relu",
+                "family" => "distilbert",
                 "use-relative-positions" => "true",
                 _ => "1",
             };
@@ -258,6 +304,49 @@ mod tests {
                 "{found:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_distilbert_refuses_keys_that_it_does_not_have() {
+        let family = "student.family=distilbert";
+        for (set, reason) in [
+            ("student.type-vocab-size=2", "DistilBERT has no token types"),
+            (
+                "student.use-relative-positions=true",
+                "DistilBERT has absolute positions",
+            ),
+            (
+                "student.layer-norm-eps=1e-5",
+                "DistilBERT has an epsilon of 1e-12",
+            ),
+        ] {
+            let key = set.split(['.', '=']).nth(1).unwrap();
+            let found = read_with(MINIMAL, &[family, set]).unwrap_err();
+            let [fault] = &found.faults[..] else {
+                panic!("{found}")
+            };
+            assert_eq!(
+                fault.message,
+                format!("`family = \"distilbert\"` and `{key}` in `[student]` cannot be combined")
+            );
+            assert_eq!(fault.label.as_deref(), Some(reason));
+            assert!(fault.span.is_some());
+            assert!(read_with(MINIMAL, &[set]).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_recipes_epsilon_is_not_that_of_a_distilbert() {
+        let epsilon = |sets: &[&str]| {
+            let experiment = read_with(MINIMAL, sets).unwrap();
+            experiment.student.shape.layer_norm_eps.to_string()
+        };
+        let recipe = "recipe=mindspore";
+        assert_eq!(epsilon(&[recipe]), "0.0000001");
+        assert_eq!(
+            epsilon(&[recipe, "student.family=distilbert"]),
+            "0.000000000001"
+        );
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub enum Pooling {
 }
 
 /// Every family that is read and written. The first is what a file is that does not say.
-pub static FAMILIES: [Family; 2] = [
+pub static FAMILIES: [Family; 3] = [
     BERT,
     // MindSpore's BERT with relative positions (docs/concepts/models.md#relative-positions).
     // `transformers` would compute it otherwise, so it has a name that `transformers` refuses.
@@ -66,6 +66,45 @@ pub static FAMILIES: [Family; 2] = [
         positions: Some("relative"),
         flag: Some("use_relative_positions"),
         ..BERT
+    },
+    // Sanh et al. 2019, arXiv 1910.01108, as `transformers` computes it
+    // (docs/concepts/models.md#distilbert).
+    Family {
+        model_type: "distilbert",
+        title: "DistilBERT",
+        positions: None,
+        flag: None,
+        encoder_class: "DistilBertModel",
+        classifier_class: "DistilBertForSequenceClassification",
+        prefix: "distilbert.",
+        keys: &[
+            ("hidden_size", "dim"),
+            ("num_hidden_layers", "n_layers"),
+            ("num_attention_heads", "n_heads"),
+            ("intermediate_size", "hidden_dim"),
+            ("hidden_act", "activation"),
+            ("hidden_dropout_prob", "dropout"),
+            ("attention_probs_dropout_prob", "attention_dropout"),
+        ],
+        tensors: &[
+            ("encoder.layer.", "transformer.layer."),
+            ("attention.self.query.", "attention.q_lin."),
+            ("attention.self.key.", "attention.k_lin."),
+            ("attention.self.value.", "attention.v_lin."),
+            ("attention.output.dense.", "attention.out_lin."),
+            ("attention.output.LayerNorm.", "sa_layer_norm."),
+            ("intermediate.dense.", "ffn.lin1."),
+            ("output.dense.", "ffn.lin2."),
+            ("output.LayerNorm.", "output_layer_norm."),
+            ("pooler.dense.", "pre_classifier."),
+        ],
+        pretraining: &["vocab_transform.", "vocab_layer_norm.", "vocab_projector."],
+        token_types: false,
+        layer_norm_eps: Some(1e-12),
+        pools: Pooling::Relu,
+        pooler_in_encoder: false,
+        attention_output_dropout: false,
+        classifier_dropout: Some(0.2),
     },
 ];
 
@@ -89,7 +128,7 @@ const BERT: Family = Family {
 };
 
 /// Every `model_type` that a `config.json` may name, for messages.
-pub const MODEL_TYPES: &[&str] = &["bert"];
+pub const MODEL_TYPES: &[&str] = &["bert", "distilbert"];
 
 impl Family {
     /// The family of a `config.json`; the first where nothing says another.

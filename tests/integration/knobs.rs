@@ -126,7 +126,7 @@ fn beside(path: &str, key: &str) -> Vec<String> {
 
 /// Keys that this test leaves to others: what they change is a choice between tables, or is
 /// checked where the tables are read.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     // No business of the kernel; `exports.rs` tests them.
     ("stages.export", "format"),
     ("stages.export", "dtype"),
@@ -147,6 +147,8 @@ const ELSEWHERE: [(&str, &str); 16] = [
     // A layer fewer needs another layer map; excluded together with the shape.
     ("student", "num-hidden-layers"),
     ("student", "model"),
+    // The kernel translates names and keys of a folder; `distilbert.rs` tests it.
+    ("student", "family"),
 ];
 
 /// Jobs by stage, without what every change of a fingerprint changes: names of folders.

@@ -9,6 +9,8 @@ mod architecture;
 #[cfg(feature = "kernel")]
 mod chaos;
 mod commands;
+#[cfg(feature = "kernel")]
+mod distilbert;
 mod docs;
 mod documents;
 mod experiments;

@@ -4,6 +4,7 @@
 mod attention;
 mod boundary;
 mod columns;
+mod distilbert;
 mod fixture;
 mod forward;
 mod half;

@@ -1,0 +1,303 @@
+//! DistilBERT against `transformers`: forward pass, losses and every gradient, padded and packed, and
+//! the folders that are written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::{Kind, Tensor, no_grad};
+use tinyrun::job::{HeadKind, Objective, Projection, Reduction, SoftLossReduction, Work};
+use tinyrun::model::names::canonical;
+use tinyrun::model::{BertConfig, LoadedModel, Weights, load_model};
+
+use super::fixture::{
+    assert_close, device, intermediate, json, laid_both_ways, losses, model, path, slack, teacher,
+    tensor, tensors, weights,
+};
+use super::resume::{job, run};
+use crate::batch::Batch;
+use crate::dropout::reseed;
+use crate::encoder::{Classifier, Encoder, Linear, Wanted};
+use crate::folder::projection_names;
+use crate::objective::{Share, Student};
+use crate::parameters::Parameters;
+use crate::stop::Stop;
+
+const TOLERANCE: f64 = 1e-5;
+const FILE: &str = "distilbert.safetensors";
+
+/// The configuration of `teacher` or `student` of the fixture, without dropout.
+fn config(name: &str) -> BertConfig {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = json("distilbert.json")[name]["config"].to_string();
+    std::fs::write(folder.path().join("config.json"), text).expect("written");
+    let config = BertConfig::read(folder.path()).expect("a configuration");
+    BertConfig {
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
+        seq_classif_dropout: Some(0.0),
+        ..config
+    }
+}
+
+/// Tensors of `transformers` under `prefix`, under the names that they have here.
+fn named(file: &Weights, prefix: &str, config: &BertConfig) -> BTreeMap<String, Tensor> {
+    let known = |name: &str| canonical(name, config.family).expect("a tensor that is needed");
+    let found = tensors(file, prefix).into_iter();
+    found.map(|(name, tensor)| (known(&name), tensor)).collect()
+}
+
+/// A model of the fixture as trainable leaves, with a projection where it has one.
+fn student(name: &str) -> (Student, Parameters) {
+    let (file, config) = (weights(FILE), config(name));
+    let parameters = Parameters::new(named(&file, &format!("{name}.weights."), &config));
+    let parameters = parameters.trainable(device());
+    let has_projection = parameters.contains("fit_dense.weight");
+    let projections = projection_names(Projection::Shared, config.num_hidden_layers + 1);
+    let projections = projections.iter().filter(|_| has_projection);
+    let student = Student {
+        encoder: Encoder::either(&parameters, &config, Kind::Float),
+        classifier: Some(Classifier::new(&parameters, &config, HeadKind::Plain)),
+        projections: projections
+            .map(|name| Linear::new(&parameters, name))
+            .collect(),
+    };
+    (student, parameters)
+}
+
+/// Every gradient of `total` by name; of a parameter without one, there must be none in PyTorch.
+fn check_gradients(
+    what: &str,
+    total: &Tensor,
+    parameters: &Parameters,
+    expected: &BTreeMap<String, Tensor>,
+) {
+    assert!(expected.len() > 20);
+    let largest = |tensor: &Tensor| tensor.abs().max().double_value(&[]);
+    let (names, leaves): (Vec<&str>, Vec<&Tensor>) = parameters.iter().unzip();
+    let gradients = Tensor::run_backward(&[total], &leaves, false, false);
+    for (name, gradient) in names.iter().zip(&gradients) {
+        let what = format!("{what}: gradient of {name}");
+        match expected.get(*name) {
+            // Softmax does not see a key's bias: on both sides there is rounding alone.
+            Some(expected) if largest(expected) < 1e-6 && name.ends_with("key.bias") => {
+                let found = largest(gradient);
+                assert!(found < 1e-6, "{what} is {found:e}");
+            }
+            Some(expected) => assert_close(&what, gradient, expected, 5.0 * TOLERANCE),
+            None => assert!(!gradient.defined(), "{what} is not in PyTorch"),
+        }
+    }
+}
+
+/// Every hidden state of real tokens.
+fn check_states(name: &str, encoder: &Encoder, (way, batch): (&str, &Batch), layers: usize) {
+    let file = weights(FILE);
+    let output = no_grad(|| encoder.forward_t(batch, Wanted::Everything, false));
+    assert_eq!(output.hidden_states.len(), layers + 1);
+    let (_, padded) = &laid_both_ways(&file, "")[0];
+    let mask = padded.token_mask.as_ref().expect("the batch has padding");
+    let real = mask.flatten(0, -1).nonzero().squeeze_dim(1);
+    let tokens = |states: &Tensor| states.flatten(0, 1).index_select(0, &real);
+    for (index, hidden) in output.hidden_states.iter().enumerate() {
+        let key = format!("{name}.hidden_states.{index}");
+        let found = match hidden.dim() {
+            2 => hidden.shallow_clone(),
+            _ => tokens(hidden),
+        };
+        let expected = tokens(&tensor(&file, &key));
+        assert_close(&format!("{way} {key}"), &found, &expected, TOLERANCE);
+    }
+}
+
+#[test]
+fn states_scores_logits_and_gradients_are_those_of_transformers() {
+    let (file, document) = (weights(FILE), json("distilbert.json"));
+    for name in ["teacher", "student"] {
+        let (student, parameters) = student(name);
+        let config = config(name);
+        for (way, batch) in laid_both_ways(&file, "") {
+            let layers = config.num_hidden_layers;
+            check_states(name, &student.encoder, (way, &batch), layers);
+            let logits = student.logits(&batch, false);
+            let key = format!("{name}.logits");
+            assert_close(
+                &format!("{way} {key}"),
+                &logits,
+                &tensor(&file, &key),
+                TOLERANCE,
+            );
+            let found = losses(&Objective::Labels, &student, None, &batch, Share::WHOLE);
+            let wanted = document[name]["loss"].as_f64().expect("a loss");
+            let loss = found.total.double_value(&[]);
+            assert!(
+                (loss - wanted).abs() <= slack() * TOLERANCE * wanted,
+                "{way} {name}: {loss}"
+            );
+            let mut expected = named(&file, &format!("{name}.gradients."), &config);
+            expected.retain(|name, _| !name.starts_with("fit_dense"));
+            check_gradients(
+                &format!("{way} {name}"),
+                &found.total,
+                &parameters,
+                &expected,
+            );
+        }
+        let (_, padded) = &laid_both_ways(&file, "")[0];
+        let output = student.encoder.forward_t(padded, Wanted::Everything, false);
+        for (index, scores) in output.attention_scores.iter().enumerate() {
+            let key = format!("{name}.attention_scores.{index}");
+            // Beside -10000 every real score would be close.
+            let real = |scores: &Tensor| scores.masked_fill(&scores.le(-5000.0), 0.0);
+            assert_close(&key, &real(scores), &real(&tensor(&file, &key)), TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn a_folder_with_a_head_of_pre_training_is_an_encoder_without_pooler() {
+    let (loaded, parameters) = model("distilbert-mlm");
+    assert!(!loaded.has_pooler && !loaded.has_classifier());
+    assert!(loaded.weights.names().all(|name| name.starts_with("bert.")));
+    let parameters = parameters.frozen(device(), Kind::Float);
+    let encoder = Encoder::either(&parameters, &loaded.config, Kind::Float);
+    for (way, batch) in laid_both_ways(&weights(FILE), "") {
+        check_states("bare", &encoder, (way, &batch), 2);
+    }
+}
+
+#[test]
+fn distillation_losses_and_their_gradients_are_pytorchs() {
+    let (file, document) = (weights(FILE), json("distilbert.json"));
+    let numbers = |key: &str| -> f64 {
+        match &document["losses"][key] {
+            serde_json::Value::Array(parts) => parts.iter().filter_map(|part| part.as_f64()).sum(),
+            loss => loss.as_f64().expect("a loss"),
+        }
+    };
+    let objectives = [
+        (
+            "intermediate",
+            intermediate(Reduction::Tokens),
+            numbers("attention") + numbers("hidden"),
+        ),
+        (
+            "prediction",
+            Objective::Prediction {
+                temperature: 1.0,
+                reduction: SoftLossReduction::BatchAndClasses,
+                soft_loss_weight: 1.0,
+                hard_label_weight: 0.0,
+            },
+            numbers("prediction"),
+        ),
+    ];
+    let (teacher, _) = teacher("distilbert-tiny");
+    for (key, objective, wanted) in objectives {
+        for (way, batch) in laid_both_ways(&file, "") {
+            let (student, parameters) = student("student");
+            let found = losses(&objective, &student, Some(&teacher), &batch, Share::WHOLE);
+            let loss = found.total.double_value(&[]);
+            assert!(
+                (loss - wanted).abs() <= slack() * TOLERANCE * wanted,
+                "{way} {key}: {loss}, expected {wanted}"
+            );
+            let expected = named(&file, &format!("{key}.gradients."), &config("student"));
+            check_gradients(
+                &format!("{way} {key}"),
+                &found.total,
+                &parameters,
+                &expected,
+            );
+        }
+    }
+}
+
+/// Hidden state 1 of a layer whose attention adds 1 everywhere and whose feed-forward part adds
+/// nothing, and what it is without dropout of attention's output, from the dropped hidden state 0.
+fn states_with_dropout(config: &BertConfig, parameters: Parameters, batch: &Batch) -> [Tensor; 2] {
+    let mut parameters = parameters;
+    let layer = "bert.encoder.layer.0";
+    for (name, value) in [
+        ("attention.output.dense.weight", 0.0),
+        ("attention.output.dense.bias", 1.0),
+        ("output.dense.weight", 0.0),
+        ("output.dense.bias", 0.0),
+    ] {
+        let name = format!("{layer}.{name}");
+        let filled = parameters.get(&name).full_like(value);
+        parameters.insert(&name, filled);
+    }
+    let config = BertConfig {
+        num_hidden_layers: 1,
+        hidden_dropout_prob: 0.5,
+        ..config.clone()
+    };
+    let encoder = Encoder::either(&parameters, &config, Kind::Float);
+    reseed(3);
+    let output = no_grad(|| encoder.forward_t(batch, Wanted::Everything, true));
+    let norm = |x: &Tensor, name: &str| {
+        let part = |part: &str| parameters.get(&format!("{layer}.{name}.LayerNorm.{part}"));
+        let (weight, bias) = (part("weight"), part("bias"));
+        x.layer_norm(weight.size(), Some(&weight), Some(&bias), 1e-12, true)
+    };
+    let [embedded, found] = &output.hidden_states[..] else {
+        panic!("two states")
+    };
+    let attended = norm(&(embedded + 1.0), "attention.output");
+    [found.shallow_clone(), norm(&attended, "output")]
+}
+
+#[test]
+fn attentions_output_is_dropped_out_in_a_bert_and_not_in_a_distilbert() {
+    let close =
+        |[found, expected]: [Tensor; 2]| (found - expected).abs().max().double_value(&[]) < 1e-4;
+    for (_, batch) in laid_both_ways(&weights(FILE), "") {
+        let of = |folder: &str| {
+            let (loaded, parameters) = model(folder);
+            states_with_dropout(&loaded.config, parameters, &batch)
+        };
+        assert!(close(of("distilbert-tiny")));
+        assert!(!close(of("bert-tiny")));
+    }
+}
+
+/// A student of a DistilBERT, trained from random weights in `folder`, and its own tensor names.
+fn trained(folder: &Path, objective: Objective) -> (LoadedModel, Vec<String>) {
+    let mut job = job(folder, objective);
+    let Work::Train(train) = &mut job.work else {
+        panic!("a training job")
+    };
+    train.student.weights = None;
+    train.student.config = config("student");
+    train.student.tokenizer = path("bert-tiny");
+    if let Some(teacher) = &mut train.teacher {
+        teacher.folder = path("distilbert-tiny");
+    }
+    run(&job, &Stop::default()).expect("it trains");
+    let written = folder.join("out/model");
+    let raw = Weights::open(&written).expect("weights");
+    let names = raw.names().map(str::to_owned).collect();
+    (load_model(&written).expect("a model"), names)
+}
+
+#[test]
+fn a_written_student_has_transformers_names_and_a_tokenizer_without_token_types() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (encoder, names) = trained(folder.path(), intermediate(Reduction::Tokens));
+    assert!(!encoder.has_pooler && !encoder.has_classifier());
+    assert!(names.iter().all(|name| name.starts_with("distilbert.")));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (classifier, names) = trained(folder.path(), Objective::Labels);
+    assert_eq!(classifier.num_labels, Some(3));
+    let expected = tensors(&weights(FILE), "student.weights.");
+    let mut expected: Vec<String> = expected.into_keys().collect();
+    expected.retain(|name| !name.starts_with("fit_dense"));
+    assert_eq!(names, expected);
+    let tokenizer = folder.path().join("out/model/tokenizer_config.json");
+    let text = std::fs::read_to_string(tokenizer).expect("a tokenizer");
+    let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(
+        config["model_input_names"],
+        serde_json::json!(["input_ids", "attention_mask"])
+    );
+}

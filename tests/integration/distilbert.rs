@@ -1,0 +1,149 @@
+//! The pipeline with DistilBERTs: as teacher, as student, and beside a BERT.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tinyrun::model::{Weights, load_model};
+
+use crate::harness::Test;
+use crate::pipeline::{films, run};
+
+const PHASE2: &str = "[stages.td-phase2]\nepochs = 12";
+
+/// [`films`] with a DistilBERT of the fixtures as the teacher.
+fn films_of(fixture: &str) -> Test {
+    let test = films();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(fixture);
+    fs::create_dir(test.path("distilbert")).expect("created");
+    for entry in fs::read_dir(from).expect("the fixture is there") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name");
+        fs::copy(&path, test.path("distilbert").join(name)).expect("copied");
+    }
+    test.replace(
+        "films.toml",
+        "model = \"bert\"",
+        "model = \"distilbert\"\nclassifier = \"new\"",
+    );
+    test
+}
+
+fn config(test: &Test, stage: &str, file: &str) -> Value {
+    serde_json::from_str(&test.read(&format!("runs/films/{stage}/model/{file}"))).expect("JSON")
+}
+
+/// Accuracy of the student on dev.
+fn accuracy(test: &Test) -> f64 {
+    let results = test.read("runs/films/results.csv");
+    let mut rows = results.lines();
+    let row = rows.find(|line| line.starts_with("eval,student,custom,dev,accuracy,"));
+    let row = row.unwrap_or_else(|| panic!("no accuracy in\n{results}"));
+    row.split(',')
+        .nth(5)
+        .expect("a value")
+        .parse()
+        .expect("a number")
+}
+
+#[test]
+fn a_distilbert_teaches_a_distilbert() {
+    let test = films_of("distilbert-tiny");
+    let family = ["--set", "student.family=distilbert"];
+    test.replace("films.toml", PHASE2, &PHASE2.replace("12", "30"));
+    run(&test, &family).succeeds();
+    assert!(accuracy(&test) > 0.9, "a tiny model learns this table");
+    for stage in ["finetune", "td-phase2"] {
+        let written = config(&test, stage, "config.json");
+        assert_eq!(written["model_type"], "distilbert");
+        assert_eq!(
+            written["architectures"],
+            json!(["DistilBertForSequenceClassification"])
+        );
+        for key in ["type_vocab_size", "layer_norm_eps", "hidden_size", "family"] {
+            assert_eq!(written.get(key), None, "{stage}: {key}");
+        }
+        let weights = Weights::open(&test.path(&format!("runs/films/{stage}/model")));
+        let weights = weights.expect("weights");
+        assert!(weights.shape("pre_classifier.weight").is_some());
+        assert!(weights.names().all(|name| !name.contains("bert.encoder")));
+    }
+    // A classifier comes with its first layer, and not before.
+    let encoder = load_model(&test.path("runs/films/td-phase1/model")).expect("a model");
+    assert!(!encoder.has_pooler && !encoder.has_classifier());
+    // Nothing changed: nothing runs. Another family is another student.
+    run(&test, &family).succeeds().ran(&[]);
+    let plan = run(&test, &["--dry-run"]).succeeds().stdout;
+    assert!(plan.contains("student.family"), "{plan}");
+}
+
+#[test]
+fn a_pre_trained_distilbert_teaches_a_bert_to_tell_pairs_apart() {
+    let test = films_of("distilbert-mlm");
+    let table = test
+        .read("data/films.tsv")
+        .replace(" film was", " film\twas");
+    test.write(
+        "data/films.tsv",
+        &table.replace("sentence\tlabel", "first\tsecond\tlabel"),
+    );
+    test.replace(
+        "films.toml",
+        "dev-fraction = 0.2",
+        "dev-fraction = 0.2\ntext = \"first\"\npair = \"second\"\nlabel = \"label\"",
+    );
+    run(&test, &[]).succeeds();
+    assert!(accuracy(&test) > 0.9, "a tiny model learns this table");
+    let written = config(&test, "td-phase2", "config.json");
+    assert_eq!(written["model_type"], "bert");
+    assert_eq!(written["type_vocab_size"], 2);
+    let inputs = |stage: &str| {
+        let tokenizer = config(&test, stage, "tokenizer_config.json");
+        tokenizer["model_input_names"].clone()
+    };
+    // The teacher's class of tokenizer leaves them out.
+    let all = json!(["input_ids", "token_type_ids", "attention_mask"]);
+    assert_eq!(inputs("td-phase2"), all);
+    assert_eq!(inputs("finetune"), Value::Null);
+}
+
+#[test]
+fn a_bert_teaches_a_distilbert() {
+    let test = films();
+    run(&test, &["--set", "student.family=distilbert"]).succeeds();
+    assert!(accuracy(&test) > 0.9, "a tiny model learns this table");
+    assert_eq!(config(&test, "td-phase2", "config.json")["n_layers"], 1);
+    let tokenizer = config(&test, "td-phase2", "tokenizer_config.json");
+    assert_eq!(
+        tokenizer["model_input_names"],
+        json!(["input_ids", "attention_mask"])
+    );
+}
+
+#[test]
+fn faults_of_a_distilberts_folder_have_its_own_names() {
+    let test = films_of("distilbert-tiny");
+    let change = |key: &str, value: Value| {
+        let mut config: Value =
+            serde_json::from_str(&test.read("distilbert/config.json")).expect("JSON");
+        config[key] = value;
+        test.write("distilbert/config.json", &config.to_string());
+    };
+    change("n_layers", json!(4));
+    run(&test, &[])
+        .ends_with(2)
+        .says("`n_layers` is 4, the weights have 3")
+        .says("`distilbert.transformer.layer.3.attention.k_lin.bias`");
+    change("n_layers", json!(3));
+    change("dim", json!(25));
+    run(&test, &[])
+        .ends_with(2)
+        .says("is 25, expected a multiple of `n_heads`, which is 4");
+    change("model_type", json!("roberta"));
+    run(&test, &[])
+        .ends_with(2)
+        .says("`model_type` in `")
+        .says("is `roberta`, expected one of `bert` and `distilbert`");
+}
