@@ -537,7 +537,7 @@ mod tests {
             (
                 "model_type",
                 json!("roberta"),
-                "is `roberta`, expected `bert`",
+                "is `roberta`, expected one of `bert` and `distilbert`",
             ),
             (
                 "position_embedding_type",
@@ -564,6 +564,58 @@ mod tests {
         assert_eq!(config.labels()[2], "label 2");
         config.id2label.remove("3");
         assert!(config.labels().is_empty());
+    }
+
+    const DISTILBERT: &str = r#"{
+  "model_type": "distilbert", "vocab_size": 64, "dim": 24, "n_layers": 3, "n_heads": 4,
+  "hidden_dim": 40, "max_position_embeddings": 32, "activation": "relu", "dropout": 0.3
+}"#;
+
+    #[test]
+    fn a_distilbert_is_read_and_written_under_its_own_keys() {
+        let config = read(DISTILBERT).unwrap();
+        assert_eq!((config.hidden_size, config.type_vocab_size), (24, 0));
+        assert_eq!(config.hidden_act, "relu");
+        let dropouts = [
+            config.hidden_dropout_prob,
+            config.attention_output_dropout(),
+            config.classifier_dropout(),
+        ];
+        // The last is the default of `transformers`.
+        assert_eq!(format!("{dropouts:?}"), "[0.3, 0.0, 0.2]");
+        let written = config.to_json(false, &[]);
+        assert_eq!(written["architectures"], json!(["DistilBertModel"]));
+        assert_eq!(written["hidden_dim"], 40);
+        let keys = ["hidden_size", "type_vocab_size", "layer_norm_eps", "family"];
+        assert!(
+            keys.iter().all(|key| written.get(key).is_none()),
+            "{written}"
+        );
+        assert_eq!(read(&written.to_string()).unwrap(), config);
+        // As a job has it.
+        let sent = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<BertConfig>(&sent).unwrap(), config);
+    }
+
+    #[test]
+    fn faults_of_a_distilbert_name_its_own_keys() {
+        let error = |from: &str, to: &str| {
+            let error = read(&DISTILBERT.replace(from, to)).unwrap_err();
+            error.to_string()
+        };
+        for (from, to, expected) in [
+            (
+                "\"n_heads\": 4",
+                "\"n_heads\": 5",
+                "a multiple of `n_heads`, which is 5",
+            ),
+            ("\"dim\": 24", "\"dim\": \"24\"", "`dim` in"),
+            ("\"dim\": 24,", "", "lacks `dim`"),
+            ("\"dropout\": 0.3", "\"dropout\": 1.0", "`dropout` in"),
+        ] {
+            let error = error(from, to);
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

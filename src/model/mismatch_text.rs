@@ -42,14 +42,11 @@ fn contradictions(report: &MatchReport) -> Vec<String> {
             (tensor.expected.len() == tensor.found.len()).then_some(sizes)
         });
         if let Some((said, real)) = sizes.filter(|(said, real)| said != real) {
-            found.push(match key {
-                "id2label" => {
-                    format!("`id2label` names {said} classes, the classifier has {real}")
-                }
-                _ => {
-                    let key = report.family.key(key);
-                    format!("`{key}` is {said}, the weights have {real}")
-                }
+            found.push(if key == "id2label" {
+                format!("`id2label` names {said} classes, the classifier has {real}")
+            } else {
+                let key = report.family.key(key);
+                format!("`{key}` is {said}, the weights have {real}")
             });
         }
     }
@@ -107,7 +104,7 @@ impl MatchReport {
 /// Indented lines, one per tensor, after the sentence that [`super::ModelError::Mismatch`] begins.
 impl fmt::Display for MatchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = |name: &str| excerpt(&in_file(name, self.family)).to_string();
+        let own = |name: &str| excerpt(&in_file(name, self.family));
         let misshapen: Vec<String> = self
             .misshapen
             .iter()
@@ -117,17 +114,17 @@ impl fmt::Display for MatchReport {
                      found,
                      expected,
                  }| {
-                    format!("`{}` is {found:?}, expected {expected:?}", named(name))
+                    format!("`{}` is {found:?}, expected {expected:?}", own(name))
                 },
             )
             .collect();
         let not_floats: Vec<String> = self
             .not_floats
             .iter()
-            .map(|(name, dtype)| format!("`{}` is {dtype}", named(name)))
+            .map(|(name, dtype)| format!("`{}` is {dtype}", own(name)))
             .collect();
         let ticked = |names: &[String]| {
-            let names = names.iter().map(|name| format!("`{}`", named(name)));
+            let names = names.iter().map(|name| format!("`{}`", own(name)));
             names.collect()
         };
         let kinds: [(&str, Vec<String>); 5] = [

@@ -152,7 +152,10 @@ pub fn expected_classifier(config: &BertConfig, num_labels: usize) -> BTreeMap<S
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::model::Weights;
 
     #[test]
     fn every_known_spelling_becomes_the_same_name() {
@@ -173,6 +176,30 @@ mod tests {
             canonical("module.fit_dense.weight", Family::bert()).as_deref(),
             Some("fit_dense.weight")
         );
+    }
+
+    #[test]
+    fn every_name_of_a_distilbert_is_one_of_berts_and_back() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let folder = fixtures.join("distilbert-tiny");
+        let config = BertConfig::read(&folder).unwrap();
+        let raw = Weights::open(&folder).unwrap();
+        let known = raw.names().map(|name| {
+            let known = canonical(name, config.family).unwrap();
+            assert_eq!(in_file(&known, config.family), name);
+            known
+        });
+        let mut known: Vec<String> = known.collect();
+        known.sort();
+        let expected: Vec<String> = expected_classifier(&config, 3).into_keys().collect();
+        assert_eq!(known, expected);
+        // As `DistilBertModel` saves it.
+        let bare = canonical("transformer.layer.2.ffn.lin2.bias", config.family);
+        let name = "bert.encoder.layer.2.output.dense.bias";
+        assert_eq!(bare.as_deref(), Some(name));
+        assert_eq!(canonical("vocab_projector.bias", config.family), None);
+        let initial = initialized(&config, None);
+        assert!(initial.keys().all(|name| !name.starts_with(POOLER)));
     }
 
     #[test]
