@@ -4,6 +4,7 @@
 //! its work is (`work.rs`); `execute.rs` holds what is the same for all of them.
 
 mod agreement;
+mod child;
 mod error;
 mod execute;
 mod experiment_folder;
@@ -12,6 +13,7 @@ mod goals;
 mod harvest;
 mod interrupts;
 mod kernel;
+mod kernel_error;
 mod lesson;
 mod load_failure;
 mod matrix;
@@ -28,7 +30,8 @@ pub use agreement::{Difference, differences};
 pub use error::StageError;
 pub use goals::{GoalResult, goals};
 pub use interrupts::Interrupts;
-pub use kernel::{Kernel, KernelError};
+pub use kernel::Kernel;
+pub use kernel_error::KernelError;
 pub(crate) use lesson::{Lesson, layer_objective, training_files};
 pub use load_failure::LoadFailure;
 pub use matrix::{MatrixResults, VariantScore};
