@@ -12,7 +12,8 @@ impl DataError {
         self.hint_for(Settings::File)
     }
 
-    pub(super) fn hint_for(&self, settings: Settings) -> Option<String> {
+    /// What to do about it, for who sets something there.
+    pub fn hint_for(&self, settings: Settings) -> Option<String> {
         Some(match self {
             Self::Format { fault, .. } => return fault.hint(settings),
             Self::ColumnMissing {
@@ -56,7 +57,7 @@ impl DataError {
                 "check that `{}` is the column of the labels, not of an identifier or a text{}",
                 excerpt(column),
                 match settings {
-                    Settings::File => "",
+                    Settings::File | Settings::Columns => "",
                     Settings::Options => "; name another with `--label COLUMN`",
                 }
             ),
@@ -65,7 +66,7 @@ impl DataError {
                 excerpt(column),
                 match settings {
                     Settings::File => "for numbers on a scale set `regression = true`",
-                    Settings::Options => "name another with `--label COLUMN`",
+                    Settings::Options | Settings::Columns => "name another with `--label COLUMN`",
                 }
             ),
             Self::Long { .. } => {
@@ -125,9 +126,12 @@ fn hint_for_column(
         |name: &String| name.split_whitespace().count() > 4 || name.parse::<f64>().is_ok();
     nearest(column, there).or_else(|| {
         let is_row = there.iter().any(is_text);
-        is_row.then(|| {
-            "if the table has no header, add a first line that names its columns".to_owned()
-        })
+        if is_row {
+            let header = "if the table has no header, add a first line that names its columns";
+            return Some(header.to_owned());
+        }
+        let name = "name the column with the text with `--text COLUMN`";
+        (settings == Settings::Columns).then(|| name.to_owned())
     })
 }
 
@@ -142,10 +146,10 @@ fn hint_for_columns(is_long: bool, dialect: Dialect, settings: Settings) -> Opti
         (Quoting::Quoted, true) => Some(format!(
             "put a text that contains a {name} in double quotes"
         )),
-        (Quoting::None, _) => Some(format!(
-            "if its fields are in double quotes, {}",
-            settings.set("quoting", "quotes")
-        )),
+        (Quoting::None, _) => {
+            let set = settings.set("quoting", "quotes")?;
+            Some(format!("if its fields are in double quotes, {set}"))
+        }
         (Quoting::Quoted, false) => None,
     }
 }

@@ -7,13 +7,16 @@ pub enum Settings {
     File,
     /// By an option of `tinyrun init`, which runs before there is a file.
     Options,
+    /// By an option of `tinyrun predict`, which names columns and nothing else.
+    Columns,
 }
 
 impl Settings {
-    pub(super) fn set(self, key: &str, word: &str) -> String {
+    pub(super) fn set(self, key: &str, word: &str) -> Option<String> {
         match self {
-            Self::File => format!("set `{key} = \"{word}\"` in `[task]`"),
-            Self::Options => format!("add `--{key} {word}`"),
+            Self::File => Some(format!("set `{key} = \"{word}\"` in `[task]`")),
+            Self::Options => Some(format!("add `--{key} {word}`")),
+            Self::Columns => None,
         }
     }
 
@@ -22,6 +25,7 @@ impl Settings {
         match self {
             Self::File => "set `format`, `delimiter` and `quoting` in `[task]`",
             Self::Options => "name the character between its columns with `--delimiter CHARACTER`",
+            Self::Columns => "separate the columns by tabs or commas",
         }
     }
 }

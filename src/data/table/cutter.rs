@@ -64,6 +64,8 @@ pub(super) struct Cutter<R> {
     bytes: u64,
     /// Fields in quotes after spaces, and those that stand so in a dialect that skips none.
     pub(super) spaced: u64,
+    /// Whether a blank line is a record too.
+    pub(super) keeps_blank: bool,
 }
 
 impl<R: BufRead> Cutter<R> {
@@ -79,10 +81,11 @@ impl<R: BufRead> Cutter<R> {
             lines: 0,
             bytes: 0,
             spaced: 0,
+            keeps_blank: false,
         }
     }
 
-    /// Cuts the next record that is not a blank line and returns the line that it begins at; `None` after the last.
+    /// Cuts the next record, which is no blank line unless those are kept, and returns the line that it begins at; `None` after the last.
     pub(super) fn read(&mut self) -> Result<Option<u64>, Fault> {
         loop {
             self.raw.clear();
@@ -103,7 +106,7 @@ impl<R: BufRead> Cutter<R> {
                     return Err(Fault::Unclosed { line: self.opened });
                 }
             }
-            if self.len() > 1 || !self.field(0).trim_ascii().is_empty() {
+            if self.keeps_blank || self.len() > 1 || !self.field(0).trim_ascii().is_empty() {
                 return Ok(Some(line));
             }
         }

@@ -58,12 +58,15 @@ impl Trial {
                 .all(|column| self.header.iter().any(|name| name == column))
     }
 
-    /// Share of rows that fit; 0 for a table of one column.
+    /// Share of rows that fit; 0 for a table of one column, 1 for one of which the header alone is known.
     fn score(&self) -> f64 {
         if self.header.len() < 2 {
             return 0.0;
         }
-        self.fits as f64 / (self.rows + self.faults).max(1) as f64
+        if self.rows + self.faults == 0 {
+            return 1.0;
+        }
+        self.fits as f64 / (self.rows + self.faults) as f64
     }
 
     fn is_regular(&self) -> bool {

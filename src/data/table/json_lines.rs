@@ -129,6 +129,11 @@ impl<R: BufRead> Objects<R> {
         self.fields.get(index).map_or("", String::as_str)
     }
 
+    /// The present object as it was written.
+    pub(super) fn object(&self) -> Option<&Map<String, Value>> {
+        self.object.as_ref().map(|object| &object.values)
+    }
+
     /// Refuses an object whose value of a column is no text.
     pub(super) fn check(&self, index: usize) -> Result<(), DataError> {
         match &self.object {

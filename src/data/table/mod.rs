@@ -13,15 +13,19 @@ mod dialect;
 mod examples;
 mod json_lines;
 mod quotes;
+mod source;
 mod swallowed;
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
 
 use self::columns::find_column;
 use self::cutter::Cutter;
 use self::json_lines::Objects;
+use self::source::{Sample, Source};
 use super::error::{DataError, Place};
 use crate::input::{Expected, Foreign, Kind, recognize, recognize_file};
 
@@ -34,9 +38,9 @@ pub(in crate::data) use self::json_lines::Object;
 #[derive(Debug)]
 enum Records {
     /// Lines that are cut into fields.
-    Cut(Cutter<BufReader<File>>),
+    Cut(Cutter<Source>),
     /// Objects, whose keys in the first one are the columns, and the dialect that the settings name.
-    Objects(Objects<BufReader<File>>, Dialect),
+    Objects(Objects<Source>, Dialect),
 }
 
 /// A table of any columns, record by record.
@@ -69,17 +73,42 @@ impl Table {
             path: path.to_owned(),
             source,
         };
-        let mut file = File::open(path).map_err(io)?;
-        let mut sample = Vec::new();
-        (&mut file)
-            .take(detect::SAMPLE_BYTES as u64)
-            .read_to_end(&mut sample)
-            .map_err(io)?;
-        let found = recognize(&sample, Expected::Table);
+        let file = File::open(path).map_err(io)?;
+        let is_file = file.metadata().map_err(io)?.is_file();
+        Self::read(path, Box::new(file), is_file, rule, names, wanted)
+    }
+
+    /// The same of a stream, which messages call `path`. Its dialect is detected by what is there when its first line
+    /// is, so that a row can be read before the next one is written.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn stream(
+        path: &Path,
+        input: Box<dyn Read + Send>,
+        rule: DialectRule,
+        names: Option<&[String]>,
+        wanted: &[&str],
+    ) -> Result<Self, DataError> {
+        Self::read(path, input, false, rule, names, wanted)
+    }
+
+    fn read(
+        path: &Path,
+        mut input: Box<dyn Read + Send>,
+        is_file: bool,
+        rule: DialectRule,
+        names: Option<&[String]>,
+        wanted: &[&str],
+    ) -> Result<Self, DataError> {
+        let sample = Sample::read(&mut input, is_file).map_err(|source| DataError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let found = recognize(&sample.bytes, Expected::Table);
         let is_json = |found: &Foreign| found.kind == Kind::JsonLines;
         if found.as_ref().is_some_and(is_json) {
-            file.rewind().map_err(io)?;
-            return Self::of_objects(path, file, rule);
+            return Self::of_objects(path, Source::new(sample, input), rule);
         }
         if let Some(found) = found {
             return Err(DataError::Foreign {
@@ -88,19 +117,10 @@ impl Table {
                 found,
             });
         }
-        if sample.len() == detect::SAMPLE_BYTES {
-            let end = sample.iter().rposition(|&byte| byte == b'\n');
-            sample.truncate(end.map_or(sample.len(), |end| end + 1));
-        }
-        let dialect = detect::detect(&sample, rule, rule.is_csv(path), wanted);
-        drop(sample);
-        file.rewind().map_err(io)?;
+        let dialect = detect::detect(sample.whole_lines(), rule, rule.is_csv(path), wanted);
         let mut table = Self {
             path: path.to_owned(),
-            records: Records::Cut(Cutter::new(
-                BufReader::with_capacity(1 << 16, file),
-                dialect,
-            )),
+            records: Records::Cut(Cutter::new(Source::new(sample, input), dialect)),
             names: Vec::new(),
             header_line: 1,
             has_header: names.is_none(),
@@ -116,8 +136,8 @@ impl Table {
     }
 
     /// A table of JSON lines.
-    fn of_objects(path: &Path, file: File, rule: DialectRule) -> Result<Self, DataError> {
-        let objects = Objects::open(path, BufReader::with_capacity(1 << 16, file))?;
+    fn of_objects(path: &Path, source: Source, rule: DialectRule) -> Result<Self, DataError> {
+        let objects = Objects::open(path, source)?;
         Ok(Self {
             path: path.to_owned(),
             names: objects.names().to_vec(),
@@ -142,6 +162,13 @@ impl Table {
             .map(|index| Ok(self.field(line, index)?.trim().to_owned()))
             .collect::<Result<_, DataError>>()?;
         Ok(())
+    }
+
+    /// Takes blank lines of a table of one column for rows with an empty field.
+    pub fn keep_blank_lines(&mut self) {
+        if let Records::Cut(cutter) = &mut self.records {
+            cutter.keeps_blank = self.names.len() == 1;
+        }
     }
 
     /// Names of all columns, without spaces around them.
@@ -224,15 +251,23 @@ impl Table {
     ///
     /// # Errors
     /// As [`Self::field`].
-    fn value(&self, line: u64, index: usize) -> Result<&str, DataError> {
+    pub fn value(&self, line: u64, index: usize) -> Result<&str, DataError> {
         if let Records::Objects(objects, _) = &self.records {
             objects.check(index)?;
         }
         self.field(line, index)
     }
 
+    /// The record as it was written in JSON lines; `None` of a table that is cut.
+    pub fn object(&self) -> Option<&Map<String, Value>> {
+        match &self.records {
+            Records::Cut(_) => None,
+            Records::Objects(objects, _) => objects.object(),
+        }
+    }
+
     /// The record's fields as they were cut.
-    fn cutter(&self) -> Option<&Cutter<BufReader<File>>> {
+    fn cutter(&self) -> Option<&Cutter<Source>> {
         match &self.records {
             Records::Cut(cutter) => Some(cutter),
             Records::Objects(..) => None,

@@ -56,15 +56,16 @@ impl fmt::Display for QuoteFault {
 
 impl FormatFault for QuoteFault {
     fn hint(&self, settings: Settings) -> Option<String> {
-        Some(match self {
-            Self::TextAfter { escaped: true, .. } => format!(
-                "if quotes within a text have a backslash before them, {}",
-                settings.set("escape", "backslash")
-            ),
-            _ => format!(
-                "write a quote within a quoted field twice (`\"\"`); if quotes have no meaning in this table, {}",
-                settings.set("quoting", "none")
-            ),
+        if let Self::TextAfter { escaped: true, .. } = self {
+            let set = settings.set("escape", "backslash")?;
+            return Some(format!(
+                "if quotes within a text have a backslash before them, {set}"
+            ));
+        }
+        let twice = "write a quote within a quoted field twice (`\"\"`)";
+        Some(match settings.set("quoting", "none") {
+            Some(set) => format!("{twice}; if quotes have no meaning in this table, {set}"),
+            None => twice.to_owned(),
         })
     }
 }
