@@ -1,6 +1,7 @@
 //! How a table is cut, as `format`, `delimiter`, `quoting` and `escape` say it.
 
-use super::schema::{Escape, Quoting, TableFormat};
+use super::Task;
+use super::schema::{Escape, Quoting, TableFormat, TaskName};
 use crate::data::{DialectRule, table};
 
 /// What the data's reader goes by.
@@ -28,5 +29,21 @@ pub fn dialect_rule(
             Escape::Backslash => Some(table::Escape::Backslash),
         },
         literal_tsv: false,
+    }
+}
+
+impl Task {
+    /// How its tables are cut, as far as the file says. Those of GLUE have quotes that are characters.
+    pub fn dialect(&self) -> DialectRule {
+        DialectRule {
+            literal_tsv: *self.name != TaskName::Custom,
+            ..dialect_rule(self.format, self.delimiter, self.quoting, self.escape)
+        }
+    }
+
+    /// Names of all columns, where its tables have no header.
+    pub fn column_names(&self) -> Option<Vec<String>> {
+        let names = self.name.glue()?.columns?.iter();
+        Some(names.map(|&name| name.to_owned()).collect())
     }
 }

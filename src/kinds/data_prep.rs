@@ -1,10 +1,10 @@
 //! `data-prep`: the task's tables to tokens.
 
-use crate::data::{Dev, DialectRule, LabelRule, LabelSet, TableLayout, TaskSettings, prepare_task};
+use crate::data::{Dev, LabelRule, LabelSet, TableLayout, TaskSettings, prepare_task};
 use crate::experiment::settings::settings;
 use crate::experiment::{
     Artifact, Counts, Port, StageDefaults, StageKind, StageSettings, TableKeys, Task, TaskName,
-    Wants, dialect_rule,
+    Wants,
 };
 use crate::stage::{Activity, Place, StageError, Work, prepare};
 
@@ -85,14 +85,11 @@ fn settings_of(place: &Place<'_>) -> TaskSettings {
         train: place.files("train"),
         dev,
         layout: TableLayout {
-            dialect: dialect(task),
+            dialect: task.dialect(),
             text: task.text.value.clone(),
             pair: task.pair.as_ref().map(|column| column.value.clone()),
             label: task.label.value.clone(),
-            columns: glue.and_then(|glue| {
-                let names = glue.columns?.iter();
-                Some(names.map(|&name| name.to_owned()).collect())
-            }),
+            columns: task.column_names(),
             skip_short: glue.is_some_and(|glue| glue.short_rows),
         },
         more_dev: more
@@ -101,14 +98,6 @@ fn settings_of(place: &Place<'_>) -> TaskSettings {
         labels: labels(task),
         tokenizer: place.model("tokenizer").unwrap_or_default(),
         max_seq_length: *task.max_seq_length,
-    }
-}
-
-/// How the tables are cut, as far as the file says. Those of GLUE have quotes that are characters.
-fn dialect(task: &Task) -> DialectRule {
-    DialectRule {
-        literal_tsv: *task.name != TaskName::Custom,
-        ..dialect_rule(task.format, task.delimiter, task.quoting, task.escape)
     }
 }
 
