@@ -73,6 +73,11 @@ pub enum Event {
         /// Examples a second of the forward pass at [`super::Evaluate::batch_size`].
         examples_per_second: f64,
     },
+    /// Answer to the next [`super::Rows`].
+    Logits {
+        /// Of each row, one a class; the value of a regression.
+        rows: Vec<Vec<f32>>,
+    },
     /// The work is done and every artifact is on disk.
     Done {
         /// Optimizer steps of the stage.

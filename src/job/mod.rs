@@ -1,8 +1,8 @@
 //! The contract between the runner and the training kernel.
 //!
 //! The runner writes one [`Job`] as a JSON document on the kernel's stdin; the kernel
-//! answers with [`Event`]s, one JSON object a line, on its stdout. Plain data on both
-//! sides: neither program sees the other's types. [`VERSION`] is checked by the kernel,
+//! answers with [`Event`]s, one JSON object a line, on its stdout. A [`Predict`] reads more from
+//! stdin. Plain data on both sides: neither program sees the other's types. [`VERSION`] is checked by the kernel,
 //! so that a runner and a kernel of two builds do not misunderstand each other.
 
 mod event;
@@ -88,6 +88,8 @@ pub enum Work {
     Train(Box<Train>),
     /// Score models on a labelled data set.
     Evaluate(Evaluate),
+    /// Compute the logits of rows as they are sent.
+    Predict(Predict),
 }
 
 /// Scoring of one or two models. It leaves in [`Job::output`] one
@@ -124,4 +126,25 @@ pub struct EvalModel {
     pub folder: PathBuf,
     /// How its classifier reads the pooled output.
     pub head: HeadKind,
+}
+
+/// Prediction. Behind the job, stdin carries [`Rows`], one JSON document a line, until it closes. Each is answered by
+/// an [`Event::Logits`], in their order. Nothing is written to [`Job::output`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predict {
+    /// Hugging Face folder.
+    pub folder: PathBuf,
+    /// How its classifier reads the pooled output.
+    pub head: HeadKind,
+}
+
+/// A batch of rows. Their logits do not depend on what is in a batch beside them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rows {
+    /// Token ids of each row, special tokens included.
+    pub ids: Vec<Vec<u32>>,
+    /// Position at which the second segment of each begins; its length where there is none.
+    pub text_b_start: Vec<usize>,
 }

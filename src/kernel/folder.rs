@@ -121,6 +121,16 @@ pub(crate) fn with_classes(
     classes: usize,
 ) -> Result<Parameters, KernelError> {
     check_data(folder, &model.config, data)?;
+    let parameters = with_classifier(folder, model)?;
+    check_classes(Some(folder), &parameters, classes)?;
+    Ok(parameters)
+}
+
+/// The tensors of a model that must have a classifier.
+pub(crate) fn with_classifier(
+    folder: &Path,
+    model: &LoadedModel,
+) -> Result<Parameters, KernelError> {
     let parameters = tensors_of(folder, model, true)?;
     if !parameters.contains("classifier.weight")
         || !parameters.contains(&format!("{POOLER}.weight"))
@@ -129,7 +139,6 @@ pub(crate) fn with_classes(
             model: folder.to_owned(),
         });
     }
-    check_classes(Some(folder), &parameters, classes)?;
     Ok(parameters)
 }
 

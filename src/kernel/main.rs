@@ -37,6 +37,7 @@ mod native;
 mod objective;
 mod optimizer;
 mod parameters;
+mod predict;
 mod processor;
 mod reporter;
 mod row;
@@ -109,12 +110,18 @@ fn run(reporter: &Reporter, stop: &Stop) -> Result<Ended, KernelError> {
         });
     }
     let job = Job::deserialize(document).map_err(KernelError::Job)?;
-    stop::die_with_the_runner();
+    // A prediction reads stdin itself, and ends with it.
+    if !matches!(job.work, Work::Predict(_)) {
+        stop::die_with_the_runner();
+    }
     let _lock = output_lock(&job)?;
     let compute = Compute::resolve(job.device, job.precision, job.threads)?;
     match &job.work {
         Work::Train(train) => training::train(&job, train, compute, reporter, stop),
         Work::Evaluate(work) => evaluate::evaluate(&job, work, compute, reporter, stop),
+        Work::Predict(work) => {
+            predict::predict(work, compute, std::io::stdin().lock(), reporter, stop)
+        }
     }
 }
 

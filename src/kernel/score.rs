@@ -26,10 +26,27 @@ pub(crate) fn scoring_model(
     head: HeadKind,
     device: Device,
 ) -> (Encoder, Classifier) {
-    let frozen = parameters.frozen(device, SCORE_KIND);
-    let layout = layout(PadTo::None, config, SCORE_KIND, device);
-    let encoder = Encoder::frozen(&frozen, config, SCORE_KIND, Wanted::First, layout);
-    (encoder, Classifier::new(&frozen, config, head))
+    inference_model(parameters, config, head, device, SCORE_KIND)
+}
+
+/// Encoder, computing in `kind`, and head, computing in fp32, of a model that is only read.
+pub(crate) fn inference_model(
+    parameters: Parameters,
+    config: &BertConfig,
+    head: HeadKind,
+    device: Device,
+    kind: Kind,
+) -> (Encoder, Classifier) {
+    let parameters = parameters.frozen(device, Kind::Float);
+    let classifier = Classifier::new(&parameters, config, head);
+    let layout = layout(PadTo::None, config, kind, device);
+    // The packed encoder rounds weights when it packs them.
+    let parameters = match layout {
+        PadTo::None => parameters,
+        _ => parameters.frozen(device, kind),
+    };
+    let encoder = Encoder::frozen(&parameters, config, kind, Wanted::First, layout);
+    (encoder, classifier)
 }
 
 /// Scores of one model on one data set.

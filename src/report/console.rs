@@ -219,6 +219,7 @@ impl<'a> Console<'a> {
             Event::Scored { .. }
             | Event::Done { .. }
             | Event::Interrupted { .. }
+            | Event::Logits { .. }
             | Event::Failed(_) => {}
         }
     }

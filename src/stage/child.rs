@@ -38,7 +38,7 @@ impl<'a> Child<'a> {
     /// of its own, and `None` after the last; it returns whether it wants more.
     ///
     /// The kernel gets its own process group, so that the terminal's Ctrl-C reaches the
-    /// runner only; its stdin stays open as long as this is held, and closes with the runner.
+    /// runner only; its stdin stays open until [`Self::close_stdin`], and closes with the runner.
     pub(super) fn start(
         program: &Path,
         job: &Job,
@@ -101,6 +101,11 @@ impl<'a> Child<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Lets it know that nothing more is sent.
+    pub(super) fn close_stdin(&mut self) {
+        self.stdin = None;
     }
 
     /// Sends it a signal.

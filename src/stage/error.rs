@@ -27,6 +27,12 @@ pub enum StageError {
         /// Where the next run resumes.
         checkpoint: Option<Checkpoint>,
     },
+    /// The kernel failed to predict.
+    #[error("prediction failed: {source}")]
+    Prediction {
+        /// What the kernel reported, or how it ended.
+        source: KernelError,
+    },
     /// A preparation failed.
     #[error("`{stage}` failed: {message}")]
     Prep {
@@ -112,6 +118,7 @@ impl StageError {
             Self::Kernel {
                 source, checkpoint, ..
             } => kernel_hint(source, *checkpoint),
+            Self::Prediction { source } => prediction_hint(source),
             Self::Prep { hint, .. } | Self::Unfit { hint, .. } => hint.clone(),
             Self::Model { source, .. } => source.hint(),
             Self::Store { source, .. } => source.hint(),
@@ -140,6 +147,9 @@ impl StageError {
             Self::Kernel {
                 source: KernelError::Died { log, .. },
                 ..
+            }
+            | Self::Prediction {
+                source: KernelError::Died { log, .. },
             } => log,
             _ => &[],
         }
@@ -194,6 +204,17 @@ fn kernel_hint(source: &KernelError, checkpoint: Option<Checkpoint>) -> Option<S
         )),
         KernelError::Died { .. } => Some(resume()),
         KernelError::Disk(error) => error.hint(),
+    }
+}
+
+fn prediction_hint(source: &KernelError) -> Option<String> {
+    match source {
+        KernelError::Failed { failure } => failure.hint.clone(),
+        KernelError::Died { killed: true, .. } => {
+            Some("if the machine ran out of memory, set a smaller `--batch-size`".to_owned())
+        }
+        KernelError::Died { .. } | KernelError::Hung { .. } => None,
+        source => kernel_hint(source, None),
     }
 }
 

@@ -225,7 +225,7 @@ fn run_kernel(
     let log = place.work.join("log.txt");
     let selection = match &job.work {
         Work::Train(train) => train.selection.as_ref(),
-        Work::Evaluate(_) => None,
+        Work::Evaluate(_) | Work::Predict(_) => None,
     };
     let mut outcome = Harvest {
         keep_best: selection.is_some_and(|selection| selection.scoring.keep == Keep::Best),

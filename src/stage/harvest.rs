@@ -71,6 +71,7 @@ impl Harvest {
             | Event::Checkpoint { .. }
             | Event::Warning { .. }
             | Event::Interrupted { .. }
+            | Event::Logits { .. }
             | Event::Failed(_) => {}
         }
     }

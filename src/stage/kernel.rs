@@ -60,6 +60,11 @@ impl Kernel {
         self.threads
     }
 
+    /// Where it is.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Does a job. `log` is appended to; `listen` hears every event as it comes, and `stopping`
     /// is called when the user's wish to stop was passed on. A kernel that says nothing for as long as
     /// `watchdog` is ended.

@@ -13,6 +13,7 @@ mod memory;
 mod objectives;
 mod optimizer;
 mod patience;
+mod predict;
 mod recipes;
 mod relative;
 mod resume;
