@@ -13,7 +13,7 @@ use crate::input::{excerpt, excerpt_list};
 use crate::model::{LabelFit, label_fit};
 
 /// Value of `problem_type` that `transformers` trains and reads with a sigmoid for each class.
-const MULTI_LABEL: &str = "multi_label_classification";
+pub(super) const MULTI_LABEL: &str = "multi_label_classification";
 
 /// What is known of the task's classes.
 #[derive(Debug, Clone, Copy)]

@@ -19,6 +19,7 @@ mod reason;
 mod selection;
 mod standing;
 mod status;
+mod trained_model;
 mod workload;
 
 pub use estimate::{Estimate, Work, estimate};
@@ -34,4 +35,5 @@ pub use reason::{ModelFrom, StaleReason, compare};
 pub use selection::{Selection, SelectionError, StageRange};
 pub use standing::{Standing, standings};
 pub use status::{Planned, Planner, Status};
+pub use trained_model::{TrainedModel, TrainedModelError};
 pub use workload::Workload;
