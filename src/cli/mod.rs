@@ -8,6 +8,7 @@ mod given_model;
 mod init;
 mod man;
 mod plan;
+mod predict;
 mod rerun;
 mod run;
 mod set;
@@ -70,6 +71,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Re-run a recorded stage and check that its output is byte-identical
     Rerun(rerun::Arguments),
+    /// Answer texts with a trained model: label and probability of each class, or a value
+    Predict(predict::Arguments),
     /// List unused results and caches, or delete them
     Gc(gc::Arguments),
     /// Delete the result of a stage
@@ -192,8 +195,15 @@ enum Failure {
     Stages { failed: usize, left_out: usize },
     /// Goals that were not reached, each with its experiment's name in a matrix.
     Goals(Vec<(String, GoalResult)>),
+    /// The rows that are read; those before were answered.
+    Data {
+        message: String,
+        hint: Option<String>,
+    },
     /// What was looked at is not as it should be; told already.
     Found,
+    /// The user stopped what keeps nothing.
+    Interrupted,
     /// The answer could not be written.
     Output(io::Error),
 }
@@ -203,8 +213,9 @@ impl Failure {
         match self {
             Self::Usage { .. } | Self::Faults(_) => 2,
             Self::Stage(error) => error.exit_code(),
-            Self::Output(_) | Self::Found | Self::Stages { .. } => 1,
+            Self::Output(_) | Self::Found | Self::Stages { .. } | Self::Data { .. } => 1,
             Self::Goals(_) => 3,
+            Self::Interrupted => 130,
         }
     }
 }
@@ -253,7 +264,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let style = Style::of(&io::stderr());
             let text = match &error {
-                Failure::Usage { message, hint } => plain_error(message, hint.as_deref(), style),
+                Failure::Usage { message, hint } | Failure::Data { message, hint } => {
+                    plain_error(message, hint.as_deref(), style)
+                }
                 Failure::Faults(faults) => diagnostic::render(faults, style.is_coloured()),
                 Failure::Stage(error) => failure(error, style),
                 Failure::Stages { failed, left_out } => {
@@ -273,6 +286,7 @@ pub fn main() -> ExitCode {
                     plain_error(&goals.join("; "), None, style)
                 }
                 Failure::Found => String::new(),
+                Failure::Interrupted => "tinyrun: interrupted\n".to_owned(),
                 Failure::Output(error) => plain_error(
                     &format!("cannot write to stdout: {}", reason(error)),
                     None,
@@ -294,6 +308,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
         Some(Command::Compare(arguments)) => compare::run(arguments),
         Some(Command::Verify(arguments)) => verify::run(arguments),
         Some(Command::Rerun(arguments)) => rerun::run(arguments),
+        Some(Command::Predict(arguments)) => predict::run(arguments),
         Some(Command::Gc(arguments)) => gc::run(arguments),
         Some(Command::Clean(arguments)) => clean::run(arguments),
         Some(Command::Export(arguments)) => export::run(arguments),

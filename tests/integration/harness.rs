@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Once};
@@ -337,6 +337,28 @@ impl Started {
         }
         self.0.stderr = Some(stderr);
         (self, String::from_utf8(said).expect("UTF-8"))
+    }
+
+    /// Writes to its stdin, where that is a pipe.
+    pub(crate) fn type_in(&mut self, text: &str) -> &mut Self {
+        let stdin = self.0.stdin.as_mut().expect("piped");
+        stdin.write_all(text.as_bytes()).expect("it reads");
+        self
+    }
+
+    /// The next line of its stdout.
+    pub(crate) fn next_line(&mut self) -> String {
+        let stdout = self.0.stdout.as_mut().expect("piped");
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while stdout.read(&mut byte).expect("it writes") == 1 && byte != *b"\n" {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).expect("UTF-8")
+    }
+
+    /// Closes the other end of its stdout.
+    pub(crate) fn hang_up(&mut self) {
+        drop(self.0.stdout.take());
     }
 
     pub(crate) fn pid(&self) -> u32 {

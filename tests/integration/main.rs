@@ -36,6 +36,7 @@ mod onnx;
 mod output;
 #[cfg(feature = "kernel")]
 mod pipeline;
+mod predict;
 mod programs;
 mod reference;
 mod release;

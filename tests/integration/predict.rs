@@ -1,0 +1,273 @@
+//! `tinyrun predict`: rows in, answers out, in their order and as they come.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::harness::{Ran, Started, Test};
+
+/// What the script answers to `good film`, `bad` and an empty text: their lengths and first words
+/// as logits.
+const GOOD_FILM: &str = "pos,0.26894143,0.7310586";
+const BAD: &str = "pos,0.047425874,0.95257413";
+const EMPTY: &str = "pos,0.26894143,0.7310586";
+const LONG: &str = "neg,0.7310586,0.26894143";
+
+/// A root with a model `m` of the classes `neg` and `pos`.
+fn with_model() -> Test {
+    let test = Test::new();
+    test.write_model("m", &["neg", "pos"]);
+    test
+}
+
+/// `tinyrun predict` with lines on stdin.
+fn piped(test: &Test, arguments: &[&str], text: &str) -> Ran {
+    test.write("in", text);
+    let file = std::fs::File::open(test.path("in")).expect("opened");
+    let arguments = [&["predict"], arguments].concat();
+    test.run_with(&arguments, |command| {
+        command.stdin(file);
+    })
+}
+
+fn started(test: &Test, arguments: &[&str]) -> Started {
+    let arguments = [&["predict"], arguments].concat();
+    test.start_with(&arguments, |command| {
+        command.stdin(Stdio::piped());
+    })
+}
+
+const HEADER: &str = "label,probability_neg,probability_pos";
+
+#[test]
+fn lines_of_stdin_are_answered_in_order_and_an_empty_one_too() {
+    let test = with_model();
+    let text = "good film\n\nbad\r\nbad bad bad bad bad";
+    for arguments in [&["m"][..], &["m", "-"], &["m", "--batch-size", "1"]] {
+        let ran = piped(&test, arguments, text).succeeds();
+        let expected = format!("{HEADER}\n{GOOD_FILM}\n{EMPTY}\n{BAD}\n{LONG}\n");
+        assert_eq!(ran.stdout, expected);
+        assert_eq!(ran.stderr, "");
+    }
+    let ran = piped(&test, &["m"], "").succeeds();
+    assert_eq!(ran.stdout, format!("{HEADER}\n"));
+}
+
+#[test]
+fn batches_are_at_most_as_large_as_they_may_be() {
+    let test = with_model();
+    let text = "good\n".repeat(100);
+    let ran = piped(&test, &["m", "--batch-size", "3"], &text).succeeds();
+    assert_eq!(ran.stdout.lines().count(), 101);
+    let batches = test.read("fake/batches");
+    let rows = batches
+        .lines()
+        .map(|batch| batch.matches("[2,5,3]").count());
+    let rows: Vec<usize> = rows.collect();
+    assert_eq!(rows.iter().sum::<usize>(), 100);
+    assert!(rows.iter().all(|rows| (1..=3).contains(rows)), "{rows:?}");
+}
+
+#[test]
+fn a_line_is_answered_before_the_next_is_written() {
+    let test = with_model();
+    let mut run = started(&test, &["m"]);
+    run.type_in("bad\n");
+    assert_eq!(run.next_line(), HEADER);
+    assert_eq!(run.next_line(), BAD);
+    run.type_in("good film\n");
+    assert_eq!(run.next_line(), GOOD_FILM);
+    let mut run = started(&test, &["m", "--text", "t", "--format", "jsonl"]);
+    run.type_in("t,id\nbad,1\n");
+    let answer = r#"{"label":"pos","probabilities":{"neg":0.047425874,"pos":0.95257413}}"#;
+    assert_eq!(run.next_line(), answer);
+}
+
+#[test]
+fn columns_are_kept_in_both_formats() {
+    let test = with_model();
+    test.write("in.csv", "id,text,label\n7,\"good film, bad\",x\n8,bad,y\n");
+    let ran = test
+        .run(&["predict", "m", "in.csv", "--keep-columns"])
+        .succeeds();
+    let header = "id,text,label,predicted_label,probability_neg,probability_pos";
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines[0], header);
+    assert!(lines[1].starts_with("7,\"good film, bad\",x,"), "{lines:?}");
+    assert_eq!(lines[2], format!("8,bad,y,{BAD}"));
+
+    test.write(
+        "in.jsonl",
+        "{\"id\": 7, \"text\": \"bad\", \"tags\": [1]}\n",
+    );
+    let keep = [
+        "predict",
+        "m",
+        "in.jsonl",
+        "--keep-columns",
+        "-o",
+        "out.jsonl",
+    ];
+    let ran = test.run(&keep).succeeds();
+    assert_eq!(ran.stdout, "");
+    let answer = "{\"id\":7,\"text\":\"bad\",\"tags\":[1],\"label\":\"pos\",\
+                  \"probabilities\":{\"neg\":0.047425874,\"pos\":0.95257413}}\n";
+    assert_eq!(test.read("out.jsonl"), answer);
+    let csv = [&keep[..], &["--format", "csv"]].concat();
+    test.run(&csv).succeeds();
+    let expected = format!("id,text,tags,{HEADER}\n7,bad,[1],{BAD}\n");
+    assert_eq!(test.read("out.jsonl"), expected);
+}
+
+#[test]
+fn a_regression_has_a_value() {
+    let test = Test::new();
+    test.write_model("m", &["score"]);
+    let ran = piped(&test, &["m"], "good film\n").succeeds();
+    assert_eq!(ran.stdout, "value\n4\n");
+    let ran = piped(&test, &["m", "--format", "jsonl"], "good film\n").succeeds();
+    assert_eq!(ran.stdout, "{\"value\":4.0}\n");
+}
+
+#[test]
+fn a_result_reads_tables_as_its_experiment_does() {
+    let test = Test::new();
+    test.replace("x.toml", "text = \"text\"", "text = \"review\"");
+    let table = "review\tlabel\nbad\tneg\ngood film\tpos\n";
+    test.write("data/train.tsv", table)
+        .write("data/dev.tsv", table);
+    test.run(&["x.toml"]).succeeds();
+    test.write_model("runs/x/td-phase2/model", &["neg", "pos"]);
+    for model in ["x/td-phase2", "runs/x/td-phase2", "runs/x/td-phase2/model"] {
+        let ran = test.run(&["predict", model, "data/dev.tsv"]).succeeds();
+        assert_eq!(ran.stdout, format!("{HEADER}\n{BAD}\n{GOOD_FILM}\n"));
+    }
+    // Truncated to the experiment's `max-seq-length`.
+    let long = "good ".repeat(50);
+    let ran = piped(&test, &["x/td-phase2"], &long).succeeds();
+    assert!(ran.stdout.contains("neg,0.99998"), "{}", ran.stdout);
+    assert_eq!(test.job("predict")["work"]["predict"]["head"], "plain");
+    let ran = test.run(&["predict", "x/eval"]).ends_with(2);
+    ran.says("error: the result `x/eval` has no model\n");
+}
+
+#[test]
+fn models_that_cannot_predict_are_refused() {
+    let test = Test::new();
+    let ran = test.run(&["predict", "teacher"]).ends_with(2);
+    ran.says("error: the model in `teacher` has no classifier\n")
+        .says("hint: name a model that was fine-tuned to classify\n");
+    let ran = test.run(&["predict", "nowhere"]).ends_with(2);
+    ran.says("error: model `nowhere` not found\n")
+        .says("hint: name a stage as `EXPERIMENT/STAGE`");
+    assert!(test.kernel_starts().is_empty());
+}
+
+#[test]
+fn wrong_input_is_named_by_line_and_what_was_answered_stays() {
+    let test = with_model();
+    let answered = format!("{HEADER}\n{BAD}\n");
+    test.write("in.tsv", "id\ttext\n1\tbad\n2\n3\tgood\n");
+    let ran = test.run(&["predict", "m", "in.tsv"]).ends_with(1);
+    assert_eq!(ran.stdout, answered);
+    ran.says("error: `in.tsv:3` has 1 column, and the header has 2\n");
+
+    test.write("in.jsonl", "{\"text\": \"bad\"}\n{\"text\": 1\n");
+    let ran = test.run(&["predict", "m", "in.jsonl"]).ends_with(1);
+    assert_eq!(ran.stdout, answered);
+    ran.says("error: `in.jsonl:2` is not JSON");
+
+    std::fs::write(test.path("bytes"), b"bad\nb\xffd\n").expect("written");
+    let file = std::fs::File::open(test.path("bytes")).expect("opened");
+    let ran = test.run_with(&["predict", "m"], |command| {
+        command.stdin(file);
+    });
+    assert_eq!(ran.stdout, answered);
+    ran.ends_with(1).says("error: `stdin:2` is not UTF-8");
+
+    test.write("other.tsv", "id\tsentence\n1\tbad\n");
+    let ran = test.run(&["predict", "m", "other.tsv"]).ends_with(1);
+    assert_eq!(ran.stdout, "");
+    ran.says("error: `other.tsv:1` has no column `text`; its columns are `id`, `sentence`\n")
+        .says("hint: name the column with the text with `--text COLUMN`\n");
+    let ran = test.run(&["predict", "m", "nowhere.tsv"]).ends_with(2);
+    ran.says("error: cannot read `nowhere.tsv`");
+    let ran = test
+        .run(&["predict", "m", "in.tsv", "-o", "in.tsv"])
+        .ends_with(2);
+    ran.says("error: `in.tsv` is both input and output\n");
+    assert!(test.read("in.tsv").starts_with("id\ttext\n"));
+}
+
+#[test]
+fn a_kernel_that_fails_or_dies_is_reported() {
+    let test = with_model();
+    test.kernel("predict", "fails");
+    let ran = piped(&test, &["m"], "bad\n").ends_with(1);
+    ran.says("error: prediction failed: the logits of `m` are not finite for row 0\n");
+    test.kernel("predict", "killed");
+    let ran = piped(&test, &["m"], "bad\n").ends_with(1);
+    ran.says("error: prediction failed: the training kernel was killed by signal 9 (SIGKILL)\n")
+        .says("  | libtorch fell over\n")
+        .says("hint: if the machine ran out of memory, set a smaller `--batch-size`\n");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let test = with_model();
+    test.kernel("predict", "holds");
+    let mut run = started(&test, &["m"]);
+    run.type_in("bad\n");
+    assert_eq!(run.next_line(), HEADER);
+    test.wait_for("fake/waits");
+    run.hang_up();
+    test.write("fake/go", "");
+    let ran = run.wait().succeeds();
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn an_interrupt_ends_after_the_rows_in_work() {
+    let test = with_model();
+    test.kernel("predict", "holds");
+    let mut run = started(&test, &["m"]);
+    run.type_in("bad\n");
+    test.wait_for("fake/waits");
+    run.signal(Signal::INT);
+    test.write("fake/go", "");
+    let ran = run.wait().ends_with(130);
+    assert_eq!(ran.stdout, format!("{HEADER}\n{BAD}\n"));
+    assert_eq!(ran.stderr, "tinyrun: interrupted\n");
+    // While it waits for a line there is nothing to wait for.
+    let mut run = started(&test, &["m"]);
+    run.type_in("bad\n");
+    assert_eq!(
+        (run.next_line(), run.next_line()),
+        (HEADER.to_owned(), BAD.to_owned())
+    );
+    run.signal(Signal::INT);
+    run.wait().ends_with(130);
+}
+
+#[test]
+fn bf16_is_computed_where_it_is_asked_for_and_reported() {
+    let test = with_model();
+    piped(&test, &["m"], "bad\n").succeeds();
+    assert_eq!(test.job("predict")["precision"], "fp32");
+    let arguments = [
+        "m",
+        "--precision",
+        "bf16",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+    ];
+    let ran = piped(&test, &arguments, "bad\n").succeeds();
+    ran.says("tinyrun: predicting in bf16 on cpu: faster than fp32");
+    let job = test.job("predict");
+    assert_eq!(
+        (&job["precision"], &job["threads"]),
+        (&"bf16".into(), &1.into())
+    );
+}
