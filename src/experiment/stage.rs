@@ -52,6 +52,23 @@ impl Stage {
             .map(|made| made.name)
     }
 
+    /// Whether it makes a model whose classifier was trained on the task.
+    pub fn makes_classifier(&self) -> bool {
+        let is_classifier = |what| {
+            matches!(
+                what,
+                What::Model {
+                    classifier: true,
+                    ..
+                }
+            )
+        };
+        self.kind
+            .makes()
+            .iter()
+            .any(|made| is_classifier(made.what))
+    }
+
     /// The stage that prepares its data, where that is its own.
     pub fn prepared_by(&self) -> Option<&StageName> {
         self.preparation.as_ref()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::given_models::MULTI_LABEL;
 use crate::data::{DialectRule, TextLayout};
-use crate::experiment::{Experiment, Kinds, Role, What};
+use crate::experiment::{Experiment, Kinds, Role};
 use crate::input::excerpt_path;
 use crate::job::HeadKind;
 use crate::model::{BertConfig, ModelError, load_model};
@@ -143,17 +143,8 @@ fn labels(config: &BertConfig, classes: usize) -> Vec<String> {
 
 /// Stages whose models classify.
 fn classifying(experiment: &Experiment) -> Vec<String> {
-    let classifies = |what| {
-        matches!(
-            what,
-            What::Model {
-                classifier: true,
-                ..
-            }
-        )
-    };
     let stages = experiment.stages.iter();
-    let stages = stages.filter(|stage| stage.makes().iter().any(|made| classifies(made.what)));
+    let stages = stages.filter(|stage| stage.makes_classifier());
     let names = stages.map(|stage| format!("{}/{}", experiment.name, stage.name.as_str()));
     names.collect()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Style;
 use super::amounts::{bytes, count, counted, duration};
-use crate::experiment::{Experiment, Role};
+use crate::experiment::{Experiment, Role, StageName};
 use crate::runs::{Layout, Record, Scored};
 use crate::stage::{GoalResult, Outcome, StageOutcome, goals, speed_up};
 
@@ -48,6 +48,9 @@ pub fn summary(
             folder(stage, experiment, layout).join("model"),
         );
         let _ = writeln!(text, "  {what:9}{}", model.display());
+        if let Some(next) = next_command(experiment, &stage.stage, layout) {
+            let _ = writeln!(text, "  {:9}{next}", "next");
+        }
     } else if scored.is_empty() {
         let folder = layout.experiment(&experiment.name);
         let _ = writeln!(
@@ -156,6 +159,21 @@ fn scored_line(models: &[Scored], model: &Scored) -> String {
         let _ = write!(line, ", {faster:.1}x faster");
     }
     line
+}
+
+/// How to predict with the model of a stage, where that has a classifier.
+fn next_command(experiment: &Experiment, stage: &StageName, layout: &Layout) -> Option<String> {
+    let found = experiment.stages.get(stage.as_str())?;
+    let mut command = format!("tinyrun predict {}/{stage}", experiment.name);
+    if !layout.root().as_os_str().is_empty() {
+        let _ = write!(command, " --root {}", layout.root().display());
+    }
+    let command = match experiment.task.pair {
+        // A line is one text.
+        Some(_) => format!("{command} TABLE"),
+        None => format!("echo \"...\" | {command}"),
+    };
+    found.makes_classifier().then_some(command)
 }
 
 /// The most finished model of the run: the last student, or else the last teacher.

@@ -44,6 +44,7 @@ fn a_run_on_a_pipe_is_plain_lines_without_control_codes() {
             "  student  accuracy 0.5000 (2/4)  14,350,248 parameters  57.4 MB  1.6x smaller, 3.2x faster",
             "  results  runs/x/results.csv",
             "  student  runs/x/td-phase2/model",
+            "  next     echo \"...\" | tinyrun predict x/td-phase2",
         ]
     );
 }
