@@ -54,6 +54,7 @@ mod tests;
 mod trainee;
 mod training;
 
+use std::io::{BufReader, stdin};
 use std::process::ExitCode;
 
 use serde::Deserialize;
@@ -120,7 +121,7 @@ fn run(reporter: &Reporter, stop: &Stop) -> Result<Ended, KernelError> {
         Work::Train(train) => training::train(&job, train, compute, reporter, stop),
         Work::Evaluate(work) => evaluate::evaluate(&job, work, compute, reporter, stop),
         Work::Predict(work) => {
-            predict::predict(work, compute, std::io::stdin().lock(), reporter, stop)
+            predict::predict(work, compute, BufReader::new(stdin()), reporter, stop)
         }
     }
 }

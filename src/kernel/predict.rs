@@ -1,7 +1,14 @@
 //! Prediction: the logits of rows that the runner sends, batch by batch, until it closes stdin.
+//!
+//! Workers take batches in turn, each with its own model and its part of the threads: a batch of few rows is too
+//! small to share among threads, and two batches at a time keep two of them busy without waiting for each other.
 
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::iter;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::job::{Event, PadTo, Predict, Rows};
@@ -16,6 +23,9 @@ use crate::score::inference_model;
 use crate::stop::Stop;
 use crate::training::Ended;
 
+/// Each has the model in memory.
+const MOST_WORKERS: i32 = 4;
+
 /// Answers the batches that `requests` carries, one JSON document a line, to its end.
 ///
 /// # Errors
@@ -23,45 +33,144 @@ use crate::training::Ended;
 pub(crate) fn predict(
     work: &Predict,
     compute: Compute,
-    mut requests: impl BufRead,
+    requests: impl BufRead + Send + 'static,
     reporter: &Reporter,
     stop: &Stop,
 ) -> Result<Ended, KernelError> {
-    let predictor = Predictor::open(work, compute)?;
-    reporter.send(&compute.started(0, 0, predictor.parameters));
+    let threads = tch::get_num_threads().max(1);
+    let count = match compute.device {
+        Device::Cpu => threads.min(MOST_WORKERS),
+        _ => 1,
+    };
+    let start = |_| Worker::start(work.clone(), compute, threads / count);
+    let (mut workers, batches): (Vec<Worker>, Vec<_>) = (0..count).map(start).unzip();
+    let (faults, fault) = channel();
+    // It waits for stdin, and ends with the process.
+    thread::spawn(move || {
+        if let Err(error) = dispatch(requests, &batches) {
+            // Whoever waits for an answer learns of it once the batches before are answered.
+            let _ = faults.send(error);
+        }
+    });
+    let (mut answered, mut batch) = (0, 0);
+    loop {
+        let turn = batch % workers.len();
+        match workers[turn].answers.recv() {
+            Ok(answer) => match answer? {
+                Answer::Opened { .. } if turn > 0 => {}
+                Answer::Opened { parameters } => {
+                    reporter.send(&compute.started(0, 0, parameters));
+                }
+                Answer::Logits(rows) => {
+                    check(&rows, answered, &work.folder)?;
+                    answered += rows.len();
+                    batch += 1;
+                    reporter.send(&Event::Logits { rows });
+                }
+            },
+            // There are no more batches, or it panicked.
+            Err(_) => {
+                let worker = workers.swap_remove(turn);
+                // libtorch must not end below a thread that uses it.
+                for worker in iter::once(worker).chain(workers) {
+                    worker
+                        .thread
+                        .join()
+                        .unwrap_or_else(|panic| resume_unwind(panic));
+                }
+                return match fault.recv() {
+                    Ok(fault) => Err(fault),
+                    Err(_) => Ok(Ended::Done { steps: 0 }),
+                };
+            }
+        }
+        if stop.asked() {
+            return Ok(Ended::Interrupted { step: 0 });
+        }
+    }
+}
+
+/// Gives each worker a batch in turn.
+fn dispatch(mut requests: impl BufRead, workers: &[Sender<Rows>]) -> Result<(), KernelError> {
+    let mut turns = workers.iter().cycle();
     let mut line = Vec::new();
-    let mut answered = 0;
     loop {
         line.clear();
         let read = requests.read_until(b'\n', &mut line);
         if read.map_err(io("read", Path::new("stdin")))? == 0 {
-            return Ok(Ended::Done { steps: 0 });
-        }
-        if stop.asked() {
-            return Ok(Ended::Interrupted { step: 0 });
+            return Ok(());
         }
         // The end of the job's own line comes first.
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let rows: Rows = serde_json::from_slice(&line).map_err(KernelError::Job)?;
-        let logits = predictor.logits(&rows)?;
-        let is_sound = |row: &Vec<f32>| row.iter().all(|logit| logit.is_finite());
-        if let Some(row) = logits.iter().position(|row| !is_sound(row)) {
-            return Err(KernelError::NotFiniteLogits {
-                model: predictor.folder,
-                row: answered + row,
-            });
+        let rows = serde_json::from_slice(&line).map_err(KernelError::Job)?;
+        let worker = turns.next().expect("there is one at least");
+        if worker.send(rows).is_err() {
+            // It failed, which its answers tell.
+            return Ok(());
         }
-        answered += logits.len();
-        reporter.send(&Event::Logits { rows: logits });
+    }
+}
+
+fn check(rows: &[Vec<f32>], answered: usize, model: &Path) -> Result<(), KernelError> {
+    let is_sound = |row: &Vec<f32>| row.iter().all(|logit| logit.is_finite());
+    match rows.iter().position(|row| !is_sound(row)) {
+        None => Ok(()),
+        Some(row) => Err(KernelError::NotFiniteLogits {
+            model: model.to_owned(),
+            row: answered + row,
+        }),
+    }
+}
+
+/// A thread that answers batches in the order in which it gets them.
+struct Worker {
+    answers: Receiver<Result<Answer, KernelError>>,
+    thread: JoinHandle<()>,
+}
+
+enum Answer {
+    /// Comes first.
+    Opened {
+        parameters: u64,
+    },
+    Logits(Vec<Vec<f32>>),
+}
+
+impl Worker {
+    /// Starts one that loads the model, and computes on so many threads; with where its batches go.
+    fn start(work: Predict, compute: Compute, threads: i32) -> (Self, Sender<Rows>) {
+        let (sender, batches) = channel::<Rows>();
+        let (out, answers) = channel();
+        let thread = thread::spawn(move || {
+            // Of this thread alone.
+            tch::set_num_threads(threads);
+            let predictor = match Predictor::open(&work, compute) {
+                Ok(predictor) => predictor,
+                Err(error) => {
+                    let _ = out.send(Err(error));
+                    return;
+                }
+            };
+            let parameters = predictor.parameters;
+            let _ = out.send(Ok(Answer::Opened { parameters }));
+            for batch in batches {
+                if out
+                    .send(predictor.logits(&batch).map(Answer::Logits))
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+        (Self { answers, thread }, sender)
     }
 }
 
 /// A model that predicts.
 #[derive(Debug)]
 pub(crate) struct Predictor {
-    folder: PathBuf,
     encoder: Encoder,
     classifier: Classifier,
     device: Device,
@@ -84,7 +193,6 @@ impl Predictor {
         let (encoder, classifier) =
             inference_model(parameters, config, work.head, compute.device, compute.kind);
         Ok(Self {
-            folder: work.folder.clone(),
             encoder,
             classifier,
             device: compute.device,

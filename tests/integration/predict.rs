@@ -77,10 +77,12 @@ fn a_line_is_answered_before_the_next_is_written() {
     assert_eq!(run.next_line(), BAD);
     run.type_in("good film\n");
     assert_eq!(run.next_line(), GOOD_FILM);
+    run.wait().succeeds();
     let mut run = started(&test, &["m", "--text", "t", "--format", "jsonl"]);
     run.type_in("t,id\nbad,1\n");
     let answer = r#"{"label":"pos","probabilities":{"neg":0.047425874,"pos":0.95257413}}"#;
     assert_eq!(run.next_line(), answer);
+    run.wait().succeeds();
 }
 
 #[test]

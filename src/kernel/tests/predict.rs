@@ -1,5 +1,6 @@
 //! Prediction: the logits of the fixtures and of `eval`, whatever is in a batch beside a row.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
@@ -148,13 +149,13 @@ fn requests_are_answered_until_they_end_and_a_wrong_one_is_refused() {
         predict(
             &work(&path("bert-tiny")),
             compute(Kind::Float),
-            requests.as_bytes(),
+            Cursor::new(requests.to_owned()),
             &Reporter::silent(),
             &Stop::on_signals(),
         )
     };
     let row = "{\"ids\":[[2,5,3]],\"text_b_start\":[3]}\n";
-    let ended = run(&format!("\n{row}{row}"));
+    let ended = run(&format!("\n{}", row.repeat(9)));
     assert!(matches!(ended, Ok(Ended::Done { .. })), "{ended:?}");
     let long = vec!["5"; 600].join(",");
     let long = format!("{{\"ids\":[[{long}]],\"text_b_start\":[600]}}\n");
