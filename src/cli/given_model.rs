@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Failure, show};
-use crate::input::{excerpt, excerpt_path};
-use crate::runs::{Layout, Record};
+use crate::input::excerpt_path;
+use crate::runs::{Layout, RECORD, Record};
 
 /// A model and where it came from.
 pub(super) struct GivenModel {
@@ -32,27 +32,24 @@ impl GivenModel {
                 folder: given.to_owned(),
             });
         }
-        let is_folder = given.is_dir();
-        let (result, record) = show::find(given, layout).map_err(|failure| match failure {
-            Failure::Usage { message, .. } if message.ends_with("not found") => Failure::Usage {
-                message: if is_folder {
-                    format!("folder `{}` has no `config.json`", excerpt_path(given))
-                } else {
-                    format!("model `{}` not found", excerpt_path(given))
-                },
-                hint: Some(
-                    "name a Hugging Face folder, or a result as `EXPERIMENT/STAGE`, as in `runs/`"
-                        .to_owned(),
-                ),
-            },
-            other => other,
-        })?;
+        let usage = |message: String, hint: &str| Failure::Usage {
+            message,
+            hint: Some(hint.to_owned()),
+        };
+        let shown = excerpt_path(given);
+        let how = "name a stage as `EXPERIMENT/STAGE`, as in `runs/`, or the folder of a model";
+        if !layout.runs().join(given).exists() {
+            if !given.exists() {
+                return Err(usage(format!("model `{shown}` not found"), how));
+            }
+            if given.is_dir() && !given.join(RECORD).exists() {
+                return Err(usage(format!("folder `{shown}` has no `config.json`"), how));
+            }
+        }
+        let (result, record) = show::find(given, layout)?;
         if record.artifact(MODEL).is_none() {
-            let kind = excerpt(&record.key.kind);
-            return Err(Failure::Usage {
-                message: format!("`{}` has no model", excerpt_path(given)),
-                hint: Some(format!("`{kind}` makes none: name a stage that trains one")),
-            });
+            let message = format!("the result `{shown}` has no model");
+            return Err(usage(message, "name a stage that trains a model"));
         }
         Ok(Self {
             folder: result.join(MODEL),

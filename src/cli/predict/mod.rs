@@ -15,18 +15,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use self::flow::{Input, Stopped, answer};
 use self::output::{Format, Output};
-use super::{Failure, Place, layout, show};
+use super::given_model::GivenModel;
+use super::{Failure, Place, layout};
 use crate::data::{DataError, Settings, Texts};
 use crate::input::excerpt_path;
 use crate::job::{Device, Precision, Predict};
 use crate::kinds::KINDS;
 use crate::plan::TrainedModel;
-use crate::runs::{Layout, Record};
+use crate::runs::Layout;
 use crate::stage::{Interrupts, Prediction};
 use crate::system::{advice, reason};
-
-/// File that a folder with a model has.
-const CONFIG: &str = "config.json";
 
 /// Endings of files of JSON lines.
 const JSON_LINES: [&str; 3] = ["jsonl", "ndjson", "json"];
@@ -242,8 +240,8 @@ impl Arguments {
 
 /// The model with its texts in the columns that are named.
 fn find_model(arguments: &Arguments, layout: &Layout) -> Result<TrainedModel, Failure> {
-    let (folder, record) = find_folder(&arguments.model, layout)?;
-    let model = TrainedModel::open(KINDS, &folder, record.as_ref());
+    let found = GivenModel::find(&arguments.model, layout)?;
+    let model = TrainedModel::open(KINDS, &found.folder, found.record.as_ref());
     let mut model = model.map_err(|error| Failure::Usage {
         message: error.to_string(),
         hint: error.hint(),
@@ -257,29 +255,6 @@ fn find_model(arguments: &Arguments, layout: &Layout) -> Result<TrainedModel, Fa
         model.layout.pair.clone_from(&arguments.pair);
     }
     Ok(model)
-}
-
-/// The folder of a model, and the record of the stage that made it, where one did.
-fn find_folder(name: &Path, layout: &Layout) -> Result<(PathBuf, Option<Record>), Failure> {
-    if name.join(CONFIG).is_file() {
-        return Ok((name.to_owned(), name.parent().and_then(Record::read)));
-    }
-    let shown = excerpt_path(name);
-    if !name.exists() && !layout.runs().join(name).exists() {
-        return Err(usage(
-            format!("model `{shown}` not found"),
-            "name a stage as `EXPERIMENT/STAGE`, as in `runs/`, or the folder of a model",
-        ));
-    }
-    let (folder, record) = show::find(name, layout)?;
-    let model = folder.join("model");
-    if !model.join(CONFIG).is_file() {
-        return Err(usage(
-            format!("the result `{shown}` has no model"),
-            "name a stage that trains a model with a classifier",
-        ));
-    }
-    Ok((model, Some(record)))
 }
 
 fn precision() -> impl TypedValueParser<Value = Precision> {
