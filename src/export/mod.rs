@@ -7,6 +7,7 @@ mod error;
 mod history;
 mod huggingface;
 mod onnx;
+mod onnx_graph;
 mod onnx_proto;
 mod provenance;
 mod tokenizer;

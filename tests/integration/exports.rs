@@ -192,7 +192,7 @@ fn the_command_refuses_what_is_no_model_and_a_folder_with_files() {
     test.run(&["x.toml", "--until", "eval"]).succeeds();
     for (model, words) in [
         ("x/td-phase9", "model `x/td-phase9` not found"),
-        ("x/data-prep", "`x/data-prep` has no model"),
+        ("x/data-prep", "the result `x/data-prep` has no model"),
         ("data", "folder `data` has no `config.json`"),
     ] {
         test.run(&["export", model, "-o", "out"])

@@ -116,6 +116,25 @@ fn onnxruntime_computes_the_logits_of_transformers() {
             ));
         }
     }
+    // Another family: no token types, a head of its own.
+    let model = fixtures().join("distilbert-tiny");
+    test.run(&[
+        "export",
+        model.to_str().unwrap(),
+        "--format",
+        "onnx",
+        "-o",
+        "onnx/distilbert",
+    ])
+    .succeeds();
+    let folder = test.path("onnx/distilbert");
+    cases.push(case(
+        &folder,
+        "distilbert.safetensors",
+        "",
+        "teacher.logits",
+        FP32,
+    ));
     test.write("cases.json", &json!(cases).to_string());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(root.join(".venv-onnx/bin/python"))
