@@ -71,19 +71,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// How a stored model was made, with the scores of other seeds.
 fn history(made: &Record, layout: &Layout) -> Result<History, Failure> {
-    let stored = stored(layout)?.into_iter();
-    let records: Vec<Record> = stored.filter_map(|result| result.record).collect();
+    let results = stored(layout)?.into_iter();
+    let records: Vec<Record> = results.filter_map(|result| result.record).collect();
     let scored = History::scoring_of(made, &records);
     Ok(History::of(KINDS, made, &records, scored, &records))
 }
 
 /// The command, without folders of this machine; `experiment` is the model's.
 fn command(arguments: &Arguments, experiment: &str) -> String {
-    let parts = arguments.model.iter().rev();
-    let stage = parts
-        .filter(|part| *part != "model")
-        .next()
-        .unwrap_or_default();
+    let mut parts = arguments.model.iter().rev();
+    let stage = parts.find(|part| *part != "model").unwrap_or_default();
     format!(
         "tinyrun export {experiment}/{} --format {} --dtype {} -o FOLDER",
         excerpt(&stage.to_string_lossy()),

@@ -111,7 +111,7 @@ impl Texts {
                 path: path.to_owned(),
                 input: Input(BufReader::with_capacity(1 << 16, input)),
                 buffer: Vec::new(),
-                lines: 0,
+                count: 0,
                 bytes: 0,
             }),
             keeps_columns: false,
@@ -184,7 +184,7 @@ struct Lines {
     path: PathBuf,
     input: Input,
     buffer: Vec<u8>,
-    lines: u64,
+    count: u64,
     bytes: u64,
 }
 
@@ -204,25 +204,25 @@ impl Lines {
         if read == 0 {
             return Ok(None);
         }
-        self.lines += 1;
+        self.count += 1;
         self.bytes += read as u64;
         if read > MAX_LINE_BYTES {
             return Err(DataError::Long {
-                place: Place::new(&self.path, self.lines),
+                place: Place::new(&self.path, self.count),
                 limit: MAX_LINE_BYTES,
             });
         }
         let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = match line.strip_prefix(BYTE_ORDER_MARK) {
-            Some(rest) if self.lines == 1 => rest,
+            Some(rest) if self.count == 1 => rest,
             _ => line,
         };
         match std::str::from_utf8(line) {
             Ok(text) => Ok(Some(text.to_owned())),
             Err(_) => Err(DataError::Foreign {
                 path: self.path.clone(),
-                line: Some(self.lines),
+                line: Some(self.count),
                 found: Foreign {
                     kind: Kind::UnknownEncoding,
                     expected: Expected::Corpus,

@@ -133,16 +133,9 @@ fn summary(export: &Export<'_>, model: &LoadedModel) -> String {
             .as_ref()
             .map(|it| &it.teacher.model.value);
         let name = teacher.and_then(|path| path.trim_end_matches('/').rsplit(['/', '\\']).next());
-        match name.filter(|_| history.role == "student") {
-            Some(name) => {
-                let _ = write!(
-                    text,
-                    "Distilled from {}{}. ",
-                    code(name),
-                    teacher_detail(history)
-                );
-            }
-            None => {}
+        if let Some(name) = name.filter(|_| history.role == "student") {
+            let (name, detail) = (code(name), teacher_detail(history));
+            let _ = write!(text, "Distilled from {name}{detail}. ");
         }
         let version = history.stages.first().map_or("", |record| &record.tinyrun);
         let _ = writeln!(text, "Made by tinyrun {version}.");
@@ -162,7 +155,7 @@ fn teacher_detail(history: &History) -> String {
             name.starts_with("teacher/model.") || name.starts_with("teacher/pytorch_model.")
         })
         .map(|(_, digest)| digest);
-    let found = weights.max_by_key(|digest| digest.to_string());
+    let found = weights.max_by_key(ToString::to_string);
     found.map_or_else(String::new, |digest| {
         format!(" (SHA-256 of its weights: `{digest}`)")
     })

@@ -55,33 +55,29 @@ pub(crate) fn predict(
     let (mut answered, mut batch) = (0, 0);
     loop {
         let turn = batch % workers.len();
-        match workers[turn].answers.recv() {
-            Ok(answer) => match answer? {
-                Answer::Opened { .. } if turn > 0 => {}
-                Answer::Opened { parameters } => {
-                    reporter.send(&compute.started(0, 0, parameters));
-                }
-                Answer::Logits(rows) => {
-                    check(&rows, answered, &work.folder)?;
-                    answered += rows.len();
-                    batch += 1;
-                    reporter.send(&Event::Logits { rows });
-                }
-            },
+        let Ok(answer) = workers[turn].answers.recv() else {
             // There are no more batches, or it panicked.
-            Err(_) => {
-                let worker = workers.swap_remove(turn);
-                // libtorch must not end below a thread that uses it.
-                for worker in iter::once(worker).chain(workers) {
-                    worker
-                        .thread
-                        .join()
-                        .unwrap_or_else(|panic| resume_unwind(panic));
-                }
-                return match fault.recv() {
-                    Ok(fault) => Err(fault),
-                    Err(_) => Ok(Ended::Done { steps: 0 }),
-                };
+            let worker = workers.swap_remove(turn);
+            // libtorch must not end below a thread that uses it.
+            for worker in iter::once(worker).chain(workers) {
+                let joined = worker.thread.join();
+                joined.unwrap_or_else(|panic| resume_unwind(panic));
+            }
+            return match fault.recv() {
+                Ok(fault) => Err(fault),
+                Err(_) => Ok(Ended::Done { steps: 0 }),
+            };
+        };
+        match answer? {
+            Answer::Opened { .. } if turn > 0 => {}
+            Answer::Opened { parameters } => {
+                reporter.send(&compute.started(0, 0, parameters));
+            }
+            Answer::Logits(rows) => {
+                check(&rows, answered, &work.folder)?;
+                answered += rows.len();
+                batch += 1;
+                reporter.send(&Event::Logits { rows });
             }
         }
         if stop.asked() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::given_models::MULTI_LABEL;
 use crate::data::{DialectRule, TextLayout};
-use crate::experiment::{Experiment, Kinds, Role};
+use crate::experiment::{Experiment, Kinds, Role, Task};
 use crate::input::excerpt_path;
 use crate::job::HeadKind;
 use crate::model::{BertConfig, ModelError, load_model};
@@ -121,10 +121,10 @@ impl TrainedModel {
             head,
             labels: labels(config, classes),
             layout: TextLayout {
-                dialect: task.map_or_else(DialectRule::default, |task| task.dialect()),
+                dialect: task.map_or_else(DialectRule::default, Task::dialect),
                 text: task.map_or("text", |task| &task.text.value).to_owned(),
                 pair: task.and_then(|task| Some(task.pair.as_ref()?.value.clone())),
-                columns: task.and_then(|task| task.column_names()),
+                columns: task.and_then(Task::column_names),
             },
             longest: task.map_or(positions, |task| positions.min(*task.max_seq_length)),
         })

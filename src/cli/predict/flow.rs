@@ -222,9 +222,7 @@ impl Flow<'_> {
 
     fn take(&mut self, message: Message) -> Result<(), Stopped> {
         match message {
-            Message::Opened(_) => {}
             Message::Row(row) if !self.is_read => self.read.push_back(row),
-            Message::Row(_) => {}
             Message::NoMore(fault) => {
                 self.is_read = true;
                 self.fault = fault;
@@ -236,7 +234,8 @@ impl Flow<'_> {
             }) if precision != "fp32" => self.note(&format!(
                 "predicting in {precision} on {device}: faster than fp32, and probabilities are rounded to about two digits"
             )),
-            Message::Kernel(_) => {}
+            // Also a row that was on its way when reading ended.
+            Message::Opened(_) | Message::Row(_) | Message::Kernel(_) => {}
             Message::KernelEnded => self.has_ended = true,
         }
         Ok(())
@@ -274,7 +273,7 @@ impl Flow<'_> {
         self.answered += sent.len() as u64;
         let bytes = sent.last().map_or(0, |(_, bytes)| *bytes);
         for ((columns, _), logits) in sent.into_iter().zip(logits) {
-            output.write(columns, logits)?;
+            output.write(&columns, logits)?;
         }
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);

@@ -28,7 +28,7 @@ pub(super) struct Output {
 }
 
 enum Lines {
-    Csv(csv::Writer<Box<dyn Write>>),
+    Csv(Box<csv::Writer<Box<dyn Write>>>),
     Jsonl(BufWriter<Box<dyn Write>>),
 }
 
@@ -69,7 +69,7 @@ impl Output {
             probabilities,
         };
         let mut lines = match format {
-            Format::Csv => Lines::Csv(csv::Writer::from_writer(out)),
+            Format::Csv => Lines::Csv(Box::new(csv::Writer::from_writer(out))),
             Format::Jsonl => Lines::Jsonl(BufWriter::new(out)),
         };
         if let Lines::Csv(csv) = &mut lines {
@@ -85,11 +85,11 @@ impl Output {
     }
 
     /// Writes the answer to a row.
-    pub(super) fn write(&mut self, columns: RowColumns, logits: &[f32]) -> io::Result<()> {
+    pub(super) fn write(&mut self, columns: &RowColumns, logits: &[f32]) -> io::Result<()> {
         let probabilities = softmax(logits);
         let answer = Answer {
             output: self,
-            columns: &columns,
+            columns,
             logits,
             probabilities: &probabilities,
         };

@@ -52,7 +52,10 @@ impl Sample {
 }
 
 /// All bytes of a table.
-pub(super) struct Source(BufReader<Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>>);
+pub(super) struct Source(BufReader<All>);
+
+/// The sample and what follows it.
+type All = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 impl Source {
     /// The sample, and what follows it.

@@ -56,10 +56,10 @@ fn rows_of_a_stream_are_read_before_the_next_is_written() {
         ("", ["{\"text\": \"a\"}\n", "{\"text\": \"b, c\"}\n"]),
     ] {
         let (sender, receiver) = channel();
-        if !header.is_empty() {
-            sender.send(header).unwrap();
-        } else {
+        if header.is_empty() {
             sender.send(rows[0]).unwrap();
+        } else {
+            sender.send(header).unwrap();
         }
         let pipe = Box::new(Pipe(receiver));
         let stream = Texts::stream(Path::new("stdin"), pipe, &layout("text"), false);
