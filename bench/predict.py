@@ -8,9 +8,6 @@ import time
 
 from system import ROOT, TINYRUN, median, say
 
-sys.path.insert(0, str(ROOT / "scripts"))
-from pytorch import environment  # noqa: E402
-
 
 def texts_of(table, column):
     """The texts of a table without quoting."""
@@ -43,12 +40,12 @@ def onnxruntime(root, model, table, column, length, rounds):
     folder = root / "onnx"
     export = [TINYRUN, "export", model, "--root", root, "--format", "onnx", "-o", folder]
     exported = subprocess.run([str(part) for part in export], capture_output=True)
-    python = str(environment())
-    installed = subprocess.run([python, "-c", "import onnxruntime"], capture_output=True)
+    installed = subprocess.run([str(ROOT / "scripts/fetch_onnxruntime")])
+    python = ROOT / ".venv-onnx/bin/python"
     if exported.returncode or installed.returncode:
         say("no onnxruntime, or no export to ONNX: it is not compared")
         return {}
-    script = [python, ROOT / "bench/onnx.py", folder, ROOT / table, column, length, rounds]
+    script = [python, ROOT / "bench/onnx_peer.py", folder, ROOT / table, column, length, rounds]
     lines = subprocess.run([str(part) for part in script], stdout=subprocess.PIPE, text=True, check=True).stdout
     found = [json.loads(line) for line in lines.splitlines()]
     return {(row["precision"], row["batch"]): median(row["rates"]) for row in found}

@@ -1,12 +1,14 @@
 //! Prediction: the logits of rows that the runner sends, batch by batch, until it closes stdin.
 //!
-//! Workers take batches in turn, each with its own model and its part of the threads: a batch of few rows is too
-//! small to share among threads, and two batches at a time keep two of them busy without waiting for each other.
+//! Workers take batches in turn, each with its part of the threads: a batch of few rows is too small to share among
+//! threads, and two batches at a time keep two of them busy without waiting for each other. They share one model.
+#![expect(unsafe_code, reason = "a model that several threads read")]
 
 use std::io::BufRead;
 use std::iter;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
@@ -23,7 +25,7 @@ use crate::score::inference_model;
 use crate::stop::Stop;
 use crate::training::Ended;
 
-/// Each has the model in memory.
+/// Batches that are computed at a time.
 const MOST_WORKERS: i32 = 4;
 
 /// Answers the batches that `requests` carries, one JSON document a line, to its end.
@@ -42,7 +44,10 @@ pub(crate) fn predict(
         Device::Cpu => threads.min(MOST_WORKERS),
         _ => 1,
     };
-    let start = |_| Worker::start(work.clone(), compute, threads / count);
+    let predictor = Predictor::open(work, compute)?;
+    reporter.send(&compute.started(0, 0, predictor.parameters));
+    let model = Arc::new(Shared(predictor));
+    let start = |_| Worker::start(model.clone(), threads / count);
     let (mut workers, batches): (Vec<Worker>, Vec<_>) = (0..count).map(start).unzip();
     let (faults, fault) = channel();
     // It waits for stdin, and ends with the process.
@@ -68,18 +73,11 @@ pub(crate) fn predict(
                 Err(_) => Ok(Ended::Done { steps: 0 }),
             };
         };
-        match answer? {
-            Answer::Opened { .. } if turn > 0 => {}
-            Answer::Opened { parameters } => {
-                reporter.send(&compute.started(0, 0, parameters));
-            }
-            Answer::Logits(rows) => {
-                check(&rows, answered, &work.folder)?;
-                answered += rows.len();
-                batch += 1;
-                reporter.send(&Event::Logits { rows });
-            }
-        }
+        let rows = answer?;
+        check(&rows, answered, &work.folder)?;
+        answered += rows.len();
+        batch += 1;
+        reporter.send(&Event::Logits { rows });
         if stop.asked() {
             return Ok(Ended::Interrupted { step: 0 });
         }
@@ -122,40 +120,29 @@ fn check(rows: &[Vec<f32>], answered: usize, model: &Path) -> Result<(), KernelE
 
 /// A thread that answers batches in the order in which it gets them.
 struct Worker {
-    answers: Receiver<Result<Answer, KernelError>>,
+    answers: Receiver<Result<Logits, KernelError>>,
     thread: JoinHandle<()>,
 }
 
-enum Answer {
-    /// Comes first.
-    Opened {
-        parameters: u64,
-    },
-    Logits(Vec<Vec<f32>>),
-}
+/// One row of numbers per text.
+type Logits = Vec<Vec<f32>>;
+
+/// A model that threads read and none changes.
+struct Shared(Predictor);
+
+// SAFETY: a prediction reads tensors and makes others; libtorch allows any number of threads to read one.
+unsafe impl Sync for Shared {}
 
 impl Worker {
-    /// Starts one that loads the model, and computes on so many threads; with where its batches go.
-    fn start(work: Predict, compute: Compute, threads: i32) -> (Self, Sender<Rows>) {
+    /// Starts one that computes on so many threads; with where its batches go.
+    fn start(model: Arc<Shared>, threads: i32) -> (Self, Sender<Rows>) {
         let (sender, batches) = channel::<Rows>();
         let (out, answers) = channel();
         let thread = thread::spawn(move || {
             // Of this thread alone.
             tch::set_num_threads(threads);
-            let predictor = match Predictor::open(&work, compute) {
-                Ok(predictor) => predictor,
-                Err(error) => {
-                    let _ = out.send(Err(error));
-                    return;
-                }
-            };
-            let parameters = predictor.parameters;
-            let _ = out.send(Ok(Answer::Opened { parameters }));
             for batch in batches {
-                if out
-                    .send(predictor.logits(&batch).map(Answer::Logits))
-                    .is_err()
-                {
+                if out.send(model.0.logits(&batch)).is_err() {
                     return;
                 }
             }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """onnxruntime over the texts of a table, a row of JSON for each precision and batch size: for `bench/predict.py`.
 
-    bench/onnx.py FOLDER TABLE COLUMN LENGTH ROUNDS
+    bench/onnx_peer.py FOLDER TABLE COLUMN LENGTH ROUNDS
 
 FOLDER holds `model.onnx` and `tokenizer.json`. Texts are tokenized before the clock starts; batches are padded to
 their longest row.
