@@ -1,4 +1,4 @@
-//! The pipeline with DistilBERTs: as teacher, as student, and beside a BERT.
+//! The pipeline with `DistilBERT` models: as teacher, as student, and beside a BERT.
 
 use std::fs;
 use std::path::Path;

@@ -21,8 +21,8 @@ fn with_model() -> Test {
 }
 
 /// `tinyrun predict` with lines on stdin.
-fn piped(test: &Test, arguments: &[&str], text: &str) -> Ran {
-    test.write("in", text);
+fn piped(test: &Test, arguments: &[&str], input: &str) -> Ran {
+    test.write("in", input);
     let file = std::fs::File::open(test.path("in")).expect("opened");
     let arguments = [&["predict"], arguments].concat();
     test.run_with(&arguments, |command| {
@@ -42,9 +42,9 @@ const HEADER: &str = "label,probability_neg,probability_pos";
 #[test]
 fn lines_of_stdin_are_answered_in_order_and_an_empty_one_too() {
     let test = with_model();
-    let text = "good film\n\nbad\r\nbad bad bad bad bad";
+    let lines = "good film\n\nbad\r\nbad bad bad bad bad";
     for arguments in [&["m"][..], &["m", "-"], &["m", "--batch-size", "1"]] {
-        let ran = piped(&test, arguments, text).succeeds();
+        let ran = piped(&test, arguments, lines).succeeds();
         let expected = format!("{HEADER}\n{GOOD_FILM}\n{EMPTY}\n{BAD}\n{LONG}\n");
         assert_eq!(ran.stdout, expected);
         assert_eq!(ran.stderr, "");
@@ -56,8 +56,8 @@ fn lines_of_stdin_are_answered_in_order_and_an_empty_one_too() {
 #[test]
 fn batches_are_at_most_as_large_as_they_may_be() {
     let test = with_model();
-    let text = "good\n".repeat(100);
-    let ran = piped(&test, &["m", "--batch-size", "3"], &text).succeeds();
+    let lines = "good\n".repeat(100);
+    let ran = piped(&test, &["m", "--batch-size", "3"], &lines).succeeds();
     assert_eq!(ran.stdout.lines().count(), 101);
     let batches = test.read("fake/batches");
     let rows = batches

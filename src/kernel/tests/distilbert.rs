@@ -170,7 +170,9 @@ fn distillation_losses_and_their_gradients_are_pytorchs() {
     let (file, document) = (weights(FILE), json("distilbert.json"));
     let numbers = |key: &str| -> f64 {
         match &document["losses"][key] {
-            serde_json::Value::Array(parts) => parts.iter().filter_map(|part| part.as_f64()).sum(),
+            serde_json::Value::Array(parts) => {
+                parts.iter().filter_map(serde_json::Value::as_f64).sum()
+            }
             loss => loss.as_f64().expect("a loss"),
         }
     };

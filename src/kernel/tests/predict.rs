@@ -67,7 +67,11 @@ fn many_rows() -> Vec<(Vec<u32>, usize)> {
     let row = |row: u32| {
         let length = 2 + (row * 37) % 89;
         let ids: Vec<u32> = (0..length).map(|at| (row * 31 + at * 17) % 200).collect();
-        let second = if row % 3 == 0 { length / 2 } else { length };
+        let second = if row.is_multiple_of(3) {
+            length / 2
+        } else {
+            length
+        };
         (ids, second as usize)
     };
     (0..150).map(row).collect()
