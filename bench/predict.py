@@ -35,34 +35,52 @@ def rate(model, texts, root, precision, batch):
     return rows / (last - first), first - start
 
 
-def onnxruntime(root, model, table, column, length, rounds):
-    """Rates of onnxruntime by precision and batch size; none where it, or the export, is not there."""
+def exported(root, model):
+    """Folder of the model as ONNX; nothing where that, or onnxruntime, is not there."""
     folder = root / "onnx"
     export = [TINYRUN, "export", model, "--root", root, "--format", "onnx", "-o", folder]
-    exported = subprocess.run([str(part) for part in export], capture_output=True)
+    done = subprocess.run([str(part) for part in export], capture_output=True)
     installed = subprocess.run([str(ROOT / "scripts/fetch_onnxruntime")])
-    python = ROOT / ".venv-onnx/bin/python"
-    if exported.returncode or installed.returncode:
+    if done.returncode or installed.returncode:
         say("no onnxruntime, or no export to ONNX: it is not compared")
-        return {}
-    script = [python, ROOT / "bench/onnx_peer.py", folder, ROOT / table, column, length, rounds]
+        return None
+    return folder
+
+
+def onnxruntime(folder, table, column, length):
+    """Rates of onnxruntime by precision and batch size, in one round."""
+    python = ROOT / ".venv-onnx/bin/python"
+    script = [python, ROOT / "bench/onnx_peer.py", folder, ROOT / table, column, length, 1]
     lines = subprocess.run([str(part) for part in script], stdout=subprocess.PIPE, text=True, check=True).stdout
-    found = [json.loads(line) for line in lines.splitlines()]
-    return {(row["precision"], row["batch"]): median(row["rates"]) for row in found}
+    rows = [json.loads(line) for line in lines.splitlines()]
+    return {(row["precision"], row["batch"]): row["rates"][0] for row in rows}
 
 
 def measure(root, model, table, column, length, rounds):
-    """Rows for the table of `bench/run`."""
+    """Rows for the table of `bench/run`. Both take turns, the other one first in every second round."""
     texts = texts_of(table, column) * 4
-    peer = onnxruntime(root, model, table, column, length, rounds)
-    seen = {}
-    for _ in range(rounds):
-        for precision, batch in (("fp32", 1), ("fp32", 32), ("bf16", 1), ("bf16", 32)):
-            seen.setdefault((precision, batch), []).append(rate(model, texts, root, precision, batch))
-    for (precision, batch), found in seen.items():
-        other = "fp32" if precision == "fp32" else "int8"
-        theirs = peer.get((other, batch))
-        against = f"onnxruntime, {other}" if theirs else None
-        yield f"predict, {precision}, batch {batch}", median([f[0] for f in found]), "rows/s", against, theirs
-    first = [seconds for found in seen.values() for _, seconds in found]
+    folder = exported(root, model)
+    cases = [(precision, batch) for precision in ("fp32", "bf16") for batch in (1, 32)]
+    ours, theirs = {}, {}
+
+    def own():
+        for case in cases:
+            ours.setdefault(case, []).append(rate(model, texts, root, *case))
+
+    def peer():
+        for case, found in (onnxruntime(folder, table, column, length) if folder else {}).items():
+            theirs.setdefault(case, []).append(found)
+
+    for turn in range(rounds):
+        for go in (own, peer) if turn % 2 == 0 else (peer, own):
+            go()
+    for precision, batch in cases:
+        found = median([rows for rows, _ in ours[precision, batch]])
+        for other in ("fp32", "int8"):
+            against = theirs.get((other, batch))
+            if against:
+                yield f"predict, {precision}, batch {batch}", found, "rows/s", f"onnxruntime, {other}", median(against)
+        if not theirs:
+            yield f"predict, {precision}, batch {batch}", found, "rows/s", None, None
+    first = [seconds for found in ours.values() for _, seconds in found]
     yield "predict, from start to first answer", median(first), "s", None, None
