@@ -77,8 +77,12 @@ pub(crate) fn repeated_settings(kinds: Kinds, resolved: &str) -> Option<Vec<(Str
 type Table<'a> = (Vec<&'a str>, Vec<super::declared::Entry>);
 
 fn tables(experiment: &Experiment, wanted: impl Fn(&str) -> bool) -> Vec<Table<'_>> {
+    // Of the task what a recipe has a default of.
+    let mut length = experiment.task.entries();
+    length.retain(|entry| entry.key == "max-seq-length");
     let mut tables = vec![
         (vec![], experiment.entries()),
+        (vec!["task"], length),
         (vec!["teacher"], experiment.teacher.entries()),
         (vec!["student"], experiment.student.entries()),
     ];

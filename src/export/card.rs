@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::provenance::{self, code, thousands};
+use super::provenance::{self, code, counted, thousands};
 use super::{Export, ExportError, Format, History, labels, put};
 use crate::experiment::TaskName;
 use crate::input::excerpt;
@@ -57,7 +57,10 @@ fn metadata(export: &Export<'_>, model: &LoadedModel) -> String {
     if model.has_classifier() {
         text.push_str("pipeline_tag: text-classification\n");
     }
-    text.push_str("tags:\n- tinyrun\n- knowledge-distillation\n- tinybert\n");
+    text.push_str("tags:\n- tinyrun\n");
+    if export.history.is_some_and(|history| history.is_student) {
+        text.push_str("- knowledge-distillation\n- tinybert\n");
+    }
     if export.format != Format::HuggingFace {
         let _ = writeln!(text, "- {}", export.format.as_str());
     }
@@ -100,9 +103,10 @@ fn dataset(export: &Export<'_>, split: &str) -> serde_json::Value {
 fn summary(export: &Export<'_>, model: &LoadedModel) -> String {
     let config = &model.config;
     let mut text = format!(
-        "A BERT of {} layers, {} wide, with {} attention heads and {} parameters; \
+        "A {} of {}, {} wide, with {} attention heads and {} parameters; \
          {:.1} MB of weights in {}.\n",
-        config.num_hidden_layers,
+        config.family.title,
+        counted(config.num_hidden_layers, "layer"),
         config.hidden_size,
         config.num_attention_heads,
         thousands(model.num_parameters() as u64),
@@ -133,7 +137,7 @@ fn summary(export: &Export<'_>, model: &LoadedModel) -> String {
             .as_ref()
             .map(|it| &it.teacher.model.value);
         let name = teacher.and_then(|path| path.trim_end_matches('/').rsplit(['/', '\\']).next());
-        if let Some(name) = name.filter(|_| history.role == "student") {
+        if let Some(name) = name.filter(|_| history.is_student) {
             let (name, detail) = (code(name), teacher_detail(history));
             let _ = write!(text, "Distilled from {name}{detail}. ");
         }
@@ -166,7 +170,7 @@ fn usage(export: &Export<'_>, model: &LoadedModel) -> String {
     format!(
         "\n## Use\n\n{}\n`PATH` is this folder. Inputs have at most {} tokens.\n",
         export.format.exporter().usage(model),
-        model.config.max_position_embeddings
+        export.longest(model)
     )
 }
 

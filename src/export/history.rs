@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::experiment::{Experiment, Kinds, departures, repeated_settings};
+use crate::experiment::{Artifact, Experiment, Kinds, Role, What, departures, repeated_settings};
 use crate::metrics::Spread;
 use crate::runs::{Record, Scored};
 
@@ -15,6 +15,8 @@ pub(crate) struct History {
     pub(super) stages: Vec<Record>,
     /// The stage that scored it.
     pub(super) scored: Option<Record>,
+    /// Whether the stage that made it trains students.
+    pub(super) is_student: bool,
     /// Whether it was scored as the student or as the teacher.
     pub(super) role: &'static str,
     /// Its scores on dev over the seeds of the same experiment, by metric.
@@ -39,6 +41,18 @@ impl History {
         let kinds_used: BTreeSet<&str> = stages.iter().map(|it| it.key.kind.as_str()).collect();
         let scored = scored.filter(|record| role_in(record, made).is_some());
         Self {
+            is_student: kinds.iter().any(|kind| {
+                let is_made = |made: &Artifact| {
+                    matches!(
+                        made.what,
+                        What::Model {
+                            of: Role::Student,
+                            ..
+                        }
+                    )
+                };
+                kind.name() == made.key.kind && kind.makes().iter().any(is_made)
+            }),
             changed: departures(kinds, &made.experiment, |kind| kinds_used.contains(kind)),
             experiment: experiment.ok().map(|(experiment, _)| experiment),
             role: scored

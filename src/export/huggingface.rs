@@ -41,7 +41,7 @@ impl Exporter for HuggingFace {
         let mut text = if model.has_classifier() {
             "```python\n\
              from transformers import pipeline\n\n\
-             classify = pipeline(\"text-classification\", model=\"PATH\", top_k=None)\n\
+             classify = pipeline(\"text-classification\", model=\"PATH\", top_k=None, truncation=True)\n\
              print(classify(\"A text.\"))\n\
              ```\n"
         } else {

@@ -117,8 +117,17 @@ impl Export<'_> {
             });
         }
         self.format.exporter().write(&model, self.dtype, folder)?;
-        tokenizer::limit(folder, model.config.max_position_embeddings)?;
+        tokenizer::limit(folder, self.longest(&model))?;
         card::write(self, &model, folder)
+    }
+}
+
+impl Export<'_> {
+    /// Tokens of the longest input: as the model was trained, or else as many as it has positions.
+    fn longest(&self, model: &LoadedModel) -> usize {
+        let positions = model.config.max_position_embeddings;
+        let experiment = self.history.and_then(|history| history.experiment.as_ref());
+        experiment.map_or(positions, |it| positions.min(*it.task.max_seq_length))
     }
 }
 

@@ -42,7 +42,7 @@ fn scores(history: &History) -> String {
         let size = size.map_or_else(String::new, |size| format!(", batches of {size}"));
         let _ = writeln!(
             text,
-            "\nMeasured by tinyrun on `{}`, {} in {}{size}.",
+            "\nMeasured by tinyrun, before the export, on `{}`, {} in {}{size}.",
             machine.device.split(':').next().unwrap_or_default(),
             counted(machine.threads, "thread"),
             machine.precision,
@@ -169,7 +169,7 @@ pub(super) fn code(text: &str) -> String {
     format!("`{shown}`")
 }
 
-fn counted(number: usize, thing: &str) -> String {
+pub(super) fn counted(number: usize, thing: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{ending}")
 }

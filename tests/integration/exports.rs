@@ -100,6 +100,38 @@ fn the_card_has_scores_data_settings_and_commands_and_nothing_private() {
 }
 
 #[test]
+fn the_tokenizer_files_cut_as_in_training_and_name_no_path() {
+    let test = exporting();
+    let tokenizer =
+        "{\"truncation\": {\"max_length\": 128}, \"padding\": {\"strategy\": {\"Fixed\": 128}}}";
+    test.write("fake/model/tokenizer.json", tokenizer).write(
+        "fake/model/tokenizer_config.json",
+        "{\"name_or_path\": \"/home/alice/bert\", \"model_max_length\": 512}",
+    );
+    for (model, longest) in [("x/td-phase2", 16), ("fake/model", 32)] {
+        if longest == 16 {
+            test.run(&["x.toml", "--until", "eval"]).succeeds();
+        }
+        let out = format!("out-{longest}");
+        test.run(&["export", model, "-o", &out]).succeeds();
+        let read = |name: &str| -> Value {
+            serde_json::from_str(&test.read(&format!("{out}/{name}"))).expect("JSON")
+        };
+        assert_eq!(read("tokenizer.json")["truncation"]["max_length"], longest);
+        assert_eq!(read("tokenizer.json")["padding"], Value::Null);
+        let config = read("tokenizer_config.json");
+        assert_eq!(config["model_max_length"], longest);
+        assert_eq!(config.get("name_or_path"), None);
+        let card = test.read(&format!("{out}/README.md"));
+        assert!(
+            card.contains(&format!("at most {longest} tokens")),
+            "{card}"
+        );
+        assert_eq!(card.contains("- tinybert\n"), longest == 16, "{card}");
+    }
+}
+
+#[test]
 fn other_scores_of_the_same_student_make_another_card() {
     let test = exporting();
     let alone = test.read("x.toml").replace("[stages.eval]\n", "");

@@ -273,3 +273,69 @@ fn bf16_is_computed_where_it_is_asked_for_and_reported() {
         (&"bf16".into(), &1.into())
     );
 }
+
+#[test]
+fn an_old_output_stays_until_there_is_an_answer() {
+    let test = with_model();
+    test.write("old.csv", "old\n")
+        .write("in.csv", "text\ngood film\n");
+    let no_kernel = |command: &mut std::process::Command| {
+        command.env("TINYRUN_KERNEL", "/nowhere");
+    };
+    let arguments = ["predict", "m", "in.csv", "-o", "old.csv"];
+    test.run_with(&arguments, no_kernel);
+    assert_eq!(test.read("old.csv"), "old\n");
+    test.run(&arguments).succeeds();
+    assert_eq!(test.read("old.csv"), format!("{HEADER}\n{GOOD_FILM}\n"));
+    // No rows are no answers, and no old ones either.
+    test.write("none", "");
+    for (output, expected) in [
+        ("old.csv", format!("{HEADER}\n")),
+        ("old.jsonl", String::new()),
+    ] {
+        test.write(output, "old\n");
+        let file = std::fs::File::open(test.path("none")).expect("opened");
+        let arguments = ["predict", "m", "-o", output];
+        let stdin = |command: &mut std::process::Command| {
+            command.stdin(file);
+        };
+        test.run_with(&arguments, stdin).succeeds();
+        assert_eq!(test.read(output), expected);
+    }
+}
+
+#[test]
+fn an_output_that_is_stdin_is_refused_and_a_dash_is_stdout() {
+    let test = with_model();
+    test.write("in.csv", "text\ngood film\n");
+    let from = |name: &'static str| {
+        let file = std::fs::File::open(test.path(name)).expect("opened");
+        move |command: &mut std::process::Command| {
+            command.stdin(file);
+        }
+    };
+    let arguments = ["predict", "m", "--text", "text", "-o", "in.csv"];
+    test.run_with(&arguments, from("in.csv"))
+        .ends_with(2)
+        .says("`in.csv` is both input and output");
+    assert_eq!(test.read("in.csv"), "text\ngood film\n");
+    let arguments = ["predict", "m", "in.csv", "-o", "-"];
+    let ran = test.run(&arguments).succeeds();
+    assert_eq!(ran.stdout, format!("{HEADER}\n{GOOD_FILM}\n"));
+    assert!(!test.exists("-"));
+}
+
+#[test]
+fn a_key_that_csv_has_no_column_for_ends_the_answers() {
+    let test = with_model();
+    test.write(
+        "in.jsonl",
+        "{\"text\": \"good film\"}\n{\"text\": \"bad\", \"more\": 1}\n",
+    );
+    let arguments = ["predict", "m", "in.jsonl", "--keep-columns", "--format"];
+    test.run(&[&arguments[..], &["csv"]].concat())
+        .ends_with(1)
+        .says("a row has the key `more`")
+        .says("use `--format jsonl`");
+    test.run(&[&arguments[..], &["jsonl"]].concat()).succeeds();
+}

@@ -92,7 +92,11 @@ pub(super) fn answer(
     });
     let stopped = flow.run(&messages, &ahead, interrupts, begin);
     // Whatever happened: what was answered before stays.
-    let flushed = flow.flush();
+    let is_whole = stopped.is_ok() && flow.fault.is_none() && flow.failure.is_none();
+    let flushed = match &mut flow.output {
+        Some(output) if is_whole => output.finish(),
+        _ => flow.flush(),
+    };
     if let Some(bar) = &flow.bar {
         bar.finish_and_clear();
     }

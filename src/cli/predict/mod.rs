@@ -14,7 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use self::flow::{Input, Stopped, answer};
-use self::output::{Format, Output};
+use self::output::{Format, Output, Replacing};
 use super::given_model::GivenModel;
 use super::{Failure, Place, layout};
 use crate::data::{DataError, Settings, Texts};
@@ -88,10 +88,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         from_file(arguments, &model)?
     };
-    let out = match &arguments.output {
+    let file = arguments.output.as_deref();
+    let file = file.filter(|path| *path != Path::new("-"));
+    let out = match file {
         Some(path) => create(path, &arguments.input)?,
         None => output::stdout(),
     };
+    let is_file = file.is_some();
     let interrupts = Interrupts::listen().map_err(|error| Failure::Usage {
         message: format!("cannot install signal handlers: {error}"),
         hint: None,
@@ -113,11 +116,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let _held = interrupts.hold();
     let format = arguments.format();
-    let begin = move |columns| Output::begin(format, out, model.labels, columns);
+    let begin = move |columns| Output::begin(format, out, is_file, model.labels, columns);
     match answer(&prediction, input, &interrupts, arguments.bar(), begin) {
         Ok(()) => Ok(()),
         // A reader that has seen enough, as `head`, is no fault.
         Err(Stopped::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Stopped::Output(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Failure::Data {
+                message: error.to_string(),
+                hint: Some("use `--format jsonl`, where rows may have different keys".to_owned()),
+            })
+        }
         Err(Stopped::Output(error)) => Err(Failure::Output(error)),
         Err(Stopped::Data(error)) => Err(wrong_data(&error)),
         Err(Stopped::Stage(error)) => Err(error.into()),
@@ -181,19 +190,22 @@ fn from_file(arguments: &Arguments, model: &TrainedModel) -> Result<Open, Failur
     Ok(Box::new(move || Ok(texts)))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "answers are written as they come, and stay if a later row is wrong"
-)]
 fn create(path: &Path, input: &Path) -> Result<Box<dyn Write>, Failure> {
     let id = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let shown = excerpt_path(path);
+    let input = if input == Path::new("-") {
+        Path::new("/dev/stdin")
+    } else {
+        input
+    };
     if id(path).is_some_and(|own| id(input) == Some(own)) {
         let message = format!("`{shown}` is both input and output");
         return Err(usage(message, "choose another name for `--output`"));
     }
-    match File::create(path) {
-        Ok(file) => Ok(Box::new(file)),
+    // What is there stays until there is an answer to put in its place.
+    let mut kept = File::options();
+    match kept.write(true).create(true).truncate(false).open(path) {
+        Ok(file) => Ok(Box::new(Replacing::new(file))),
         Err(error) => Err(Failure::Usage {
             message: format!("cannot write `{shown}`: {}", reason(&error)),
             hint: advice(&error),
@@ -218,7 +230,11 @@ impl Arguments {
     /// A bar on stderr, where answers and texts do not go through the same terminal.
     fn bar(&self) -> Option<ProgressBar> {
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        let is_busy = self.output.is_none() && io::stdout().is_terminal()
+        let is_stdout = self
+            .output
+            .as_deref()
+            .is_none_or(|path| path == Path::new("-"));
+        let is_busy = is_stdout && io::stdout().is_terminal()
             || self.input == Path::new("-") && io::stdin().is_terminal();
         if dumb || is_busy || !io::stderr().is_terminal() {
             return None;

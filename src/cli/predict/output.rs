@@ -1,11 +1,13 @@
 //! Answers as CSV or JSON lines.
 
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::data::RowColumns;
+use crate::input::excerpt;
 use crate::input::for_terminal;
 
 /// Form of the answers.
@@ -25,6 +27,7 @@ pub(super) struct Output {
     /// Columns of the rows that are kept.
     columns: Vec<String>,
     names: Names,
+    has_begun: bool,
 }
 
 enum Lines {
@@ -46,6 +49,7 @@ impl Output {
     pub(super) fn begin(
         format: Format,
         out: Box<dyn Write>,
+        is_file: bool,
         labels: Vec<String>,
         columns: Vec<String>,
     ) -> io::Result<Self> {
@@ -68,24 +72,63 @@ impl Output {
             answer: free(answer.to_owned()),
             probabilities,
         };
-        let mut lines = match format {
+        let lines = match format {
             Format::Csv => Lines::Csv(Box::new(csv::Writer::from_writer(out))),
             Format::Jsonl => Lines::Jsonl(BufWriter::new(out)),
         };
-        if let Lines::Csv(csv) = &mut lines {
-            let own = std::iter::once(&names.answer).chain(&names.probabilities);
-            csv.write_record(columns.iter().chain(own))?;
-        }
-        Ok(Self {
+        let mut output = Self {
             lines,
             labels,
             columns,
             names,
-        })
+            has_begun: false,
+        };
+        // A reader of stdout learns the columns at once; a file keeps its content for now.
+        if !is_file {
+            output.write_header()?;
+            output.has_begun = true;
+        }
+        Ok(output)
+    }
+
+    /// The line of names, before the first answer.
+    fn write_header(&mut self) -> io::Result<()> {
+        let Lines::Csv(csv) = &mut self.lines else {
+            return Ok(());
+        };
+        let own = std::iter::once(&self.names.answer).chain(&self.names.probabilities);
+        Ok(csv.write_record(self.columns.iter().chain(own))?)
+    }
+
+    /// The end of answers to all rows, of which there may have been none.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        if !self.has_begun {
+            self.write_header()?;
+        }
+        if let Lines::Jsonl(out) = &mut self.lines {
+            // Empties a file that gets no answer.
+            let _ = out.get_mut().write(&[])?;
+        }
+        self.flush()
     }
 
     /// Writes the answer to a row.
     pub(super) fn write(&mut self, columns: &RowColumns, logits: &[f32]) -> io::Result<()> {
+        if !self.has_begun {
+            self.write_header()?;
+            self.has_begun = true;
+        }
+        let is_csv = matches!(self.lines, Lines::Csv(_));
+        if let (true, RowColumns::Object(object)) = (is_csv, columns) {
+            let is_lost = |name: &&String| !self.columns.contains(*name);
+            if let Some(name) = object.keys().find(is_lost) {
+                let message = format!(
+                    "a row has the key `{}`, which the first row does not have and CSV has no column for",
+                    excerpt(name)
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+        }
         let probabilities = softmax(logits);
         let answer = Answer {
             output: self,
@@ -93,7 +136,6 @@ impl Output {
             logits,
             probabilities: &probabilities,
         };
-        let is_csv = matches!(self.lines, Lines::Csv(_));
         let (record, json) = if is_csv {
             (answer.record(), Vec::new())
         } else {
@@ -232,6 +274,36 @@ impl Write for Terminal {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+/// A file whose old content stays until the first write.
+pub(super) struct Replacing {
+    file: File,
+    is_emptied: bool,
+}
+
+impl Replacing {
+    pub(super) fn new(file: File) -> Self {
+        Self {
+            file,
+            is_emptied: false,
+        }
+    }
+}
+
+impl Write for Replacing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A pipe or a device has no length.
+        if !self.is_emptied && self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        self.is_emptied = true;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
