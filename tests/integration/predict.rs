@@ -248,6 +248,10 @@ fn an_interrupt_ends_after_the_rows_in_work() {
         (HEADER.to_owned(), BAD.to_owned())
     );
     run.signal(Signal::INT);
+    // `wait` closes stdin, which would end it too.
+    let state = format!("/proc/{}/stat", run.pid());
+    let has_ended = || std::fs::read_to_string(&state).is_ok_and(|state| state.contains(") Z"));
+    test.wait_until("the end of the program", has_ended);
     run.wait().ends_with(130);
 }
 
