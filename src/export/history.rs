@@ -11,7 +11,7 @@ use crate::runs::{Record, Scored};
 pub(crate) struct History {
     /// The experiment as it was resolved; `None` where the record does not have it.
     pub(super) experiment: Option<Experiment>,
-    /// The stage that made the model, and all before it, the latest first.
+    /// The stage that made the model, then all before it, the latest first.
     pub(super) stages: Vec<Record>,
     /// The stage that scored it.
     pub(super) scored: Option<Record>,
@@ -39,7 +39,9 @@ impl History {
         let stages = with_ancestors(made, records);
         let experiment = Experiment::read(kinds, "", "experiment", &made.experiment, &[]);
         let kinds_used: BTreeSet<&str> = stages.iter().map(|it| it.key.kind.as_str()).collect();
-        let scored = scored.filter(|record| role_in(record, made).is_some());
+        let role = scored.and_then(|record| role_in(record, made));
+        let scored = scored.filter(|_| role.is_some());
+        let role = role.unwrap_or("student");
         Self {
             is_student: kinds.iter().any(|kind| {
                 let is_made = |made: &Artifact| {
@@ -55,17 +57,9 @@ impl History {
             }),
             changed: departures(kinds, &made.experiment, |kind| kinds_used.contains(kind)),
             experiment: experiment.ok().map(|(experiment, _)| experiment),
-            role: scored
-                .and_then(|record| role_in(record, made))
-                .unwrap_or("student"),
-            spread: scored.map_or_else(BTreeMap::new, |record| {
-                spread(
-                    kinds,
-                    record,
-                    role_in(record, made).unwrap_or("student"),
-                    repeats,
-                )
-            }),
+            role,
+            spread: scored
+                .map_or_else(BTreeMap::new, |record| spread(kinds, record, role, repeats)),
             scored: scored.cloned(),
             stages,
         }
@@ -100,7 +94,7 @@ fn role_in(scoring: &Record, made: &Record) -> Option<&'static str> {
         .filter(|_| is_scoring)
 }
 
-/// A record and those of the stages whose artifacts it was made of, the latest first.
+/// A record, then those of the stages whose artifacts it was made of, the latest first.
 fn with_ancestors(made: &Record, records: &[Record]) -> Vec<Record> {
     let mut found = vec![made.clone()];
     let mut next = 0;
@@ -122,7 +116,8 @@ fn with_ancestors(made: &Record, records: &[Record]) -> Vec<Record> {
         }
         next += 1;
     }
-    found.sort_by_key(|record| std::cmp::Reverse(record.finished));
+    // A stage before it may have been run again since, with the same result.
+    found[1..].sort_by_key(|record| std::cmp::Reverse(record.finished));
     found
 }
 

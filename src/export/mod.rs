@@ -120,9 +120,7 @@ impl Export<'_> {
         tokenizer::limit(folder, self.longest(&model))?;
         card::write(self, &model, folder)
     }
-}
 
-impl Export<'_> {
     /// Tokens of the longest input: as the model was trained, or else as many as it has positions.
     fn longest(&self, model: &LoadedModel) -> usize {
         let positions = model.config.max_position_embeddings;

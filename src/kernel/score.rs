@@ -29,7 +29,8 @@ pub(crate) fn scoring_model(
     inference_model(parameters, config, head, device, SCORE_KIND)
 }
 
-/// Encoder, computing in `kind`, and head, computing in fp32, of a model that is only read.
+/// Inference-only encoder and classifier of a model: the encoder computes in `kind`, the classifier
+/// in fp32.
 pub(crate) fn inference_model(
     parameters: Parameters,
     config: &BertConfig,

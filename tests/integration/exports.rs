@@ -191,7 +191,7 @@ fn the_command_exports_a_result_or_a_folder() {
         let command = "tinyrun export x/td-phase2 --format huggingface --dtype fp16 -o FOLDER\n";
         assert!(card.contains(command), "{card}");
     }
-    // A folder of which nothing is known.
+    // A folder without a record: the card has no results.
     test.run(&["export", "fake/model", "--output", "deep/d"])
         .succeeds();
     let card = test.read("deep/d/README.md");

@@ -92,7 +92,8 @@ pub(super) fn answer(
     });
     let stopped = flow.run(&messages, &ahead, interrupts, begin);
     // Whatever happened: what was answered before stays.
-    let is_whole = stopped.is_ok() && flow.fault.is_none() && flow.failure.is_none();
+    let is_answered = flow.is_read && flow.read.is_empty() && flow.sent.is_empty();
+    let is_whole = stopped.is_ok() && is_answered && flow.fault.is_none() && flow.failure.is_none();
     let flushed = match &mut flow.output {
         Some(output) if is_whole => output.finish(),
         _ => flow.flush(),
