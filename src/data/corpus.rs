@@ -1,18 +1,16 @@
 //! Raw text, one paragraph a line, or JSON lines with a `text` each.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::error::{DataError, Place};
+use super::line::read_line;
 use super::table::Object;
 use crate::input::{Expected, Foreign, Kind, recognize_file};
 
 /// Key of the paragraph in an object of JSON lines.
 const TEXT: &str = "text";
-
-/// A longer line is no paragraph.
-const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// What happens to a line of more word pieces than an example holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,26 +77,13 @@ impl<'a> CorpusReader<'a> {
             };
             let path = &self.files[self.counts.len() - 1];
             let counts = self.counts.last_mut().expect("pushed where it was opened");
-            self.buffer.clear();
-            let read = reader
-                .take(MAX_LINE_BYTES as u64 + 1)
-                .read_until(b'\n', &mut self.buffer)
-                .map_err(|source| DataError::Io {
-                    path: path.clone(),
-                    source,
-                })?;
+            let read = read_line(reader, &mut self.buffer, path, counts.lines + 1)?;
             if read == 0 {
                 self.open = None;
                 continue;
             }
             counts.bytes += read as u64;
             counts.lines += 1;
-            if read > MAX_LINE_BYTES {
-                return Err(DataError::Long {
-                    place: Place::new(path, counts.lines),
-                    limit: MAX_LINE_BYTES,
-                });
-            }
             let first = counts.lines == 1;
             let (start, end) = match std::str::from_utf8(&self.buffer) {
                 Ok(line) => trimmed(line, first),
@@ -190,6 +175,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::data::line::MAX_LINE_BYTES;
 
     fn read(files: &[&[u8]]) -> Result<(Vec<String>, Vec<LineCounts>), DataError> {
         let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ pub mod encode;
 pub mod error;
 mod hint;
 pub mod labels;
+mod line;
 pub mod order;
 pub mod prepare;
 pub mod report;

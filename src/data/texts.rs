@@ -1,18 +1,14 @@
 //! Texts without labels, row by row: of a table, of JSON lines, or one a line.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::error::{DataError, Place};
+use super::error::DataError;
+use super::line::{BYTE_ORDER_MARK, read_line};
 use super::table::{DialectRule, Table};
 use crate::input::{Expected, Foreign, Kind};
-
-/// A longer line is no text.
-const MAX_LINE_BYTES: usize = 1 << 20;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where in a table the texts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,26 +188,13 @@ struct Input(BufReader<Box<dyn Read + Send>>);
 
 impl Lines {
     fn next_line(&mut self) -> Result<Option<String>, DataError> {
-        self.buffer.clear();
-        let input = &mut self.input.0;
-        let read = input
-            .take(MAX_LINE_BYTES as u64 + 1)
-            .read_until(b'\n', &mut self.buffer)
-            .map_err(|source| DataError::Io {
-                path: self.path.clone(),
-                source,
-            })?;
+        let number = self.count + 1;
+        let read = read_line(&mut self.input.0, &mut self.buffer, &self.path, number)?;
         if read == 0 {
             return Ok(None);
         }
-        self.count += 1;
+        self.count = number;
         self.bytes += read as u64;
-        if read > MAX_LINE_BYTES {
-            return Err(DataError::Long {
-                place: Place::new(&self.path, self.count),
-                limit: MAX_LINE_BYTES,
-            });
-        }
         let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = match line.strip_prefix(BYTE_ORDER_MARK) {

@@ -1,18 +1,14 @@
 //! JSON lines: one object per line, as `datasets` and most tools write tables and texts.
 
 use std::fmt;
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::data::error::{DataError, FormatFault, Place, Settings};
+use crate::data::line::{BYTE_ORDER_MARK, read_line};
 use crate::input::{excerpt, excerpt_list};
-
-/// A longer line is no example.
-const MAX_LINE_BYTES: usize = 1 << 20;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads the objects of a file, line by line.
 #[derive(Debug)]
@@ -42,26 +38,14 @@ impl<R: BufRead> JsonLines<R> {
     /// Where the file does not read, or a line is too long or holds no object.
     fn next(&mut self) -> Result<Option<Object>, DataError> {
         loop {
-            self.buffer.clear();
-            let read = (&mut self.input)
-                .take(MAX_LINE_BYTES as u64 + 1)
-                .read_until(b'\n', &mut self.buffer)
-                .map_err(|source| DataError::Io {
-                    path: self.path.clone(),
-                    source,
-                })?;
+            let number = self.lines + 1;
+            let read = read_line(&mut self.input, &mut self.buffer, &self.path, number)?;
             if read == 0 {
                 return Ok(None);
             }
-            self.lines += 1;
+            self.lines = number;
             self.bytes += read as u64;
-            let place = Place::new(&self.path, self.lines);
-            if read > MAX_LINE_BYTES {
-                return Err(DataError::Long {
-                    place,
-                    limit: MAX_LINE_BYTES,
-                });
-            }
+            let place = Place::new(&self.path, number);
             let line = match self.buffer.strip_prefix(BYTE_ORDER_MARK) {
                 Some(rest) if self.lines == 1 => rest,
                 _ => &self.buffer,
