@@ -106,7 +106,7 @@ fn the_tokenizer_files_cut_as_in_training_and_name_no_path() {
         "{\"truncation\": {\"max_length\": 128}, \"padding\": {\"strategy\": {\"Fixed\": 128}}}";
     test.write("fake/model/tokenizer.json", tokenizer).write(
         "fake/model/tokenizer_config.json",
-        "{\"name_or_path\": \"/home/alice/bert\", \"model_max_length\": 512}",
+        "{\"name_or_path\": \"/srv/private/bert\", \"model_max_length\": 512}",
     );
     for (model, longest) in [("x/td-phase2", 16), ("fake/model", 32)] {
         if longest == 16 {
