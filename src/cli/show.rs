@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, Place, layout, print};
+use crate::input::{excerpt, excerpt_path};
 use crate::report::{Style, record_text};
-use crate::runs::{Layout, RECORD, Record, follow};
+use crate::runs::{Error, Layout, RECORD, Record, follow, links};
 
 /// `tinyrun show STAGE`
 #[derive(Debug, Args)]
@@ -61,8 +62,26 @@ pub(super) fn find(result: &Path, layout: &Layout) -> Result<(PathBuf, Record), 
             });
         }
     }
+    let shown = excerpt_path(result);
+    let stages = stages_of(result, layout)?;
+    let (message, hint) = if stages.is_empty() {
+        let how = "name a result as `EXPERIMENT/STAGE`, as in `runs/`";
+        (format!("result `{shown}` not found"), how.to_owned())
+    } else {
+        let message = format!("`{shown}` is an experiment, not the result of a stage");
+        (message, format!("name one of {}", stages.join(", ")))
+    };
     Err(Failure::Usage {
-        message: format!("result `{}` not found", result.display()),
-        hint: Some("name a result as `EXPERIMENT/STAGE`, as in `runs/`".to_owned()),
+        message,
+        hint: Some(hint),
     })
+}
+
+/// Results of the experiment that a path names, as `EXPERIMENT/STAGE` in backticks.
+fn stages_of(path: &Path, layout: &Layout) -> Result<Vec<String>, Error> {
+    let name = path.strip_prefix(layout.runs()).unwrap_or(path);
+    let links = links(layout)?;
+    let of_it = links.keys().filter(|(of, _)| Path::new(of) == name);
+    let of_it = of_it.map(|(of, stage)| format!("`{}`", excerpt(&format!("{of}/{stage}"))));
+    Ok(of_it.collect())
 }

@@ -6,18 +6,21 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, Place, layout, print};
+use super::{Failure, Place, layout, print, show};
 use crate::kinds::KINDS;
 use crate::plan::{Selection, Workload};
 use crate::report::{Style, Verdict, verdict_lines};
-use crate::runs::{Discrepancy, Error, Layout, Record, check_artifacts, check_inputs, stored};
+use crate::runs::{
+    Discrepancy, Error, Layout, RECORD, Record, check_artifacts, check_inputs, stored,
+};
 
-/// `tinyrun verify [FILE...]`
+/// `tinyrun verify [FILE|RESULT...]`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Experiment files whose results and inputs to check; if omitted, check all results in `runs/store`
-    #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
+    /// Experiment files, whose results and inputs are checked, or results as `EXPERIMENT/STAGE`;
+    /// if omitted, check all results in `runs/store`
+    #[arg(value_name = "FILE|RESULT")]
+    given: Vec<PathBuf>,
 
     #[command(flatten)]
     place: Place,
@@ -25,11 +28,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let verdicts = if arguments.files.is_empty() {
+    let verdicts = if arguments.given.is_empty() {
         whole_store(&layout)?
     } else {
-        let selection = Selection::of_files(&arguments.files);
-        of_workload(&Workload::read(KINDS, &selection, &layout)?)?
+        of_given(&arguments.given, &layout)?
     };
     print(&verdict_lines(&verdicts, Style::of(&io::stdout())))?;
     if verdicts.iter().all(|verdict| verdict.faults.is_empty()) {
@@ -41,25 +43,46 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn whole_store(layout: &Layout) -> Result<Vec<Verdict>, Error> {
     let verdicts = stored(layout)?.into_iter().map(|result| {
-        let name = match result.used_by.first() {
-            Some(first) => format!("{first}/{}", result.kind),
-            None => result.folder.display().to_string(),
-        };
+        let name = result.linked_as;
+        let name = name.unwrap_or_else(|| result.folder.display().to_string());
         verdict(name, &result.folder, result.record.as_ref())
     });
     verdicts.collect()
 }
 
-/// Results that experiments link to, each once, and the files that they were made of.
-fn of_workload(workload: &Workload) -> Result<Vec<Verdict>, Error> {
+/// Experiment files and results, each result once.
+fn of_given(given: &[PathBuf], layout: &Layout) -> Result<Vec<Verdict>, Failure> {
+    let is_file = |path: &&PathBuf| {
+        let is_toml = path.extension().is_some_and(|ending| ending == "toml");
+        is_toml || path.is_file() && !path.ends_with(RECORD)
+    };
+    let (files, results): (Vec<&PathBuf>, Vec<&PathBuf>) = given.iter().partition(is_file);
     let mut seen = BTreeSet::new();
+    let mut verdicts = Vec::new();
+    if !files.is_empty() {
+        let files: Vec<PathBuf> = files.into_iter().cloned().collect();
+        let workload = Workload::read(KINDS, &Selection::of_files(&files), layout)?;
+        verdicts = of_workload(&workload, &mut seen)?;
+    }
+    for result in results {
+        let (folder, record) = show::find(result, layout)?;
+        if seen.insert(whole(&folder)) {
+            let name = result.display().to_string();
+            verdicts.push(verdict(name, &folder, Some(&record))?);
+        }
+    }
+    Ok(verdicts)
+}
+
+/// Results that experiments link to, each once, and the files that they were made of.
+fn of_workload(workload: &Workload, seen: &mut BTreeSet<PathBuf>) -> Result<Vec<Verdict>, Error> {
     let mut verdicts = Vec::new();
     for pipeline in workload.pipelines() {
         for node in pipeline.nodes {
             let Some(folder) = pipeline.result(&node.stage) else {
                 continue;
             };
-            if !seen.insert(folder.clone()) {
+            if !seen.insert(whole(&folder)) {
                 continue;
             }
             let record = Record::read(&folder);
@@ -75,6 +98,11 @@ fn of_workload(workload: &Workload) -> Result<Vec<Verdict>, Error> {
         }
     }
     Ok(verdicts)
+}
+
+/// The folder that a link or a relative path leads to.
+fn whole(folder: &Path) -> PathBuf {
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
 /// A result against its record.

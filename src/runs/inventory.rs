@@ -20,6 +20,8 @@ pub struct Stored {
     pub record: Option<Record>,
     /// Experiments that link to it, sorted.
     pub used_by: BTreeSet<String>,
+    /// The first of these links, as `EXPERIMENT/STAGE`.
+    pub linked_as: Option<String>,
     /// Bytes of all files in it.
     pub size: u64,
 }
@@ -62,13 +64,13 @@ pub fn stored(layout: &Layout) -> Result<Vec<Stored>, Error> {
             if !is_fingerprint(&name_of(&folder)) {
                 continue;
             }
-            let used_by = links.iter().filter(|(_, to)| **to == folder);
+            let to_it = links.iter().filter(|(_, to)| **to == folder);
+            let to_it = to_it.map(|(link, _)| link);
             found.push(Stored {
                 kind: name.clone(),
                 record: Record::read(&folder),
-                used_by: used_by
-                    .map(|((experiment, _), _)| experiment.clone())
-                    .collect(),
+                used_by: to_it.clone().map(|(of, _)| of.clone()).collect(),
+                linked_as: to_it.map(|(of, stage)| format!("{of}/{stage}")).next(),
                 size: size_of(&folder)?,
                 folder,
             });
@@ -83,9 +85,8 @@ pub fn stored(layout: &Layout) -> Result<Vec<Stored>, Error> {
 /// [`Error::Read`] if a folder cannot be listed.
 pub fn teacher_answers(layout: &Layout) -> Result<Vec<(PathBuf, u64)>, Error> {
     let folders = list(&layout.stores(Layout::TEACHER_ANSWERS))?;
-    // What was cut off in the middle of a removal is a leftover.
-    let whole = |folder: &PathBuf| is_fingerprint(name_of(folder).split('-').next().unwrap_or(""));
-    let sized = folders.into_iter().filter(whole).map(|folder| {
+    let whole = folders.into_iter().filter(|folder| is_whole(folder));
+    let sized = whole.map(|folder| {
         let size = size_of(&folder)?;
         Ok((folder, size))
     });
@@ -203,12 +204,27 @@ pub fn leftovers(layout: &Layout) -> Result<Vec<Leftover>, Error> {
     }
     for kind in list(&layout.runs().join("store"))? {
         for path in list(&kind)? {
-            if !is_fingerprint(&name_of(&path)) {
+            if !is_whole(&path) {
                 add(path, LeftoverKind::Debris)?;
             }
         }
     }
     Ok(found)
+}
+
+/// Whether a folder of the store is a result or a teacher's outputs, and not what was cut off in the
+/// middle of a move or a removal.
+fn is_whole(folder: &Path) -> bool {
+    let name = name_of(folder);
+    let is_of_teacher = folder
+        .parent()
+        .is_some_and(|kind| name_of(kind) == Layout::TEACHER_ANSWERS);
+    // Theirs have a word after the fingerprint.
+    let name = match name.split_once('-') {
+        Some((fingerprint, _)) if is_of_teacher => fingerprint,
+        _ => &name,
+    };
+    is_fingerprint(name)
 }
 
 /// Whether a name is that of a result.

@@ -110,6 +110,15 @@ fn verify_names_every_file_that_is_not_as_recorded() {
         "{shown}"
     );
     test.run(&["verify", "x.toml"]).succeeds();
+    for result in ["x/td-phase2", "runs/x/td-phase2/record.json"] {
+        let shown = test.run(&["verify", result]).succeeds().stdout;
+        assert!(
+            shown.ends_with("1 result, all match their records\n"),
+            "{shown}"
+        );
+    }
+    let both = test.run(&["verify", "x/eval", "x.toml"]).succeeds().stdout;
+    assert!(both.contains("\n7 results, "), "{both}");
     // The memo of digests cannot be deceived into believing this.
     let weights = test.path("runs/x/td-phase1/model/model.safetensors");
     let before = fs::metadata(&weights)
@@ -174,6 +183,26 @@ fn gc_lists_what_no_experiment_uses_and_removes_it_when_told() {
     // What was removed is gone: the old setting runs again.
     test.replace("x.toml", "epochs = 4", "epochs = 3");
     test.run(&["x.toml"]).succeeds().ran(&["td-phase2", "eval"]);
+}
+
+#[test]
+fn gc_lists_a_teacher_cache_once_and_what_is_left_of_another() {
+    let test = Test::done();
+    let store = "runs/store/teacher-answers";
+    let key = "346b9dca1d0e635fc1796380a37b6ee0";
+    test.write(&format!("{store}/{key}-bfloat16-cpu-none/states"), "1234")
+        .write(&format!("{store}/{key}-float32-cpu-none/states"), "1234")
+        .write(&format!("{store}/.gone-1/states"), "12");
+    let listed = test.run(&["gc"]).succeeds().stdout;
+    assert_eq!(listed.matches("teacher cache, ").count(), 2, "{listed}");
+    let left = "leftover of an interrupted move";
+    assert_eq!(listed.matches(left).count(), 1, "{listed}");
+    assert!(
+        listed.ends_with("\n10 B can be deleted: add `--delete`\n"),
+        "{listed}"
+    );
+    test.run(&["gc", "--delete"]).succeeds();
+    assert_eq!(test.run(&["gc"]).stdout, "nothing to delete\n");
 }
 
 #[test]
