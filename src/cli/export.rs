@@ -13,6 +13,7 @@ use crate::job::{HeadKind, Word};
 use crate::kinds::KINDS;
 use crate::model::WeightDtype;
 use crate::runs::{Layout, Record, stored};
+use crate::system::advice_for_output;
 
 /// `tinyrun export MODEL`
 #[derive(Debug, Args)]
@@ -63,7 +64,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         dtype: arguments.dtype,
     };
     export.write(output).map_err(|error| Failure::Usage {
-        hint: error.hint(),
+        hint: match error.refused() {
+            Some(source) => advice_for_output(source),
+            None => error.hint(),
+        },
         message: error.to_string(),
     })?;
     print(&format!("wrote {}\n", excerpt_path(output)))

@@ -3,12 +3,10 @@
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
 use super::error::DataError;
 use super::line::{BYTE_ORDER_MARK, read_line};
-use super::table::{DialectRule, Table};
-use crate::input::{Expected, Foreign, Kind};
+use super::table::{DialectRule, RawObject, Table};
+use crate::input::{Expected, Foreign, Kind, recognize};
 
 /// Where in a table the texts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub struct TextLayout {
 }
 
 /// One row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TextRow {
     /// Text, or first of a pair.
     pub text: String,
@@ -35,12 +33,12 @@ pub struct TextRow {
 }
 
 /// The columns of a row, as they were read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum RowColumns {
     /// Fields of a table in the order of [`Texts::columns`].
     Fields(Vec<String>),
     /// An object of JSON lines.
-    Object(Map<String, Value>),
+    Object(RawObject),
 }
 
 /// Reads texts.
@@ -203,14 +201,20 @@ impl Lines {
         };
         match std::str::from_utf8(line) {
             Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => Err(DataError::Foreign {
-                path: self.path.clone(),
-                line: Some(self.count),
-                found: Foreign {
+            Err(_) => {
+                let unknown = Foreign {
                     kind: Kind::UnknownEncoding,
                     expected: Expected::Corpus,
-                },
-            }),
+                };
+                // What begins with it is a file of another kind.
+                let begin = Some(line).filter(|_| number == 1);
+                let found = begin.and_then(|begin| recognize(begin, Expected::Corpus));
+                Err(DataError::Foreign {
+                    path: self.path.clone(),
+                    line: Some(number),
+                    found: found.unwrap_or(unknown),
+                })
+            }
         }
     }
 }

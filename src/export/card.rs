@@ -13,7 +13,7 @@ use super::{Export, ExportError, Format, History, labels, put};
 use crate::experiment::TaskName;
 use crate::input::excerpt;
 use crate::job::Word;
-use crate::model::LoadedModel;
+use crate::model::{LoadedModel, WeightDtype};
 
 const CARD: &str = "README.md";
 
@@ -53,7 +53,8 @@ fn text(export: &Export<'_>, model: &LoadedModel) -> String {
 
 /// The block of metadata. JSON is YAML, so strings are quoted as JSON.
 fn metadata(export: &Export<'_>, model: &LoadedModel) -> String {
-    let mut text = "---\nlibrary_name: transformers\n".to_owned();
+    let library = export.format.exporter().library();
+    let mut text = format!("---\nlibrary_name: {library}\n");
     if model.has_classifier() {
         text.push_str("pipeline_tag: text-classification\n");
     }
@@ -65,7 +66,9 @@ fn metadata(export: &Export<'_>, model: &LoadedModel) -> String {
         let _ = writeln!(text, "- {}", export.format.as_str());
     }
     let mut results = Vec::new();
-    for scored in export.history.iter().flat_map(|it| it.own_scores()) {
+    // Of the weights that were scored, which in another number format are others.
+    let scored = export.history.filter(|_| export.dtype == WeightDtype::Fp32);
+    for scored in scored.iter().flat_map(|it| it.own_scores()) {
         let metrics = scored.scores.iter().map(|(metric, value)| {
             let known = METRICS.iter().find(|(own, _)| own == metric);
             let metric = known.map_or(metric.as_str(), |(_, hub)| hub);
@@ -137,9 +140,19 @@ fn summary(export: &Export<'_>, model: &LoadedModel) -> String {
             .as_ref()
             .map(|it| &it.teacher.model.value);
         let name = teacher.and_then(|path| path.trim_end_matches('/').rsplit(['/', '\\']).next());
-        if let Some(name) = name.filter(|_| history.is_student) {
-            let (name, detail) = (code(name), teacher_detail(history));
-            let _ = write!(text, "Distilled from {name}{detail}. ");
+        match name {
+            Some(name) if history.is_student => {
+                let (name, detail) = (code(name), teacher_detail(history));
+                let _ = write!(text, "Distilled from {name}{detail}. ");
+            }
+            Some(name) => {
+                let _ = write!(
+                    text,
+                    "The teacher of a distillation: {} fine-tuned. ",
+                    code(name)
+                );
+            }
+            None => {}
         }
         let version = history.stages.first().map_or("", |record| &record.tinyrun);
         let _ = writeln!(text, "Made by tinyrun {version}.");

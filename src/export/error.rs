@@ -66,6 +66,19 @@ pub(crate) enum ExportError {
 }
 
 impl ExportError {
+    /// What the system reported, where it refused to write.
+    pub(crate) fn refused(&self) -> Option<&io::Error> {
+        match self {
+            Self::Model(ModelError::Io {
+                action: "write",
+                source,
+                ..
+            })
+            | Self::Write { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {

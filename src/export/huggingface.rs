@@ -37,6 +37,10 @@ impl Exporter for HuggingFace {
         Ok(write_model_folder(folder, &config, dtype, tensors, from)?)
     }
 
+    fn library(&self) -> &'static str {
+        "transformers"
+    }
+
     fn usage(&self, model: &LoadedModel) -> String {
         let mut text = if model.has_classifier() {
             "```python\n\

@@ -53,6 +53,9 @@ trait Exporter {
         folder: &Path,
     ) -> Result<(), ExportError>;
 
+    /// What the hub calls the library that opens it.
+    fn library(&self) -> &'static str;
+
     /// The section of the model card that shows how the model is opened, in Markdown.
     fn usage(&self, model: &LoadedModel) -> String;
 }
@@ -121,11 +124,14 @@ impl Export<'_> {
         card::write(self, &model, folder)
     }
 
-    /// Tokens of the longest input: as the model was trained, or else as many as it has positions.
+    /// Tokens of the longest input: as the model was trained, or else as its folder says.
     fn longest(&self, model: &LoadedModel) -> usize {
         let positions = model.config.max_position_embeddings;
         let experiment = self.history.and_then(|history| history.experiment.as_ref());
-        experiment.map_or(positions, |it| positions.min(*it.task.max_seq_length))
+        experiment.map_or_else(
+            || model.longest_input(),
+            |it| positions.min(*it.task.max_seq_length),
+        )
     }
 }
 

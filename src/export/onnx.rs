@@ -46,6 +46,10 @@ impl Exporter for Onnx {
         put(&folder.join(FILE), &file.encode_to_vec())
     }
 
+    fn library(&self) -> &'static str {
+        "onnx"
+    }
+
     fn usage(&self, _: &LoadedModel) -> String {
         "```python\n\
          import onnxruntime\n\

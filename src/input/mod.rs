@@ -5,5 +5,6 @@ mod foreign;
 
 pub use excerpt::{escape_lines, excerpt, excerpt_bytes, excerpt_list, excerpt_path, for_terminal};
 pub use foreign::{
-    ByteOrder, Compression, Expected, Foreign, HEAD_BYTES, Kind, Pointer, recognize, recognize_file,
+    ByteOrder, Compression, Expected, Foreign, HEAD_BYTES, Kind, Pointer, STDIN, recognize,
+    recognize_file,
 };

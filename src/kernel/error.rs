@@ -118,7 +118,7 @@ impl KernelError {
             Self::NoCuda { reason, .. } => {
                 let reason = reason.as_ref().map(|reason| format!("{reason}; "));
                 let reason = reason.unwrap_or_default();
-                Some(format!("{reason}set `device = \"cpu\"` or `\"auto\"`"))
+                Some(format!("{reason}use device `cpu` or `auto`"))
             }
             Self::Model { source, .. } => source.hint(),
             Self::Store(source) => source.hint(),

@@ -257,6 +257,8 @@ fn convert(others: &[String]) -> &'static str {
         "convert them in `transformers` 4: `BertModel.from_pretrained(FOLDER, from_tf=True).save_pretrained(OTHER)`"
     } else if any(".msgpack") {
         "convert them in `transformers` 4: `BertModel.from_pretrained(FOLDER, from_flax=True).save_pretrained(OTHER)`"
+    } else if any(".onnx") {
+        "ONNX is for onnxruntime and its like; name the Hugging Face folder that it was exported from"
     } else if any(".index") {
         "convert the TensorFlow checkpoint with `transformers-cli convert --model_type bert`"
     } else {

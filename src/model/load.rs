@@ -1,7 +1,10 @@
 //! A model folder, opened and checked as a whole.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use super::config::BertConfig;
 use super::error::ModelError;
@@ -108,6 +111,17 @@ impl LoadedModel {
                 ..MatchReport::default()
             }),
         })
+    }
+
+    /// Tokens of the longest input, as `transformers` reads a folder: as many as the model has
+    /// positions, or fewer where `tokenizer_config.json` says so.
+    pub fn longest_input(&self) -> usize {
+        let positions = self.config.max_position_embeddings;
+        let text = fs::read(self.folder.join("tokenizer_config.json")).unwrap_or_default();
+        let config: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let stated = config["model_max_length"].as_u64().filter(|it| *it > 0);
+        let stated = stated.and_then(|it| usize::try_from(it).ok());
+        stated.map_or(positions, |stated| positions.min(stated))
     }
 
     /// Parameters of encoder and classifier, projections left out.

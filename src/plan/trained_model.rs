@@ -126,7 +126,10 @@ impl TrainedModel {
                 pair: task.and_then(|task| Some(task.pair.as_ref()?.value.clone())),
                 columns: task.and_then(Task::column_names),
             },
-            longest: task.map_or(positions, |task| positions.min(*task.max_seq_length)),
+            longest: task.map_or_else(
+                || model.longest_input(),
+                |task| positions.min(*task.max_seq_length),
+            ),
         })
     }
 }

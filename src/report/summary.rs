@@ -33,41 +33,44 @@ pub fn summary(
         format!("{} run in {time}{skipped}", counted(ran as u64, "stage"))
     };
     let _ = writeln!(text, "{}", style.strong(format!("tinyrun: {headline}")));
-    text.push_str(&scores(outcome, style));
+    let exported: Vec<_> = exports(experiment, outcome).collect();
+    let names = exported.iter().map(|(stage, _)| stage.stage.as_str().len());
+    let width = names.fold(WORD, usize::max);
+    text.push_str(&scores_in(outcome, width, style));
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:width$} {value}");
+    };
     let scored = outcome.scored();
     if !scored.is_empty() {
         for goal in goals(experiment, outcome) {
-            let _ = writeln!(text, "  {:9}{}", "goal", goal_line(&goal, style));
+            line("goal", goal_line(&goal, style));
         }
         let results = layout.results(&experiment.name);
-        let _ = writeln!(text, "  {:9}{}", "results", results.display());
+        line("results", results.display().to_string());
     }
-    if let Some((role, stage)) = product(experiment, outcome) {
-        let (what, model) = (
-            role.as_str(),
-            folder(stage, experiment, layout).join("model"),
-        );
-        let _ = writeln!(text, "  {what:9}{}", model.display());
-        if let Some(next) = next_command(experiment, &stage.stage, layout) {
-            let _ = writeln!(text, "  {:9}{next}", "next");
-        }
+    let product = product(experiment, outcome);
+    if let Some((role, stage)) = product {
+        let model = folder(stage, experiment, layout).join("model");
+        line(role.as_str(), model.display().to_string());
     } else if scored.is_empty() {
         let folder = layout.experiment(&experiment.name);
-        let _ = writeln!(
-            text,
-            "  {:9}{}",
-            "results",
-            format_args!("{}/", folder.display())
-        );
+        line("results", format!("{}/", folder.display()));
     }
-    for (stage, exported) in exports(experiment, outcome) {
-        let at = folder(stage, experiment, layout).join(exported);
-        let size = size_of(&stage.record, exported);
-        let name = stage.stage.as_str();
-        let _ = writeln!(text, "  {name:8} {}  {}", at.display(), bytes(size));
+    for (stage, artifact) in exported {
+        let at = folder(stage, experiment, layout).join(artifact);
+        let size = bytes(size_of(&stage.record, artifact));
+        line(stage.stage.as_str(), format!("{}  {size}", at.display()));
+    }
+    if let Some((_, stage)) = product
+        && let Some(next) = next_command(experiment, &stage.stage, layout)
+    {
+        line("next", next);
     }
     text
 }
+
+/// Width of the words that lines begin with.
+const WORD: usize = 8;
 
 /// Where a stage's result is found.
 fn folder(stage: &StageOutcome, experiment: &Experiment, layout: &Layout) -> PathBuf {
@@ -100,6 +103,10 @@ fn size_of(record: &Record, artifact: &str) -> u64 {
 
 /// The scored models alone, a line each; with several stages that score, each below its name.
 pub fn scores(outcome: &Outcome, style: Style) -> String {
+    scores_in(outcome, WORD, style)
+}
+
+fn scores_in(outcome: &Outcome, width: usize, style: Style) -> String {
     let mut text = String::new();
     let scored = outcome.scored();
     for stage in &scored {
@@ -108,7 +115,7 @@ pub fn scores(outcome: &Outcome, style: Style) -> String {
         }
         let models = &stage.record.summary.scored;
         for model in models {
-            let _ = writeln!(text, "  {}", scored_line(models, model));
+            let _ = writeln!(text, "  {}", scored_line(models, model, width));
         }
     }
     text
@@ -133,8 +140,8 @@ pub fn goal_line(goal: &GoalResult, style: Style) -> String {
 }
 
 /// One scored model: accuracy with its counts, size, and how it compares with the first.
-fn scored_line(models: &[Scored], model: &Scored) -> String {
-    let mut line = format!("{:9}", model.model);
+fn scored_line(models: &[Scored], model: &Scored, width: usize) -> String {
+    let mut line = format!("{:width$} ", model.model);
     if model.split != "dev" {
         let _ = write!(line, "{}  ", model.split);
     }

@@ -32,6 +32,19 @@ pub fn advice(source: &io::Error) -> Option<String> {
     Some(advice.to_owned())
 }
 
+/// The same where the user named the file or folder that is written.
+pub fn advice_for_output(source: &io::Error) -> Option<String> {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("free disk space, or choose another place with `--output`".to_owned())
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("check its owner and mode, or choose another place with `--output`".to_owned())
+        }
+        _ => advice(source),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::io::Errno;
@@ -51,6 +64,8 @@ mod tests {
             let (reason, advice) = of(errno);
             assert_eq!(reason, words);
             assert!(advice.contains("free disk space"), "{advice}");
+            let advice = advice_for_output(&io::Error::from(errno)).unwrap_or_default();
+            assert!(advice.contains("--output"), "{advice}");
         }
         let (reason, advice) = of(Errno::ROFS);
         assert_eq!(reason, "read-only file system");

@@ -74,7 +74,6 @@ fn the_card_has_scores_data_settings_and_commands_and_nothing_private() {
     let card = test.read("runs/x/export/model/README.md");
     for expected in [
         "pipeline_tag: text-classification",
-        "\"value\":0.5",
         "| student | dev | accuracy 0.5000 (2/4) |",
         "| teacher | dev | accuracy 0.7500 (3/4) |",
         "Distilled from `teacher`, fine-tuned on the same data.",
@@ -97,6 +96,13 @@ fn the_card_has_scores_data_settings_and_commands_and_nothing_private() {
     let card = test.read("runs/x/teacher/model/README.md");
     assert!(card.contains("\"value\":0.75"), "{card}");
     assert!(!card.contains("Distilled from"), "{card}");
+    assert!(
+        card.contains("The teacher of a distillation: `teacher` fine-tuned. "),
+        "{card}"
+    );
+    // Other numbers are other weights, whose scores nobody measured.
+    let card = test.read("runs/x/bf16/model/README.md");
+    assert!(!card.contains("model-index"), "{card}");
 }
 
 #[test]

@@ -122,6 +122,110 @@ fn columns_are_kept_in_both_formats() {
 }
 
 #[test]
+fn kept_values_are_those_that_were_written() {
+    let test = with_model();
+    let values = "\"text\":\"bad\",\"id\":12345678901234567890123,\"far\":1e400,\"half\":0.50,\"list\":[1.0, 2]";
+    test.write("in.jsonl", &format!("{{{values}}}\n"));
+    let run = |format| {
+        let arguments = [
+            "predict",
+            "m",
+            "in.jsonl",
+            "--keep-columns",
+            "--format",
+            format,
+        ];
+        test.run(&arguments).succeeds().stdout
+    };
+    assert!(
+        run("jsonl").starts_with(&format!("{{{values},\"label\":")),
+        "{}",
+        run("jsonl")
+    );
+    let expected = format!(
+        "text\tid\tfar\thalf\tlist\t{}\nbad\t12345678901234567890123\t1e400\t0.5\t[1.0, 2]\t{}\n",
+        HEADER.replace(',', "\t"),
+        BAD.replace(',', "\t")
+    );
+    assert_eq!(run("tsv"), expected);
+    // The ending of the output's name says so too.
+    let arguments = ["predict", "m", "in.jsonl", "--keep-columns", "-o", "o.TSV"];
+    test.run(&arguments).succeeds();
+    assert_eq!(test.read("o.TSV"), expected);
+}
+
+#[test]
+fn a_copied_folder_is_cut_where_its_tokenizer_says() {
+    let test = with_model();
+    test.write("m/tokenizer_config.json", "{\"model_max_length\": 4}");
+    piped(&test, &["m"], "good good good good good\n").succeeds();
+    assert!(
+        test.read("fake/batches").contains("[2,5,5,3]"),
+        "{}",
+        test.read("fake/batches")
+    );
+}
+
+#[test]
+fn a_hint_fits_what_was_named_on_the_command_line() {
+    let test = with_model();
+    let ran = piped(&test, &["m", "-o", "/dev/full"], "bad\n").ends_with(2);
+    ran.says("error: cannot write `/dev/full`: no space left on device\n")
+        .says("hint: free disk space, or choose another place with `--output`\n");
+    for (bytes, arguments, message, hint) in [
+        (
+            &b"bad\nb\xffd\n"[..],
+            &["predict", "m"][..],
+            "`stdin:2` is not UTF-8",
+            "convert it to UTF-8, for example by `iconv -f ENCODING -t UTF-8`",
+        ),
+        (
+            b"\x1f\x8b\x08\x00\x00\x00\x00\x00\n",
+            &["predict", "m"],
+            "`stdin:1` is gzip-compressed",
+            "unpack it",
+        ),
+        (
+            b"text,id\ncaf\xe9 na\xefve d\xe9j\xe0,1\n",
+            &["predict", "m", "--text", "text"],
+            "`stdin:2` is not UTF-8",
+            "convert it",
+        ),
+    ] {
+        std::fs::write(test.path("bytes"), bytes).expect("written");
+        let file = std::fs::File::open(test.path("bytes")).expect("opened");
+        let ran = test.run_with(arguments, |command| {
+            command.stdin(file);
+        });
+        let ran = ran.ends_with(1).says(message).says(hint);
+        assert!(!ran.stderr.contains("< stdin"), "{}", ran.stderr);
+    }
+    // ONNX has no weights that are read here.
+    test.write("onnx/config.json", &test.read("m/config.json"))
+        .write("onnx/model.onnx", "x");
+    let ran = test.run(&["predict", "onnx"]).ends_with(2);
+    ran.says("only `model.onnx`")
+        .says("name the Hugging Face folder that it was exported from");
+}
+
+#[test]
+fn an_experiment_without_a_stage_is_answered_with_its_stages() {
+    let test = Test::done();
+    for arguments in [
+        &["predict", "x"][..],
+        &["export", "x", "-o", "out"],
+        &["show", "x"],
+        &["rerun", "runs/x"],
+        &["verify", "x"],
+    ] {
+        let ran = test.run(arguments).ends_with(2);
+        ran.says("is an experiment, not the result of a stage\n")
+            .says("`x/finetune`, ")
+            .says("`x/td-phase2`");
+    }
+}
+
+#[test]
 fn a_regression_has_a_value() {
     let test = Test::new();
     test.write_model("m", &["score"]);

@@ -18,16 +18,21 @@ use self::output::{Format, Output, Replacing};
 use super::given_model::GivenModel;
 use super::{Failure, Place, layout};
 use crate::data::{DataError, Settings, Texts};
-use crate::input::excerpt_path;
+use crate::input::{STDIN, excerpt_path};
 use crate::job::{Device, Precision, Predict};
 use crate::kinds::KINDS;
 use crate::plan::TrainedModel;
 use crate::runs::Layout;
 use crate::stage::{Interrupts, Prediction};
-use crate::system::{advice, reason};
+use crate::system::{advice_for_output, reason};
 
-/// Endings of files of JSON lines.
-const JSON_LINES: [&str; 3] = ["jsonl", "ndjson", "json"];
+/// Formats by the ending of a file; any other is CSV.
+const ENDINGS: [(&str, Format); 4] = [
+    ("jsonl", Format::Jsonl),
+    ("ndjson", Format::Jsonl),
+    ("json", Format::Jsonl),
+    ("tsv", Format::Tsv),
+];
 
 /// `tinyrun predict MODEL [INPUT]`
 #[derive(Debug, Args)]
@@ -48,7 +53,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     pair: Option<String>,
 
-    /// Write to this file; JSON lines if it ends in `.jsonl`, `.ndjson` or `.json`, else CSV
+    /// Write to this file; JSON lines if it ends in `.jsonl`, `.ndjson` or `.json`, TSV if in `.tsv`, else CSV
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -95,6 +100,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => output::stdout(),
     };
     let is_file = file.is_some();
+    let refused = |error| match file {
+        Some(path) => Failure::Usage {
+            message: format!("cannot write `{}`: {}", excerpt_path(path), reason(&error)),
+            hint: advice_for_output(&error),
+        },
+        None => Failure::Output(error),
+    };
     let interrupts = Interrupts::listen().map_err(|error| Failure::Usage {
         message: format!("cannot install signal handlers: {error}"),
         hint: None,
@@ -127,7 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 hint: Some("use `--format jsonl`, where rows may have different keys".to_owned()),
             })
         }
-        Err(Stopped::Output(error)) => Err(Failure::Output(error)),
+        Err(Stopped::Output(error)) => Err(refused(error)),
         Err(Stopped::Data(error)) => Err(wrong_data(&error)),
         Err(Stopped::Stage(error)) => Err(error.into()),
         Err(Stopped::Interrupted) => Err(Failure::Interrupted),
@@ -150,7 +162,7 @@ type Open = Box<dyn FnOnce() -> Result<Texts, DataError> + Send>;
 
 /// Lines of stdin, or a table where a column is named.
 fn from_stdin(arguments: &Arguments, model: &TrainedModel) -> Result<Open, Failure> {
-    let name = Path::new("stdin");
+    let name = Path::new(STDIN);
     let keeps_columns = arguments.keep_columns;
     if arguments.text.is_some() || arguments.pair.is_some() {
         let layout = model.layout.clone();
@@ -208,7 +220,7 @@ fn create(path: &Path, input: &Path) -> Result<Box<dyn Write>, Failure> {
         Ok(file) => Ok(Box::new(Replacing::new(file))),
         Err(error) => Err(Failure::Usage {
             message: format!("cannot write `{shown}`: {}", reason(&error)),
-            hint: advice(&error),
+            hint: advice_for_output(&error),
         }),
     }
 }
@@ -216,15 +228,14 @@ fn create(path: &Path, input: &Path) -> Result<Box<dyn Write>, Failure> {
 impl Arguments {
     fn format(&self) -> Format {
         let ending = self.output.as_deref().and_then(Path::extension);
-        let is_json = |ending: &OsStr| {
-            let mut endings = JSON_LINES.iter();
-            endings.any(|known| ending.eq_ignore_ascii_case(known))
+        let named = |ending: &OsStr| {
+            let mut endings = ENDINGS.iter();
+            let (_, format) = endings.find(|(known, _)| ending.eq_ignore_ascii_case(known))?;
+            Some(*format)
         };
-        self.format.unwrap_or(if ending.is_some_and(is_json) {
-            Format::Jsonl
-        } else {
-            Format::Csv
-        })
+        self.format
+            .or_else(|| ending.and_then(named))
+            .unwrap_or(Format::Csv)
     }
 
     /// A bar on stderr, where answers and texts do not go through the same terminal.

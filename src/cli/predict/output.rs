@@ -7,6 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::data::RowColumns;
+use crate::data::table::shown;
 use crate::input::excerpt;
 use crate::input::for_terminal;
 
@@ -15,6 +16,8 @@ use crate::input::for_terminal;
 pub(super) enum Format {
     /// A header, then one row per answer
     Csv,
+    /// The same with tabs between columns
+    Tsv,
     /// One JSON object per answer
     Jsonl,
 }
@@ -62,7 +65,7 @@ impl Output {
         };
         let answer = if labels.is_empty() { "value" } else { "label" };
         let probabilities: Vec<String> = match format {
-            Format::Csv => {
+            Format::Csv | Format::Tsv => {
                 let names = labels.iter().map(|label| format!("probability_{label}"));
                 names.map(free).collect()
             }
@@ -74,6 +77,10 @@ impl Output {
         };
         let lines = match format {
             Format::Csv => Lines::Csv(Box::new(csv::Writer::from_writer(out))),
+            Format::Tsv => {
+                let mut tabs = csv::WriterBuilder::new();
+                Lines::Csv(Box::new(tabs.delimiter(b'\t').from_writer(out)))
+            }
             Format::Jsonl => Lines::Jsonl(BufWriter::new(out)),
         };
         let mut output = Self {
@@ -181,11 +188,7 @@ impl Answer<'_> {
         let mut record = match self.columns {
             RowColumns::Fields(fields) => fields.clone(),
             RowColumns::Object(object) => {
-                let text = |name| match object.get(name) {
-                    None | Some(serde_json::Value::Null) => String::new(),
-                    Some(serde_json::Value::String(text)) => text.clone(),
-                    Some(value) => value.to_string(),
-                };
+                let text = |name| object.get(name).map_or_else(String::new, |it| shown(it));
                 self.output.columns.iter().map(text).collect()
             }
         };

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use indexmap::IndexMap;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::data::error::{DataError, FormatFault, Place, Settings};
 use crate::data::line::{BYTE_ORDER_MARK, read_line};
@@ -114,7 +116,7 @@ impl<R: BufRead> Objects<R> {
     }
 
     /// The present object as it was written.
-    pub(super) fn object(&self) -> Option<&Map<String, Value>> {
+    pub(super) fn object(&self) -> Option<&RawObject> {
         self.object.as_ref().map(|object| &object.values)
     }
 
@@ -132,11 +134,15 @@ impl<R: BufRead> Objects<R> {
     }
 }
 
+/// The keys of an object in their order, each with its value as it is written: a number may have more
+/// digits than any type of this program.
+pub type RawObject = IndexMap<String, Box<RawValue>>;
+
 /// The object of a line.
 #[derive(Debug)]
 pub(in crate::data) struct Object {
     place: Place,
-    values: Map<String, Value>,
+    values: RawObject,
 }
 
 impl Object {
@@ -146,11 +152,13 @@ impl Object {
     /// Where it holds anything else.
     pub(in crate::data) fn parse(line: &[u8], place: Place) -> Result<Self, DataError> {
         let fault = match serde_json::from_slice(line) {
-            Ok(Value::Object(values)) => return Ok(Self { place, values }),
-            Ok(other) => JsonFault::NoObject(kind(&other)),
-            Err(error) => JsonFault::Syntax {
-                column: error.column(),
-                reason: reason(&error),
+            Ok(values) => return Ok(Self { place, values }),
+            Err(error) => match serde_json::from_slice::<&RawValue>(line) {
+                Ok(other) if error.is_data() => JsonFault::NoObject(kind(other)),
+                _ => JsonFault::Syntax {
+                    column: error.column(),
+                    reason: reason(&error),
+                },
             },
         };
         Err(fault.at(place))
@@ -162,11 +170,16 @@ impl Object {
     /// Where the key is missing, or its value is null, a list or an object.
     pub(in crate::data) fn text(&self, key: &str) -> Result<String, DataError> {
         let fault = match self.values.get(key) {
-            Some(Value::String(text)) => return Ok(text.clone()),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => return Ok(value.to_string()),
-            Some(value) => JsonFault::Value {
-                key: key.to_owned(),
-                kind: kind(value),
+            Some(value) => match scalar(value) {
+                Ok(Some(text)) => return Ok(text),
+                Ok(None) => JsonFault::Value {
+                    key: key.to_owned(),
+                    kind: kind(value),
+                },
+                Err(error) => JsonFault::Text {
+                    key: key.to_owned(),
+                    reason: reason(&error),
+                },
             },
             None => JsonFault::Missing {
                 key: key.to_owned(),
@@ -178,11 +191,34 @@ impl Object {
 
     /// The same of a key that nobody needs: what is no text is shown as JSON.
     fn shown(&self, key: &str) -> String {
-        match self.values.get(key) {
-            None | Some(Value::Null) => String::new(),
-            Some(value) => self.text(key).unwrap_or_else(|_| value.to_string()),
-        }
+        self.values.get(key).map_or_else(String::new, |v| shown(v))
     }
+}
+
+/// A value as a field of a table: what is no text as JSON, and null as nothing.
+pub fn shown(value: &RawValue) -> String {
+    match scalar(value) {
+        Ok(Some(text)) => text,
+        _ if value.get() == "null" => String::new(),
+        _ => value.get().to_owned(),
+    }
+}
+
+/// A text, a number or a truth value as text; `None` of anything else.
+fn scalar(value: &RawValue) -> Result<Option<String>, serde_json::Error> {
+    let json = value.get();
+    Ok(match json.as_bytes().first() {
+        Some(b'"') => Some(serde_json::from_str(json)?),
+        Some(b't' | b'f') => Some(json.to_owned()),
+        Some(b'-' | b'0'..=b'9') => {
+            // As `1.50` is the number 1.5. What no type of a number holds stays as it is.
+            let number = serde_json::from_str::<Value>(json).ok();
+            let is_fraction = json.contains(['.', 'e', 'E']);
+            let number = number.filter(|_| is_fraction);
+            Some(number.map_or_else(|| json.to_owned(), |it| it.to_string()))
+        }
+        _ => None,
+    })
 }
 
 /// What is wrong with a line.
@@ -196,6 +232,8 @@ enum JsonFault {
     Missing { key: String, there: Vec<String> },
     /// The value of a key is no text.
     Value { key: String, kind: &'static str },
+    /// The text of a key is not Unicode.
+    Text { key: String, reason: String },
 }
 
 impl JsonFault {
@@ -223,6 +261,10 @@ impl fmt::Display for JsonFault {
             Self::Value { key, kind } => {
                 write!(f, "has {kind} at `{}`, expected a text", excerpt(key))
             }
+            Self::Text { key, reason } => {
+                let (key, reason) = (excerpt(key), excerpt(reason));
+                write!(f, "has an invalid text at `{key}`: {reason}")
+            }
         }
     }
 }
@@ -233,20 +275,20 @@ impl FormatFault for JsonFault {
             Self::Syntax { .. } | Self::NoObject(_) => {
                 Some("write one JSON object per line".to_owned())
             }
-            Self::Missing { .. } | Self::Value { .. } => None,
+            Self::Missing { .. } | Self::Value { .. } | Self::Text { .. } => None,
         }
     }
 }
 
 /// What a value is, for messages.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth value",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+fn kind(value: &RawValue) -> &'static str {
+    match value.get().as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "a truth value",
+        Some(b'"') => "a text",
+        Some(b'[') => "a list",
+        Some(b'{') => "an object",
+        _ => "a number",
     }
 }
 

@@ -20,8 +20,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
 use self::columns::find_column;
 use self::cutter::Cutter;
 use self::json_lines::Objects;
@@ -33,6 +31,7 @@ pub use self::detect::is_delimiter;
 pub use self::dialect::{Dialect, DialectRule, Escape, Quoting, TableFormat};
 pub use self::examples::{TableLayout, TableReader, TableRow};
 pub(in crate::data) use self::json_lines::Object;
+pub use self::json_lines::{RawObject, shown};
 
 /// Where the records of a table come from.
 #[derive(Debug)]
@@ -259,7 +258,7 @@ impl Table {
     }
 
     /// The record as it was written in JSON lines; `None` of a table that is cut.
-    pub fn object(&self) -> Option<&Map<String, Value>> {
+    pub fn object(&self) -> Option<&RawObject> {
         match &self.records {
             Records::Cut(_) => None,
             Records::Objects(objects, _) => objects.object(),

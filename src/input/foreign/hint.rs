@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::magic::{ByteOrder, Compression, Kind, Pointer};
-use super::{Expected, Foreign};
+use super::{Expected, Foreign, STDIN};
 
 impl Foreign {
     /// What it is, with an article: `a gzip-compressed file`.
@@ -86,6 +86,10 @@ impl Foreign {
                 |from, to| format!("tr -d '\\000' < {from} > {to}"),
             ),
             Kind::Archive(_) => "unpack it first".to_owned(),
+            Kind::UnknownEncoding if path == Path::new(STDIN) => {
+                "convert it to UTF-8, for example by `iconv -f ENCODING -t UTF-8`".to_owned()
+            }
+            Kind::UnknownEncoding => "save it as UTF-8 in the program that wrote it".to_owned(),
             _ if expected == Expected::Corpus => {
                 "a corpus is plain text, one paragraph per line".to_owned()
             }
@@ -102,7 +106,6 @@ impl Foreign {
             Kind::Sqlite => {
                 "export its table: `sqlite3 -header -csv FILE 'SELECT * FROM TABLE'`".to_owned()
             }
-            Kind::UnknownEncoding => "save it as UTF-8 in the program that wrote it".to_owned(),
             _ => "a table is CSV or TSV with a header row".to_owned(),
         })
     }
@@ -162,6 +165,9 @@ fn recode(encoding: &str, order: ByteOrder, path: &Path) -> String {
 }
 
 fn convert_by_iconv(encoding: &str, path: &Path) -> String {
+    if path == Path::new(STDIN) {
+        return format!("convert it by `iconv -f {encoding} -t UTF-8`");
+    }
     with_command(
         "convert it",
         path,
@@ -184,8 +190,8 @@ fn by_pandas(path: &Path, call: &str) -> String {
     })
 }
 
-/// The words and a command for a shell; the words alone where a path cannot be pasted or the
-/// command would overwrite a file.
+/// The words and a command for a shell; the words alone where a path cannot be pasted or is that
+/// of a stream, or where the command would overwrite a file.
 fn with_command(
     words: &str,
     from: &Path,
@@ -193,8 +199,8 @@ fn with_command(
     command: impl Fn(&str, &str) -> String,
 ) -> String {
     match (quoted(from), quoted(to)) {
-        (Some(from), Some(quoted_to)) if !to.is_file() => {
-            format!("{words}: `{}`", command(&from, &quoted_to))
+        (Some(named), Some(quoted_to)) if !to.is_file() && from != Path::new(STDIN) => {
+            format!("{words}: `{}`", command(&named, &quoted_to))
         }
         _ => words.to_owned(),
     }

@@ -16,6 +16,9 @@ pub use self::magic::{ByteOrder, Compression, Kind, Pointer};
 /// Bytes from the start of a file that [`recognize`] makes use of.
 pub const HEAD_BYTES: usize = 1 << 16;
 
+/// What messages call the standard input, in the place of a path.
+pub const STDIN: &str = "stdin";
+
 /// What a reader is able to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {

@@ -52,6 +52,28 @@ fn a_key_without_a_text_is_named() {
         message("label"),
         "`x.jsonl:1` has no key `label`; its keys are `text`, `tags`"
     );
+    let found_text = objects("{\"text\": \"a \\ud800\"}").unwrap();
+    assert_eq!(
+        found_text[0].text("text").unwrap_err().to_string(),
+        "`x.jsonl:1` has an invalid text at `text`: unexpected end of hex escape"
+    );
     assert_eq!(found[0].shown("tags"), "[\"x\"]");
     assert_eq!(found[0].shown("text"), "");
+}
+
+#[test]
+fn numbers_are_as_they_are_written_where_no_type_holds_them() {
+    let found = objects(
+        "{\"a\": 123456789012345678901234567890, \"b\": 1e400, \"c\": 1.50, \"d\": -7, \"e\": 1e3}",
+    );
+    let found = found.unwrap();
+    let texts = ["a", "b", "c", "d", "e"].map(|key| found[0].text(key).unwrap());
+    let expected = [
+        "123456789012345678901234567890",
+        "1e400",
+        "1.5",
+        "-7",
+        "1000.0",
+    ];
+    assert_eq!(texts, expected);
 }
