@@ -317,6 +317,7 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         id2label: BTreeMap::new(),
         problem_type: None,
         tinyrun_head: None,
+        train_padding: experiment.student.train_padding,
     }
 }
 

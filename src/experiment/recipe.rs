@@ -260,6 +260,11 @@ impl Recipe {
         }
     }
 
+    /// Whether the word embedding of `[PAD]` learns (docs/concepts/models.md#the-pad-row).
+    pub(super) fn trains_padding(self) -> bool {
+        self == Self::Mindspore
+    }
+
     /// Longest input of a task.
     pub(super) fn max_seq_length(self, task: TaskName) -> usize {
         match (self, task) {

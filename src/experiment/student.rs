@@ -51,6 +51,10 @@ settings! {
             &InitializerDefaults::new(&recipe.student(), shape.initializer_range);
         /// Activation between pooler and classifier.
         counts head: HeadKind = key("head"), default recipe.head();
+        /// Train the word embedding of `[PAD]`, which padded positions reach, as MindSpore's code
+        /// does; otherwise its gradient is zero, as in `transformers` and Huawei's code.
+        counts train_padding: bool =
+            key("train-padding").unless(false), default recipe.trains_padding();
         /// Data type of the weights that `td-phase2` writes; earlier stages write fp32.
         counts dtype: WeightDtype =
             key("dtype").unless(WeightDtype::Fp32), default WeightDtype::Fp32;

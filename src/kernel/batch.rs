@@ -134,15 +134,16 @@ impl Block {
         Self::from_rows(&rows, store.meta().pad_token_id, length)
     }
 
-    /// Finds the words of the block: the rows of the table that its gradient reaches.
-    pub(crate) fn find_words(&mut self, pad_token_id: i64) {
+    /// Finds the words of the block: the rows of the table that its gradient reaches, but for row
+    /// `fixed`.
+    pub(crate) fn find_words(&mut self, fixed: i64) {
         let mut ids = self.input_ids.clone();
         ids.sort_unstable();
         ids.dedup();
         let place = |id: &i64| ids.binary_search(id).map_or(-1, |place| place as i64);
         self.words = Some(UsedWords {
             places: self.input_ids.iter().map(place).collect(),
-            pad: place(&pad_token_id),
+            pad: place(&fixed),
             ids,
         });
     }

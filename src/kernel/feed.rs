@@ -86,7 +86,7 @@ impl Feed {
     pub(crate) fn start(
         data: &Arc<Data>,
         laid: &TrainData,
-        pad_token_id: usize,
+        fixed_row: i64,
         pad_to: PadTo,
         (seed, step): (u64, u64),
     ) -> Self {
@@ -99,7 +99,7 @@ impl Feed {
                 batch_size: laid.batch_size as usize,
                 accumulation: laid.gradient_accumulation_steps as usize,
                 pad_to,
-                pad_token_id: pad_token_id as i64,
+                fixed_row,
             },
             step,
             epoch: None,
@@ -136,8 +136,8 @@ struct Order {
     batch_size: usize,
     accumulation: usize,
     pad_to: PadTo,
-    /// The student's own: its row has no gradient.
-    pad_token_id: i64,
+    /// Row of the student's words that has no gradient; -1: none.
+    fixed_row: i64,
 }
 
 /// Lays out one step after the other.
@@ -176,7 +176,7 @@ impl Layout {
         block.places = places.to_vec();
         // Gradients of several micro-batches are added, and those of other rows cannot be.
         if self.order.accumulation == 1 {
-            block.find_words(self.order.pad_token_id);
+            block.find_words(self.order.fixed_row);
         }
         block
     }

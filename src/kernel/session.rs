@@ -188,9 +188,9 @@ impl<'a> Session<'a> {
     pub(crate) fn feed(&self) -> Feed {
         let Context { job, train, .. } = self.context;
         let layout = self.trainee.layout;
-        let pad_token_id = train.student.config.pad_token_id;
+        let fixed_row = train.student.config.fixed_row();
         let from = (job.seed, self.state.step);
-        Feed::start(&self.data, &train.data, pad_token_id, layout, from)
+        Feed::start(&self.data, &train.data, fixed_row, layout, from)
     }
 
     /// Whether no step is left, or no better score on dev has come for as long as is waited for one.

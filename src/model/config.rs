@@ -83,7 +83,14 @@ pub struct BertConfig {
     /// each layer. `transformers` does not know them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_relative_positions: bool,
+    /// Whether the word embedding of the padding token is trained
+    /// (docs/concepts/models.md#the-pad-row). A setting of a training, which no `config.json` has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub train_padding: bool,
 }
+
+/// Fields that a `config.json` has in another form, or not at all.
+const NOT_IN_FILES: [&str; 3] = ["id2label", "family", "train_padding"];
 
 /// Distances between positions that are told apart, in each direction.
 pub const MAX_RELATIVE_DISTANCE: usize = 16;
@@ -237,6 +244,14 @@ impl BertConfig {
         }
     }
 
+    /// Row of the word embeddings that gets no gradient; -1: none.
+    pub fn fixed_row(&self) -> i64 {
+        i64::try_from(self.pad_token_id)
+            .ok()
+            .filter(|_| !self.train_padding)
+            .unwrap_or(-1)
+    }
+
     /// Width of one attention head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
@@ -286,7 +301,8 @@ impl BertConfig {
         object.insert("architectures".to_owned(), json!([class]));
         object.insert("model_type".to_owned(), json!(family.model_type));
         let own = family.with_own_keys(own).into_iter();
-        object.extend(own.filter(|(key, _)| !["id2label", "family"].contains(&key.as_str())));
+        let own = own.filter(|(key, _)| !NOT_IN_FILES.contains(&key.as_str()));
+        object.extend(own);
         if let Some(positions) = family.positions {
             object.insert("position_embedding_type".to_owned(), json!(positions));
         }

@@ -198,13 +198,14 @@ fn student(
         Role::Student => (student.head, student.initializer.clone()),
     };
     let weights = place.model(lesson.trains.as_str());
-    let config = match &weights {
+    let mut config = match &weights {
         Some(folder) => BertConfig::read(folder).map_err(|source| StageError::Model {
             stage: place.name(),
             source,
         })?,
         None => place.inputs.models.student.clone(),
     };
+    config.train_padding = lesson.trains == Role::Student && student.train_padding;
     Ok(Student {
         config,
         initializer,

@@ -32,7 +32,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "dtype") => "bf16",
         (_, "vocab-size") => "70",
         (_, "type-vocab-size") => "3",
-        (_, "use-relative-positions") => "true",
+        (_, "use-relative-positions" | "train-padding") => "true",
         (_, "hidden-size") => "6",
         (_, "intermediate-size") => "9",
         (_, "hidden-act") => "relu",

@@ -54,6 +54,7 @@ fn student(experiment: &Experiment, stage: &str) -> (Student, Parameters) {
     } else {
         config.hidden_act.clone_from(&shape.hidden_act);
         config.layer_norm_eps = shape.layer_norm_eps;
+        config.train_padding = experiment.student.train_padding;
         head
     };
     let parameters = parameters.trainable(device());

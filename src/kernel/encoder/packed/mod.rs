@@ -23,8 +23,8 @@ pub(super) struct Encoder {
     /// Rows of zeros, which are not trained, for a family that has none.
     token_types: Tensor,
     norm: Norm,
-    /// Its row gets no gradient, as in Hugging Face's model.
-    pad_token_id: i64,
+    /// Row of the words that gets no gradient; -1: none.
+    fixed_row: i64,
     dropout: f64,
     layers: Vec<Layer>,
     kind: Kind,
@@ -68,7 +68,7 @@ impl Encoder {
                 no_token_types()
             },
             norm: Norm::new(parameters, "bert.embeddings.LayerNorm", config),
-            pad_token_id: config.pad_token_id as i64,
+            fixed_row: config.fixed_row(),
             dropout: config.hidden_dropout_prob,
             layers,
             kind,
@@ -80,7 +80,7 @@ impl Encoder {
     fn embed(&self, batch: &Batch, rows: &Unpadded, train: bool) -> Tensor {
         let (table, places, pad) = match &batch.words {
             Some(part) => (&part.rows, &part.places, part.pad),
-            None => (&self.words, &batch.input_ids, self.pad_token_id),
+            None => (&self.words, &batch.input_ids, self.fixed_row),
         };
         let taken = |table, rows| EmbeddingLookup { table, rows };
         native::embeddings(

@@ -17,8 +17,8 @@ pub(super) struct Embeddings {
     /// `None` for a family that has none.
     token_types: Option<Tensor>,
     norm: LayerNorm,
-    /// Its row gets no gradient, as in Hugging Face's model.
-    pad_token_id: i64,
+    /// Row of the words that gets no gradient; -1: none.
+    fixed_row: i64,
     dropout: f64,
 }
 
@@ -35,7 +35,7 @@ impl Embeddings {
                 "bert.embeddings.LayerNorm",
                 config.layer_norm_eps,
             ),
-            pad_token_id: config.pad_token_id as i64,
+            fixed_row: config.fixed_row(),
             dropout: config.hidden_dropout_prob,
         }
     }
@@ -47,7 +47,7 @@ impl Embeddings {
         // adding them would cost a bit for nothing.
         let (table, rows, pad) = match &batch.words {
             Some(part) => (&part.rows, &part.places, part.pad),
-            None => (&self.words, &batch.input_ids, self.pad_token_id),
+            None => (&self.words, &batch.input_ids, self.fixed_row),
         };
         let mut sum = Tensor::embedding(table, rows, pad, false, false);
         if let Some(token_types) = &self.token_types {
