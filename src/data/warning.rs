@@ -127,21 +127,7 @@ impl fmt::Display for DataWarning {
                 rows_of(*rows),
                 excerpt(label)
             ),
-            Self::Absent { labels, split } => {
-                let (number, noun) = classes(labels.len());
-                let verb = has(labels.len() as u64);
-                write!(
-                    f,
-                    "{number} {noun} {verb} no rows in {split}: {}",
-                    excerpt_list(labels)
-                )?;
-                let them = if labels.len() == 1 { "it" } else { "them" };
-                if split == "train" {
-                    write!(f, "; a model cannot learn {them}")
-                } else {
-                    write!(f, "; scores on {split} do not measure {them}")
-                }
-            }
+            Self::Absent { labels, split } => f.write_str(&absent(labels, split)),
             Self::SingleClass { split, label } => write!(
                 f,
                 "every row of {split} has the label `{}`: a model that always predicts it scores 1.0",
@@ -182,15 +168,15 @@ impl fmt::Display for DataWarning {
                 first,
             } => {
                 let verb = if *rows == 1 { "repeats" } else { "repeat" };
+                let others = match contradicting {
+                    0 => String::new(),
+                    more => format!(", {more} with another label"),
+                };
                 write!(
                     f,
-                    "{} of {of} in train {verb} the text of an earlier one",
+                    "{} of {of} in train {verb} the text of an earlier one{others}, such as `{first}`",
                     rows_of(*rows)
-                )?;
-                match contradicting {
-                    0 => write!(f, ", such as `{first}`"),
-                    more => write!(f, ", {more} with another label, such as `{first}`"),
-                }
+                )
             }
             Self::SpacedLabels { rows } => write!(
                 f,
@@ -212,6 +198,22 @@ impl fmt::Display for DataWarning {
             ),
         }
     }
+}
+
+fn absent(labels: &[String], split: &str) -> String {
+    let (number, noun) = classes(labels.len());
+    let (verb, them) = if number == 1 {
+        ("has", "it")
+    } else {
+        ("have", "them")
+    };
+    let what_follows = if split == "train" {
+        format!("a model cannot learn {them}")
+    } else {
+        format!("scores on {split} do not measure {them}")
+    };
+    let labels = excerpt_list(labels);
+    format!("{number} {noun} {verb} no rows in {split}: {labels}; {what_follows}")
 }
 
 fn has(number: u64) -> &'static str {

@@ -144,18 +144,11 @@ pub(crate) fn ask(
     let shared = cache.and_then(|cache| cache.cache.as_ref());
     let shared = shared.map(|folder| folder_of(folder, compute, pad_to));
     let shared = shared.as_deref().filter(|folder| has_locks(folder));
-    // No more at once than in a step, which was made to fit the machine; what is shared is laid out for everybody.
-    let longest = data.lengths.iter().copied().max().unwrap_or(1) as usize;
-    let tokens = match shared {
-        Some(_) => TOKENS_AT_ONCE,
-        None => TOKENS_AT_ONCE.min(train.data.batch_size as usize * longest),
-    };
+    let tokens = tokens_at_once(train, data, shared.is_some());
     let batches = plan_by_tokens(&data.lengths, tokens);
     let answer = |batch: &[u32]| {
-        let rows: Vec<u32> = batch
-            .iter()
-            .map(|&place| data.rows[place as usize])
-            .collect();
+        let rows = batch.iter().map(|&place| data.rows[place as usize]);
+        let rows: Vec<u32> = rows.collect();
         let batch = Batch::new(&data.train, &rows, pad_to, compute.device);
         Target::of(&train.objective, Some(teacher), &batch)
     };
@@ -200,30 +193,18 @@ pub(crate) fn ask(
         Some(Turn::Mine(lock)) => Some(lock),
         Some(Turn::Interrupted) => return Ok(Asked::Interrupted),
     };
-    let path = bin(folder);
-    let mut done = standing(folder, &key).min(batches.len());
-    let there = fs::metadata(&path).map_or(0, |file| file.len());
-    let mut written = done.checked_sub(1).map_or(0, |last| ends[last]);
-    if done == 0 || there < written {
-        // A document of another key, or of answers that are gone, must not vouch for what is written now.
-        remove(folder)?;
-        (done, written) = (0, 0);
-    }
+    let (done, written) = written_before(folder, &key, &ends)?;
     if let Some(shared) = shared
         && !make_room(shared, end, limit)?
         && before.is_none()
     {
         return Ok(Asked::InEveryStep(None));
     }
-    if before.is_none()
-        && done < batches.len()
-        && let Some(free) = free_bytes(folder)
-        && end - written + SPARE > free
-    {
+    if before.is_none() && done < batches.len() && has_no_room(folder, end - written) {
         remove(folder)?;
         return Ok(Asked::InEveryStep(Some(no_room(end))));
     }
-    let file = opened(&path)?;
+    let file = opened(&bin(folder))?;
 
     let asking = Asking {
         folder,
@@ -242,6 +223,36 @@ pub(crate) fn ask(
         lock.lock_shared().map_err(io("lock", folder))?;
     }
     Ok(Asked::Remembered(memory(file, lock)))
+}
+
+fn has_no_room(folder: &Path, bytes: u64) -> bool {
+    free_bytes(folder).is_some_and(|free| bytes + SPARE > free)
+}
+
+/// Tokens that the teacher is asked about at once: no more than in a step, which was made to fit the machine;
+/// what is shared is laid out for everybody.
+fn tokens_at_once(train: &Train, data: &Data, is_shared: bool) -> usize {
+    if is_shared {
+        return TOKENS_AT_ONCE;
+    }
+    let longest = data.lengths.iter().copied().max().unwrap_or(1) as usize;
+    TOKENS_AT_ONCE.min(train.data.batch_size as usize * longest)
+}
+
+/// Batches whose answers are there already, and their bytes; `ends` are where each batch ends in the file.
+///
+/// # Errors
+/// What is there and of no use cannot be removed.
+fn written_before(folder: &Path, key: &str, ends: &[u64]) -> Result<(usize, u64), KernelError> {
+    let done = standing(folder, key).min(ends.len());
+    let there = fs::metadata(bin(folder)).map_or(0, |file| file.len());
+    let written = done.checked_sub(1).map_or(0, |last| ends[last]);
+    if done == 0 || there < written {
+        // A document of another key, or of answers that are gone, must not vouch for what is written now.
+        remove(folder)?;
+        return Ok((0, 0));
+    }
+    Ok((done, written))
 }
 
 /// The folder of answers that are shared, by what else makes them differ, so that nobody waits for, or
