@@ -199,23 +199,21 @@ impl Lines {
             Some(rest) if self.count == 1 => rest,
             _ => line,
         };
-        match std::str::from_utf8(line) {
-            Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => {
-                let unknown = Foreign {
-                    kind: Kind::UnknownEncoding,
-                    expected: Expected::Corpus,
-                };
-                // What begins with it is a file of another kind.
-                let begin = Some(line).filter(|_| number == 1);
-                let found = begin.and_then(|begin| recognize(begin, Expected::Corpus));
-                Err(DataError::Foreign {
-                    path: self.path.clone(),
-                    line: Some(number),
-                    found: found.unwrap_or(unknown),
-                })
-            }
+        if let Ok(text) = std::str::from_utf8(line) {
+            return Ok(Some(text.to_owned()));
         }
+        let unknown = Foreign {
+            kind: Kind::UnknownEncoding,
+            expected: Expected::Corpus,
+        };
+        // What begins with it is a file of another kind.
+        let begin = Some(line).filter(|_| number == 1);
+        let found = begin.and_then(|begin| recognize(begin, Expected::Corpus));
+        Err(DataError::Foreign {
+            path: self.path.clone(),
+            line: Some(number),
+            found: found.unwrap_or(unknown),
+        })
     }
 }
 
