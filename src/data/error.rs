@@ -238,6 +238,26 @@ pub enum DataError {
         /// What is wrong, in the format's own terms.
         fault: Box<dyn FormatFault>,
     },
+    /// What is wrong with one record.
+    #[error("`{}`, record {number} at byte {byte}, {fault}", excerpt_path(path))]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Number of the record in it, from 1.
+        number: u64,
+        /// Where the record begins; in a compressed file a place in the unpacked content.
+        byte: u64,
+        /// What is wrong, in the format's own terms.
+        fault: Box<dyn FormatFault>,
+    },
+    /// What is wrong with a file of records or its schema as a whole.
+    #[error("`{}` {fault}", excerpt_path(path))]
+    RecordFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in the format's own terms.
+        fault: Box<dyn FormatFault>,
+    },
     /// Files whose every row or line is blank, or which have none.
     #[error("{} {} no {what}", excerpt_list(paths), if paths.len() == 1 { "has" } else { "have" })]
     NoRows {
@@ -350,4 +370,10 @@ pub enum DataError {
 
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+impl From<tokenizers::Error> for DataError {
+    fn from(source: tokenizers::Error) -> Self {
+        Self::Encode { source }
+    }
 }

@@ -15,7 +15,9 @@ impl DataError {
     /// What to do about it, for who sets something there.
     pub fn hint_for(&self, settings: Settings) -> Option<String> {
         Some(match self {
-            Self::Format { fault, .. } => return fault.hint(settings),
+            Self::Format { fault, .. }
+            | Self::Record { fault, .. }
+            | Self::RecordFile { fault, .. } => return fault.hint(settings),
             Self::ColumnMissing {
                 column,
                 there,

@@ -10,6 +10,7 @@ pub mod labels;
 mod line;
 pub mod order;
 pub mod prepare;
+pub mod records;
 pub mod report;
 mod settings;
 pub mod split;
@@ -23,7 +24,11 @@ mod word_cache;
 
 pub use error::{DataError, Settings};
 pub use labels::{LabelRule, LabelSet};
-pub use prepare::{CorpusSettings, Dev, TaskSettings, Watch, prepare_corpus, prepare_task};
+pub use prepare::{
+    CorpusSettings, Dev, RecordCorpus, RecordDev, RecordFiles, RecordTask, TaskSettings, Watch,
+    prepare_corpus, prepare_record_corpus, prepare_record_task, prepare_task,
+};
+pub use records::{Longest, RecordFormat, RowRules, recognize_records};
 pub use report::{FileReport, LabelCount, PrepReport, SplitReport};
 pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Given, Survey, SurveyError, estimated_tokens, survey};

@@ -23,6 +23,22 @@ pub fn text_hash(text: &str, pair: Option<&str>) -> u64 {
     u64::from_le_bytes(head)
 }
 
+/// The same of a row that is token ids: of each text of a pair its ids.
+pub fn ids_hash(first: &[u32], second: &[u32]) -> u64 {
+    let mut hasher = Sha256::new();
+    hasher.update(SALT);
+    for part in [first, second] {
+        hasher.update((part.len() as u64).to_le_bytes());
+        for id in part {
+            hasher.update(id.to_le_bytes());
+        }
+    }
+    let digest = hasher.finalize();
+    let mut head = [0; 8];
+    head.copy_from_slice(&digest[..8]);
+    u64::from_le_bytes(head)
+}
+
 /// Whether the row of this hash belongs to dev, where dev is to have `fraction` (0 to 1) of all
 /// different texts.
 pub fn is_dev(hash: u64, fraction: f64) -> bool {

@@ -41,6 +41,18 @@ pub enum DataWarning {
         /// The class.
         label: String,
     },
+    /// The schema of records states fewer rows than there are.
+    RowsLimited {
+        /// `train` or another split.
+        split: String,
+        /// Rows that the schema states.
+        rows: u64,
+    },
+    /// One shard of several that the user names by itself.
+    OneShard {
+        /// Its split.
+        split: String,
+    },
     /// Rows of whose text the tokenizer leaves nothing.
     NoTokens {
         /// Such rows.
@@ -132,6 +144,14 @@ impl fmt::Display for DataWarning {
                 f,
                 "every row of {split} has the label `{}`: a model that always predicts it scores 1.0",
                 excerpt(label)
+            ),
+            Self::RowsLimited { split, rows } => write!(
+                f,
+                "{split} has more records than `numRows` of the schema: only the first {rows} are read"
+            ),
+            Self::OneShard { split } => write!(
+                f,
+                "{split} is one of several shards, and only this one is read; name the folder to read all"
             ),
             Self::NoTokens {
                 rows,

@@ -194,13 +194,17 @@ fn check_lengths(experiment: &Experiment, faults: &Collector) {
     }
 }
 
-/// Every longest input and the table it is of.
+/// Every longest input that is known and the table it is of.
 pub(super) fn lengths(experiment: &Experiment) -> Vec<(String, &Located<usize>)> {
-    let mut lengths = vec![("task".to_owned(), &experiment.task.max_seq_length)];
+    let of_task = experiment.task.max_seq_length.as_ref();
+    let mut lengths: Vec<_> = of_task
+        .map(|length| ("task".to_owned(), length))
+        .into_iter()
+        .collect();
     let texts = experiment.stages.with::<Corpus>();
-    lengths.extend(texts.map(|(stage, corpus)| {
+    lengths.extend(texts.filter_map(|(stage, corpus)| {
         let table = format!("stages.{}", stage.name);
-        (table, &corpus.max_seq_length)
+        Some((table, corpus.max_seq_length.as_ref()?))
     }));
     lengths
 }

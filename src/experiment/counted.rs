@@ -60,6 +60,14 @@ impl Counted<'_> {
                 }
             }
             Counts::Task => self.add("task.", experiment.task.entries()),
+            Counts::Vocabulary(is_counted) => {
+                if is_counted(&experiment.task, &*self.stage.settings) {
+                    let model = &self.models.teacher;
+                    let whole = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+                    self.put("teacher.vocab-size", whole(model.vocab_size));
+                    self.put("teacher.pad-token-id", whole(model.pad_token_id));
+                }
+            }
             Counts::Teacher => self.add_where("teacher.", teacher, |key| key != "classifier"),
             Counts::TeacherInTraining => self.add("teacher.", teacher.entries()),
             Counts::StudentHead => {

@@ -37,7 +37,12 @@ impl Task {
     pub fn dialect(&self) -> DialectRule {
         DialectRule {
             literal_tsv: *self.name != TaskName::Custom,
-            ..dialect_rule(self.format, self.delimiter, self.quoting, self.escape)
+            ..dialect_rule(
+                self.format.table(),
+                self.delimiter,
+                self.quoting,
+                self.escape,
+            )
         }
     }
 

@@ -62,6 +62,9 @@ pub(crate) enum Counts {
     Without(fn() -> Vec<&'static str>),
     /// `[task]`
     Task,
+    /// What is known of the tokens of records without a tokenizer: the vocabulary's size and the padding of
+    /// the model of `[teacher]`. Nothing where the data are text.
+    Vocabulary(fn(&Task, &dyn StageSettings) -> bool),
     /// `[teacher]`, whose classifier is used.
     Teacher,
     /// `[teacher]`, which is trained.

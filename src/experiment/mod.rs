@@ -18,6 +18,7 @@ mod origin;
 mod ports;
 mod read;
 mod recipe;
+mod records;
 mod resolved;
 mod schedule;
 mod schema;
@@ -49,11 +50,12 @@ pub use models::{Models, check_models};
 pub use origin::Origin;
 pub use ports::Role;
 pub(crate) use ports::{Artifact, ModelPort, Port, Wants, What};
+pub use read::{Elsewhere, FileAlone, Stated};
 pub(crate) use recipe::{Part, StageDefaults};
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
-    ClassifierStart, Escape, GateRule, LayerMapRule, LongLines, ModelSource, Quoting, Recipe,
-    TableFormat, TaskName,
+    ClassifierStart, CorpusFormat, Escape, GateRule, LayerMapRule, LongLines, ModelSource, Quoting,
+    Recipe, TableFormat, TaskFormat, TaskName,
 };
 pub use sources::{Sources, StudentSource};
 pub use stage::{Stage, Stages};

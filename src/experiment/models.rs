@@ -25,6 +25,8 @@ const PAIR: usize = 2;
 pub struct Models {
     /// Layers that the intermediate losses of a stage compare, for the stages that have them.
     pub layer_maps: BTreeMap<StageName, LayerMap>,
+    /// Shape of the model of `[teacher]`.
+    pub teacher: BertConfig,
     /// Shape of the student. Label names are not in it yet.
     pub student: BertConfig,
 }
@@ -77,6 +79,7 @@ pub fn check_models(
     if faults.is_empty() {
         Ok(Models {
             layer_maps,
+            teacher: teacher.clone(),
             student,
         })
     } else {

@@ -106,7 +106,7 @@ impl Experiment {
                     _ => None,
                 },
                 Wants::Scores => self.scores_for(stage).map(|(name, _)| name.clone()),
-                Wants::Files(_) | Wants::OneFile(_) | Wants::Tokenizer => None,
+                Wants::Files(_) | Wants::OneFile(_) | Wants::Records(..) | Wants::Tokenizer => None,
             };
             found.extend(from.filter(|name| !found.contains(name)));
         }

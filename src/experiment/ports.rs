@@ -1,5 +1,6 @@
 //! What stages take and leave, by type.
 
+use crate::data::RecordFormat;
 use crate::document::Located;
 
 /// Something that a stage leaves for others.
@@ -103,6 +104,8 @@ pub(crate) enum Wants {
     Files(Vec<Located<String>>),
     /// The same, and no more than one file.
     OneFile(Located<String>),
+    /// Records: files that the user names by paths, globs and folders.
+    Records(Vec<Located<String>>, RecordFormat),
     /// Labelled rows: the artifact of the port's name.
     Rows,
     /// Text that the stage's own preparation has made.

@@ -5,8 +5,42 @@ use super::matrix::{Experiments, Overlay, Variant};
 use super::settings::Settings;
 use super::top::{Experiment, Reading};
 use super::{check, matrix};
-use crate::document::node::Table;
-use crate::document::{Collector, Fault, Faults, Section, Sources, node, overrides};
+use crate::document::node::{Node, Table, Value};
+use crate::document::{Collector, Fault, Faults, Section, Sources, Span, node, overrides};
+
+/// What can be seen of an experiment elsewhere than in its file.
+pub trait Elsewhere {
+    /// Faults such as files that are not there.
+    fn faults(&self, experiment: &Experiment) -> Vec<Fault>;
+
+    /// Keys that the file leaves out and that the data state, by path, with the place that named the data.
+    fn stated(&self, experiment: &Experiment) -> Vec<Stated>;
+}
+
+/// A key that the data state.
+#[derive(Debug, Clone)]
+pub struct Stated {
+    /// Its path, such as `task` and `format`.
+    pub path: Vec<String>,
+    /// Its value.
+    pub word: &'static str,
+    /// Where the data are named.
+    pub span: Span,
+}
+
+/// Nothing is seen elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct FileAlone;
+
+impl Elsewhere for FileAlone {
+    fn faults(&self, _: &Experiment) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    fn stated(&self, _: &Experiment) -> Vec<Stated> {
+        Vec::new()
+    }
+}
 
 impl Experiment {
     /// Reads an experiment file without a `[matrix]`; of one with it, the first experiment.
@@ -21,8 +55,7 @@ impl Experiment {
         text: &str,
         overrides: &[String],
     ) -> Result<(Self, Sources), Faults> {
-        let (mut all, sources) =
-            Experiments::read(kinds, file, stem, text, overrides, |_| Vec::new())?;
+        let (mut all, sources) = Experiments::read(kinds, file, stem, text, overrides, &FileAlone)?;
         Ok((all.variants.swap_remove(0).experiment, sources))
     }
 }
@@ -34,20 +67,20 @@ impl Experiments {
     /// gives none, and each of `overrides` is a `key.path=value` that replaces what the
     /// file says. The [`Sources`] are what the spans in the experiments point into.
     ///
-    /// Where the text has faults, `more` is asked for those of an experiment that can be seen
-    /// elsewhere, such as files that are not there, so that all are told together. Keys at
-    /// fault hold their defaults then.
+    /// Keys that the data state are added to the file's. Where the text has faults, those that can be
+    /// seen `elsewhere`, such as files that are not there, are reported with them. Keys at fault
+    /// hold their defaults then.
     ///
     /// # Errors
     ///
-    /// Every fault of the text, together, and what `more` adds.
+    /// Every fault of the text, together, and those seen elsewhere.
     pub fn read(
         kinds: Kinds,
         file: &str,
         stem: &str,
         text: &str,
         overrides: &[String],
-        more: impl Fn(&Experiment) -> Vec<Fault>,
+        elsewhere: &dyn Elsewhere,
     ) -> Result<(Self, Sources), Faults> {
         let sources = Sources::new(file, text, overrides);
         let (mut table, syntax) = node::parse(text);
@@ -84,14 +117,14 @@ impl Experiments {
         let mut of_variants = Shared::default();
         for overlay in overlays {
             let (experiment, mut found) = match overlay.apply(&table) {
-                Ok(tree) => read_tree(&tree, &reading),
+                Ok(tree) => read_with_data(tree, &reading, elsewhere),
                 Err(found) => {
                     of_variants.add(&overlay.name, found);
                     continue;
                 }
             };
             if !found.is_empty() || !faults.is_empty() {
-                found.extend(more(&experiment));
+                found.extend(elsewhere.faults(&experiment));
             }
             of_variants.add(&overlay.name, found);
             name.clone_from(&experiment.name);
@@ -128,6 +161,27 @@ impl Experiments {
             Err(Faults::new(faults, sources))
         }
     }
+}
+
+/// One experiment with what its data state, and what is wrong with it. What other keys mean depends on
+/// that, and so it is read again.
+fn read_with_data(
+    mut tree: Table,
+    reading: &Reading,
+    elsewhere: &dyn Elsewhere,
+) -> (Experiment, Vec<Fault>) {
+    let (experiment, faults) = read_tree(&tree, reading);
+    let stated = elsewhere.stated(&experiment);
+    if stated.is_empty() {
+        return (experiment, faults);
+    }
+    for Stated { path, word, span } in stated {
+        let path: Vec<_> = path.into_iter().map(|key| (key, span.clone())).collect();
+        let value = Value::String(word.to_owned());
+        // The table is there: it names the data.
+        let _ = overrides::insert(&mut tree, &path, Node { value, span });
+    }
+    read_tree(&tree, reading)
 }
 
 /// One experiment of a tree without faults of syntax, and what is wrong with it.

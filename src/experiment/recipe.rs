@@ -326,7 +326,7 @@ mod tests {
         let huawei = experiment("huawei", &[]);
         assert_eq!(huawei.teacher.head, HeadKind::Relu);
         assert_eq!(huawei.student.head, HeadKind::Relu);
-        assert_eq!(huawei.task.max_seq_length.value, 128);
+        assert_eq!(huawei.task.max_seq_length.as_ref().unwrap().value, 128);
         assert!(keys::<Teaching>(&huawei, PHASE1).teacher_dropout);
         let distill: &Distill = keys(&huawei, PHASE1);
         assert!(distill.keep_projection.value);

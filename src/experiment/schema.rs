@@ -2,6 +2,7 @@
 
 use super::glue::GlueTask;
 use super::stage_name::StageName;
+use crate::data::RecordFormat;
 use crate::job::{LayerMap, words};
 
 /// Whose defaults stand for keys that are left out (`recipe.rs`).
@@ -52,6 +53,65 @@ pub enum TableFormat {
     Tsv,
     /// CSV with quoting (RFC 4180); the delimiter is detected.
     Csv,
+}
+
+/// What the task's data are: `format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskFormat {
+    /// Tables as [`TableFormat::Auto`], or records where the first training file is one of records.
+    Auto,
+    /// Tables as [`TableFormat::Tsv`].
+    Tsv,
+    /// Tables as [`TableFormat::Csv`].
+    Csv,
+    /// Records of TensorFlow.
+    TfRecord,
+    /// Records of MindSpore.
+    MindRecord,
+}
+
+impl TaskFormat {
+    /// How tables are cut.
+    pub fn table(self) -> TableFormat {
+        match self {
+            Self::Tsv => TableFormat::Tsv,
+            Self::Csv => TableFormat::Csv,
+            Self::Auto | Self::TfRecord | Self::MindRecord => TableFormat::Auto,
+        }
+    }
+
+    /// The format of records; `None` for tables.
+    pub fn records(self) -> Option<RecordFormat> {
+        match self {
+            Self::TfRecord => Some(RecordFormat::TfRecord),
+            Self::MindRecord => Some(RecordFormat::MindRecord),
+            Self::Auto | Self::Tsv | Self::Csv => None,
+        }
+    }
+}
+
+/// What a corpus is: `corpus-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CorpusFormat {
+    /// Text, or records where the first file is one of records.
+    Auto,
+    /// One paragraph per line.
+    Text,
+    /// Records of TensorFlow.
+    TfRecord,
+    /// Records of MindSpore.
+    MindRecord,
+}
+
+impl CorpusFormat {
+    /// The format of records; `None` for text.
+    pub fn records(self) -> Option<RecordFormat> {
+        match self {
+            Self::TfRecord => Some(RecordFormat::TfRecord),
+            Self::MindRecord => Some(RecordFormat::MindRecord),
+            Self::Auto | Self::Text => None,
+        }
+    }
 }
 
 /// What double quotes around a field mean.
@@ -135,6 +195,12 @@ pub enum LongLines {
 words! {
     Recipe { "paper" => Paper, "huawei" => Huawei, "mindspore" => Mindspore }
     TableFormat { "auto" => Auto, "tsv" => Tsv, "csv" => Csv }
+    TaskFormat {
+        "auto" => Auto, "tsv" => Tsv, "csv" => Csv, "tfrecord" => TfRecord, "mindrecord" => MindRecord
+    }
+    CorpusFormat {
+        "auto" => Auto, "text" => Text, "tfrecord" => TfRecord, "mindrecord" => MindRecord
+    }
     Quoting { "auto" => Auto, "quotes" => Quotes, "none" => None }
     Escape { "auto" => Auto, "doubled" => Doubled, "backslash" => Backslash }
     LongLines { "split" => Split, "truncate" => Truncate }

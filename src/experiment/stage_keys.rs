@@ -2,7 +2,8 @@
 
 use toml::Value;
 
-use super::schema::{GateRule, LongLines};
+use super::records::check_corpus;
+use super::schema::{CorpusFormat, GateRule, LongLines};
 use super::setting::{At, LARGEST, Setting};
 use super::settings::{key, settings};
 use crate::document::{Fault, Located, Section, WordOrNumber};
@@ -27,27 +28,52 @@ settings! {
 settings! {
     /// Text of general distillation.
     pub struct Corpus(stage, none: ()) titled "General distillation" checked by check_files {
-        /// Text files with one paragraph per line.
+        /// Text files with one paragraph per line; for records files, globs or folders.
         // They are inputs.
         recorded files: Located<Vec<Located<String>>> =
             key("corpus")
                 .required(FILES)
                 .kind_text("list of paths or globs")
                 .range_text("at least 1");
-        /// Maximum input length, including special tokens.
-        counts max_seq_length: Located<usize> =
+        /// Format of the corpus: text, or records of token ids, which `auto` detects by the first
+        /// file.
+        counts format: CorpusFormat =
+            key("corpus-format").counted_as(|format: &CorpusFormat| {
+                format.records().map(|_| format.value())
+            }),
+            default CorpusFormat::Auto;
+        /// Schema of TFRecord data (MindSpore's JSON): number of rows to read, and columns with
+        /// type and shape, which are checked.
+        // It is an input.
+        recorded schema: Option<Located<String>> =
+            key("corpus-schema")
+                .kind_text("path")
+                .range_text("`tfrecord` only")
+                .default_text("none");
+        /// Maximum input length, including special tokens; longer records are an error.
+        counts max_seq_length: Option<Located<usize>> =
             key("max-seq-length")
                 .range(3..=LARGEST)
-                .range_text("tokens; 3 to the models' `max-position-embeddings`"),
-            default 128;
+                .range_text("tokens; 3 to the models' `max-position-embeddings`")
+                .default_text("`128`; for records the length of the longest"),
+            default format.records().is_none().then_some(128);
         /// Split longer lines into several examples, or truncate them.
-        counts long_lines: LongLines = key("long-lines"), default LongLines::Split;
+        counts long_lines: LongLines = key("long-lines"), default LongLines::Split,
+            written if Corpus::is_text;
+    }
+}
+
+impl Corpus {
+    /// Whether it is text, and not records.
+    pub fn is_text(&self) -> bool {
+        self.format.records().is_none()
     }
 }
 
 const FILES: &str = "a list of globs of text files";
 
 fn check_files(found: &Corpus, stage: &Section<'_>) {
+    check_corpus(found.format, stage);
     let files = &found.files;
     if files.is_empty() && files.span.is_some() {
         let message = format!("{} is an empty list", stage.name("corpus"));

@@ -293,7 +293,7 @@ mod tests {
                 task.labels.expect("classes").value,
                 ["a\u{14}b", "c\nd\u{202e}"]
             );
-            assert_eq!(*task.max_seq_length, 64);
+            assert_eq!(*task.max_seq_length.unwrap(), 64);
             assert_eq!(
                 experiment.stages.get("general-distill").is_some(),
                 corpus.is_some()
@@ -332,8 +332,12 @@ mod tests {
         let (experiment, _) =
             Experiment::read(KINDS, "x.toml", "x", &text, &[]).expect("no faults");
         let task = experiment.task;
-        let read =
-            super::super::dialect_rule(task.format, task.delimiter, task.quoting, task.escape);
+        let read = super::super::dialect_rule(
+            task.format.table(),
+            task.delimiter,
+            task.quoting,
+            task.escape,
+        );
         assert_eq!(read, given);
     }
 

@@ -6,7 +6,8 @@ use crate::data::table::is_delimiter;
 use crate::input::excerpt;
 
 use super::glue::{self, GlueTask};
-use super::schema::{Escape, Quoting, Recipe, TableFormat, TaskName};
+use super::records::check_records;
+use super::schema::{Escape, Quoting, Recipe, TaskFormat, TaskName};
 use super::setting::{At, LARGEST, Setting, above_zero_to, listed};
 use super::settings::{key, settings};
 use crate::document::{Fault, Located, Section, alternatives, did_you_mean};
@@ -17,11 +18,12 @@ settings! {
     pub struct Task(task, recipe: Recipe) titled "Task data" checked by check_task {
         /// GLUE task, which sets columns, classes and defaults, or `custom` for your own tables.
         counts name: Located<TaskName> = key("name").required(alternatives(task_names()));
-        /// Training table, or several tables with the same columns.
+        /// Training table, or several tables with the same columns; for records a file, a glob or a
+        /// folder.
         // Its files are inputs, like those of the next two.
         recorded train: Located<String> =
             key("train").required("a table, or a glob of several").kind_text("path or glob");
-        /// Dev table, used for scoring.
+        /// Dev table, used for scoring; for records a file, a glob or a folder.
         recorded dev: Option<Located<String>> =
             key("dev")
                 .kind_text("path or glob")
@@ -37,35 +39,44 @@ settings! {
                 .range(above_zero_to(0.5))
                 .default_text("none; `dev` or `dev-fraction` is required");
         /// Table format; `auto` is CSV for files ending in `.csv`, else TSV without quoting, and
-        /// detects other delimiters. `tsv` detects nothing.
-        counts format: TableFormat = key("format"), default TableFormat::Auto;
+        /// detects other delimiters. `tsv` detects nothing. Records (`tfrecord`, `mindrecord`) hold
+        /// token ids; `auto` detects them by the first training file.
+        counts format: TaskFormat = key("format"), default TaskFormat::Auto;
+        /// Schema of TFRecord data (MindSpore's JSON): number of rows to read of each split, and
+        /// columns with type and shape, which are checked.
+        // It is an input.
+        recorded schema: Option<Located<String>> =
+            key("schema").kind_text("path").range_text("`tfrecord` only").default_text("none");
         /// Character between fields; `auto` detects comma, tab, semicolon, vertical bar and Excel's
         /// `sep=` line.
-        counts delimiter: Option<char> = key("delimiter").or_word("auto");
+        counts delimiter: Option<char> = key("delimiter").or_word("auto"), default None, written if Task::is_table;
         /// Whether double quotes enclose a field that may contain delimiters and line breaks;
         /// `auto` is yes in CSV, and in TSV only if its rows need it.
-        counts quoting: Quoting = key("quoting").unless(Quoting::Auto), default Quoting::Auto;
+        counts quoting: Quoting = key("quoting").unless(Quoting::Auto), default Quoting::Auto, written if Task::is_table;
         /// How a quote within a quoted field is written: twice (RFC 4180) or after a backslash;
         /// `auto` detects it.
-        counts escape: Escape = key("escape").unless(Escape::Auto), default Escape::Auto;
+        counts escape: Escape = key("escape").unless(Escape::Auto), default Escape::Auto, written if Task::is_table;
         /// Column with the text.
         counts text: Located<String> =
             key("text")
                 .range_text("column name")
                 .default_text("`\"sentence\"`; GLUE's column for its tasks"),
-            default name.glue().map_or("sentence", |task| task.text).to_owned();
+            default name.glue().map_or("sentence", |task| task.text).to_owned(),
+            written if Task::is_table;
         /// Column with the second text of a pair.
         counts pair: Option<Located<String>> =
             key("pair")
                 .range_text("column name")
                 .default_text("none; GLUE's column for its pair tasks"),
-            default name.glue().and_then(|task| task.pair).map(str::to_owned);
+            default name.glue().and_then(|task| task.pair).map(str::to_owned),
+            written if Task::is_table;
         /// Column with the label.
         counts label: Located<String> =
             key("label")
                 .range_text("column name")
                 .default_text("`\"label\"`; GLUE's column for its tasks"),
-            default name.glue().map_or("label", |task| task.label).to_owned();
+            default name.glue().map_or("label", |task| task.label).to_owned(),
+            written if Task::is_table;
         /// Treat labels as real values (regression) instead of classes.
         counts regression: bool =
             key("regression").default_text("`true` for `sts-b`, else `false`"),
@@ -79,17 +90,25 @@ settings! {
                      for `custom`, the sorted distinct labels of `train`",
                 ),
             default name.glue().filter(|task| !task.regression).map(GlueTask::label_names);
-        /// Maximum input length, including special tokens; longer inputs are truncated.
-        counts max_seq_length: Located<usize> =
+        /// Maximum input length, including special tokens; longer inputs are truncated, longer
+        /// records are an error.
+        counts max_seq_length: Option<Located<usize>> =
             key("max-seq-length")
                 .range(3..=LARGEST)
                 .range_text("tokens; 3 to the models' `max-position-embeddings`")
-                .default_text("64 for `sst-2` and `cola`, else 128"),
-            default recipe.max_seq_length(*name);
+                .default_text(
+                    "64 for `sst-2` and `cola`, else 128; for records the length of the longest",
+                ),
+            default format.records().is_none().then(|| recipe.max_seq_length(*name));
     }
 }
 
 impl Task {
+    /// Whether its data are tables, and not records.
+    pub fn is_table(&self) -> bool {
+        self.format.records().is_none()
+    }
+
     /// The score that the best model is chosen by.
     pub fn metric(&self) -> Metric {
         match *self.name {
@@ -180,7 +199,10 @@ fn check_task(found: &Task, task: &Section<'_>) {
         task.unfit(Fault::new(message, task.key_span("dev-mismatched")));
     }
     check_dev(task);
-    check_columns(found, task);
+    check_records(found.format, task);
+    if found.format.records().is_none() {
+        check_columns(found, task);
+    }
     if let Some(glue) = glue
         && glue.pair.is_none()
         && found.pair.is_some()
@@ -304,10 +326,10 @@ mod tests {
     fn sst2_brings_its_labels_and_its_length() {
         let task = read(&MINIMAL.replace("custom", "sst-2")).task;
         assert_eq!(task.labels.unwrap().value, ["negative", "positive"]);
-        assert_eq!(*task.max_seq_length, 64);
+        assert_eq!(*task.max_seq_length.unwrap(), 64);
         let task = read(MINIMAL).task;
         assert_eq!(task.labels, None);
-        assert_eq!(*task.max_seq_length, 128);
+        assert_eq!(*task.max_seq_length.unwrap(), 128);
     }
 
     #[test]
@@ -318,10 +340,10 @@ mod tests {
         assert_eq!(mnli.label.value, "gold_label");
         let labels = mnli.labels.unwrap().value;
         assert_eq!(labels, ["contradiction", "entailment", "neutral"]);
-        assert_eq!(*mnli.max_seq_length, 128);
+        assert_eq!(*mnli.max_seq_length.unwrap(), 128);
         let cola = task("cola");
         assert_eq!((cola.text.value.as_str(), cola.pair), ("sentence", None));
-        assert_eq!(*cola.max_seq_length, 64);
+        assert_eq!(*cola.max_seq_length.unwrap(), 64);
         assert_eq!(task("mrpc").text.value, "#1 String");
         assert_eq!(
             task("rte").labels.unwrap().value,

@@ -32,7 +32,7 @@ corpus = ["corpus/*.txt"]
 /// Reads every experiment of the text.
 pub(crate) fn read_all(text: &str, overrides: &[&str]) -> Result<Experiments, Faults> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-    Experiments::read(KINDS, "x.toml", "x", text, &overrides, |_| Vec::new()).map(|(all, _)| all)
+    Experiments::read(KINDS, "x.toml", "x", text, &overrides, &super::FileAlone).map(|(all, _)| all)
 }
 
 /// Reads the text with overrides.

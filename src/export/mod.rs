@@ -128,10 +128,8 @@ impl Export<'_> {
     fn longest(&self, model: &LoadedModel) -> usize {
         let positions = model.config.max_position_embeddings;
         let experiment = self.history.and_then(|history| history.experiment.as_ref());
-        experiment.map_or_else(
-            || model.longest_input(),
-            |it| positions.min(*it.task.max_seq_length),
-        )
+        let longest = experiment.and_then(|it| it.task.max_seq_length.as_ref());
+        longest.map_or_else(|| model.longest_input(), |longest| positions.min(**longest))
     }
 }
 

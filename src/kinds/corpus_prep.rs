@@ -1,6 +1,7 @@
 //! `corpus-prep`: raw text to tokens, for the stage whose table names the text.
 
-use crate::data::{CorpusSettings, corpus, prepare_corpus};
+use super::record_rules::{files, row_rules};
+use crate::data::{CorpusSettings, RecordCorpus, corpus, prepare_corpus, prepare_record_corpus};
 use crate::experiment::{
     Artifact, Corpus, Counts, LongLines, Port, StageKind, StageSettings, TableKeys, Task, Wants,
     What,
@@ -20,6 +21,17 @@ impl StageKind for CorpusPrep {
 
     fn ports(&self, _: &Task, keys: &dyn StageSettings) -> Vec<Port> {
         let corpus: &Corpus = keys.keys();
+        if let Some(format) = corpus.format.records() {
+            let records = Port {
+                role: "corpus",
+                wants: Wants::Records(corpus.files.value.clone(), format),
+            };
+            let schema = corpus.schema.clone().map(|schema| Port {
+                role: "schema",
+                wants: Wants::OneFile(schema),
+            });
+            return std::iter::once(records).chain(schema).collect();
+        }
         let files = Port {
             role: "corpus",
             wants: Wants::Files(corpus.files.value.clone()),
@@ -35,17 +47,36 @@ impl StageKind for CorpusPrep {
     }
 
     fn counts(&self) -> Vec<Counts> {
-        vec![Counts::Own]
+        let is_records: fn(&Task, &dyn StageSettings) -> bool =
+            |_, keys| !keys.keys::<Corpus>().is_text();
+        vec![Counts::Own, Counts::Vocabulary(is_records)]
     }
 }
 
 impl Work for CorpusPrep {
     fn activity<'a>(&self, place: &'a Place<'_>) -> Result<Activity<'a>, StageError> {
         let corpus: &Corpus = place.stage().keys();
+        if let Some(format) = corpus.format.records() {
+            let settings = RecordCorpus {
+                format,
+                schema: place.files("schema").into_iter().next(),
+                files: files(place, "corpus", &corpus.files),
+                rules: row_rules(place, corpus.max_seq_length.as_deref()),
+            };
+            return Ok(Activity::Here(Box::new(move |here| {
+                prepare(here, |watch| {
+                    prepare_record_corpus(&settings, place.work, watch)
+                })
+            })));
+        }
         let settings = CorpusSettings {
             files: place.files("corpus"),
             tokenizer: place.model("tokenizer").unwrap_or_default(),
-            max_seq_length: *corpus.max_seq_length,
+            max_seq_length: corpus
+                .max_seq_length
+                .as_deref()
+                .copied()
+                .unwrap_or_default(),
             long_lines: match corpus.long_lines {
                 LongLines::Split => corpus::LongLines::Split,
                 LongLines::Truncate => corpus::LongLines::Truncate,

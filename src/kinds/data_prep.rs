@@ -1,6 +1,10 @@
 //! `data-prep`: the task's tables to tokens.
 
-use crate::data::{Dev, LabelRule, LabelSet, TableLayout, TaskSettings, prepare_task};
+use super::record_rules::{files, row_rules};
+use crate::data::{
+    Dev, LabelRule, LabelSet, RecordDev, RecordFormat, RecordTask, TableLayout, TaskSettings,
+    prepare_record_task, prepare_task,
+};
 use crate::experiment::settings::settings;
 use crate::experiment::{
     Artifact, Counts, Port, StageDefaults, StageKind, StageSettings, TableKeys, Task, TaskName,
@@ -37,6 +41,9 @@ impl StageKind for DataPrep {
     }
 
     fn ports(&self, task: &Task, _: &dyn StageSettings) -> Vec<Port> {
+        if let Some(format) = task.format.records() {
+            return record_ports(task, format);
+        }
         let train = Some(Wants::Files(vec![task.train.clone()]));
         let dev = task.dev.clone().map(Wants::OneFile);
         let more = task.dev_mismatched.clone().map(Wants::OneFile);
@@ -53,12 +60,21 @@ impl StageKind for DataPrep {
     }
 
     fn counts(&self) -> Vec<Counts> {
-        vec![Counts::Own, Counts::Task]
+        let is_records: fn(&Task, &dyn StageSettings) -> bool = |task, _| !task.is_table();
+        vec![Counts::Own, Counts::Task, Counts::Vocabulary(is_records)]
     }
 }
 
 impl Work for DataPrep {
     fn activity<'a>(&self, place: &'a Place<'_>) -> Result<Activity<'a>, StageError> {
+        if let Some(format) = place.experiment.task.format.records() {
+            let settings = record_settings(place, format);
+            return Ok(Activity::Here(Box::new(move |here| {
+                prepare(here, |watch| {
+                    prepare_record_task(&settings, place.work, watch)
+                })
+            })));
+        }
         let settings = settings_of(place);
         Ok(Activity::Here(Box::new(move |here| {
             prepare(here, |watch| prepare_task(&settings, place.work, watch))
@@ -67,6 +83,54 @@ impl Work for DataPrep {
 
     fn promised(&self, _: &Place<'_>) -> Vec<&'static str> {
         vec!["report.json", "train/store.json", "dev/store.json"]
+    }
+}
+
+/// What a task of records takes: no tokenizer.
+fn record_ports(task: &Task, format: RecordFormat) -> Vec<Port> {
+    let named = [
+        Some(&task.train),
+        task.dev.as_ref(),
+        task.dev_mismatched.as_ref(),
+    ];
+    let splits = SPLITS.into_iter().zip(named).filter_map(|(role, named)| {
+        let wants = Wants::Records(vec![named?.clone()], format);
+        Some(Port { role, wants })
+    });
+    let schema = task.schema.clone().map(|schema| Port {
+        role: "schema",
+        wants: Wants::OneFile(schema),
+    });
+    splits.chain(schema).collect()
+}
+
+fn record_settings(place: &Place<'_>, format: RecordFormat) -> RecordTask {
+    let task = &place.experiment.task;
+    let named = |key: &Option<_>| {
+        std::slice::from_ref(key)
+            .iter()
+            .flatten()
+            .cloned()
+            .collect()
+    };
+    let dev: Vec<_> = named(&task.dev);
+    let more: Vec<_> = named(&task.dev_mismatched);
+    RecordTask {
+        format,
+        schema: place.files("schema").into_iter().next(),
+        train: files(place, "train", std::slice::from_ref(&task.train)),
+        dev: match &task.dev_fraction {
+            Some(share) if dev.is_empty() => RecordDev::Fraction(**share),
+            _ => RecordDev::Files(files(place, "dev", &dev)),
+        },
+        more_dev: if more.is_empty() {
+            Vec::new()
+        } else {
+            let role = "dev-mismatched";
+            vec![(role.to_owned(), files(place, role, &more))]
+        },
+        labels: labels(task),
+        rules: row_rules(place, task.max_seq_length.as_deref()),
     }
 }
 
@@ -97,7 +161,7 @@ fn settings_of(place: &Place<'_>) -> TaskSettings {
             .collect(),
         labels: labels(task),
         tokenizer: place.model("tokenizer").unwrap_or_default(),
-        max_seq_length: *task.max_seq_length,
+        max_seq_length: task.max_seq_length.as_deref().copied().unwrap_or_default(),
     }
 }
 

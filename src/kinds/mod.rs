@@ -9,6 +9,7 @@ mod eval;
 mod export;
 mod finetune;
 mod general_distill;
+mod record_rules;
 mod td_phase1;
 mod td_phase2;
 

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::find::{find_inputs, find_missing};
+use super::find_records::stated_formats;
 use super::graph::{Node, graph};
 use super::inputs::Inputs;
 use super::selection::SelectionError;
 use crate::document::{Fault, Faults, Sources};
-use crate::experiment::{Experiments, Kinds};
+use crate::experiment::{Elsewhere, Experiment, Experiments, Kinds, Stated};
 use crate::runs::Layout;
 
 /// An experiment file, and what its experiments need to run.
@@ -41,13 +42,28 @@ impl ExperimentFile {
             stem.as_deref().unwrap_or("experiment"),
             &text,
             overrides,
-            |experiment| find_missing(experiment, layout),
+            &Files { layout },
         )?;
         Ok(Self {
             prepared: prepare(&experiments, sources, layout)?,
             path: path.to_owned(),
             experiments,
         })
+    }
+}
+
+/// What files state and lack.
+struct Files<'a> {
+    layout: &'a Layout,
+}
+
+impl Elsewhere for Files<'_> {
+    fn faults(&self, experiment: &Experiment) -> Vec<Fault> {
+        find_missing(experiment, self.layout)
+    }
+
+    fn stated(&self, experiment: &Experiment) -> Vec<Stated> {
+        stated_formats(experiment, self.layout)
     }
 }
 

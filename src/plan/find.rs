@@ -23,10 +23,8 @@ pub(super) fn find_inputs(
     nodes: &[Node],
     layout: &Layout,
 ) -> Result<Inputs, Vec<Fault>> {
-    let mut finder = Finder {
-        layout,
-        faults: Vec::new(),
-    };
+    let mut finder = Finder::new(layout);
+    finder.needs_tokenizer = nodes.iter().any(|node| node.tokenizes);
     let mut files: Vec<FoundFiles> = Vec::new();
     for node in nodes {
         for named in &node.files {
@@ -38,7 +36,11 @@ pub(super) fn find_inputs(
         }
     }
     let mut folders = finder.folders(experiment);
-    let tokenizer_changes = finder.tokenizer(experiment, &mut folders);
+    let tokenizer_changes = if finder.needs_tokenizer {
+        finder.tokenizer(experiment, &mut folders)
+    } else {
+        Vec::new()
+    };
     let labels = stated_labels(&experiment.task);
     let classes = labels.as_deref().map(Classes::of);
     let found = check_classifiers(experiment, &folders, classes);
@@ -66,14 +68,15 @@ pub(super) fn find_inputs(
 /// Files and folders that are not there, for an experiment that has other faults already.
 /// Only what the user wrote is looked for: the keys at fault hold defaults.
 pub(super) fn find_missing(experiment: &Experiment, layout: &Layout) -> Vec<Fault> {
-    let mut finder = Finder {
-        layout,
-        faults: Vec::new(),
-    };
+    let mut finder = Finder::new(layout);
     let nodes = graph(experiment);
+    finder.needs_tokenizer = nodes.iter().any(|node| node.tokenizes);
     let named = nodes.iter().flat_map(|node| &node.files);
     for pattern in named.flat_map(|files| &files.patterns) {
-        finder.expand(pattern);
+        // A folder may hold records, whatever the format is.
+        if !layout.root().join(&**pattern).is_dir() {
+            finder.expand(pattern);
+        }
     }
     finder.folders(experiment);
     finder.faults.retain(|fault| fault.span.is_some());
@@ -84,10 +87,23 @@ pub(super) fn find_missing(experiment: &Experiment, layout: &Layout) -> Vec<Faul
 pub(super) struct Finder<'a> {
     pub(super) layout: &'a Layout,
     pub(super) faults: Vec<Fault>,
+    /// Whether text is cut into tokens in any stage; records need no tokenizer.
+    pub(super) needs_tokenizer: bool,
 }
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
+    pub(super) fn new(layout: &'a Layout) -> Self {
+        Self {
+            layout,
+            faults: Vec::new(),
+            needs_tokenizer: true,
+        }
+    }
+
     fn named(&mut self, named: &Files) -> Vec<InputFile> {
+        if let Some(format) = named.records {
+            return self.record_files(&named.patterns, format);
+        }
         match &named.patterns[..] {
             [pattern] if named.is_one => self.one_file(pattern),
             patterns => self.files(patterns),
@@ -123,7 +139,7 @@ impl Finder<'_> {
         files
     }
 
-    fn expand(&mut self, pattern: &Located<String>) -> Vec<InputFile> {
+    pub(super) fn expand(&mut self, pattern: &Located<String>) -> Vec<InputFile> {
         let root = self.layout.root();
         // A path that is there is that path, whatever characters it has.
         let is_there = root.join(&**pattern).symlink_metadata().is_ok();

@@ -107,7 +107,7 @@ impl Finder<'_> {
         let has_tokenizer = files
             .iter()
             .any(|file| matches!(file.name.as_str(), "tokenizer.json" | "vocab.txt"));
-        if !has_tokenizer {
+        if !has_tokenizer && self.needs_tokenizer {
             self.faults.push(fault(format!(
                 "model folder `{name}` has neither `tokenizer.json` nor `vocab.txt`"
             )));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::data::RecordFormat;
 use crate::document::Located;
 use crate::experiment::{Experiment, Origin, Role, Stage, StageName, Wants, What};
 
@@ -44,6 +45,8 @@ pub struct Files {
     pub patterns: Vec<Located<String>>,
     /// Whether it is one file.
     pub is_one: bool,
+    /// Records, which a folder may hold: their format.
+    pub records: Option<RecordFormat>,
 }
 
 impl Take {
@@ -103,11 +106,19 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
                 role,
                 patterns,
                 is_one: false,
+                records: None,
+            }),
+            Wants::Records(patterns, format) => node.files.push(Files {
+                role,
+                patterns,
+                is_one: false,
+                records: Some(format),
             }),
             Wants::OneFile(pattern) => node.files.push(Files {
                 role,
                 patterns: vec![pattern],
                 is_one: true,
+                records: None,
             }),
             Wants::Rows => {
                 let from = experiment.rows_for(stage, role);

@@ -6,6 +6,7 @@ mod estimate;
 mod experiment_file;
 mod find;
 mod find_models;
+mod find_records;
 mod fingerprint;
 mod forced;
 mod given_models;

@@ -126,10 +126,9 @@ impl TrainedModel {
                 pair: task.and_then(|task| Some(task.pair.as_ref()?.value.clone())),
                 columns: task.and_then(Task::column_names),
             },
-            longest: task.map_or_else(
-                || model.longest_input(),
-                |task| positions.min(*task.max_seq_length),
-            ),
+            longest: task
+                .and_then(|task| task.max_seq_length.as_ref())
+                .map_or_else(|| model.longest_input(), |longest| positions.min(**longest)),
         })
     }
 }

@@ -384,10 +384,14 @@ fn the_experiment_files_that_pages_show_have_no_faults() {
             whole
         };
         let text = toml::to_string(&whole).expect("TOML");
-        let experiments =
-            Experiments::read(tinyrun::kinds::KINDS, "x.toml", "x", &text, &[], |_| {
-                Vec::new()
-            });
+        let experiments = Experiments::read(
+            tinyrun::kinds::KINDS,
+            "x.toml",
+            "x",
+            &text,
+            &[],
+            &tinyrun::experiment::FileAlone,
+        );
         if let Err(faults) = experiments {
             panic!("{}: {faults}", block.place());
         }

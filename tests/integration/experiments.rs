@@ -15,9 +15,14 @@ fn every_experiment_that_we_ship_is_read_without_faults() {
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
         let file = path.display().to_string();
-        match Experiments::read(tinyrun::kinds::KINDS, &file, &stem, &text, &[], |_| {
-            Vec::new()
-        }) {
+        match Experiments::read(
+            tinyrun::kinds::KINDS,
+            &file,
+            &stem,
+            &text,
+            &[],
+            &tinyrun::experiment::FileAlone,
+        ) {
             Ok((experiments, _)) => assert_eq!(experiments.name, stem),
             Err(faults) => panic!("{faults}"),
         }

@@ -126,7 +126,7 @@ fn beside(path: &str, key: &str) -> Vec<String> {
 
 /// Keys that this test leaves to others: what they change is a choice between tables, or is
 /// checked where the tables are read.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 20] = [
     // No business of the kernel; `exports.rs` tests them.
     ("stages.export", "format"),
     ("stages.export", "dtype"),
@@ -137,6 +137,10 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("task", "name"),
     ("task", "dev-fraction"),
     ("task", "dev-mismatched"),
+    // Of records; `records.rs` tests them.
+    ("task", "schema"),
+    ("stages.general-distill", "corpus-format"),
+    ("stages.general-distill", "corpus-schema"),
     ("task", "format"),
     ("task", "delimiter"),
     ("task", "quoting"),

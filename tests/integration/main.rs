@@ -38,6 +38,7 @@ mod output;
 mod pipeline;
 mod predict;
 mod programs;
+mod records;
 mod reference;
 mod release;
 mod signals;

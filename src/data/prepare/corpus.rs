@@ -57,13 +57,13 @@ pub fn prepare_corpus(
     let room = settings.max_seq_length - SINGLE_SPECIALS;
     let reader = pump(
         CorpusReader::new(&settings.files),
-        &tokenizer,
+        || tokenizer.session(),
         |reader: &mut CorpusReader| {
             let line = reader.next_line()?;
             Ok(line.map(|line| (line.to_owned(), line.len())))
         },
         |reader| reader.counts().iter().map(|counts| counts.bytes).sum(),
-        |session, line| {
+        |session, line| -> Result<_, tokenizers::Error> {
             let mut pieces = Vec::new();
             session.encode(&line, &mut pieces)?;
             Ok(pieces)

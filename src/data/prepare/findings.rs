@@ -179,7 +179,7 @@ impl Findings {
 }
 
 /// What is odd about the classes of the splits.
-fn class_warnings(splits: &[SplitReport]) -> Vec<DataWarning> {
+pub(super) fn class_warnings(splits: &[SplitReport]) -> Vec<DataWarning> {
     let [train, others @ ..] = splits else {
         return Vec::new();
     };

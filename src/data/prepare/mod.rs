@@ -8,10 +8,14 @@ mod corpus;
 mod findings;
 mod found_labels;
 mod pump;
+mod records;
 mod task;
 
 pub(in crate::data) use found_labels::ENOUGH_ROWS;
 
 pub use corpus::{CorpusSettings, prepare_corpus};
 pub use pump::Watch;
+pub use records::{
+    RecordCorpus, RecordDev, RecordFiles, RecordTask, prepare_record_corpus, prepare_record_task,
+};
 pub use task::{Dev, TaskSettings, prepare_task};

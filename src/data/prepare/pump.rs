@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use crate::data::error::DataError;
-use crate::data::tokenizer::{Session, Tokenizer};
 
 /// Items of a chunk at most.
 const CHUNK_ITEMS: usize = 4096;
@@ -44,13 +43,14 @@ struct Chunk<T> {
 /// Moves items from `read` through `encode` to `write` until `read` has no more.
 ///
 /// `read` returns an item with its bytes of text; `bytes_done` asks the same source how far it is.
-/// `encode` runs on all threads; `write` gets its results in the order of the items.
-pub(super) fn pump<S: Send, T: Send + Sync, E: Send>(
+/// `encode` runs on all threads, each with a tool of its own from `tool`; `write` gets its results in
+/// the order of the items.
+pub(super) fn pump<S: Send, T: Send + Sync, E: Send, W, X: Send + Into<DataError>>(
     mut source: S,
-    tokenizer: &Tokenizer,
+    tool: impl Fn() -> W + Sync,
     read: impl Fn(&mut S) -> Result<Option<(T, usize)>, DataError> + Sync,
     bytes_done: impl Fn(&S) -> u64 + Sync,
-    encode: impl Fn(&mut Session, T) -> Result<E, tokenizers::Error> + Sync,
+    encode: impl Fn(&mut W, T) -> Result<E, X> + Sync,
     mut write: impl FnMut(E) -> Result<(), DataError>,
     mut after_chunk: impl FnMut(u64) -> Result<(), DataError>,
 ) -> Result<S, DataError> {
@@ -68,21 +68,18 @@ pub(super) fn pump<S: Send, T: Send + Sync, E: Send>(
             bytes_done: bytes_done(source),
         })
     };
-    let encode_chunk = |items: Vec<T>| -> Result<Vec<E>, tokenizers::Error> {
+    let encode_chunk = |items: Vec<T>| -> Result<Vec<E>, X> {
         items
             .into_par_iter()
             .with_min_len(BATCH)
-            .map_init(
-                || tokenizer.session(),
-                |session, item| encode(session, item),
-            )
+            .map_init(&tool, &encode)
             .collect()
     };
     let mut chunk = next_chunk(&mut source)?;
     while !chunk.items.is_empty() {
         let done = chunk.bytes_done;
         let (encoded, next) = rayon::join(|| encode_chunk(chunk.items), || next_chunk(&mut source));
-        for item in encoded.map_err(|source| DataError::Encode { source })? {
+        for item in encoded.map_err(Into::into)? {
             write(item)?;
         }
         after_chunk(done)?;

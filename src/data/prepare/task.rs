@@ -229,7 +229,7 @@ impl Preparation<'_> {
         let special = tokenizer.special();
         let table = pump(
             TableReader::open(path, &settings.layout)?,
-            tokenizer,
+            || tokenizer.session(),
             |table: &mut TableReader| {
                 let Some(row) = table.next_row()? else {
                     return Ok(None);
@@ -244,7 +244,7 @@ impl Preparation<'_> {
                 Ok(Some(((row, label), bytes)))
             },
             TableReader::bytes_read,
-            |session, (row, (class, value))| {
+            |session, (row, (class, value))| -> Result<_, tokenizers::Error> {
                 let hash = text_hash(&row.text, row.pair.as_deref());
                 let (example, unknown) = encode(session, &row, special, settings.max_seq_length)?;
                 Ok(EncodedRow {

@@ -100,6 +100,24 @@ impl StoreWriter {
             .map_err(|source| write_error(&self.folder.join(ROWS), source))
     }
 
+    /// Completes the store with a longest example and labels that were not known when it was begun.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    ///
+    /// # Panics
+    /// Where `max_seq_length` is above the one that it was begun with: examples were checked by that.
+    pub fn finish_as(
+        mut self,
+        max_seq_length: usize,
+        labels: Vec<String>,
+    ) -> Result<StoreMeta, StoreError> {
+        assert!(max_seq_length <= self.meta.max_seq_length, "a longer limit");
+        self.meta.max_seq_length = max_seq_length;
+        self.meta.labels = labels;
+        self.finish()
+    }
+
     /// Completes the store on disk and returns what its `store.json` says.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ fn value(path: &str, key: &Key) -> String {
         ("task", "dev") => "\"data/tickets-dev.csv\"",
         ("task", "dev-mismatched") => "\"data/glue/MNLI/dev_mismatched.tsv\"",
         ("task", "dev-fraction") => "0.1",
+        ("task", "schema") => "\"data/schema.json\"",
+        (_, "corpus-schema") => "\"corpus/schema.json\"",
         ("task", "delimiter") => "\";\"",
         ("task", "text") => "\"message\"",
         ("task", "pair") => "\"reply\"",
@@ -122,6 +124,8 @@ fn beside(path: &str, key: &str) -> (&'static str, &'static str) {
         (_, "loss-scale" | "loss-scale-factor" | "loss-scale-window") => {
             ("precision = \"fp16\"\n\n", "")
         }
+        ("task", "schema") => ("", "format = \"tfrecord\"\n"),
+        (_, "corpus-schema") => ("", "corpus-format = \"tfrecord\"\n"),
         (_, "power") => ("", "schedule = \"polynomial\"\n"),
         ("stages.td-phase1", "end-learning-rate" | "decay-from") => ("", "schedule = \"linear\"\n"),
         ("student.layer-map", "attention") => ("", "hidden = [0, 3, 6, 9, 12]\n"),

@@ -1,0 +1,179 @@
+//! Reading the records of all splits: decoded on all threads, handed on in order.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::RecordFiles;
+use crate::data::error::DataError;
+use crate::data::prepare::findings::class_warnings;
+use crate::data::prepare::pump::{Watch, pump, sizes};
+use crate::data::records::{
+    Longest, Record, RecordFault, RecordFormat, RecordReader, RowRules, Schema, TokenRow,
+    wanted_columns,
+};
+use crate::data::report::{FileReport, PrepReport, SplitReport};
+use crate::data::warning::DataWarning;
+
+/// Place of a record.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) path: &'a Path,
+    pub(super) number: u64,
+    pub(super) byte: u64,
+}
+
+impl At<'_> {
+    pub(super) fn error(self, fault: RecordFault) -> DataError {
+        DataError::Record {
+            path: self.path.to_owned(),
+            number: self.number,
+            byte: self.byte,
+            fault: Box::new(fault),
+        }
+    }
+}
+
+/// What is common to the splits of a preparation.
+pub(super) struct Reading<'a> {
+    format: RecordFormat,
+    schema: Option<Schema>,
+    schema_path: Option<&'a Path>,
+    rules: RowRules,
+    is_labelled: bool,
+    /// Tokens of the longest record, padding included.
+    widest: usize,
+    files: Vec<FileReport>,
+    warnings: Vec<DataWarning>,
+    bytes_total: u64,
+    watch: Watch<'a>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(
+        format: RecordFormat,
+        schema: Option<&'a Path>,
+        rules: RowRules,
+        all: &[&RecordFiles],
+        watch: Watch<'a>,
+    ) -> Result<Self, DataError> {
+        let sizes = all.iter().map(|files| sizes(&files.files));
+        let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            format,
+            schema: schema.map(Schema::read).transpose()?,
+            schema_path: schema,
+            rules,
+            is_labelled: false,
+            widest: 0,
+            files: Vec::new(),
+            warnings: Vec::new(),
+            bytes_total: sizes.iter().flatten().sum(),
+            watch,
+        })
+    }
+
+    /// Rows have labels.
+    pub(super) fn labelled(self) -> Self {
+        Self {
+            is_labelled: true,
+            ..self
+        }
+    }
+
+    /// `max-seq-length` as it is set, or else tokens of the longest record that was read.
+    pub(super) fn longest(&self) -> usize {
+        match self.rules.longest {
+            Longest::Written(longest) => longest,
+            Longest::Positions(_) => self.widest,
+        }
+    }
+
+    /// Hands every row of a split to `write`, in the order of the files.
+    pub(super) fn read(
+        &mut self,
+        split: &str,
+        from: &RecordFiles,
+        mut write: impl FnMut(TokenRow, At<'_>) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        if let (Some(schema), Some(path)) = (&self.schema, self.schema_path) {
+            schema.check_columns(path, wanted_columns(self.is_labelled))?;
+        }
+        let (rules, is_labelled, schema) = (self.rules, self.is_labelled, self.schema.as_ref());
+        let (watch, bytes_total) = (self.watch, self.bytes_total);
+        let before: u64 = self.files.iter().map(|file| file.bytes).sum();
+        let sizes = sizes(&from.files)?;
+        let size: u64 = sizes.iter().sum();
+        let reader = RecordReader::new(&from.files, self.format, schema, from.is_alone)?;
+        if reader.is_part() {
+            let split = split.to_owned();
+            self.warnings.push(DataWarning::OneShard { split });
+        }
+        let widest = &mut self.widest;
+        let reader = pump(
+            reader,
+            || (),
+            |reader: &mut RecordReader| {
+                let record = reader.next_record()?;
+                Ok(record.map(|record| {
+                    let size = record.size();
+                    (record, size)
+                }))
+            },
+            RecordReader::bytes,
+            |(), record: Record| -> Result<_, DataError> {
+                let at = At {
+                    path: &from.files[record.file],
+                    number: record.number,
+                    byte: record.byte,
+                };
+                let fields = record.fields(schema, is_labelled);
+                // A fault waits for its turn: the first one is reported.
+                Ok((at, fields.and_then(|fields| rules.row(&fields))))
+            },
+            |(at, row): (At<'_>, Result<TokenRow, RecordFault>)| {
+                let row = row.map_err(|fault| at.error(fault))?;
+                *widest = row.width.max(*widest);
+                write(row, at)
+            },
+            |bytes_done| {
+                (watch.progress)(before + bytes_done.min(size), bytes_total);
+                watch.check()
+            },
+        )?;
+        (watch.progress)(before + size, bytes_total);
+        if reader.is_limited() {
+            self.warnings.push(DataWarning::RowsLimited {
+                split: split.to_owned(),
+                rows: reader.counts().iter().sum(),
+            });
+        }
+        let files = from.files.iter().zip(&sizes).enumerate();
+        self.files
+            .extend(files.map(|(index, (path, &bytes))| FileReport {
+                path: path.clone(),
+                rows: reader.counts().get(index).copied().unwrap_or(0),
+                skipped: 0,
+                bytes,
+            }));
+        Ok(())
+    }
+
+    /// What was done.
+    pub(super) fn report(
+        self,
+        splits: Vec<SplitReport>,
+        train_texts_in_dev: u64,
+        begin: Instant,
+    ) -> PrepReport {
+        let mut warnings = self.warnings;
+        warnings.extend(class_warnings(&splits));
+        PrepReport {
+            bytes_read: self.files.iter().map(|file| file.bytes).sum(),
+            files: self.files,
+            splits,
+            train_texts_in_dev,
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+            seconds: begin.elapsed().as_secs_f64(),
+        }
+    }
+}
