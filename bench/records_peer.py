@@ -1,0 +1,127 @@
+"""MindSpore's and TensorFlow's side of `bench/records.py`, in their own environment.
+
+    records_peer.py write ROWS LENGTH VOCABULARY TFRECORDS MINDRECORDS CHECKPOINT
+    records_peer.py tfrecord FOLDER LENGTH
+    records_peer.py mindrecord FOLDER LENGTH
+
+Prints a line of JSON.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("GLOG_v", "3")
+
+
+def rows(count, length, vocabulary):
+    import numpy
+
+    numbers = numpy.random.default_rng(1)
+    for index in range(count):
+        real = int(numbers.integers(8, length + 1))
+        ids = numpy.zeros(length, numpy.int64)
+        ids[:real] = numbers.integers(1000, vocabulary, real)
+        ids[0], ids[real - 1] = 101, 102
+        mask = (numpy.arange(length) < real).astype(numpy.int64)
+        yield ids, mask, numpy.zeros(length, numpy.int64), numpy.array([index % 2], numpy.int64)
+
+
+# Rows at a time, which is faster for both than one by one.
+BATCH = 256
+NAMES = ("input_ids", "input_mask", "segment_ids", "label_ids")
+
+
+def write(count, length, vocabulary, tfrecords, mindrecords, checkpoint):
+    import mindspore
+    import tensorflow as tf
+    from mindspore.mindrecord import FileWriter
+
+    count, length, vocabulary = int(count), int(length), int(vocabulary)
+    for folder in (tfrecords, mindrecords):
+        Path(folder).mkdir(parents=True)
+    with tf.io.TFRecordWriter(f"{tfrecords}/train.tfrecord") as out:
+        for row in rows(count, length, vocabulary):
+            feature = {
+                name: tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+                for name, values in zip(NAMES, row)
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            out.write(example.SerializeToString())
+    writer = FileWriter(f"{mindrecords}/train.mindrecord", shard_num=1)
+    writer.add_schema({name: {"type": "int64", "shape": [-1]} for name in NAMES}, "rows")
+    page = []
+    for row in rows(count, length, vocabulary):
+        page.append(dict(zip(NAMES, row)))
+        if len(page) == 1000:
+            writer.write_raw_data(page)
+            page = []
+    if page:
+        writer.write_raw_data(page)
+    writer.commit()
+    save_bert(mindspore, checkpoint)
+    print(json.dumps({}))
+
+
+def save_bert(mindspore, path):
+    """A BERT-base under the names of MindSpore's TinyBERT."""
+    import numpy
+
+    d, inner, layers = 768, 3072, 12
+    shapes = {
+        "bert.bert.bert_embedding_lookup.embedding_table": (30522, d),
+        "bert.bert.bert_embedding_postprocessor.token_type_embedding.embedding_table": (2, d),
+        "bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table": (512, d),
+        "bert.bert.bert_embedding_postprocessor.layernorm.gamma": (d,),
+        "bert.bert.bert_embedding_postprocessor.layernorm.beta": (d,),
+    }
+    for index in range(layers):
+        layer = f"bert.bert.bert_encoder.layers.{index}."
+        parts = {f"attention.attention.{part}_layer": (d, d) for part in ("query", "key", "value")}
+        parts |= {"attention.output.dense": (d, d), "intermediate": (inner, d), "output.dense": (d, inner)}
+        for part, shape in parts.items():
+            shapes[f"{layer}{part}.weight"], shapes[f"{layer}{part}.bias"] = shape, shape[:1]
+        for norm in ("attention.output.layernorm", "output.layernorm"):
+            shapes[f"{layer}{norm}.gamma"] = shapes[f"{layer}{norm}.beta"] = (d,)
+    shapes |= {
+        "bert.bert.dense.weight": (d, d), "bert.bert.dense.bias": (d,),
+        "bert.dense_1.weight": (2, d), "bert.dense_1.bias": (2,),
+    }
+    numbers = numpy.random.default_rng(2)
+    tensors = [
+        {"name": name, "data": mindspore.Tensor(numbers.standard_normal(shape, numpy.float32) * 0.02)}
+        for name, shape in shapes.items()
+    ]
+    mindspore.save_checkpoint(tensors, path)
+
+
+def read_tfrecords(folder, length):
+    import tensorflow as tf
+
+    length = int(length)
+    features = {name: tf.io.FixedLenFeature([1 if name == "label_ids" else length], tf.int64) for name in NAMES}
+    files = sorted(str(path) for path in Path(folder).iterdir())
+    start = time.perf_counter()
+    data = tf.data.TFRecordDataset(files).batch(BATCH).map(
+        lambda records: tf.io.parse_example(records, features), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    seen = sum(len(rows["input_ids"]) for rows in data.prefetch(tf.data.AUTOTUNE))
+    print(json.dumps({"rate": seen / (time.perf_counter() - start)}))
+
+
+def read_mindrecords(folder, _length):
+    import mindspore.dataset as ds
+
+    files = sorted(str(path) for path in Path(folder).iterdir() if path.suffix != ".db")
+    start = time.perf_counter()
+    data = ds.MindDataset(files, columns_list=list(NAMES), shuffle=False).batch(BATCH)
+    seen = sum(len(rows[0]) for rows in data.create_tuple_iterator(num_epochs=1, output_numpy=True))
+    print(json.dumps({"rate": seen / (time.perf_counter() - start)}))
+
+
+if __name__ == "__main__":
+    work = {"write": write, "tfrecord": read_tfrecords, "mindrecord": read_mindrecords}
+    work[sys.argv[1]](*sys.argv[2:])
