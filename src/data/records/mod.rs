@@ -63,7 +63,7 @@ pub fn recognize_records(path: &Path) -> io::Result<Option<RecordFormat>> {
     let is_records = tfrecord::is_head(&tfrecord::unpacked_head(&head, 12));
     Ok(if is_records {
         Some(RecordFormat::TfRecord)
-    } else if mindrecord::is_head(&head) {
+    } else if mindrecord::is_head(&head) || mindrecord::is_encrypted(path)? {
         Some(RecordFormat::MindRecord)
     } else {
         None

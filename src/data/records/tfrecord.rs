@@ -242,7 +242,8 @@ impl TfRecords {
 
     /// Up to `count` bytes, fewer where the file ends. Memory grows with what is there.
     fn take(&mut self, count: u64) -> Result<Vec<u8>, Broken> {
-        let mut bytes = Vec::new();
+        const AT_ONCE: usize = 1 << 12;
+        let mut bytes = Vec::with_capacity(usize::try_from(count).unwrap_or(AT_ONCE).min(AT_ONCE));
         let input = &mut self.input;
         input.take(count).read_to_end(&mut bytes)?;
         Ok(bytes)
