@@ -3,6 +3,7 @@
 mod clean;
 mod compare;
 mod export;
+mod export_data;
 mod gc;
 mod given_model;
 mod init;
@@ -79,6 +80,8 @@ enum Command {
     Clean(clean::Arguments),
     /// Write a model in a format of other programs, with a model card
     Export(export::Arguments),
+    /// Write prepared data as files that TensorFlow and MindSpore read
+    ExportData(export_data::Arguments),
     /// Write a commented experiment file for your own table
     Init(init::Arguments),
     /// Print a shell completion script
@@ -312,6 +315,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
         Some(Command::Gc(arguments)) => gc::run(arguments),
         Some(Command::Clean(arguments)) => clean::run(arguments),
         Some(Command::Export(arguments)) => export::run(arguments),
+        Some(Command::ExportData(arguments)) => export_data::run(arguments),
         Some(Command::Init(arguments)) => init::run(arguments),
         Some(Command::Man(arguments)) => man::run(arguments),
         Some(Command::Completions { shell }) => {

@@ -15,7 +15,7 @@ pub(super) fn check_records(format: TaskFormat, task: &Section<'_>) {
         for key in OF_TABLES.into_iter().filter(|key| task.has(key)) {
             let message = format!("`{key}` in `[task]` is for tables, and `format` is {word}");
             let fault = Fault::new(message, task.key_span(key));
-            task.unfit(fault.with_label(format!("{} holds no text", records.name())));
+            task.unfit(fault.with_label(format!("{} data contain no text", records.name())));
         }
     }
     check_schema(task, "schema", format.records(), format == TaskFormat::Auto);

@@ -350,5 +350,43 @@ fn a_damaged_record_is_named_by_file_record_and_byte() {
     let sets = ["--set", "task.format=tfrecord", "--set", "task.dev=x.toml"];
     test.run(&[&["x.toml", "--until", "data-prep"][..], &sets].concat())
         .ends_with(1)
-        .says("x.toml`, record 1 at byte 0, has a damaged length");
+        .says("x.toml` is not a TFRecord file, or the length of its first record is damaged");
+}
+
+#[test]
+fn prepared_data_are_exported_as_records_that_give_the_same_stores() {
+    let test = records();
+    test.run(&["export-data", "x.toml", "-o", "out"])
+        .ends_with(2)
+        .says("experiment `x` has no prepared data")
+        .says("run `tinyrun x.toml` first");
+    test.run(&["x.toml"]).succeeds();
+    let before = ["train", "dev"].map(|split| store(&test, split));
+    let ran = test.run(&["export-data", "x.toml", "-o", "out"]).succeeds();
+    let lines = [
+        "wrote out/train/train.tf_record (40 rows)",
+        "wrote out/dev/dev.tf_record (12 rows)",
+        "wrote out/corpus-prep/corpus-prep.tf_record (20 rows)",
+    ];
+    for line in lines {
+        assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    }
+    test.replace("x.toml", "data/train.tf_record", "out/train")
+        .replace("x.toml", "data/dev.tf_record", "out/dev")
+        .replace("x.toml", "data/corpus.tf_record", "out/corpus-prep");
+    let sets = [
+        "--set",
+        "task.schema=out/schema.json",
+        "--set",
+        "stages.general-distill.corpus-schema=out/schema-corpus-prep.json",
+    ];
+    // The same stores: nothing after them runs again.
+    test.run(&[&["x.toml"][..], &sets].concat())
+        .succeeds()
+        .ran(&["data-prep", "corpus-prep"]);
+    let after = ["train", "dev"].map(|split| store(&test, split));
+    assert!(before == after);
+    test.run(&["export-data", "x.toml", "-o", "out"])
+        .ends_with(2)
+        .says("`out` exists and is not empty");
 }

@@ -16,7 +16,7 @@ use crate::data::error::DataError;
 use crate::data::labels::LabelRule;
 use crate::data::records::{Longest, RecordFormat, RowRules, TokenRow};
 use crate::data::report::{PrepReport, SplitReport};
-use crate::data::split::{ids_hash, is_dev};
+use crate::data::split::is_dev;
 use crate::data::store::{StoreMeta, StoreWriter};
 
 /// Files of records that are read one after the other.
@@ -103,22 +103,21 @@ pub fn prepare_record_task(
     // Dev first: its texts are looked for among the training records.
     let mut hashes = HashSet::new();
     if let RecordDev::Files(_) = settings.dev {
-        reading.read("dev", dev, |row, at| {
-            hashes.insert(hash_of(&row));
+        reading.read("dev", dev, |row, hash, at| {
+            hashes.insert(hash);
             dev_side.push(&row, at, &classes)
         })?;
     }
     for (name, files) in &settings.more_dev {
         let mut side = Side::create(name, output, settings.rules)?;
-        reading.read(name, files, |row, at| {
-            hashes.insert(hash_of(&row));
+        reading.read(name, files, |row, hash, at| {
+            hashes.insert(hash);
             side.push(&row, at, &classes)
         })?;
         sides.push((side, &files.files));
     }
     let mut texts_in_dev = 0;
-    reading.read("train", &settings.train, |row, at| {
-        let hash = hash_of(&row);
+    reading.read("train", &settings.train, |row, hash, at| {
         let side = match settings.dev {
             RecordDev::Fraction(fraction) if is_dev(hash, fraction) => &mut dev_side,
             _ => &mut train,
@@ -158,7 +157,7 @@ pub fn prepare_record_corpus(
     )?;
     let mut side = Side::create("train", output, settings.rules)?;
     let classes = Classes::None;
-    reading.read("train", &settings.files, |row, at| {
+    reading.read("train", &settings.files, |row, _, at| {
         side.push(&row, at, &classes)
     })?;
     if side.report.rows_in == 0 {
@@ -168,11 +167,6 @@ pub fn prepare_record_corpus(
     let report = reading.report(splits, 0, begin);
     report.write(output)?;
     Ok(report)
-}
-
-fn hash_of(row: &TokenRow) -> u64 {
-    let (first, second) = row.input_ids.split_at(row.text_b_start);
-    ids_hash(first, second)
 }
 
 /// One store being written, and what was counted of it.

@@ -80,3 +80,21 @@ pub(super) fn columns(data: &[u8]) -> Result<Vec<Column>, RecordFault> {
     }
     Ok(columns)
 }
+
+/// The data of a record of these columns.
+pub(super) fn message(columns: Vec<Column>) -> Vec<u8> {
+    let entry = |Column { name: key, values }: Column| {
+        let kind = match values {
+            Values::Ints(value) => Kind::Ints(Int64List { value }),
+            Values::Floats(value) => Kind::Floats(FloatList { value }),
+            Values::Texts(count) => Kind::Bytes(BytesList {
+                value: vec![Vec::new(); count],
+            }),
+        };
+        let value = Some(Feature { kind: Some(kind) });
+        Entry { key, value }
+    };
+    let feature = columns.into_iter().map(entry).collect();
+    let features = Some(Features { feature });
+    Example { features }.encode_to_vec()
+}

@@ -16,6 +16,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod tfrecord;
+mod write;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -26,6 +27,7 @@ pub use self::fields::{Fields, Label};
 pub use self::reader::{Record, RecordReader};
 pub use self::row::{Longest, RowRules, TokenRow};
 pub use self::schema::Schema;
+pub use self::write::{schema_of, write_tfrecord};
 
 use self::fields::{IDS, LABEL, MASK, SEGMENTS};
 
@@ -61,7 +63,7 @@ pub fn recognize_records(path: &Path) -> io::Result<Option<RecordFormat>> {
     let is_records = tfrecord::is_head(&tfrecord::unpacked_head(&head, 12));
     Ok(if is_records {
         Some(RecordFormat::TfRecord)
-    } else if mindrecord::is_head(&head) {
+    } else if mindrecord::is_head(&head) || mindrecord::is_encrypted(path)? {
         Some(RecordFormat::MindRecord)
     } else {
         None

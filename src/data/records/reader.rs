@@ -210,11 +210,16 @@ fn open(path: &Path, format: RecordFormat) -> Result<Open, DataError> {
                 );
                 return Err(fault.of(path));
             }
-            let records = TfRecords::open(path).map_err(|source| DataError::Io {
+            let io = |source| DataError::Io {
                 path: path.to_owned(),
                 source,
-            })?;
-            Ok(Open::Tf(records))
+            };
+            if !super::tfrecord::may_be_file(path).map_err(io)? {
+                let text = "is not a TFRecord file, or the length of its first record is damaged";
+                let hint = "name TFRecord files only, or set the format to that of the files";
+                return Err(FileFault::new(text).with_hint(hint).of(path));
+            }
+            Ok(Open::Tf(TfRecords::open(path).map_err(io)?))
         }
         RecordFormat::MindRecord => Ok(Open::Mind(MindRecords::open(path)?)),
     }

@@ -104,7 +104,7 @@ impl Schema {
             Some(rows) => {
                 let rows = rows
                     .as_u64()
-                    .ok_or_else(|| wrong("numRows", rows, "a whole number of rows"))?;
+                    .ok_or_else(|| wrong("numRows", rows, "a number of rows"))?;
                 (rows > 0).then_some(rows)
             }
         };

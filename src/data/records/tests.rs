@@ -431,7 +431,7 @@ fn a_schema_at_fault_is_named_by_line_or_key() {
     let change = |from: &str, to: &str| four(from, to).unwrap_err();
     assert_eq!(
         change(": 9", ": -1"),
-        "`s.json` has `numRows` = -1, expected a whole number of rows"
+        "`s.json` has `numRows` = -1, expected a number of rows"
     );
     assert_eq!(
         change("\"int64\"", "\"int63\""),

@@ -43,6 +43,13 @@ fn masked(bytes: &[u8]) -> u32 {
         .wrapping_add(0xa282_ead8)
 }
 
+/// A record of these data.
+pub(super) fn framed(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u64).to_le_bytes();
+    let sums = [masked(&length), masked(data)].map(u32::to_le_bytes);
+    [&length[..], &sums[0], data, &sums[1]].concat()
+}
+
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
@@ -107,6 +114,14 @@ pub(super) fn unpacked_head(packed: &[u8], count: usize) -> Vec<u8> {
     // What is there before a fault counts.
     let _ = unpacked.take(count as u64).read_to_end(&mut head);
     head
+}
+
+/// Whether a file begins with a record, or is too short to tell.
+pub(super) fn may_be_file(path: &Path) -> io::Result<bool> {
+    let mut packed = Vec::new();
+    File::open(path)?.take(1 << 12).read_to_end(&mut packed)?;
+    let head = unpacked_head(&packed, HEAD);
+    Ok(head.len() < HEAD || is_head(&head))
 }
 
 /// Counts the bytes that are read of a file.
@@ -227,7 +242,8 @@ impl TfRecords {
 
     /// Up to `count` bytes, fewer where the file ends. Memory grows with what is there.
     fn take(&mut self, count: u64) -> Result<Vec<u8>, Broken> {
-        let mut bytes = Vec::new();
+        const AT_ONCE: usize = 1 << 12;
+        let mut bytes = Vec::with_capacity(usize::try_from(count).unwrap_or(AT_ONCE).min(AT_ONCE));
         let input = &mut self.input;
         input.take(count).read_to_end(&mut bytes)?;
         Ok(bytes)

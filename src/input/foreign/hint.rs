@@ -90,6 +90,11 @@ impl Foreign {
                 "convert it to UTF-8, for example by `iconv -f ENCODING -t UTF-8`".to_owned()
             }
             Kind::UnknownEncoding => "save it as UTF-8 in the program that wrote it".to_owned(),
+            Kind::TfRecord | Kind::MindRecord => match expected {
+                Expected::Corpus => "records and text cannot be mixed in one `corpus`",
+                _ => "records and tables cannot be mixed: `train` and `dev` must both be records",
+            }
+            .to_owned(),
             _ if expected == Expected::Corpus => {
                 "a corpus is plain text, one paragraph per line".to_owned()
             }

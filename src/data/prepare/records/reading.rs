@@ -12,6 +12,7 @@ use crate::data::records::{
     wanted_columns,
 };
 use crate::data::report::{FileReport, PrepReport, SplitReport};
+use crate::data::split::ids_hash;
 use crate::data::warning::DataWarning;
 
 /// Place of a record.
@@ -31,6 +32,11 @@ impl At<'_> {
             fault: Box::new(fault),
         }
     }
+}
+
+fn hash_of(row: &TokenRow) -> u64 {
+    let (first, second) = row.input_ids.split_at(row.text_b_start);
+    ids_hash(first, second)
 }
 
 /// What is common to the splits of a preparation.
@@ -88,12 +94,12 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Hands every row of a split to `write`, in the order of the files.
+    /// Hands every row of a split to `write`, in the order of the files, with the hash of its ids.
     pub(super) fn read(
         &mut self,
         split: &str,
         from: &RecordFiles,
-        mut write: impl FnMut(TokenRow, At<'_>) -> Result<(), DataError>,
+        mut write: impl FnMut(TokenRow, u64, At<'_>) -> Result<(), DataError>,
     ) -> Result<(), DataError> {
         if let (Some(schema), Some(path)) = (&self.schema, self.schema_path) {
             schema.check_columns(path, wanted_columns(self.is_labelled))?;
@@ -127,13 +133,14 @@ impl<'a> Reading<'a> {
                     byte: record.byte,
                 };
                 let fields = record.fields(schema, is_labelled);
+                let row = fields.and_then(|fields| rules.row(&fields));
                 // A fault waits for its turn: the first one is reported.
-                Ok((at, fields.and_then(|fields| rules.row(&fields))))
+                Ok((at, row.map(|row| (hash_of(&row), row))))
             },
-            |(at, row): (At<'_>, Result<TokenRow, RecordFault>)| {
-                let row = row.map_err(|fault| at.error(fault))?;
+            |(at, row): (At<'_>, Result<(u64, TokenRow), RecordFault>)| {
+                let (hash, row) = row.map_err(|fault| at.error(fault))?;
                 *widest = row.width.max(*widest);
-                write(row, at)
+                write(row, hash, at)
             },
             |bytes_done| {
                 (watch.progress)(before + bytes_done.min(size), bytes_total);

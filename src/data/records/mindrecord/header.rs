@@ -21,6 +21,9 @@ const MAX_JSON: u64 = 64 << 20;
 /// What an encrypted file ends with, after the name of the mode.
 const ENCRYPTED: &[u8] = b"ENCRYPT";
 
+/// Modes by which MindSpore encrypts.
+pub(super) const MODES: [&str; 3] = ["AES-GCM", "AES-CBC", "SM4-CBC"];
+
 const DAMAGED: &str = "copy the file again, or write it again";
 
 /// Where rows lie.
@@ -129,7 +132,7 @@ fn json(file: &mut File, size: u64) -> io::Result<Result<Vec<u8>, FileFault>> {
 }
 
 /// The mode by which a file is encrypted.
-fn encryption(file: &mut File, size: u64) -> io::Result<Option<String>> {
+pub(super) fn encryption(file: &mut File, size: u64) -> io::Result<Option<String>> {
     const TAIL: u64 = 24;
     let mut tail = Vec::new();
     file.seek(SeekFrom::Start(size.saturating_sub(TAIL)))?;

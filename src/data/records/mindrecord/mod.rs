@@ -18,7 +18,7 @@ mod rows;
 mod tests;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,6 +36,14 @@ pub(super) fn is_head(bytes: &[u8]) -> bool {
         return false;
     };
     u64::from_le_bytes(*length) < 1 << 32 && json.starts_with(b"{\"header_size\"")
+}
+
+/// Whether MindSpore has encrypted a file, which is recognized to be refused by name.
+pub(super) fn is_encrypted(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mode = header::encryption(&mut file, size)?;
+    Ok(mode.is_some_and(|mode| header::MODES.contains(&mode.as_str())))
 }
 
 /// Whether a file begins so.

@@ -97,7 +97,8 @@ impl Rows {
         if let Some(left) = &mut self.expected {
             *left = left.checked_sub(1).ok_or(ROWS)?;
         }
-        let mut row = Vec::new();
+        // No longer than the page, which is in the file.
+        let mut row = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         let file = &mut self.file;
         file.take(length).read_to_end(&mut row)?;
         if row.len() as u64 != length {

@@ -94,6 +94,8 @@ fn an_encrypted_file_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.mindrecord");
     fs::write(&path, [&[7; 500][..], b"AES-GCMENCRYPT"].concat()).unwrap();
+    let found = recognize_records(&path).unwrap();
+    assert_eq!(found, Some(RecordFormat::MindRecord));
     let found = rows(&[path], true).unwrap_err();
     assert!(
         found.ends_with("is encrypted by MindSpore (AES-GCM)"),

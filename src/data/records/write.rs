@@ -1,0 +1,94 @@
+//! The examples of a token store as TFRecord, as Google's scripts write them, and their schema.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::columns::{Column, Values};
+use super::example;
+use super::fields::{IDS, LABEL, MASK, SEGMENTS};
+use super::tfrecord::framed;
+use crate::data::store::TokenStore;
+use crate::system::write_atomic;
+
+/// Writes every example of a store, padded to its `max_seq_length`, with its label if it has one.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn write_tfrecord(store: &TokenStore, path: &Path) -> io::Result<()> {
+    write_atomic(path, |file| {
+        for row in 0..store.len() {
+            let data = example::message(columns(store, row));
+            file.write_all(&framed(&data))?;
+        }
+        Ok(())
+    })
+}
+
+/// The schema of such a file. It does not limit the rows, so that it is one for all splits.
+pub fn schema_of(store: &TokenStore) -> Value {
+    let column = |word: &str, length: usize| json!({"type": word, "rank": 1, "shape": [length]});
+    let width = store.meta().max_seq_length;
+    let mut columns = json!({});
+    for name in [IDS, MASK, SEGMENTS] {
+        columns[name] = column("int64", width);
+    }
+    if store.label(0).is_some() {
+        let word = if is_regression(store) {
+            "float32"
+        } else {
+            "int64"
+        };
+        columns[LABEL] = column(word, 1);
+    }
+    json!({"datasetType": "TF", "columns": columns})
+}
+
+/// Whether labels are values on a scale.
+fn is_regression(store: &TokenStore) -> bool {
+    store.meta().labels.is_empty()
+}
+
+fn columns(store: &TokenStore, row: usize) -> Vec<Column> {
+    let (ids, second) = (store.input_ids(row), store.text_b_start(row));
+    let padded = |value: &dyn Fn(usize) -> i64, padding: u32| {
+        let place = |at: usize| {
+            if at < ids.len() {
+                value(at)
+            } else {
+                i64::from(padding)
+            }
+        };
+        Values::Ints((0..store.meta().max_seq_length).map(place).collect())
+    };
+    let pad = store.meta().pad_token_id;
+    // In the order of their names, as Google's writer has them.
+    let mut columns = vec![
+        (IDS, padded(&|at| i64::from(ids[at]), pad)),
+        (MASK, padded(&|_| 1, 0)),
+    ];
+    if let Some(label) = store.label(row) {
+        columns.push((LABEL, label_of(label, is_regression(store))));
+    }
+    columns.push((SEGMENTS, padded(&|at| i64::from(at >= second), 0)));
+    let columns = columns.into_iter();
+    columns
+        .map(|(name, values)| Column {
+            name: name.to_owned(),
+            values,
+        })
+        .collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "classes are few, and whole"
+)]
+fn label_of(label: f32, is_regression: bool) -> Values {
+    if is_regression {
+        Values::Floats(vec![label])
+    } else {
+        Values::Ints(vec![label as i64])
+    }
+}
