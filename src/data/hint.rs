@@ -16,6 +16,9 @@ impl DataError {
     pub fn hint_for(&self, settings: Settings) -> Option<String> {
         Some(match self {
             Self::Format { fault, .. } => return fault.hint(settings),
+            Self::OneDocument { .. } => {
+                "separate documents by a blank line, or set `windows = \"packed\"`".to_owned()
+            }
             Self::ColumnMissing {
                 column,
                 there,

@@ -23,8 +23,11 @@ mod word_cache;
 
 pub use error::{DataError, Settings};
 pub use labels::{LabelRule, LabelSet};
-pub use prepare::{CorpusSettings, Dev, TaskSettings, Watch, prepare_corpus, prepare_task};
-pub use report::{FileReport, LabelCount, PrepReport, SplitReport};
+pub use prepare::{
+    CorpusSettings, Dev, Masking, Pairs, TaskSettings, Unit, Watch, WindowSettings, prepare_corpus,
+    prepare_task,
+};
+pub use report::{FileReport, LabelCount, PrepReport, SplitReport, WindowReport};
 pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Given, Survey, SurveyError, estimated_tokens, survey};
 pub use table::{DialectRule, Escape, Quoting, TableFormat, TableLayout};

@@ -36,6 +36,7 @@ mod task;
 pub(crate) mod testing;
 mod top;
 mod training;
+mod windows;
 
 pub(crate) use counted::counted;
 pub(crate) use departures::{departures, repeated_settings};
@@ -45,6 +46,7 @@ pub use goal::Goal;
 pub use kind::Kinds;
 pub(crate) use kind::{Counts, Prepared, StageKind, TableKeys};
 pub use matrix::{Experiments, Variant};
+pub(crate) use models::windows_of_pairs;
 pub use models::{Models, check_models};
 pub use origin::Origin;
 pub use ports::Role;
@@ -53,7 +55,7 @@ pub(crate) use recipe::{Part, StageDefaults};
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
     ClassifierStart, Escape, GateRule, LayerMapRule, LongLines, ModelSource, Quoting, Recipe,
-    TableFormat, TaskName,
+    TableFormat, TaskName, WindowForm,
 };
 pub use sources::{Sources, StudentSource};
 pub use stage::{Stage, Stages};
@@ -65,3 +67,4 @@ pub use student::{Student, StudentShape, Teacher};
 pub use task::Task;
 pub use top::Experiment;
 pub use training::Training;
+pub use windows::Windows;

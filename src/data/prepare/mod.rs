@@ -9,9 +9,11 @@ mod findings;
 mod found_labels;
 mod pump;
 mod task;
+mod windows;
 
 pub(in crate::data) use found_labels::ENOUGH_ROWS;
 
 pub use corpus::{CorpusSettings, prepare_corpus};
 pub use pump::Watch;
 pub use task::{Dev, TaskSettings, prepare_task};
+pub use windows::{Masking, Pairs, Unit, WindowSettings};
