@@ -52,6 +52,7 @@ pub use origin::Origin;
 pub use ports::Role;
 pub(crate) use ports::{Artifact, ModelPort, Port, Wants, What};
 pub(crate) use recipe::{Part, StageDefaults};
+pub(crate) use resolved::in_toml;
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
     ClassifierStart, Escape, GateRule, LayerMapRule, LongLines, ModelSource, Quoting, Recipe,
@@ -62,6 +63,7 @@ pub use stage::{Stage, Stages};
 pub use stage_keys::{Corpus, TaskTeacher};
 pub use stage_name::StageName;
 pub(crate) use stage_settings::StageSettings;
+pub(crate) use starter::quoted;
 pub use starter::{StarterPaths, starter};
 pub use student::{Student, StudentShape, Teacher};
 pub use task::Task;
