@@ -9,8 +9,14 @@ use crate::document::Located;
 
 const STAGE: &str = "stages.general-distill";
 
-/// Reads the configuration of general distillation, on `device_num` devices where it is given.
-pub(super) fn read(config: &Config<'_>, device_num: Option<u64>, draft: &mut Draft<'_>) {
+/// Reads the configuration of general distillation, on `device_num` devices where it is given. Its
+/// teacher is that of `[teacher]` where there is no configuration of the task (`is_alone`).
+pub(super) fn read(
+    config: &Config<'_>,
+    device_num: Option<u64>,
+    is_alone: bool,
+    draft: &mut Draft<'_>,
+) {
     draft.tables.push(STAGE);
     precision(config, draft);
     let corpus = config.text("data_dir");
@@ -42,7 +48,12 @@ pub(super) fn read(config: &Config<'_>, device_num: Option<u64>, draft: &mut Dra
         "bert_student_net_cfg.seq_length",
     );
     let teacher = config.text("load_teacher_ckpt_path");
-    draft.set((STAGE, "teacher"), teacher, "load_teacher_ckpt_path");
+    let (key, place) = if is_alone {
+        (("teacher", "model"), Place::Teacher)
+    } else {
+        ((STAGE, "teacher"), Place::None)
+    };
+    draft.set(key, teacher, "load_teacher_ckpt_path");
     let epochs = config.integer("epoch_size", 1..=10_000);
     draft.set((STAGE, "epochs"), epochs, "epoch_size");
     let devices = devices(config, device_num);
@@ -59,7 +70,7 @@ pub(super) fn read(config: &Config<'_>, device_num: Option<u64>, draft: &mut Dra
     }
     checkpoints(config, STAGE, draft);
     net::read(config, "bert_student_net_cfg", Place::Student, draft);
-    net::read(config, "bert_teacher_net_cfg", Place::None, draft);
+    net::read(config, "bert_teacher_net_cfg", place, draft);
 }
 
 /// Devices that trained together: those of the command line, or of a distributed configuration.

@@ -58,7 +58,12 @@ pub fn from_mindspore(kinds: Kinds, given: &Given) -> Result<String, Faults> {
     if faults.borrow().is_empty() {
         if let Some(general) = &configs.general {
             let config = Config::new(general, &faults);
-            general::read(&config, given.device_num, &mut draft);
+            general::read(
+                &config,
+                given.device_num,
+                configs.task.is_none(),
+                &mut draft,
+            );
             draft.list_unread(&config);
         }
         if let Some(task) = &configs.task {

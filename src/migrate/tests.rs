@@ -193,7 +193,11 @@ fn python_of_release_1_2_gives_the_same_keys_and_flags_give_the_rest() {
 fn one_program_alone_is_an_experiment_with_places_to_fill_in() {
     let (text, found) = written(&given(&["gd_config.yaml"], &[]));
     assert!(found.contains_key("stages.general-distill.epochs"));
-    assert!(!text.contains("[stages.td-phase1]"));
+    assert_eq!(found["teacher.model"], "\"checkpoints/bert-base.ckpt\"");
+    assert!(
+        !text.contains("[stages.td-phase1]") && !text.contains("teacher = "),
+        "{text}"
+    );
     let (text, found) = written(&given(
         &["td_config_qnli.yaml"],
         &["load_gd_ckpt_path=gd/tiny_bert_1_100.ckpt"],
