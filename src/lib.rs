@@ -22,6 +22,7 @@ pub mod input;
 pub mod job;
 pub mod kinds;
 pub mod metrics;
+pub mod migrate;
 pub mod model;
 pub mod plan;
 pub mod report;

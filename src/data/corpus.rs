@@ -41,6 +41,8 @@ pub struct CorpusReader<'a> {
     /// Whether the open file is JSON lines.
     is_json: bool,
     buffer: Vec<u8>,
+    /// Whether a document ended before the line that was read last.
+    is_first: bool,
 }
 
 impl<'a> CorpusReader<'a> {
@@ -52,7 +54,14 @@ impl<'a> CorpusReader<'a> {
             open: None,
             is_json: false,
             buffer: Vec::new(),
+            is_first: false,
         }
+    }
+
+    /// Whether the line that was read last begins a document: it is the first of its file, stands
+    /// after a blank line, or is an object of JSON lines.
+    pub fn begins_document(&self) -> bool {
+        self.is_first || self.is_json
     }
 
     /// The next line that is not blank, without its line end; `None` after the last.
@@ -60,6 +69,7 @@ impl<'a> CorpusReader<'a> {
     /// # Errors
     /// Where a file does not read, or a line is not UTF-8 or longer than a megabyte.
     pub fn next_line(&mut self) -> Result<Option<&str>, DataError> {
+        self.is_first = false;
         loop {
             let reader = if let Some(reader) = &mut self.open {
                 reader
@@ -72,6 +82,7 @@ impl<'a> CorpusReader<'a> {
                     source,
                 })?;
                 self.is_json = check_kind(path)?;
+                self.is_first = true;
                 self.counts.push(LineCounts::default());
                 self.open.insert(BufReader::with_capacity(1 << 16, file))
             };
@@ -104,6 +115,7 @@ impl<'a> CorpusReader<'a> {
                 return Ok(std::str::from_utf8(&self.buffer[start..end]).ok());
             }
             counts.blank += 1;
+            self.is_first = true;
         }
     }
 
@@ -206,6 +218,29 @@ mod tests {
         let (lines, found) = read(&[b"\xef\xbb\xbfa\r\n\n \t\nb c \n", b"", b"\nd"]).unwrap();
         assert_eq!(lines, ["a", "b c", "d"]);
         assert_eq!(found, [counts(4, 2, 15), counts(0, 0, 0), counts(2, 1, 2)]);
+    }
+
+    #[test]
+    fn a_document_begins_after_a_blank_line_in_each_file_and_with_each_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            "\na\nb\n \n\nc",
+            "d\n",
+            "{\"text\": \"e\"}\n{\"text\": \"f\"}\n",
+        ];
+        let paths: Vec<PathBuf> = (0..files.len())
+            .map(|i| folder.path().join(i.to_string()))
+            .collect();
+        for (path, text) in paths.iter().zip(files) {
+            fs::write(path, text).unwrap();
+        }
+        let mut reader = CorpusReader::new(&paths);
+        let mut found = String::new();
+        while let Some(line) = reader.next_line().unwrap().map(str::to_owned) {
+            found.push_str(if reader.begins_document() { "|" } else { "" });
+            found.push_str(&line);
+        }
+        assert_eq!(found, "|ab|c|d|e|f");
     }
 
     #[test]

@@ -266,6 +266,15 @@ pub enum DataError {
         /// What is missing: `rows below the header`, `line that is not blank`.
         what: &'static str,
     },
+    /// Pairs are to be made of a single document.
+    #[error(
+        "the corpus of `{}` is one document, and a random second text needs another",
+        excerpt_path(path)
+    )]
+    OneDocument {
+        /// The first file.
+        path: PathBuf,
+    },
     /// One side of a split got nothing.
     #[error("`dev-fraction` {fraction} leaves no rows for {side}")]
     SplitEmpty {

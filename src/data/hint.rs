@@ -18,6 +18,9 @@ impl DataError {
             Self::Format { fault, .. }
             | Self::Record { fault, .. }
             | Self::RecordFile { fault, .. } => return fault.hint(settings),
+            Self::OneDocument { .. } => {
+                "separate documents by a blank line, or set `windows = \"packed\"`".to_owned()
+            }
             Self::ColumnMissing {
                 column,
                 there,

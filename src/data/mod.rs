@@ -25,11 +25,12 @@ mod word_cache;
 pub use error::{DataError, Settings};
 pub use labels::{LabelRule, LabelSet};
 pub use prepare::{
-    CorpusSettings, Dev, RecordCorpus, RecordDev, RecordFiles, RecordTask, TaskSettings, Watch,
-    prepare_corpus, prepare_record_corpus, prepare_record_task, prepare_task,
+    CorpusSettings, Dev, Masking, Pairs, RecordCorpus, RecordDev, RecordFiles, RecordTask,
+    TaskSettings, Unit, Watch, WindowSettings, prepare_corpus, prepare_record_corpus,
+    prepare_record_task, prepare_task,
 };
 pub use records::{Longest, RecordFormat, RowRules, recognize_records};
-pub use report::{FileReport, LabelCount, PrepReport, SplitReport};
+pub use report::{FileReport, LabelCount, PrepReport, SplitReport, WindowReport};
 pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Given, Survey, SurveyError, estimated_tokens, survey};
 pub use table::{DialectRule, Escape, Quoting, TableFormat, TableLayout};

@@ -56,6 +56,23 @@ impl SplitMix64 {
     }
 }
 
+impl SplitMix64 {
+    /// A number in `0..bound`, each equally likely.
+    ///
+    /// # Panics
+    /// Where `bound` is 0.
+    pub fn index(&mut self, bound: usize) -> usize {
+        index_below(bound, self)
+    }
+
+    /// Whether something of this probability happens.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        /// Numbers that 53 bits have, all of which a `f64` holds.
+        const STEPS: f64 = (1_u64 << 53) as f64;
+        ((self.next_u64() >> 11) as f64 / STEPS) < probability
+    }
+}
+
 /// Fisher and Yates' shuffle.
 pub fn shuffle<T>(items: &mut [T], random: &mut SplitMix64) {
     for last in (1..items.len()).rev() {

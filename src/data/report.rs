@@ -23,10 +23,29 @@ pub struct PrepReport {
     /// What is odd about the data, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Windows that were made of documents, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowReport>,
     /// Bytes of all files.
     pub bytes_read: u64,
     /// Time it took.
     pub seconds: f64,
+}
+
+/// How the windows of a corpus came out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowReport {
+    /// Documents that have a token.
+    pub documents: u64,
+    /// Sentences that have a token.
+    pub sentences: u64,
+    /// Windows whose second text is from another document.
+    pub random_next: u64,
+    /// Tokens that were chosen to be replaced.
+    pub masked: u64,
+    /// Those that became `[MASK]`.
+    pub mask_tokens: u64,
 }
 
 /// One file that was read.

@@ -82,9 +82,14 @@ impl Sources {
         Self { texts }
     }
 
+    /// Several texts; a span's source is the index of one.
+    pub fn of(texts: Vec<Source>) -> Self {
+        Self { texts }
+    }
+
     /// Name of the experiment file in messages.
     pub fn file_name(&self) -> &str {
-        &self.texts[0].name
+        self.texts.first().map_or("", |first| &first.name)
     }
 
     /// The text a span points into; `None` for a span of other sources.

@@ -37,6 +37,7 @@ mod task;
 pub(crate) mod testing;
 mod top;
 mod training;
+mod windows;
 
 pub(crate) use counted::counted;
 pub(crate) use departures::{departures, repeated_settings};
@@ -46,24 +47,28 @@ pub use goal::Goal;
 pub use kind::Kinds;
 pub(crate) use kind::{Counts, Prepared, StageKind, TableKeys};
 pub use matrix::{Experiments, Variant};
+pub(crate) use models::windows_of_pairs;
 pub use models::{Models, check_models};
 pub use origin::Origin;
 pub use ports::Role;
 pub(crate) use ports::{Artifact, ModelPort, Port, Wants, What};
 pub use read::{Elsewhere, FileAlone, Stated};
 pub(crate) use recipe::{Part, StageDefaults};
+pub(crate) use resolved::in_toml;
 pub use resolved::{settings_of, to_toml};
 pub use schema::{
     ClassifierStart, CorpusFormat, Escape, GateRule, LayerMapRule, LongLines, ModelSource, Quoting,
-    Recipe, TableFormat, TaskFormat, TaskName,
+    Recipe, TableFormat, TaskFormat, TaskName, WindowForm,
 };
 pub use sources::{Sources, StudentSource};
 pub use stage::{Stage, Stages};
 pub use stage_keys::{Corpus, TaskTeacher};
 pub use stage_name::StageName;
 pub(crate) use stage_settings::StageSettings;
+pub(crate) use starter::quoted;
 pub use starter::{StarterPaths, starter};
 pub use student::{Student, StudentShape, Teacher};
 pub use task::Task;
 pub use top::Experiment;
 pub use training::Training;
+pub use windows::Windows;

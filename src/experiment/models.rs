@@ -8,7 +8,7 @@ use super::distill::Distill;
 use super::layer_map::resolve_layer_map;
 use super::origin::{Origin, source_key};
 use super::ports::Role;
-use super::schema::ModelSource;
+use super::schema::{ModelSource, WindowForm};
 use super::stage::Stage;
 use super::stage_keys::Corpus;
 use super::stage_name::StageName;
@@ -85,6 +85,13 @@ pub fn check_models(
     } else {
         Err(faults)
     }
+}
+
+/// The `windows` of a stage whose examples are pairs of texts.
+pub(crate) fn windows_of_pairs(experiment: &Experiment) -> Option<&Located<WindowForm>> {
+    let stages = experiment.stages.with::<Corpus>();
+    let mut windows = stages.map(|(_, corpus)| &corpus.windows);
+    windows.find(|windows| windows.is_pairs())
 }
 
 /// What the intermediate losses take of two models: layers and heads, the student's first.
@@ -183,16 +190,20 @@ impl<'a> Check<'a> {
 
     /// Pairs come in two segments.
     fn segments(&mut self, whose: &str, config: &BertConfig, span: Option<&Span>) {
-        if let Some(pair) = &self.experiment.task.pair
-            && config.family.token_types
-            && config.type_vocab_size < PAIR
-        {
-            let message = format!("the {whose} has one segment, pair tasks need two");
-            let span = span.cloned().or_else(|| pair.span.clone());
-            let fault = Fault::new(message, span);
-            self.faults
-                .push(fault.with_label("`type-vocab-size` is 1, expected at least 2"));
+        if !config.family.token_types || config.type_vocab_size >= PAIR {
+            return;
         }
+        let (pairs, found) = if let Some(pair) = &self.experiment.task.pair {
+            ("pair tasks need two", pair.span.clone())
+        } else if let Some(windows) = windows_of_pairs(self.experiment) {
+            ("windows of pairs need two", windows.span.clone())
+        } else {
+            return;
+        };
+        let message = format!("the {whose} has one segment, {pairs}");
+        let fault = Fault::new(message, span.cloned().or(found));
+        self.faults
+            .push(fault.with_label("`type-vocab-size` is 1, expected at least 2"));
     }
 
     /// Sizes of `[student]` that the teacher or the data bound.
@@ -428,6 +439,13 @@ mod tests {
         assert_eq!(
             faults(&["student.type-vocab-size=1", "task.pair=second"]),
             ["the student has one segment, pair tasks need two"]
+        );
+        assert_eq!(
+            faults(&[
+                "student.type-vocab-size=1",
+                "stages.general-distill.windows=sentences"
+            ]),
+            ["the student has one segment, windows of pairs need two"]
         );
         let sizes = ["student.vocab-size=128", "student.type-vocab-size=1"];
         let student = check(&sizes).unwrap().student;

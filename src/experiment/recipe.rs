@@ -223,6 +223,16 @@ impl Recipe {
         self == Self::Huawei
     }
 
+    /// Share of the tokens of a window that are replaced. Huawei's code has 0, and replaces a token
+    /// per window nevertheless.
+    pub(super) fn masked_share(self) -> f64 {
+        match self {
+            Self::Paper => 0.0,
+            Self::Huawei => 0.001,
+            Self::Mindspore => 0.15,
+        }
+    }
+
     /// Whose value a regression learns in phase 2; the paper does not say.
     pub(super) fn regression_target(self) -> RegressionTarget {
         match self {

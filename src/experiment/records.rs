@@ -21,12 +21,17 @@ pub(super) fn check_records(format: TaskFormat, task: &Section<'_>) {
     check_schema(task, "schema", format.records(), format == TaskFormat::Auto);
 }
 
+/// Keys of a corpus of text.
+const OF_TEXT: [&str; 2] = ["long-lines", "windows"];
+
 /// Checks the keys of a corpus against its format.
 pub(super) fn check_corpus(format: CorpusFormat, stage: &Section<'_>) {
-    if format.records().is_some() && stage.has("long-lines") {
+    if format.records().is_some() {
         let word = format.value();
-        let message = format!("`long-lines` is for text, and `corpus-format` is {word}");
-        stage.unfit(Fault::new(message, stage.key_span("long-lines")));
+        for key in OF_TEXT.into_iter().filter(|key| stage.has(key)) {
+            let message = format!("`{key}` is for text, and `corpus-format` is {word}");
+            stage.unfit(Fault::new(message, stage.key_span(key)));
+        }
     }
     let is_auto = format == CorpusFormat::Auto;
     check_schema(stage, "corpus-schema", format.records(), is_auto);

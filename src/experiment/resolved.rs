@@ -82,7 +82,7 @@ fn written(entries: Vec<Entry>) -> Vec<(String, Value)> {
 }
 
 /// A value as TOML, a number with the shortest digits that read as the same.
-pub(super) fn in_toml(value: &Value) -> String {
+pub(crate) fn in_toml(value: &Value) -> String {
     match value {
         Value::Float(number) => format!("{number:?}"),
         Value::Array(items) => {

@@ -192,7 +192,23 @@ pub enum LongLines {
     Truncate,
 }
 
+/// What the examples of a corpus are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowForm {
+    /// A line each.
+    Lines,
+    /// Pairs of texts, from documents with a sentence per line.
+    Sentences,
+    /// Pairs of texts, from documents with a paragraph per line.
+    Paragraphs,
+    /// A document's tokens, without waste.
+    Packed,
+}
+
 words! {
+    WindowForm {
+        "lines" => Lines, "sentences" => Sentences, "paragraphs" => Paragraphs, "packed" => Packed
+    }
     Recipe { "paper" => Paper, "huawei" => Huawei, "mindspore" => Mindspore }
     TableFormat { "auto" => Auto, "tsv" => Tsv, "csv" => Csv }
     TaskFormat {

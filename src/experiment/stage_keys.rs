@@ -3,9 +3,10 @@
 use toml::Value;
 
 use super::records::check_corpus;
-use super::schema::{CorpusFormat, GateRule, LongLines};
+use super::schema::{CorpusFormat, GateRule, LongLines, Recipe, WindowForm};
 use super::setting::{At, LARGEST, Setting};
 use super::settings::{key, settings};
+use super::windows::{WindowDefaults, Windows};
 use crate::document::{Fault, Located, Section, WordOrNumber};
 use crate::job::{Keep, Scoring};
 
@@ -27,7 +28,7 @@ settings! {
 
 settings! {
     /// Text of general distillation.
-    pub struct Corpus(stage, none: ()) titled "General distillation" checked by check_files {
+    pub struct Corpus(stage, recipe: Recipe) titled "General distillation" checked by check_files {
         /// Text files with one paragraph per line; for records files, globs or folders.
         // They are inputs.
         recorded files: Located<Vec<Located<String>>> =
@@ -60,6 +61,18 @@ settings! {
         /// Split longer lines into several examples, or truncate them.
         counts long_lines: LongLines = key("long-lines"), default LongLines::Split,
             written if Corpus::is_text;
+        /// Examples: one line each; or windows of documents, which end at blank lines and at the end
+        /// of a file. `sentences` (one per line) and `paragraphs` (cut into sentences) are pairs of
+        /// texts as for BERT's pre-training: half of the second texts are from another document.
+        /// `packed` fills each window with the tokens of a document.
+        counts windows: Located<WindowForm> =
+            key("windows").unless(WindowForm::Lines), default WindowForm::Lines;
+        /// How windows are made.
+        group window: Option<Windows> =
+            &WindowDefaults {
+                recipe: *recipe,
+                form: *windows,
+            };
     }
 }
 
@@ -79,6 +92,14 @@ fn check_files(found: &Corpus, stage: &Section<'_>) {
         let message = format!("{} is an empty list", stage.name("corpus"));
         let fault = Fault::new(message, files.span.clone());
         stage.wrong("corpus", fault.with_label(format!("expected {FILES}")));
+    }
+    if *found.windows != WindowForm::Lines && stage.has("long-lines") {
+        let message = format!(
+            "{} and `windows` cannot be combined",
+            stage.name("long-lines")
+        );
+        let fault = Fault::new(message, stage.key_span("long-lines"));
+        stage.unfit(fault.with_label("windows are made of lines of any length"));
     }
 }
 
@@ -131,7 +152,8 @@ impl Setting for GateRule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{faults, pipeline};
+    use super::super::Corpus;
+    use super::super::testing::{faults, pipeline, read_with};
 
     #[test]
     fn an_empty_corpus_is_refused() {
@@ -139,5 +161,53 @@ mod tests {
             faults(&pipeline(), &["stages.general-distill.corpus=[]"]),
             ["--set:1:31: `corpus` in `[stages.general-distill]` is an empty list"]
         );
+    }
+
+    #[test]
+    fn windows_have_keys_that_lines_do_not_have() {
+        let set = |key: &str| format!("stages.general-distill.{key}");
+        let found = |sets: &[String]| {
+            let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+            faults(&pipeline(), &sets)
+        };
+        assert_eq!(
+            found(&[set("masked-lm-prob=0.1")]),
+            ["--set:1:24: `masked-lm-prob` in `[stages.general-distill]` requires `windows`"]
+        );
+        assert_eq!(
+            found(&[set("windows=packed"), set("short-seq-prob=0.1")]),
+            [
+                "--set:1:24: `short-seq-prob` in `[stages.general-distill]` and `windows = \"packed\"` \
+              cannot be combined"
+            ]
+        );
+        assert_eq!(
+            found(&[set("windows=sentences"), set("long-lines=split")]),
+            [
+                "--set:1:24: `long-lines` in `[stages.general-distill]` and `windows` cannot be combined"
+            ]
+        );
+    }
+
+    #[test]
+    fn each_recipe_masks_as_its_source() {
+        let masked = |recipe: &str, form: &str| {
+            let sets = [
+                format!("recipe={recipe}"),
+                format!("stages.general-distill.windows={form}"),
+            ];
+            let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+            let experiment = read_with(&pipeline(), &sets).unwrap();
+            let stage = experiment.stages.get("general-distill").unwrap();
+            let corpus: &Corpus = stage.keys();
+            corpus
+                .window
+                .as_ref()
+                .map(|window| window.masked_lm_prob.to_string())
+        };
+        assert_eq!(masked("paper", "lines"), None);
+        assert_eq!(masked("paper", "sentences").as_deref(), Some("0"));
+        assert_eq!(masked("huawei", "paragraphs").as_deref(), Some("0.001"));
+        assert_eq!(masked("mindspore", "packed").as_deref(), Some("0.15"));
     }
 }

@@ -222,7 +222,7 @@ fn write_stages(text: &mut String, survey: &Survey, corpus: Option<&str>) {
 }
 
 /// A string of TOML in which nothing is hidden.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for letter in text.chars() {
         match letter {

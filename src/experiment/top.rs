@@ -13,7 +13,7 @@ use super::stages;
 use super::student::{Student, Teacher};
 use super::task::Task;
 use crate::document::{Fault, Located};
-use crate::job::{Device, Precision};
+use crate::job::{Device, DeviceError, Precision};
 
 /// What a file is read with.
 pub(crate) struct Reading {
@@ -80,21 +80,18 @@ impl Setting for Device {
     fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
         let (section, key) = (at.section, at.key);
         let word = section.string(key)?;
-        let number = word.strip_prefix("cuda:").map(str::parse);
-        let device = match (word.as_str(), number) {
-            ("auto", _) => Self::Auto,
-            ("cpu", _) => Self::Cpu,
-            ("cuda", _) => Self::Cuda(0),
-            (_, Some(Ok(index))) => Self::Cuda(index),
-            _ => {
+        match word.parse() {
+            Ok(device) => Some(word.map(|_| device)),
+            Err(error) => {
+                let error: DeviceError = error;
                 let message = format!("{} cannot be `{}`", section.name(key), word.value);
-                let fault = Fault::new(message, word.span.clone());
-                let label = "expected `auto`, `cpu`, `cuda` or `cuda:N`";
-                section.wrong(key, fault.with_label(label));
-                return None;
+                let fault = Fault::new(message, word.span.clone())
+                    .with_label(error.to_string())
+                    .with_hint(error.hint().map(str::to_owned));
+                section.wrong(key, fault);
+                None
             }
-        };
-        Some(word.map(|_| device))
+        }
     }
 
     fn value(&self) -> Value {
@@ -120,6 +117,28 @@ mod tests {
         for word in ["gpu", "cuda:", "cuda:-1", "cuda:x"] {
             let faults = device(word).unwrap_err().to_string();
             assert_eq!(faults, format!("--set:1:8: `device` cannot be `{word}`"));
+        }
+    }
+
+    #[test]
+    fn an_ascend_device_is_refused_with_what_it_would_take() {
+        for word in ["npu", "npu:0", "ascend", "Ascend"] {
+            let found = read_with(MINIMAL, &[&format!("device={word}")]).unwrap_err();
+            let [fault] = &found.faults[..] else {
+                panic!("{found}")
+            };
+            assert_eq!(fault.message, format!("`device` cannot be `{word}`"));
+            assert!(fault.span.is_some());
+            let label = fault.label.as_deref().unwrap_or_default();
+            assert!(
+                label.starts_with("libtorch has no Ascend device"),
+                "{label}"
+            );
+            let hint = fault.hint.as_deref().unwrap_or_default();
+            assert!(
+                hint.contains("torch_npu") && hint.contains("PrivateUse1"),
+                "{hint}"
+            );
         }
     }
 }

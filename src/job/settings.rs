@@ -1,6 +1,7 @@
 //! Settings that the experiment file, the job and the kernel share.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,52 @@ impl fmt::Display for Device {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// Why a word names no device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// Not a word that is known.
+    #[error("expected `auto`, `cpu`, `cuda` or `cuda:N`")]
+    Unknown,
+    /// A device of Huawei's Ascend family, which libtorch does not have.
+    #[error("libtorch has no Ascend device; expected `auto`, `cpu`, `cuda` or `cuda:N`")]
+    Ascend,
+}
+
+impl DeviceError {
+    /// What it would take to use the device.
+    pub fn hint(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::Ascend => Some(
+                "an Ascend device needs CANN, `torch_npu` (which adds it to PyTorch as the \
+                 PrivateUse1 device) and a training kernel linked with its library; with \
+                 `device = \"auto\"` the same experiment runs on a CPU or a CUDA device",
+            ),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = DeviceError;
+
+    fn from_str(word: &str) -> Result<Self, DeviceError> {
+        let (kind, index) = match word.split_once(':') {
+            Some((kind, index)) => (kind, Some(index)),
+            None => (word, None),
+        };
+        match (kind, index.map(str::parse)) {
+            ("auto", None) => Ok(Self::Auto),
+            ("cpu", None) => Ok(Self::Cpu),
+            ("cuda", None) => Ok(Self::Cuda(0)),
+            ("cuda", Some(Ok(index))) => Ok(Self::Cuda(index)),
+            _ if ["npu", "ascend"].contains(&kind.to_ascii_lowercase().as_str()) => {
+                Err(DeviceError::Ascend)
+            }
+            _ => Err(DeviceError::Unknown),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! `corpus-prep`: raw text to tokens, for the stage whose table names the text.
 
 use super::record_rules::{files, row_rules};
-use crate::data::{CorpusSettings, RecordCorpus, corpus, prepare_corpus, prepare_record_corpus};
+use crate::data::{
+    CorpusSettings, Masking, Pairs, RecordCorpus, Unit, WindowSettings, corpus, prepare_corpus,
+    prepare_record_corpus,
+};
 use crate::experiment::{
     Artifact, Corpus, Counts, LongLines, Port, StageKind, StageSettings, TableKeys, Task, Wants,
-    What,
+    What, WindowForm,
 };
 use crate::stage::{Activity, Place, StageError, Work, prepare};
 
@@ -81,6 +84,7 @@ impl Work for CorpusPrep {
                 LongLines::Split => corpus::LongLines::Split,
                 LongLines::Truncate => corpus::LongLines::Truncate,
             },
+            windows: windows(corpus),
         };
         Ok(Activity::Here(Box::new(move |here| {
             prepare(here, |watch| prepare_corpus(&settings, place.work, watch))
@@ -90,4 +94,25 @@ impl Work for CorpusPrep {
     fn promised(&self, _: &Place<'_>) -> Vec<&'static str> {
         vec!["report.json", "train/store.json"]
     }
+}
+
+/// How documents become windows, where they do.
+fn windows(corpus: &Corpus) -> Option<WindowSettings> {
+    let keys = corpus.window.as_ref()?;
+    let unit = match *corpus.windows {
+        WindowForm::Lines | WindowForm::Sentences | WindowForm::Packed => Unit::Sentence,
+        WindowForm::Paragraphs => Unit::Paragraph,
+    };
+    let masking = (keys.masked_lm_prob > 0.0).then_some(Masking {
+        share: keys.masked_lm_prob,
+        most: keys.max_predictions_per_seq as usize,
+        whole_words: keys.whole_word_mask,
+    });
+    Some(WindowSettings {
+        unit,
+        pairs: keys.short_seq_prob.map(|short| Pairs { short }),
+        masking,
+        passes: keys.passes,
+        seed: keys.seed,
+    })
 }

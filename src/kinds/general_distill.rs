@@ -17,7 +17,7 @@ settings! {
     /// `[stages.general-distill]`
     pub(super) struct Keys(stage, defaults: StageDefaults) {
         /// Text to train on.
-        group corpus: Corpus = &();
+        group corpus: Corpus = &defaults.recipe;
         /// Common settings.
         group training: Training = &defaults.training(Part::General);
         /// Losses.

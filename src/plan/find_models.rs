@@ -9,7 +9,7 @@ use super::missing::{Wanted, missing, misspelt, shown};
 use super::pattern::unreadable;
 use crate::data::TokenizerFiles;
 use crate::document::{Fault, Span};
-use crate::experiment::{Experiment, Origin, Role};
+use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
 use crate::model::{TOKENIZER_FILES, load_model};
 
 /// Files of a model folder that are read, beside one of [`WEIGHTS`].
@@ -147,7 +147,8 @@ impl Finder<'_> {
             folder.files.push(InputFile { name, path });
         }
         // A student that has token types gets a tokenizer that gives them.
-        let needs_segments = experiment.task.pair.is_some() && folder.config.family.token_types;
+        let has_pairs = experiment.task.pair.is_some() || windows_of_pairs(experiment).is_some();
+        let needs_segments = has_pairs && folder.config.family.token_types;
         if needs_segments && !files.has_segments() {
             let message = format!(
                 "the tokenizer of `{}` gives both texts of a pair the same segment",

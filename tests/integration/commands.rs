@@ -296,6 +296,78 @@ fn rerun_repeats_a_stage_from_its_record_and_says_whether_the_bytes_agree() {
 }
 
 #[test]
+fn init_converts_the_configurations_of_mindspores_tinybert() {
+    let test = Test::new();
+    for name in ["gd_config.yaml", "td_config_qnli.yaml", "gd_config.py"] {
+        let fixture = format!(
+            "{}/fixtures/mindspore-config/{name}",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        test.write(name, &fs::read_to_string(fixture).expect("a fixture"));
+    }
+    let files = [
+        "init",
+        "--from-mindspore",
+        "gd_config.yaml",
+        "td_config_qnli.yaml",
+    ];
+    let printed = test.run(&files).succeeds().stdout;
+    assert!(
+        printed.contains("\nrecipe = \"mindspore\"\ndevice = \"auto\"\n"),
+        "{printed}"
+    );
+    let more = [
+        "--flag",
+        "task_name=MNLI",
+        "--device-num",
+        "2",
+        "-o",
+        "made.toml",
+    ];
+    let ran = test.run(&[&files[..], &more].concat()).succeeds();
+    assert_eq!(ran.stdout, "wrote made.toml\n");
+    let made = fs::read_to_string(test.path("made.toml")).expect("written");
+    assert!(
+        made.contains("name = \"mnli\" # --flag:1 task_name"),
+        "{made}"
+    );
+    assert!(made.contains("batch-size = 32 # gd_config.yaml:25 batch_size 16 times 2 devices"));
+
+    let python = ["init", "--from-mindspore", "gd_config.py"];
+    assert!(
+        test.run(&python)
+            .succeeds()
+            .stdout
+            .contains("hidden-size = 324")
+    );
+    let broken = fs::read_to_string(test.path("gd_config.yaml")).expect("read");
+    test.write(
+        "gd_config.yaml",
+        &broken.replace("batch_size: 16", "batch_size: [16]"),
+    );
+    let ran = test.run(&files).ends_with(2);
+    assert!(
+        ran.stderr.contains("`common_cfg.batch_size` is a list"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("gd_config.yaml:25:17"),
+        "{}",
+        ran.stderr
+    );
+    test.write("td_config_qnli.yaml", "\u{0}");
+    test.run(&files).ends_with(2);
+    let both = [
+        "init",
+        "data/train.tsv",
+        "--from-mindspore",
+        "gd_config.yaml",
+    ];
+    test.run(&both).ends_with(2);
+}
+
+#[test]
 fn init_writes_a_file_that_runs_for_a_users_table() {
     let test = Test::new();
     let mut table = "id,message,team\n".to_owned();

@@ -157,6 +157,10 @@ fn project() -> Test {
         )
         .write("data/glue/SST-2/train.tsv", &sst2)
         .write("data/glue/SST-2/dev.tsv", &sst2);
+    for name in ["gd_config.yaml", "td_config_qnli.yaml"] {
+        let path = Path::new(ROOT).join("fixtures/mindspore-config").join(name);
+        test.write(name, &fs::read_to_string(path).expect("a fixture"));
+    }
     test.write_bert("models/all-MiniLM-L6-v2", 6, 12);
     test.write("fake/correct", "4");
     test.write_model("fake/model", &["negative", "positive"]);
@@ -508,4 +512,62 @@ fn a_broken_link_a_long_line_and_an_unlisted_page_are_found() {
             "error: 8 faults in README.md, docs/ or the pages beside them",
         ]
     );
+}
+
+/// Flags and keys of MindSpore's TinyBERT as published: the flags of both programs, the keys of
+/// `gd_config.yaml` and `td_config/*.yaml`, the scripts with their arguments, and what its users
+/// look for in logs.
+const OF_MINDSPORE: &str = "
+    config_path device_target distribute device_num device_id epoch_size save_ckpt_step max_ckpt_num
+    do_shuffle enable_data_sink data_sink_steps save_ckpt_path load_teacher_ckpt_path data_dir
+    schema_dir dataset_type do_train do_eval td_phase1_epoch_size td_phase2_epoch_size
+    load_gd_ckpt_path load_td1_ckpt_path train_data_dir eval_data_dir task_type task_name
+    assessment_method description common_cfg phase1_cfg phase2_cfg eval_cfg optimizer_cfg
+    AdamWeightDecay batch_size loss_scale_value scale_factor scale_window learning_rate
+    end_learning_rate power weight_decay eps decay_filter num_labels seed1 seed2
+    bert_teacher_net_cfg bert_student_net_cfg td_teacher_net_cfg td_student_net_cfg seq_length
+    vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size hidden_act
+    hidden_dropout_prob attention_probs_dropout_prob max_position_embeddings type_vocab_size
+    initializer_range use_relative_positions dtype compute_type onnx_path ckpt_file file_name
+    file_format enable_profiling result_path label_path enable_modelarts data_url train_url
+    checkpoint_url data_path output_path load_path modelarts_dataset_unzip_name
+    folder_name_under_zip_file run_standalone_gd.sh run_standalone_td.sh
+    run_distributed_gd_ascend.sh run_distributed_gd_gpu.sh run_eval_onnx.sh run_infer_310.sh
+    DEVICE_NUM EPOCH_SIZE RANK_TABLE_FILE DATA_DIR SCHEMA_DIR TEACHER_CKPT_PATH hccl.json
+    eval.log eval_model.ckpt tinybert_td_phase1_save_ckpt";
+
+#[test]
+fn every_flag_and_key_of_mindspores_tinybert_has_an_answer() {
+    let page = Path::new(ROOT).join("docs/guides/from-mindspore.md");
+    let page = fs::read_to_string(page).expect("a page");
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '.';
+    let names: BTreeSet<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|code| code.split(|letter| !is_part(letter)))
+        .collect();
+    let missing = OF_MINDSPORE
+        .split_whitespace()
+        .filter(|name| !names.contains(name));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    for log in [
+        "epoch: 1, step: 100, outputs are",
+        "The best acc is",
+        "PrivateUse1",
+    ] {
+        assert!(page.contains(log), "{log}");
+    }
+    // No key of the fixtures, which have the published form, is unknown to `init`.
+    for name in ["gd_config.yaml", "td_config_qnli.yaml"] {
+        let path = Path::new(ROOT).join("fixtures/mindspore-config").join(name);
+        let text = fs::read_to_string(path).expect("a fixture");
+        let values = text.split("\n---").next().unwrap_or_default();
+        let keys = values
+            .lines()
+            .filter_map(|line| line.trim().split_once(':'));
+        for (key, _) in keys.filter(|(key, _)| !key.starts_with('#') && *key != "colour") {
+            assert!(names.contains(key), "{name}: {key}");
+        }
+    }
 }

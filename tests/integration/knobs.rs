@@ -89,6 +89,13 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "corpus") => "[\"data/corpus/a.txt\"]",
         ("stages.general-distill", "max-seq-length") => "3",
         (_, "long-lines") => "truncate",
+        (_, "windows") => "sentences",
+        (_, "window-passes") => "2",
+        (_, "window-seed") => "9",
+        (_, "short-seq-prob") => "0.5",
+        (_, "masked-lm-prob") => "0.5",
+        (_, "max-predictions-per-seq") => "3",
+        (_, "whole-word-mask") => "true",
         (_, "gate") => "0.3",
         (_, "teacher-memory") => "0.5",
         (_, "regression-target") => "labels",
@@ -113,6 +120,15 @@ fn beside(path: &str, key: &str) -> Vec<String> {
             .map(str::to_owned)
             .to_vec(),
         (_, "power") => vec![stage("schedule=polynomial")],
+        (
+            _,
+            "window-passes"
+            | "window-seed"
+            | "short-seq-prob"
+            | "masked-lm-prob"
+            | "max-predictions-per-seq"
+            | "whole-word-mask",
+        ) => vec![stage("windows=sentences")],
         (_, "loss-scale" | "loss-scale-factor" | "loss-scale-window") => {
             vec!["precision=fp16".to_owned()]
         }
@@ -251,7 +267,11 @@ fn look_at(test: &Test, before: &BTreeMap<&'static str, Value>, path: &str, key:
     let reruns = STAGES.into_iter().any(is_stale);
     assert_eq!(reruns, counts, "`{whole}={value}`:\n{plan}");
     // What prepares data is no kernel's business.
-    let prepares = path == "task" || ["corpus", "long-lines"].contains(&key.name);
+    let windows = beside(path, key.name)
+        .iter()
+        .any(|set| set.contains("windows="));
+    let prepares =
+        path == "task" || windows || ["corpus", "long-lines", "windows"].contains(&key.name);
     if prepares || (path, key.name) == ("stages.general-distill", "max-seq-length") {
         return;
     }

@@ -19,7 +19,7 @@ use super::given_model::GivenModel;
 use super::{Failure, Place, layout};
 use crate::data::{DataError, Settings, Texts};
 use crate::input::{STDIN, excerpt_path};
-use crate::job::{Device, Precision, Predict};
+use crate::job::{Device, DeviceError, Precision, Predict};
 use crate::kinds::KINDS;
 use crate::plan::TrainedModel;
 use crate::runs::Layout;
@@ -292,11 +292,9 @@ fn precision() -> impl TypedValueParser<Value = Precision> {
 }
 
 fn device(word: &str) -> Result<Device, String> {
-    match (word, word.strip_prefix("cuda:").map(str::parse)) {
-        ("auto", _) => Ok(Device::Auto),
-        ("cpu", _) => Ok(Device::Cpu),
-        ("cuda", _) => Ok(Device::Cuda(0)),
-        (_, Some(Ok(index))) => Ok(Device::Cuda(index)),
-        _ => Err("expected `auto`, `cpu`, `cuda` or `cuda:N`".to_owned()),
-    }
+    word.parse()
+        .map_err(|error: DeviceError| match error.hint() {
+            Some(hint) => format!("{error}\nhint: {hint}"),
+            None => error.to_string(),
+        })
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::pump::{Watch, pump, shown, sizes};
+use super::windows::{WindowSettings, prepare_windows};
 use crate::data::corpus::{CorpusReader, LongLines, cut_line};
-use crate::data::encode::{SINGLE_SPECIALS, encode_single};
+use crate::data::encode::{PAIR_SPECIALS, SINGLE_SPECIALS, encode_single};
 use crate::data::error::DataError;
-use crate::data::report::{FileReport, PrepReport, SplitReport};
+use crate::data::report::{FileReport, PrepReport, SplitReport, WindowReport};
 use crate::data::store::{StoreMeta, StoreWriter};
 use crate::data::tokenizer::Tokenizer;
 
@@ -22,6 +23,8 @@ pub struct CorpusSettings {
     pub max_seq_length: usize,
     /// What happens to longer lines.
     pub long_lines: LongLines,
+    /// How documents become examples; lines by themselves where `None`.
+    pub windows: Option<WindowSettings>,
 }
 
 /// Writes the token store `train/` and `report.json` into `output`: one example a line that is
@@ -36,6 +39,9 @@ pub fn prepare_corpus(
     watch: Watch,
 ) -> Result<PrepReport, DataError> {
     let begin = Instant::now();
+    if let Some(windows) = &settings.windows {
+        return prepare_documents(settings, windows, output, watch);
+    }
     let least = SINGLE_SPECIALS + 1;
     if settings.max_seq_length < least {
         return Err(DataError::MaxSeqLength {
@@ -110,16 +116,54 @@ pub fn prepare_corpus(
     split.rows_out = meta.examples;
     split.tokens = meta.tokens;
     split.complete(SINGLE_SPECIALS);
-    let report = PrepReport {
+    let report = report(files, split, None, begin);
+    report.write(output)?;
+    Ok(report)
+}
+
+/// [`prepare_corpus`] with windows.
+fn prepare_documents(
+    settings: &CorpusSettings,
+    windows: &WindowSettings,
+    output: &Path,
+    watch: Watch,
+) -> Result<PrepReport, DataError> {
+    let begin = Instant::now();
+    let tokenizer = Tokenizer::load(&settings.tokenizer)?;
+    let made = prepare_windows(
+        &settings.files,
+        &tokenizer,
+        settings.max_seq_length,
+        windows,
+        output,
+        watch,
+    )?;
+    let mut split = made.split;
+    split.complete(if windows.pairs.is_some() {
+        PAIR_SPECIALS
+    } else {
+        SINGLE_SPECIALS
+    });
+    let report = report(made.files, split, Some(made.windows), begin);
+    report.write(output)?;
+    Ok(report)
+}
+
+fn report(
+    files: Vec<FileReport>,
+    split: SplitReport,
+    windows: Option<WindowReport>,
+    begin: Instant,
+) -> PrepReport {
+    PrepReport {
         bytes_read: files.iter().map(|file| file.bytes).sum(),
         files,
         splits: vec![split],
         train_texts_in_dev: 0,
         warnings: Vec::new(),
+        windows,
         seconds: begin.elapsed().as_secs_f64(),
-    };
-    report.write(output)?;
-    Ok(report)
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +192,7 @@ mod tests {
             tokenizer: folder.path().to_owned(),
             max_seq_length: 4,
             long_lines,
+            windows: None,
         };
         let seen = RefCell::new(Vec::new());
         let watch = Watch {

@@ -10,6 +10,7 @@ mod found_labels;
 mod pump;
 mod records;
 mod task;
+mod windows;
 
 pub(in crate::data) use found_labels::ENOUGH_ROWS;
 
@@ -19,3 +20,4 @@ pub use records::{
     RecordCorpus, RecordDev, RecordFiles, RecordTask, prepare_record_corpus, prepare_record_task,
 };
 pub use task::{Dev, TaskSettings, prepare_task};
+pub use windows::{Masking, Pairs, Unit, WindowSettings};

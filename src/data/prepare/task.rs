@@ -351,6 +351,7 @@ impl Preparation<'_> {
             splits,
             train_texts_in_dev: self.train_texts_in_dev,
             warnings: warnings.iter().map(ToString::to_string).collect(),
+            windows: None,
             seconds: begin.elapsed().as_secs_f64(),
         })
     }

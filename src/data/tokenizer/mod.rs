@@ -10,7 +10,7 @@ mod reading;
 mod transformers_test;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -23,6 +23,12 @@ use super::word_cache::WordCache;
 
 /// Words remembered by all threads together, for some 15 MB.
 const CACHED_WORDS: usize = 1 << 17;
+
+/// The token that stands for one that is to be found.
+const MASK: &str = "[MASK]";
+
+/// What a piece that continues a word begins with.
+const CONTINUES: &str = "##";
 
 /// Texts that a thread takes at once.
 const BATCH: usize = 64;
@@ -46,6 +52,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: SpecialTokens,
     vocab_size: usize,
+    /// The file of the vocabulary, for messages.
+    vocabulary: PathBuf,
     /// `None` where a text may not be cut word by word.
     words: Option<Words>,
 }
@@ -103,6 +111,7 @@ impl Tokenizer {
         Ok(Self {
             special,
             vocab_size,
+            vocabulary: path,
             words: words_of(&inner),
             inner,
         })
@@ -116,6 +125,29 @@ impl Tokenizer {
     /// Every id is below it.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
+    }
+
+    /// Id of `[MASK]`.
+    ///
+    /// # Errors
+    /// The vocabulary has none.
+    pub(super) fn mask(&self) -> Result<u32, DataError> {
+        self.inner
+            .token_to_id(MASK)
+            .ok_or_else(|| DataError::TokenMissing {
+                path: self.vocabulary.clone(),
+                token: MASK.to_owned(),
+            })
+    }
+
+    /// Whether an id is a piece that continues a word (`##ing`), for every id.
+    pub(super) fn continuations(&self) -> Vec<bool> {
+        let mut found = vec![false; self.vocab_size];
+        for (id, found) in (0..).zip(&mut found) {
+            let token = self.inner.id_to_token(id);
+            *found = token.is_some_and(|token| token.starts_with(CONTINUES));
+        }
+        found
     }
 
     /// Word-piece ids of a text, without `[CLS]` and `[SEP]`.

@@ -68,6 +68,12 @@ fn value(path: &str, key: &Key) -> String {
         (_, "loss-scale-factor") => "4.0",
         (_, "loss-scale-window") => "200",
         (_, "train-limit") => "10000",
+        (_, "window-passes") => "3",
+        (_, "window-seed") => "1",
+        (_, "short-seq-prob") => "0.1",
+        (_, "masked-lm-prob") => "0.15",
+        (_, "max-predictions-per-seq") => "20",
+        (_, "whole-word-mask") => "true",
         (_, "log-interval") => "10",
         (_, "checkpoint-interval") => "1000",
         (_, "checkpoint-seconds") => "300",
@@ -126,6 +132,15 @@ fn beside(path: &str, key: &str) -> (&'static str, &'static str) {
         }
         ("task", "schema") => ("", "format = \"tfrecord\"\n"),
         (_, "corpus-schema") => ("", "corpus-format = \"tfrecord\"\n"),
+        (
+            _,
+            "window-passes"
+            | "window-seed"
+            | "short-seq-prob"
+            | "masked-lm-prob"
+            | "max-predictions-per-seq"
+            | "whole-word-mask",
+        ) => ("", "windows = \"paragraphs\"\n"),
         (_, "power") => ("", "schedule = \"polynomial\"\n"),
         ("stages.td-phase1", "end-learning-rate" | "decay-from") => ("", "schedule = \"linear\"\n"),
         ("student.layer-map", "attention") => ("", "hidden = [0, 3, 6, 9, 12]\n"),

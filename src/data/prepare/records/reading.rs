@@ -178,6 +178,7 @@ impl<'a> Reading<'a> {
             bytes_read: self.files.iter().map(|file| file.bytes).sum(),
             files: self.files,
             splits,
+            windows: None,
             train_texts_in_dev,
             warnings: warnings.iter().map(ToString::to_string).collect(),
             seconds: begin.elapsed().as_secs_f64(),

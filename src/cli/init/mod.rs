@@ -1,4 +1,6 @@
-//! `tinyrun init`: a starter file from a user's table.
+//! `tinyrun init`: a starter file from a user's table, or from MindSpore's configurations.
+
+mod mindspore;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -13,12 +15,15 @@ use crate::experiment::{Escape, Quoting, StarterPaths, TableFormat, dialect_rule
 use crate::input::{escape_lines, excerpt, excerpt_path};
 use crate::report::Style;
 
-/// `tinyrun init TABLE`
+/// `tinyrun init TABLE` and `tinyrun init --from-mindspore FILE...`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Your labelled table: CSV or TSV with a header row, or JSON lines
-    #[arg(value_name = "TABLE")]
-    table: PathBuf,
+    #[arg(value_name = "TABLE", required_unless_present = "from_mindspore")]
+    table: Option<PathBuf>,
+
+    #[command(flatten)]
+    mindspore: mindspore::Options,
 
     /// Column of the text
     #[arg(long, value_name = "COLUMN")]
@@ -62,9 +67,18 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Some(table) = arguments.table.to_str() else {
+    let text = match &arguments.table {
+        Some(table) => of_table(table, arguments)?,
+        None => mindspore::text(&arguments.mindspore)?,
+    };
+    write(&text, arguments.output.as_deref())
+}
+
+/// The file for a user's table.
+fn of_table(path: &Path, arguments: &Arguments) -> Result<String, Failure> {
+    let Some(table) = path.to_str() else {
         return Err(Failure::Usage {
-            message: format!("the path `{}` is not UTF-8", excerpt_path(&arguments.table)),
+            message: format!("the path `{}` is not UTF-8", excerpt_path(path)),
             hint: Some("rename the file: an experiment file can only name UTF-8 paths".to_owned()),
         });
     };
@@ -88,21 +102,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             .and_then(|tokenizer| tokenizer.encode(text).ok());
         tokens.map_or_else(|| estimated_tokens(text), |tokens| tokens.len())
     };
-    let found = survey(&arguments.table, given, &count).map_err(|error| Failure::Usage {
+    let found = survey(path, given, &count).map_err(|error| Failure::Usage {
         message: error.to_string(),
         hint: error.hint(),
     })?;
     warn(&found.warnings);
-    let text = starter(
-        &found,
-        StarterPaths {
-            table,
-            corpus: arguments.corpus.as_deref(),
-            teacher: &arguments.teacher,
-        },
-    );
-    let Some(output) = &arguments.output else {
-        return print(&text);
+    let paths = StarterPaths {
+        table,
+        corpus: arguments.corpus.as_deref(),
+        teacher: &arguments.teacher,
+    };
+    Ok(starter(&found, paths))
+}
+
+/// Writes the experiment file to a new file, or to stdout.
+fn write(text: &str, output: Option<&Path>) -> Result<(), Failure> {
+    let Some(output) = output else {
+        return print(text);
     };
     let file = OpenOptions::new().write(true).create_new(true).open(output);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
