@@ -44,7 +44,7 @@ impl Work for CorpusPrep {
         let corpus: &Corpus = place.stage().keys();
         let settings = CorpusSettings {
             files: place.files("corpus"),
-            tokenizer: place.model("tokenizer").unwrap_or_default(),
+            tokenizer: place.tokenizer(),
             max_seq_length: *corpus.max_seq_length,
             long_lines: match corpus.long_lines {
                 LongLines::Split => corpus::LongLines::Split,

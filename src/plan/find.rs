@@ -38,7 +38,10 @@ pub(super) fn find_inputs(
         }
     }
     let mut folders = finder.folders(experiment);
-    let tokenizer_changes = finder.tokenizer(experiment, &mut folders);
+    let tokenizer_changes = {
+        let tokenizes = nodes.iter().any(|node| node.tokenizes);
+        finder.tokenizer(experiment, &mut folders, tokenizes)
+    };
     let labels = stated_labels(&experiment.task);
     let classes = labels.as_deref().map(Classes::of);
     let found = check_classifiers(experiment, &folders, classes);
@@ -166,7 +169,7 @@ impl Finder<'_> {
         found.files
     }
 
-    fn plain_file(&mut self, written: &Located<String>) -> Option<InputFile> {
+    pub(super) fn plain_file(&mut self, written: &Located<String>) -> Option<InputFile> {
         let root = self.layout.root();
         if let Some(found) = misspelt(root, written, Wanted::File) {
             self.missing(found, written.span.as_ref());

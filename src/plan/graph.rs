@@ -38,13 +38,16 @@ pub struct Take {
 /// Files that the user names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Files {
-    /// What for: `train`, `dev`, `dev-mismatched` or `corpus`.
+    /// What for: `train`, `dev`, `dev-mismatched`, `corpus` or `projection`.
     pub role: &'static str,
     /// Paths and globs.
     pub patterns: Vec<Located<String>>,
     /// Whether it is one file.
     pub is_one: bool,
 }
+
+/// What a projection that a stage starts from is taken for.
+pub(crate) const INITIAL_PROJECTION: &str = "projection";
 
 impl Take {
     /// As in messages: `td-phase1/model`.
@@ -149,6 +152,12 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
             },
         }
     }
+    node.files
+        .extend(experiment.initial_projection(stage).map(|file| Files {
+            role: INITIAL_PROJECTION,
+            patterns: vec![file],
+            is_one: true,
+        }));
     node
 }
 
