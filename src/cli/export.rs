@@ -1,11 +1,12 @@
 //! `tinyrun export`: a model in a format of other programs, outside a pipeline.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::given_model::GivenModel;
+use super::given_model::{CheckpointArguments, GivenModel};
 use super::{Failure, Place, layout, print, word};
 use crate::export::{Export, Format, History};
 use crate::input::{excerpt, excerpt_path};
@@ -18,7 +19,8 @@ use crate::system::advice_for_output;
 /// `tinyrun export MODEL`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Model: a Hugging Face folder, or a result as `EXPERIMENT/STAGE`, for example `sst2/td-phase2`
+    /// Model: a Hugging Face folder, a MindSpore checkpoint, or a result as `EXPERIMENT/STAGE`, for
+    /// example `sst2/td-phase2`
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
@@ -30,9 +32,12 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "WORD", value_parser = word::<WeightDtype>(), default_value = "fp32")]
     dtype: WeightDtype,
 
-    /// Folder to write, which must be new or empty
+    /// Folder to write, which must be new or empty; with `--format mindspore` also a file that ends in `.ckpt`
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
+
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
 
     #[command(flatten)]
     place: Place,
@@ -40,7 +45,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let model = GivenModel::find(&arguments.model, &layout)?;
+    let model = GivenModel::find(&arguments.model, &arguments.checkpoint, &layout)?;
     let output = &arguments.output;
     let mut entries = fs::read_dir(output).into_iter().flatten();
     if output.is_file() || entries.next().is_some() {
@@ -55,7 +60,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let (name, is_result) = (model.name(), model.record.is_some());
     let export = Export {
-        model: &model.folder,
+        model: &model.model,
+        tokenizer: model.tokenizer.as_deref(),
         name: &name,
         head: HeadKind::Plain,
         history: history.as_ref(),
@@ -63,14 +69,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         format: arguments.format,
         dtype: arguments.dtype,
     };
-    export.write(output).map_err(|error| Failure::Usage {
+    let notes = export.write(output).map_err(|error| Failure::Usage {
         hint: match error.refused() {
             Some(source) => advice_for_output(source),
             None => error.hint(),
         },
         message: error.to_string(),
     })?;
-    print(&format!("wrote {}\n", excerpt_path(output)))
+    let mut text = format!("wrote {}\n", excerpt_path(output));
+    for note in notes {
+        let format = arguments.format.as_str();
+        let _ = writeln!(text, "note: `{format}` computes it otherwise: {note}");
+    }
+    print(&text)
 }
 
 /// How a stored model was made, with the scores of other seeds.

@@ -2,7 +2,9 @@
 
 use super::{Failure, RunArguments, print};
 use crate::plan::{Workload, preview};
-use crate::report::{Style, experiment_json, matrix_heading, plan_json, render_plan, total_line};
+use crate::report::{
+    Style, checkpoint_lines, experiment_json, matrix_heading, plan_json, render_plan, total_line,
+};
 use crate::runs::{Digester, Layout};
 
 /// Prints the plans of all experiments as text or as JSON.
@@ -37,6 +39,7 @@ pub(super) fn run(
                 style,
             ));
         }
+        text.push_str(&checkpoint_lines(pipeline.inputs, style));
         text.push_str(&render_plan(stages, arguments.explain, style));
     }
     text.extend(total_line(plans.iter().flatten(), style));

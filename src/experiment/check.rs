@@ -109,7 +109,11 @@ fn check_shape(experiment: &Experiment, faults: &Collector) {
     let shape = &experiment.student.shape;
     let (hidden, heads) = (&shape.hidden_size, &shape.num_attention_heads);
     let keys = ["student.hidden-size", "student.num-attention-heads"];
-    if faults.sound(&keys) && !hidden.value.is_multiple_of(heads.value) {
+    // A model has a width of its own.
+    if experiment.student.model.is_none()
+        && faults.sound(&keys)
+        && !hidden.value.is_multiple_of(heads.value)
+    {
         let message = format!(
             "`hidden-size` {} is not a multiple of `num-attention-heads` {}",
             hidden.value, heads.value

@@ -33,6 +33,7 @@ pub(crate) fn counted(
     for part in stage.kind.counts() {
         found.part(part);
     }
+    found.checkpoints();
     found.settings
 }
 
@@ -84,6 +85,24 @@ impl Counted<'_> {
             Counts::Selection(Role::Teacher) => self.selection(WeightDtype::Fp32),
             Counts::Selection(Role::Student) => self.selection(student.dtype),
             Counts::Fixed(key, value) => self.put(key, value),
+        }
+    }
+
+    /// What is stated of the checkpoints that the stage takes.
+    fn checkpoints(&mut self) {
+        let experiment = self.experiment;
+        for role in [Role::Teacher, Role::Student] {
+            let origin = experiment.origin_of(self.stage, role);
+            let Some(Origin::Folder(model)) = origin.map(|origin| origin.value) else {
+                continue;
+            };
+            let stated = experiment.stated(role, &model);
+            if let Ok(Value::Table(stated)) = Value::try_from(stated) {
+                for (key, value) in stated {
+                    let key = key.replace('_', "-");
+                    self.put(&format!("{}.{key}", role.as_str()), value);
+                }
+            }
         }
     }
 

@@ -48,6 +48,14 @@ settings! {
                 .written_if(is_no_claim)
                 .default_text("`true`; `false` with recipe `mindspore`"),
             default recipe.distill().keep_projection;
+        /// File of the projection that this stage starts from, whatever `keep-projection` is:
+        /// tensors `fit_dense.weight` and `fit_dense.bias`, which no checkpoint of MindSpore holds.
+        // It is an input.
+        recorded initial_projection: Option<Located<String>> =
+            key("initial-projection")
+                .kind_text("path")
+                .range_text("safetensors")
+                .default_text("`projection` of `[student]`, unless the student is a stage's");
     }
 }
 

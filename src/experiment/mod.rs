@@ -2,6 +2,8 @@
 //! fault with its place. This room knows no disk but the text of its own file.
 
 mod check;
+mod checkpoint;
+mod checkpoint_keys;
 mod counted;
 pub(crate) mod declared;
 mod departures;

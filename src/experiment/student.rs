@@ -2,6 +2,9 @@
 
 use toml::Value;
 
+use super::checkpoint_keys::{
+    CheckpointKeys, StudentCheckpoint, implied_head, names_checkpoint, refuse_beside_folder,
+};
 use super::recipe::StudentDefaults;
 use super::schema::{ClassifierStart, LayerMapRule, Recipe};
 use super::setting::{At, LARGEST, Setting, above_zero_to};
@@ -12,17 +15,17 @@ use crate::model::family::{Family, MODEL_TYPES};
 
 settings! {
     /// `[teacher]`
-    pub struct Teacher(teacher, recipe: Recipe) titled "Teacher" {
+    pub struct Teacher(teacher, recipe: Recipe) titled "Teacher" checked by check_checkpoint {
         /// BERT model, already fine-tuned or to be fine-tuned by the `finetune` stage.
         // Its files are inputs.
         recorded model: Located<String> =
             key("model")
                 .required("a Hugging Face folder")
                 .kind_text("path")
-                .range_text("Hugging Face model folder");
+                .range_text("Hugging Face model folder, or MindSpore checkpoint");
         /// Activation between pooler and classifier; `relu` for models trained with Huawei's or
-        /// MindSpore's code.
-        counts head: HeadKind = key("head"), default recipe.head();
+        /// MindSpore's code, and the default for a checkpoint.
+        counts head: HeadKind = key("head"), default implied_head(Some(&model), *recipe);
         /// Classifier that `finetune` starts from: the model's own if it has one, or a new one with
         /// random weights, for example to fine-tune a five-class model on three classes.
         counts classifier: Located<ClassifierStart> =
@@ -31,6 +34,16 @@ settings! {
                 .unless(ClassifierStart::Auto)
                 .range_text("`new` with `finetune` only"),
             default ClassifierStart::Auto;
+        /// Vocabulary of an uncased BERT that cuts all text where `model` is a
+        /// checkpoint; a folder has its own tokenizer.
+        // It is an input.
+        recorded vocab: Option<Located<String>> =
+            key("vocab")
+                .kind_text("path")
+                .range_text("beside `model = \"x.ckpt\"`; a token per line")
+                .default_text("no tokenizer");
+        /// What the checkpoint does not hold.
+        group checkpoint: CheckpointKeys = &();
     }
 }
 
@@ -42,15 +55,26 @@ settings! {
         recorded model: Option<Located<String>> =
             key("model")
                 .kind_text("path")
-                .range_text("Hugging Face model folder")
+                .range_text("Hugging Face model folder, or MindSpore checkpoint")
                 .default_text("random weights with the shape below");
+        /// File of the projection that the first distillation of layers starts from, whatever
+        /// `keep-projection` is: tensors `fit_dense.weight` and `fit_dense.bias`. A later stage has
+        /// a key of its own, `initial-projection`.
+        // It is an input.
+        recorded projection: Option<Located<String>> =
+            key("projection")
+                .kind_text("path")
+                .range_text("safetensors")
+                .default_text("random weights");
         /// Shape, where `model` is not given.
         group shape: StudentShape = &recipe.student(), written if has_shape;
+        /// What a checkpoint does not hold.
+        group checkpoint: StudentCheckpoint = &model;
         /// Distribution of initial weights.
         group initializer: Initializer =
             &InitializerDefaults::new(&recipe.student(), shape.initializer_range);
-        /// Activation between pooler and classifier.
-        counts head: HeadKind = key("head"), default recipe.head();
+        /// Activation between pooler and classifier; `relu` is the default for a checkpoint.
+        counts head: HeadKind = key("head"), default implied_head(model.as_ref(), *recipe);
         /// Train the word embedding of `[PAD]`, which padded positions reach, as MindSpore's code
         /// does; otherwise its gradient is zero, as in `transformers` and Huawei's code.
         counts train_padding: bool =
@@ -175,16 +199,29 @@ fn has_shape(student: &Student) -> bool {
 
 /// A given model's `config.json` has its shape.
 fn check_shape_is_omitted(found: &Student, student: &Section<'_>) {
-    if found.model.is_none() {
+    let Some(model) = &found.model else {
         return;
-    }
+    };
+    let beside = CheckpointKeys::names();
+    let is_checkpoint = names_checkpoint(model);
     for key in StudentShape::names() {
-        if student.has(key) {
+        if student.has(key) && !(is_checkpoint && beside.contains(&key)) {
             let message = format!("`model` and `{key}` in `[student]` cannot be combined");
             let fault = Fault::new(message, student.key_span(key));
-            student.unfit(fault.with_label("the model's `config.json` sets it"));
+            student.unfit(fault.with_label(if is_checkpoint {
+                "the checkpoint's tensors have it"
+            } else {
+                "the model's `config.json` sets it"
+            }));
         }
     }
+}
+
+/// Keys beside a checkpoint.
+fn check_checkpoint(found: &Teacher, teacher: &Section<'_>) {
+    let keys = CheckpointKeys::names().into_iter().chain(["vocab"]);
+    let keys: Vec<&str> = keys.collect();
+    refuse_beside_folder(Some(&found.model), &keys, teacher);
 }
 
 /// Defaults of [`Initializer`].

@@ -19,6 +19,7 @@ impl Exporter for HuggingFace {
     fn write(
         &self,
         model: &LoadedModel,
+        tokenizer: &Path,
         dtype: WeightDtype,
         folder: &Path,
     ) -> Result<(), ExportError> {
@@ -33,8 +34,9 @@ impl Exporter for HuggingFace {
             tensors.push((name, shape, bytes));
         }
         let config = config(model, dtype);
-        let from = &model.folder;
-        Ok(write_model_folder(folder, &config, dtype, tensors, from)?)
+        Ok(write_model_folder(
+            folder, &config, dtype, tensors, tokenizer,
+        )?)
     }
 
     fn library(&self) -> &'static str {

@@ -6,6 +6,7 @@ mod card;
 mod error;
 mod history;
 mod huggingface;
+mod mindspore;
 mod onnx;
 mod onnx_graph;
 mod onnx_proto;
@@ -15,7 +16,7 @@ mod tokenizer;
 use std::path::Path;
 
 use crate::job::{HeadKind, words};
-use crate::model::{LoadedModel, WeightDtype, load_model, round_to};
+use crate::model::{LoadedModel, ModelRef, WeightDtype, is_checkpoint, load_stated, round_to};
 use crate::system::write_atomic;
 
 pub(crate) use error::ExportError;
@@ -28,10 +29,12 @@ pub enum Format {
     HuggingFace,
     /// `model.onnx` for onnxruntime and others, with `config.json` and tokenizer files.
     Onnx,
+    /// `student.ckpt` for MindSpore's TinyBERT.
+    MindSpore,
 }
 
 words! {
-    Format { "huggingface" => HuggingFace, "onnx" => Onnx }
+    Format { "huggingface" => HuggingFace, "onnx" => Onnx, "mindspore" => MindSpore }
 }
 
 /// What a format says of itself.
@@ -42,13 +45,14 @@ trait Exporter {
     /// Whether it cannot hold a model without a classifier.
     fn needs_classifier(&self) -> bool;
 
-    /// Writes the model and its tokenizer into a folder.
+    /// Writes the model and its tokenizer (empty: none) into a folder.
     ///
     /// # Errors
     /// A tensor cannot be read, or its values are beyond the number format; the disk refuses.
     fn write(
         &self,
         model: &LoadedModel,
+        tokenizer: &Path,
         dtype: WeightDtype,
         folder: &Path,
     ) -> Result<(), ExportError>;
@@ -58,6 +62,11 @@ trait Exporter {
 
     /// The section of the model card that shows how the model is opened, in Markdown.
     fn usage(&self, model: &LoadedModel) -> String;
+
+    /// What the program that opens it computes otherwise than the model was trained.
+    fn notes(&self, _model: &LoadedModel) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Format {
@@ -65,6 +74,7 @@ impl Format {
         match self {
             Self::HuggingFace => &huggingface::HuggingFace,
             Self::Onnx => &onnx::Onnx,
+            Self::MindSpore => &mindspore::MindSpore,
         }
     }
 
@@ -81,8 +91,10 @@ impl Format {
 
 /// A model to export, and how.
 pub(crate) struct Export<'a> {
-    /// Its Hugging Face folder.
-    pub(crate) model: &'a Path,
+    /// Its Hugging Face folder, or a checkpoint.
+    pub(crate) model: &'a ModelRef,
+    /// Folder of its tokenizer, or a vocabulary.
+    pub(crate) tokenizer: Option<&'a Path>,
     /// Its name in the card.
     pub(crate) name: &'a str,
     /// How its classifier reads the pooled output, where its `config.json` does not say.
@@ -98,12 +110,14 @@ pub(crate) struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// Writes the model, its tokenizer and its card into a folder, which is made if it is missing.
+    /// Writes the model, its tokenizer and its card into a folder, which is made if it is missing; or
+    /// a MindSpore checkpoint alone, where `folder` ends in `.ckpt`. What the program that opens it
+    /// computes otherwise is returned.
     ///
     /// # Errors
     /// The model cannot be read or does not fit the format, or the disk refuses.
-    pub(crate) fn write(&self, folder: &Path) -> Result<(), ExportError> {
-        let mut model = load_model(self.model)?;
+    pub(crate) fn write(&self, folder: &Path) -> Result<Vec<String>, ExportError> {
+        let mut model = load_stated(self.model, &self.model.stated)?;
         if self.head == HeadKind::Relu && model.config.tinyrun_head.is_none() {
             model.config.tinyrun_head = Some("relu".to_owned());
         }
@@ -119,9 +133,16 @@ impl Export<'_> {
                 format: self.format,
             });
         }
-        self.format.exporter().write(&model, self.dtype, folder)?;
+        let tokenizer = self.tokenizer.unwrap_or(Path::new(""));
+        let exporter = self.format.exporter();
+        if self.format == Format::MindSpore && is_checkpoint(folder) {
+            mindspore::MindSpore::write_file(&model, self.dtype, folder)?;
+            return Ok(exporter.notes(&model));
+        }
+        exporter.write(&model, tokenizer, self.dtype, folder)?;
         tokenizer::limit(folder, self.longest(&model))?;
-        card::write(self, &model, folder)
+        card::write(self, &model, folder)?;
+        Ok(exporter.notes(&model))
     }
 
     /// Tokens of the longest input: as the model was trained, or else as its folder says.

@@ -31,6 +31,7 @@ impl Exporter for Onnx {
     fn write(
         &self,
         model: &LoadedModel,
+        tokenizer: &Path,
         dtype: WeightDtype,
         folder: &Path,
     ) -> Result<(), ExportError> {
@@ -41,7 +42,7 @@ impl Exporter for Onnx {
             });
         }
         let graph = graph(model, dtype)?;
-        write_without_weights(folder, &config(model, dtype), &model.folder)?;
+        write_without_weights(folder, &config(model, dtype), tokenizer)?;
         let file = ModelProto::of(graph, IR_VERSION, OPSET);
         put(&folder.join(FILE), &file.encode_to_vec())
     }

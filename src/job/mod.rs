@@ -20,6 +20,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ModelRef;
+
 pub use crate::model::WeightDtype;
 
 /// Version of the contract: a hash of the sources that define it, so that nobody has to remember
@@ -32,6 +34,7 @@ pub const VERSION: u32 = hash(&[
     include_bytes!("word.rs"),
     include_bytes!("../model/config.rs"),
     include_bytes!("../model/family.rs"),
+    include_bytes!("../model/stated.rs"),
 ]);
 
 /// FNV-1a over several files.
@@ -122,8 +125,8 @@ pub struct EvalSet {
 pub struct EvalModel {
     /// `teacher` or `student`.
     pub name: String,
-    /// Hugging Face folder.
-    pub folder: PathBuf,
+    /// Hugging Face folder, or checkpoint.
+    pub folder: ModelRef,
     /// How its classifier reads the pooled output.
     pub head: HeadKind,
 }
@@ -133,8 +136,8 @@ pub struct EvalModel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predict {
-    /// Hugging Face folder.
-    pub folder: PathBuf,
+    /// Hugging Face folder, or checkpoint.
+    pub folder: ModelRef,
     /// How its classifier reads the pooled output.
     pub head: HeadKind,
 }

@@ -8,6 +8,7 @@ use super::{
     HeadKind, Initializer, LossScaling, Metric, Objective, Optimizer, PadTo, Schedule, Scoring,
     WeightDtype,
 };
+use crate::model::ModelRef;
 use crate::model::config::BertConfig;
 
 /// A training run. It leaves in [`super::Job::output`]:
@@ -37,8 +38,8 @@ pub struct Train {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
-    /// Hugging Face folder.
-    pub folder: PathBuf,
+    /// Hugging Face folder, or checkpoint.
+    pub folder: ModelRef,
     /// How its classifier reads the pooled output.
     pub head: HeadKind,
     /// Whether its dropout is active, as it is in Huawei's code.
@@ -71,10 +72,13 @@ pub struct Student {
     pub config: BertConfig,
     /// Distribution of what has no weights yet.
     pub initializer: Initializer,
-    /// Folder the weights come from; random initial weights where `None`. A folder that
+    /// Model the weights come from; random initial weights where `None`. A folder that
     /// also holds `fit_dense.safetensors` hands its projection on.
-    pub weights: Option<PathBuf>,
-    /// Folder whose tokenizer files are copied beside the written model.
+    pub weights: Option<ModelRef>,
+    /// File with the projections that the stage starts from, whatever lies beside the weights.
+    pub projection: Option<PathBuf>,
+    /// Folder whose tokenizer files are copied beside the written model, or a vocabulary; empty:
+    /// there is none.
     pub tokenizer: PathBuf,
     /// Label names in class order; empty before a head exists.
     pub labels: Vec<String>,

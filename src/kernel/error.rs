@@ -93,6 +93,12 @@ pub(crate) enum KernelError {
     CheckpointLacks { name: String },
     #[error("`{teacher}` does not fit the student: {reason}")]
     LayerMap { teacher: PathBuf, reason: String },
+    #[error("`{}` has no projection `{name}` of shape [{}, {}]", path.display(), shape[0], shape[1])]
+    Projection {
+        path: PathBuf,
+        name: String,
+        shape: [usize; 2],
+    },
     #[error("the cached teacher outputs in `{path}` are damaged")]
     DamagedMemory { path: PathBuf },
     #[error(transparent)]

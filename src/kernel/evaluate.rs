@@ -87,7 +87,7 @@ pub(crate) fn evaluate(
             let unsound =
                 |answer: &Prediction| answer.logits.iter().any(|logit| !logit.is_finite());
             if let Some(row) = predicted.predictions.iter().position(unsound) {
-                let model = model.folder.clone();
+                let model = model.folder.to_path_buf();
                 return Err(KernelError::NotFiniteLogits { model, row });
             }
             let file = match index {

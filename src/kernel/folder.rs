@@ -9,7 +9,8 @@ use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
 use tinyrun::model::family::Pooling;
 use tinyrun::model::names::{ENCODER, POOLER};
 use tinyrun::model::{
-    LabelFit, LoadedModel, Weights, label_fit, load_model, write_model_folder, write_safetensors,
+    LabelFit, LoadedModel, ModelRef, Weights, label_fit, load_stated, write_model_folder,
+    write_safetensors,
 };
 
 use crate::check::{check_classes, check_data, check_label_order};
@@ -55,7 +56,7 @@ pub(crate) struct Scorable {
 /// # Errors
 /// An unreadable or contradictory folder, a model that does not fit the data or has no classifier.
 pub(crate) fn load_for_scoring(
-    folder: &Path,
+    folder: &ModelRef,
     head: HeadKind,
     data: &TokenStore,
     device: Device,
@@ -75,9 +76,9 @@ pub(crate) fn load_for_scoring(
     })
 }
 
-/// Opens a model folder and checks it as a whole.
-pub(crate) fn open(folder: &Path) -> Result<LoadedModel, KernelError> {
-    load_model(folder).map_err(|source| KernelError::Model {
+/// Opens a model folder, or a checkpoint, and checks it as a whole.
+pub(crate) fn open(folder: &ModelRef) -> Result<LoadedModel, KernelError> {
+    load_stated(folder, &folder.stated).map_err(|source| KernelError::Model {
         context: format!("cannot load the model in `{}`", folder.display()),
         source,
     })

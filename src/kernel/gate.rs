@@ -8,6 +8,7 @@ use std::path::Path;
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{Gate, HeadKind, Metric};
 use tinyrun::metrics::matthews_corr;
+use tinyrun::model::ModelRef;
 
 use crate::device::Compute;
 use crate::error::KernelError;
@@ -47,7 +48,7 @@ pub(crate) enum Verdict {
 /// What is wrong with the teacher, with the key to set; or that it cannot be read.
 pub(crate) fn check_teacher(
     gate: &Gate,
-    folder: &Path,
+    folder: &ModelRef,
     head: HeadKind,
     lenient: bool,
     compute: Compute,

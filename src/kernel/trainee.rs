@@ -1,7 +1,7 @@
 //! What is trained and what it learns from, loaded or initialised.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tch::{Device, Tensor, no_grad};
 use tinyrun::data::store::TokenStore;
@@ -253,14 +253,27 @@ fn fill_projections(
     };
     let spec = &train.student;
     let projections = projection_names(*projection, spec.config.num_hidden_layers + 1);
-    let from = spec.weights.as_deref().filter(|_| *keep_projection);
+    let beside = spec.weights.as_deref().filter(|_| *keep_projection);
+    let beside = beside.map(|folder| folder.join(FIT_DENSE_FILE));
+    let given = spec.projection.clone();
+    let from = given.or(beside.filter(|path| path.exists()));
     for name in &projections {
+        let from = from.as_deref();
         let kept = fill_projection(parameters, name, from, spec, teacher, seed)?;
-        if !kept && let Some(folder) = from.filter(|folder| folder.join(FIT_DENSE_FILE).exists()) {
-            warnings.push(format!(
+        match from.filter(|_| !kept) {
+            // Random weights in place of stated ones would go unnoticed.
+            Some(path) if spec.projection.is_some() => {
+                return Err(KernelError::Projection {
+                    path: path.to_owned(),
+                    name: name.clone(),
+                    shape: [teacher.hidden_size, spec.config.hidden_size],
+                });
+            }
+            Some(path) => warnings.push(format!(
                 "`{}` has no projection `{name}` of this shape: the projection starts from random weights",
-                folder.display()
-            ));
+                path.parent().unwrap_or(path).display()
+            )),
+            None => {}
         }
     }
     Ok(projections)
@@ -306,7 +319,7 @@ fn load_teacher(
     if let Objective::Intermediate { layer_map, .. } = &train.objective {
         let reason = unfit(layer_map, &train.student.config, &model.config);
         if let Some(reason) = reason {
-            let teacher = folder.clone();
+            let teacher = folder.to_path_buf();
             return Err(KernelError::LayerMap { teacher, reason });
         }
     }
@@ -354,12 +367,12 @@ fn fill(parameters: &mut Parameters, spec: &StudentSpec, classes: Option<usize>,
     }
 }
 
-/// Takes one projection over from the student's folder, or initialises it; whether it was
-/// there already or taken over.
+/// Takes one projection over from a file, or initialises it; whether it was there already or taken
+/// over.
 fn fill_projection(
     parameters: &mut Parameters,
     projection: &str,
-    folder: Option<&Path>,
+    file: Option<&Path>,
     student: &StudentSpec,
     teacher: &BertConfig,
     seed: Seed,
@@ -372,15 +385,15 @@ fn fill_projection(
         ("weight", vec![teacher.hidden_size, width]),
         ("bias", vec![teacher.hidden_size]),
     ];
-    let kept: Option<(PathBuf, Weights)> = match folder.map(|folder| folder.join(FIT_DENSE_FILE)) {
-        Some(path) if path.exists() => {
-            let weights = Weights::open_file(&path).map_err(|source| KernelError::Model {
+    let kept = match file {
+        Some(path) => {
+            let weights = Weights::open_file(path).map_err(|source| KernelError::Model {
                 context: "cannot load the projection".to_owned(),
                 source,
             })?;
             Some((path, weights))
         }
-        _ => None,
+        None => None,
     };
     let mut taken_over = true;
     for (part, shape) in shapes {

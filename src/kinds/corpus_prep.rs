@@ -74,7 +74,7 @@ impl Work for CorpusPrep {
         }
         let settings = CorpusSettings {
             files: place.files("corpus"),
-            tokenizer: place.model("tokenizer").unwrap_or_default(),
+            tokenizer: place.tokenizer(),
             max_seq_length: corpus
                 .max_seq_length
                 .as_deref()

@@ -160,7 +160,7 @@ fn settings_of(place: &Place<'_>) -> TaskSettings {
             .map(|file| ("dev-mismatched".to_owned(), file))
             .collect(),
         labels: labels(task),
-        tokenizer: place.model("tokenizer").unwrap_or_default(),
+        tokenizer: place.tokenizer(),
         max_seq_length: task.max_seq_length.as_deref().copied().unwrap_or_default(),
     }
 }

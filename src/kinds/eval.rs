@@ -82,14 +82,10 @@ impl Work for Eval {
         let keys: &Keys = place.stage().keys();
         let models = MODELS.into_iter().filter_map(|role| {
             let name = role.as_str();
-            let head = match role {
-                Role::Teacher => place.experiment.teacher.head,
-                Role::Student => place.experiment.student.head,
-            };
             Some(EvalModel {
                 name: name.to_owned(),
                 folder: place.model(name)?,
-                head,
+                head: place.head(role),
             })
         });
         let sets = SPLITS.into_iter();

@@ -79,12 +79,14 @@ impl Work for Export {
         let head = match &history {
             // A model that was trained here says in its `config.json` what its head is.
             Some(_) => HeadKind::Plain,
-            None => place.experiment.student.head,
+            None => place.head(Role::Student),
         };
         Ok(Activity::Here(Box::new(move |_| {
             let model = place.model("student").unwrap_or_default();
+            let tokenizer = place.tokenizer_of("student");
             let export = crate::export::Export {
                 model: &model,
+                tokenizer: tokenizer.as_deref(),
                 name: &place.experiment.name,
                 head,
                 history: history.as_ref(),

@@ -66,7 +66,7 @@ impl Work for TdPhase1 {
             trains: Role::Student,
             teaching: Some(&keys.teaching),
             task_teacher: Some(&keys.task_teacher),
-            teacher_head: place.experiment.teacher.head,
+            teacher_head: place.head(Role::Teacher),
             dtype: WeightDtype::Fp32,
         }
         .activity(place)

@@ -91,7 +91,7 @@ impl Work for TdPhase2 {
             trains: Role::Student,
             teaching: Some(&keys.teaching),
             task_teacher: Some(&keys.task_teacher),
-            teacher_head: place.experiment.teacher.head,
+            teacher_head: place.head(Role::Teacher),
             dtype: place.experiment.student.dtype,
         }
         .activity(place)

@@ -102,7 +102,15 @@ impl BertConfig {
     /// The file is missing or no JSON, a key without which the shape is not known is missing,
     /// or a value is one that no supported model has.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
-        let path = folder.join("config.json");
+        Self::read_file(&folder.join("config.json"))
+    }
+
+    /// Reads and checks a file that has the form of `config.json`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn read_file(path: &Path) -> Result<Self, ModelError> {
+        let path = path.to_owned();
         let text = fs::read_to_string(&path).map_err(|source| ModelError::read(&path, source))?;
         let located = |error: &serde_json::Error| ModelError::Json {
             path: path.clone(),
@@ -250,6 +258,23 @@ impl BertConfig {
             .ok()
             .filter(|_| !self.train_padding)
             .unwrap_or(-1)
+    }
+
+    /// Its shape, and how it is computed, for a line.
+    pub fn described(&self) -> String {
+        let positions = if self.use_relative_positions {
+            ", relative positions"
+        } else {
+            ""
+        };
+        format!(
+            "{} layers, {} wide, {} heads, activation {}, epsilon {:e}{positions}",
+            self.num_hidden_layers,
+            self.hidden_size,
+            self.num_attention_heads,
+            self.hidden_act,
+            self.layer_norm_eps,
+        )
     }
 
     /// Width of one attention head.

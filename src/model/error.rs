@@ -109,6 +109,64 @@ pub enum ModelError {
         /// What it is.
         foreign: Foreign,
     },
+    /// A checkpoint that only its writer can read.
+    #[error("`{}` is encrypted ({mode})", excerpt_path(path))]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        mode: &'static str,
+    },
+    /// A file under the name of a checkpoint.
+    #[error("`{}` is not a MindSpore checkpoint", excerpt_path(path))]
+    NotMindSpore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Several checkpoints, of which none is named the newest.
+    #[error(
+        "folder `{}` has several TensorFlow checkpoints: {}",
+        excerpt_path(folder),
+        excerpt_list(found)
+    )]
+    SeveralCheckpoints {
+        /// The folder.
+        folder: PathBuf,
+        /// Their indexes.
+        found: Vec<String>,
+    },
+    /// A checkpoint of another model.
+    #[error(
+        "`{}` contains no BERT or TinyBERT of {program}: it has no tensor `{wanted}`{}",
+        excerpt_path(path),
+        only(found)
+    )]
+    NoBert {
+        /// The file.
+        path: PathBuf,
+        /// Whose names were looked for.
+        program: &'static str,
+        /// The tensor that every such model has.
+        wanted: &'static str,
+        /// The first names in it.
+        found: Vec<String>,
+    },
+    /// A number of heads that does not divide the model's width. No checkpoint holds it.
+    #[error(
+        "`{}` is {width} wide, which is not a multiple of {heads} attention heads{}",
+        excerpt_path(path),
+        if *stated { "" } else { ", the number in MindSpore's own settings" }
+    )]
+    Heads {
+        /// The file.
+        path: PathBuf,
+        /// Width of its hidden states.
+        width: usize,
+        /// Heads.
+        heads: usize,
+        /// Whether they were stated, or are the default.
+        stated: bool,
+    },
     /// Weights under the name of the other format.
     #[error("`{}` is not the format that its name says", excerpt_path(path))]
     OtherName {
@@ -176,8 +234,9 @@ pub enum ModelError {
     },
     /// Weights that are not those of the BERT that `config.json` describes.
     #[error(
-        "the weights in `{}` do not match its `config.json`{report}",
-        excerpt_path(folder)
+        "the weights in `{}` {}{report}",
+        excerpt_path(folder),
+        report.described()
     )]
     Mismatch {
         /// The folder.
@@ -196,6 +255,23 @@ impl ModelError {
                     .to_owned(),
             ),
             Self::NoWeights { others, .. } => Some(convert(others).to_owned()),
+            Self::SeveralCheckpoints { .. } => Some(
+                "name one in a file `checkpoint`: `model_checkpoint_path: \"model.ckpt-1000\"`"
+                    .to_owned(),
+            ),
+            Self::Encrypted { .. } => {
+                Some("load it with its key in MindSpore, and save it without `enc_key`".to_owned())
+            }
+            Self::NotMindSpore { path } if path.with_extension("ckpt.index").exists() => {
+                Some("name the folder of a TensorFlow checkpoint".to_owned())
+            }
+            Self::NotMindSpore { .. } | Self::NoBert { .. } => Some(
+                "name a folder with `config.json`, or a checkpoint of MindSpore's BERT or TinyBERT"
+                    .to_owned(),
+            ),
+            Self::Heads { .. } => {
+                Some("set `num-attention-heads` to the model's number of heads".to_owned())
+            }
             Self::OtherName { other, .. } => Some(format!("rename it to `{other}`")),
             Self::Sharded { .. } => Some(
                 "join them with `model.save_pretrained(folder, max_shard_size=\"20GB\")` in `transformers`"
@@ -259,8 +335,6 @@ fn convert(others: &[String]) -> &'static str {
         "convert them in `transformers` 4: `BertModel.from_pretrained(FOLDER, from_flax=True).save_pretrained(OTHER)`"
     } else if any(".onnx") {
         "ONNX is for onnxruntime and its like; name the Hugging Face folder that it was exported from"
-    } else if any(".index") {
-        "convert the TensorFlow checkpoint with `transformers-cli convert --model_type bert`"
     } else {
         "save the model with `model.save_pretrained(folder)` in `transformers`"
     }

@@ -148,6 +148,11 @@ impl Family {
         &FAMILIES[0]
     }
 
+    /// BERT with positions relative to each other.
+    pub(super) fn relative() -> &'static Self {
+        &FAMILIES[1]
+    }
+
     /// Whether it is BERT itself.
     #[expect(
         clippy::trivially_copy_pass_by_ref,

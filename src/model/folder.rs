@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
@@ -18,13 +18,14 @@ use crate::system;
 /// Files that a folder's tokenizer consists of; which of them are there differs.
 pub const TOKENIZER_FILES: [&str; 5] = [
     "tokenizer.json",
-    "vocab.txt",
+    VOCABULARY,
     TOKENIZER_CONFIG,
     "special_tokens_map.json",
     "added_tokens.json",
 ];
 
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const VOCABULARY: &str = "vocab.txt";
 const MODEL_CONFIG: &str = "config.json";
 
 /// Writes tensors of floats to a safetensors file, in place of the one that may be
@@ -100,7 +101,7 @@ fn header<B: AsRef<[u8]>>(
 }
 
 /// Writes a model folder: `config.json`, `model.safetensors`, and the tokenizer's files that
-/// exist in `tokenizer_from`. Tensors have the names of [`super::names`] and get those of the family
+/// exist in `tokenizer_from`, a folder, or a vocabulary; empty for none. Tensors have the names of [`super::names`] and get those of the family
 /// that `config` names. The weights come last: a folder that has them is whole.
 ///
 /// # Errors
@@ -134,9 +135,14 @@ pub fn write_without_weights(
     tokenizer_from: &Path,
 ) -> Result<(), ModelError> {
     fs::create_dir_all(folder).map_err(|source| ModelError::write(folder, source))?;
-    let inputs = other_inputs(config, &tokenizer_from.join(MODEL_CONFIG));
+    // Only a folder says more of its tokenizer.
+    let beside = Some(tokenizer_from.join(MODEL_CONFIG)).filter(|_| tokenizer_from.is_dir());
+    let beside = beside.unwrap_or_default();
+    let inputs = other_inputs(config, &beside);
     for name in TOKENIZER_FILES {
-        let from = tokenizer_from.join(name);
+        let Some(from) = tokenizer_file(tokenizer_from, name) else {
+            continue;
+        };
         let to = folder.join(name);
         let is_needed = name == TOKENIZER_CONFIG && inputs.is_some();
         // A resumed run writes over its own folder, where both are the same file.
@@ -153,11 +159,22 @@ pub fn write_without_weights(
         write_atomic(&to, |file| file.write_all(&content))?;
     }
     let path = folder.join(MODEL_CONFIG);
-    let config = with_tokenizer_class(config, &tokenizer_from.join(MODEL_CONFIG));
+    let config = with_tokenizer_class(config, &beside);
     let mut text = serde_json::to_string_pretty(&config)
         .map_err(|error| ModelError::write(&path, error.into()))?;
     text.push('\n');
     write_atomic(&path, |file| file.write_all(text.as_bytes()))
+}
+
+/// Where a file of a tokenizer is: in its folder; a vocabulary is the file itself.
+fn tokenizer_file(tokenizer: &Path, name: &str) -> Option<PathBuf> {
+    if tokenizer.as_os_str().is_empty() {
+        return None;
+    }
+    if tokenizer.is_file() {
+        return (name == VOCABULARY).then(|| tokenizer.to_owned());
+    }
+    Some(tokenizer.join(name))
 }
 
 /// The model's settings with the class of its tokenizer, which older folders name in `config.json`:

@@ -8,14 +8,18 @@ use serde_json::Value;
 
 use super::config::BertConfig;
 use super::error::ModelError;
-use super::mismatch::{MatchReport, match_weights};
+use super::mindspore;
+use super::mismatch::{MatchReport, Names, match_weights};
 use super::names::{canonical, expected_classifier, expected_encoder};
+use super::stated::Stated;
+use super::tensor::Dtype;
+use super::tensorflow_names;
 use super::weights::Weights;
 
 /// A model whose `config.json` and weights agree. No tensor has been read yet.
 #[derive(Debug)]
 pub struct LoadedModel {
-    /// The folder.
+    /// The folder, or the checkpoint.
     pub folder: PathBuf,
     /// Its shape.
     pub config: BertConfig,
@@ -30,7 +34,8 @@ pub struct LoadedModel {
     pub projections: Vec<String>,
 }
 
-/// Opens a model folder and checks its weights against its `config.json`, by name and shape.
+/// Opens a model folder and checks its weights against its `config.json`, by name and shape; or a
+/// checkpoint of MindSpore, whose shape is that of its tensors.
 ///
 /// A pre-trained model without classifier or pooler passes; see
 /// [`LoadedModel::require_classifier`].
@@ -39,9 +44,50 @@ pub struct LoadedModel {
 /// A file is missing or damaged, or the two contradict each other: then every missing,
 /// unexpected and misshapen tensor is in the one error.
 pub fn load_model(folder: &Path) -> Result<LoadedModel, ModelError> {
+    load_stated(folder, &Stated::default())
+}
+
+/// As [`load_model`], for a model of which something is `stated` beside its path. A model folder
+/// has all of it in its `config.json`, and nothing else is read.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_stated(path: &Path, stated: &Stated) -> Result<LoadedModel, ModelError> {
+    let opened = if path.is_file() {
+        open_mindspore(path, stated)?
+    } else if is_tensorflow(path) {
+        open_tensorflow(path)?
+    } else {
+        open_folder(path)?
+    };
+    check(path, opened)
+}
+
+/// Shape and settings of a model, as [`load_stated`] finds them, without a look at all tensors.
+///
+/// # Errors
+/// A file is missing or damaged.
+pub fn read_config(path: &Path, stated: &Stated) -> Result<BertConfig, ModelError> {
+    if path.is_file() {
+        return Ok(open_mindspore(path, stated)?.config);
+    }
+    if is_tensorflow(path) {
+        return read_bert_config(path);
+    }
+    BertConfig::read(path)
+}
+
+/// A model whose tensors have their names here, and have not been compared with its shape.
+struct Opened {
+    config: BertConfig,
+    weights: Weights,
+    ambiguous: Vec<String>,
+    names: Names,
+}
+
+fn open_folder(folder: &Path) -> Result<Opened, ModelError> {
     let config = BertConfig::read(folder)?;
     let weights = Weights::open(folder)?;
-
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut ambiguous = Vec::new();
     for found in weights.names() {
@@ -52,8 +98,81 @@ pub fn load_model(folder: &Path) -> Result<LoadedModel, ModelError> {
             ambiguous.push(name);
         }
     }
-    let weights = weights.renamed(&names);
+    Ok(Opened {
+        config,
+        weights: weights.renamed(&names),
+        ambiguous,
+        names: Names::Family,
+    })
+}
 
+/// `bert_config.json` of a folder of Google's.
+const BERT_CONFIG: &str = "bert_config.json";
+
+/// Whether a folder is one of Google's: with settings of their name, and without weights that
+/// `transformers` opens.
+pub(super) fn is_tensorflow(folder: &Path) -> bool {
+    let others = ["model.safetensors", "pytorch_model.bin"];
+    let has = |name: &str| folder.join(name).exists();
+    has(BERT_CONFIG) && !others.into_iter().any(has)
+}
+
+/// The settings of a folder of Google's. Their files do not say which GELU it is: it is the exact
+/// one.
+fn read_bert_config(folder: &Path) -> Result<BertConfig, ModelError> {
+    BertConfig::read_file(&folder.join(BERT_CONFIG))
+}
+
+fn open_tensorflow(folder: &Path) -> Result<Opened, ModelError> {
+    let config = read_bert_config(folder)?;
+    let weights = Weights::open(folder)?;
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut ambiguous = Vec::new();
+    for own in weights.names() {
+        let Some(name) = tensorflow_names::canonical(own) else {
+            continue;
+        };
+        // Counters of training.
+        let is_float = weights.dtype(own).is_some_and(Dtype::is_float);
+        let is_counter = !is_float || weights.shape(own) == Some(&[]);
+        if is_counter && !name.starts_with("bert.") {
+            continue;
+        }
+        if names.insert(name.clone(), own.to_owned()).is_some() {
+            ambiguous.push(name);
+        }
+    }
+    Ok(Opened {
+        config,
+        weights: weights.renamed(&names),
+        ambiguous,
+        names: Names::TensorFlow,
+    })
+}
+
+fn open_mindspore(path: &Path, stated: &Stated) -> Result<Opened, ModelError> {
+    let weights = Weights::open(path)?;
+    let found = mindspore::renamed(&weights)?;
+    let positions = weights
+        .names()
+        .find(|name| name.contains("full_position_embedding"))
+        .and_then(|name| weights.shape(name)?.first().copied());
+    let weights = weights.renamed(&found.names);
+    Ok(Opened {
+        config: mindspore::config(&weights, positions, stated)?,
+        weights,
+        ambiguous: found.ambiguous,
+        names: Names::MindSpore(found.naming),
+    })
+}
+
+fn check(path: &Path, opened: Opened) -> Result<LoadedModel, ModelError> {
+    let Opened {
+        config,
+        weights,
+        ambiguous,
+        names,
+    } = opened;
     // The number of labels that a config.json without names of labels leaves open is the
     // classifier's own.
     let rows = weights
@@ -65,11 +184,15 @@ pub fn load_model(folder: &Path) -> Result<LoadedModel, ModelError> {
     };
     let (expected, optional): (_, &[&str]) = match num_labels {
         Some(num_labels) => (expected_classifier(&config, num_labels), &[]),
+        // Every network of MindSpore has a pooler, and writes it behind its layers: without it the
+        // checkpoint is cut off.
+        None if matches!(names, Names::MindSpore(_)) => (expected_encoder(&config), &[]),
         None => (expected_encoder(&config), &["bert.pooler"]),
     };
     let mut report = match_weights(&weights.shapes(), &expected, optional);
     report.family = config.family;
     report.ambiguous = ambiguous;
+    report.names = names;
     report.not_floats = expected
         .keys()
         .filter_map(|name| Some((name, weights.dtype(name)?)))
@@ -78,12 +201,12 @@ pub fn load_model(folder: &Path) -> Result<LoadedModel, ModelError> {
         .collect();
     if !report.is_match() {
         return Err(ModelError::Mismatch {
-            folder: folder.to_owned(),
+            folder: path.to_owned(),
             report: Box::new(report),
         });
     }
     Ok(LoadedModel {
-        folder: folder.to_owned(),
+        folder: path.to_owned(),
         config,
         weights,
         has_pooler: report.absent.is_empty(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::family::Family;
+use super::mindspore_names::Naming;
 
 /// A tensor whose shape is not the expected one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +16,25 @@ pub struct Misshapen {
     pub expected: Vec<usize>,
 }
 
+/// Whose names the tensors of a file have, where they are not those of a family in `transformers`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) enum Names {
+    /// They are.
+    #[default]
+    Family,
+    /// A checkpoint of MindSpore.
+    MindSpore(Naming),
+    /// A checkpoint of TensorFlow, which has a `bert_config.json`.
+    TensorFlow,
+}
+
 /// How found tensors differ from expected ones: all differences at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatchReport {
     /// Whose names the file has. The lists below have BERT's.
     pub family: &'static Family,
+    /// The names of a checkpoint, which has no `config.json`.
+    pub(super) names: Names,
     /// Expected, not found.
     pub missing: Vec<String>,
     /// Found, not expected.
@@ -41,6 +56,7 @@ impl Default for MatchReport {
     fn default() -> Self {
         Self {
             family: Family::bert(),
+            names: Names::Family,
             missing: Vec::new(),
             unexpected: Vec::new(),
             misshapen: Vec::new(),

@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use super::mismatch::{MatchReport, Misshapen};
+use super::mismatch::{MatchReport, Misshapen, Names};
 use super::names::in_file;
+use super::tensorflow_names;
 use crate::input::excerpt;
 
 /// Tensors of a kind that are listed one by one in a message; the rest is a count.
@@ -87,8 +88,29 @@ fn contradictions(report: &MatchReport) -> Vec<String> {
 }
 
 impl MatchReport {
+    /// Name that a tensor has in the file.
+    pub(super) fn own(&self, name: &str) -> String {
+        match &self.names {
+            Names::Family => in_file(name, self.family),
+            Names::MindSpore(naming) => naming.in_file(name),
+            Names::TensorFlow => tensorflow_names::in_file(name),
+        }
+    }
+
+    /// What the tensors are compared with.
+    pub(super) fn described(&self) -> &'static str {
+        match self.names {
+            Names::Family => "do not match its `config.json`",
+            Names::MindSpore(_) => "are not those of one BERT",
+            Names::TensorFlow => "do not match its `bert_config.json`",
+        }
+    }
+
     /// What to do about the differences.
     pub fn hint(&self) -> Option<String> {
+        if self.names != Names::Family {
+            return None;
+        }
         let all_missing = self.missing.len() > LISTED && self.misshapen.is_empty();
         if all_missing && !self.unexpected.is_empty() {
             let title = self.family.title;
@@ -104,7 +126,7 @@ impl MatchReport {
 /// Indented lines, one per tensor, after the sentence that [`super::ModelError::Mismatch`] begins.
 impl fmt::Display for MatchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let own = |name: &str| excerpt(&in_file(name, self.family));
+        let own = |name: &str| excerpt(&self.own(name));
         let misshapen: Vec<String> = self
             .misshapen
             .iter()

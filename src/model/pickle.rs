@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::error::ModelError;
 use super::pickle_machine::{PickledTensor, tensors};
-use super::tensor::{Checked, Entry};
+use super::tensor::{Checked, Checksum, Entry, Part};
 use crate::input::excerpt;
 
 /// The pickle of a BERT of 24 layers is 60 kB long. A longer one than this is not read: what
@@ -131,7 +131,7 @@ fn find_storage(
         Some(end) if end <= map.len() => Ok(Checked {
             start,
             len,
-            crc32: entry.crc32(),
+            sum: Checksum::Crc32(entry.crc32()),
         }),
         _ => Err(beyond.to_owned()),
     }
@@ -177,12 +177,21 @@ fn place(tensor: PickledTensor, storage: Checked) -> Option<Entry> {
         storage.start
     };
     let strides = (!is_row_major(&shape, &strides)).then_some(strides);
+    let end = match strides {
+        Some(_) => storage.start + storage.len,
+        None => start + count * size,
+    };
+    let part = Part {
+        file: 0,
+        start,
+        len: end - start,
+        checked: Some(storage),
+    };
     Some(Entry {
         dtype,
         shape,
-        start,
+        parts: vec![part],
         strides,
-        checked: Some(storage),
     })
 }
 

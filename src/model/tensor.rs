@@ -93,25 +93,61 @@ impl Tensor<'_> {
     }
 }
 
-/// Where a tensor lies in the file.
+/// Where a tensor lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// First byte in the file. The loader has checked that the whole tensor is inside.
-    pub(super) start: usize,
+    /// The tensor's bytes, cut into one stretch or several. The loader has checked that they lie in
+    /// their files and are as many as the shape needs.
+    pub(super) parts: Vec<Part>,
     /// Steps of each axis, in numbers; `None` for row-major.
     pub(super) strides: Option<Vec<usize>>,
-    /// Part of the file with a checksum that the tensor lies in; verified before the tensor is handed out.
+}
+
+/// A stretch of a file that holds a tensor, or some of its first axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Which of the opened files.
+    pub(super) file: usize,
+    /// First byte.
+    pub(super) start: usize,
+    /// Bytes.
+    pub(super) len: usize,
+    /// Part of the file with a checksum that the stretch lies in; verified before the tensor is handed out.
     pub(super) checked: Option<Checked>,
 }
 
-/// A stretch of the file and the CRC-32 that it should have.
+/// A stretch of a file and the checksum that it should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checked {
     pub(super) start: usize,
     pub(super) len: usize,
-    pub(super) crc32: u32,
+    pub(super) sum: Checksum,
+}
+
+/// A checksum of a stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checksum {
+    /// CRC-32 as zip and zlib compute it.
+    Crc32(u32),
+    /// CRC-32C, masked as TensorFlow's files store it.
+    MaskedCrc32c(u32),
+}
+
+impl Checksum {
+    /// Whether these bytes have it.
+    pub(super) fn is_of(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Crc32(sum) => crc32fast::hash(bytes) == sum,
+            Self::MaskedCrc32c(sum) => masked(crc32c::crc32c(bytes)) == sum,
+        }
+    }
+}
+
+/// A checksum as TensorFlow stores it beside the bytes that it is of.
+pub(super) fn masked(crc: u32) -> u32 {
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// Number format in which weights are written.

@@ -2,39 +2,49 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use safetensors::tensor::Metadata;
 
+use super::ckpt;
 use super::error::ModelError;
+use super::open_file::OpenFile;
 use super::pickle;
-use super::tensor::{Checked, Dtype, Entry, Tensor};
+use super::tensor::{Dtype, Entry, Part, Tensor};
+use super::tensorflow;
 use crate::input::{Expected, excerpt, recognize};
-use crate::system::FileBytes;
 
-/// The tensors of one file of weights. Opening reads names, types and shapes only.
+/// The tensors of a model's weights. Opening reads names, types and shapes only.
 #[derive(Debug)]
 pub struct Weights {
+    /// The file that lists the tensors.
     path: PathBuf,
-    map: FileBytes,
+    files: Vec<OpenFile>,
     entries: BTreeMap<String, Entry>,
-    /// Stretches whose checksum was right, by their start: tensors may share a storage.
-    verified: Mutex<BTreeSet<usize>>,
+    /// Stretches whose checksum was right, by file and start: tensors may share a storage.
+    verified: Mutex<BTreeSet<(usize, usize)>>,
 }
 
 impl Weights {
-    /// Opens `model.safetensors` of a model folder, or else its `pytorch_model.bin`.
+    /// Opens `model.safetensors` of a model folder, or else its `pytorch_model.bin`, or else a
+    /// checkpoint of TensorFlow; or a file that is a model by itself: a checkpoint of MindSpore.
     ///
     /// # Errors
-    /// Neither is there, or the one that is cannot be read or is damaged.
+    /// None of them is there, or the one that is cannot be read or is damaged.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
+        if folder.is_file() {
+            return Self::open_checkpoint(folder);
+        }
         for name in ["model.safetensors", "pytorch_model.bin"] {
             let path = folder.join(name);
             if path.exists() {
                 return Self::open_file(&path);
             }
+        }
+        if let Some(index) = tensorflow::find_index(folder)? {
+            let (files, entries) = tensorflow::open(&index)?;
+            return Ok(Self::of(&index, files, entries));
         }
         for index in [
             "model.safetensors.index.json",
@@ -59,30 +69,41 @@ impl Weights {
     /// # Errors
     /// As [`Weights::open`].
     pub fn open_file(path: &Path) -> Result<Self, ModelError> {
-        let file = File::open(path).map_err(|source| ModelError::read(path, source))?;
-        let length = file
-            .metadata()
-            .map_err(|source| ModelError::read(path, source))?
-            .len();
-        if length == 0 {
-            return Err(ModelError::damaged(path, "it is empty"));
-        }
-        let map = FileBytes::of(&file).map_err(|source| ModelError::read(path, source))?;
+        let file = OpenFile::open(path)?;
         let is_pickle = path
             .extension()
             .is_some_and(|ending| ["bin", "pt", "pth"].iter().any(|known| ending == *known));
-        refuse_foreign(path, &map, is_pickle)?;
+        refuse_foreign(path, &file.bytes, is_pickle)?;
         let entries = if is_pickle {
-            pickle::read_entries(path, &map)?
+            pickle::read_entries(path, &file.bytes)?
         } else {
-            safetensors_entries(path, &map)?
+            safetensors_entries(path, &file.bytes)?
         };
-        Ok(Self {
+        Ok(Self::of(path, vec![file], entries))
+    }
+
+    /// Opens a file that is a model by itself.
+    fn open_checkpoint(path: &Path) -> Result<Self, ModelError> {
+        let file = OpenFile::open(path)?;
+        let is_safetensors = path
+            .extension()
+            .is_some_and(|ending| ending == "safetensors");
+        let entries = if is_safetensors {
+            refuse_foreign(path, &file.bytes, false)?;
+            safetensors_entries(path, &file.bytes)?
+        } else {
+            ckpt::read_entries(path, &file.bytes)?
+        };
+        Ok(Self::of(path, vec![file], entries))
+    }
+
+    pub(super) fn of(path: &Path, files: Vec<OpenFile>, entries: BTreeMap<String, Entry>) -> Self {
+        Self {
             path: path.to_owned(),
-            map,
+            files,
             entries,
             verified: Mutex::default(),
-        })
+        }
     }
 
     /// The file.
@@ -90,8 +111,13 @@ impl Weights {
         &self.path
     }
 
+    /// Every file that is read: that which lists the tensors, and those that hold them.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     /// Names in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.entries.keys().map(String::as_str)
     }
 
@@ -132,16 +158,29 @@ impl Weights {
             .dtype
             .size()
             .ok_or_else(|| self.not_floats(name, entry.dtype))?;
-        if let Some(checked) = entry.checked {
-            self.verify(name, checked)?;
+        for part in &entry.parts {
+            self.verify(name, part)?;
         }
-        let count: usize = entry.shape.iter().product();
+        let stored = match &entry.parts[..] {
+            [part] => Cow::Borrowed(self.stretch(part)?),
+            parts => {
+                let len = parts.iter().map(|part| part.len).sum();
+                let mut bytes = Vec::with_capacity(len);
+                for part in parts {
+                    bytes.extend_from_slice(self.stretch(part)?);
+                }
+                Cow::Owned(bytes)
+            }
+        };
         let bytes = match &entry.strides {
-            None => Cow::Borrowed(self.stretch(entry.start, count * size)?),
+            None => stored,
             Some(strides) => {
+                let count: usize = entry.shape.iter().product();
                 let mut bytes = Vec::with_capacity(count * size);
                 for number in strided(&entry.shape, strides) {
-                    bytes.extend_from_slice(self.stretch(entry.start + number * size, size)?);
+                    let at = number * size;
+                    let number = stored.get(at..at + size);
+                    bytes.extend_from_slice(number.ok_or_else(|| self.beyond())?);
                 }
                 Cow::Owned(bytes)
             }
@@ -193,24 +232,39 @@ impl Weights {
         self
     }
 
-    fn verify(&self, name: &str, checked: Checked) -> Result<(), ModelError> {
+    fn verify(&self, name: &str, part: &Part) -> Result<(), ModelError> {
+        let Some(checked) = part.checked else {
+            return Ok(());
+        };
+        let stretch = (part.file, checked.start);
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if verified.contains(&checked.start) {
+        if verified.contains(&stretch) {
             return Ok(());
         }
-        if crc32fast::hash(self.stretch(checked.start, checked.len)?) != checked.crc32 {
+        let whole = Part {
+            start: checked.start,
+            len: checked.len,
+            ..*part
+        };
+        if !checked.sum.is_of(self.stretch(&whole)?) {
             let reason = format!("the checksum of tensor `{}` does not match", excerpt(name));
-            return Err(ModelError::damaged(&self.path, reason));
+            let path = self.files.get(part.file).map_or(&self.path, |it| &it.path);
+            return Err(ModelError::damaged(path, reason));
         }
-        verified.insert(checked.start);
+        verified.insert(stretch);
         Ok(())
     }
 
-    fn stretch(&self, start: usize, len: usize) -> Result<&[u8], ModelError> {
-        start
-            .checked_add(len)
-            .and_then(|end| self.map.get(start..end))
-            .ok_or_else(|| ModelError::damaged(&self.path, "a tensor reaches beyond its end"))
+    fn stretch(&self, part: &Part) -> Result<&[u8], ModelError> {
+        let file = self.files.get(part.file);
+        let end = part.start.checked_add(part.len);
+        file.zip(end)
+            .and_then(|(file, end)| file.bytes.get(part.start..end))
+            .ok_or_else(|| self.beyond())
+    }
+
+    fn beyond(&self) -> ModelError {
+        ModelError::damaged(&self.path, "a tensor reaches beyond its end")
     }
 
     fn not_floats(&self, name: &str, dtype: Dtype) -> ModelError {
@@ -309,12 +363,18 @@ fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry
         )));
     }
     let entries = tensors.into_iter().map(|(name, info)| {
+        let (start, end) = info.data_offsets;
+        let part = Part {
+            file: 0,
+            start: 8 + length + start,
+            len: end.saturating_sub(start),
+            checked: None,
+        };
         let entry = Entry {
             dtype: dtype(info.dtype),
             shape: info.shape.clone(),
-            start: 8 + length + info.data_offsets.0,
+            parts: vec![part],
             strides: None,
-            checked: None,
         };
         (name, entry)
     });

@@ -182,7 +182,7 @@ impl<'a> Finder<'a> {
         found.files
     }
 
-    fn plain_file(&mut self, written: &Located<String>) -> Option<InputFile> {
+    pub(super) fn plain_file(&mut self, written: &Located<String>) -> Option<InputFile> {
         let root = self.layout.root();
         if let Some(found) = misspelt(root, written, Wanted::File) {
             self.missing(found, written.span.as_ref());

@@ -2,21 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use super::find::Finder;
-use super::inputs::{InputFile, ModelFolder, PROJECTION};
+use super::inputs::{CHECKPOINT, InputFile, ModelFolder, PROJECTION};
 use super::missing::{Wanted, missing, misspelt, shown};
 use super::pattern::unreadable;
 use crate::data::TokenizerFiles;
 use crate::document::{Fault, Span};
 use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
-use crate::model::{TOKENIZER_FILES, load_model};
+use crate::model::{ModelRef, TOKENIZER_FILES, is_checkpoint, load_model, load_stated};
 
 /// Files of a model folder that are read, beside one of [`WEIGHTS`].
 const CONFIG: &str = "config.json";
 
+/// Name under which a vocabulary counts, as in a model folder.
+const VOCABULARY: &str = "vocab.txt";
+
 /// Tokens beside the vocabulary, which other files may repeat.
 const ADDED_TOKENS: &str = "added_tokens.json";
+
+/// The same in a folder of Google's BERT.
+const BERT_CONFIG: &str = "bert_config.json";
 
 /// Weights, the first that is there.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -24,30 +31,101 @@ const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 impl Finder<'_> {
     /// Every model folder that a stage reads.
     pub(super) fn folders(&mut self, experiment: &Experiment) -> BTreeMap<String, ModelFolder> {
-        let mut named: BTreeMap<String, Option<Span>> = BTreeMap::new();
+        let mut named: BTreeMap<String, (Role, Option<Span>)> = BTreeMap::new();
         let own = [
-            Some(&experiment.teacher.model),
-            experiment.student.model.as_ref(),
+            (Role::Student, experiment.student.model.as_ref()),
+            (Role::Teacher, Some(&experiment.teacher.model)),
         ];
-        for model in own.into_iter().flatten() {
-            named.insert(model.value.clone(), model.span.clone());
+        for (role, model) in own {
+            if let Some(model) = model {
+                named.insert(model.value.clone(), (role, model.span.clone()));
+            }
         }
         for stage in &experiment.stages {
             let roles = [Role::Teacher, Role::Student];
-            let origins = roles.map(|role| experiment.origin_of(stage, role));
-            for origin in origins.into_iter().flatten() {
+            for role in roles {
+                let Some(origin) = experiment.origin_of(stage, role) else {
+                    continue;
+                };
                 if let Origin::Folder(folder) = origin.value {
-                    named.entry(folder).or_insert(origin.span);
+                    let (known, _) = named
+                        .entry(folder.clone())
+                        .or_insert((role, origin.span.clone()));
+                    let [known, own] = [*known, role].map(|role| experiment.stated(role, &folder));
+                    if known != own {
+                        let message = format!(
+                            "checkpoint `{folder}` is both a teacher and a student, with different settings"
+                        );
+                        let fault = Fault::new(message, origin.span);
+                        let label = "`[teacher]` and `[student]` state different values of it";
+                        self.faults.push(fault.with_label(label));
+                    }
                 }
             }
         }
         let mut folders = BTreeMap::new();
-        for (name, span) in named {
-            if let Some(folder) = self.folder(&name, span.as_ref()) {
+        for (name, (role, span)) in named {
+            let is_checkpoint = is_checkpoint(Path::new(&name));
+            let folder = if is_checkpoint && !self.layout.root().join(&name).is_dir() {
+                self.checkpoint(experiment, (role, &name), span.as_ref())
+            } else {
+                self.folder(&name, span.as_ref())
+            };
+            if let Some(folder) = folder {
                 folders.insert(name, folder);
             }
         }
         folders
+    }
+
+    /// A checkpoint of another program, and the vocabulary that `[teacher]` names.
+    fn checkpoint(
+        &mut self,
+        experiment: &Experiment,
+        (role, name): (Role, &str),
+        span: Option<&Span>,
+    ) -> Option<ModelFolder> {
+        let root = self.layout.root();
+        let path = root.join(name);
+        if let Some(found) = misspelt(root, name, Wanted::Model) {
+            self.missing(found, span);
+            return None;
+        }
+        if let Err(error) = fs::File::open(&path) {
+            let found = missing(root, name, Wanted::Model, &error);
+            self.missing(found, span);
+            return None;
+        }
+        let stated = experiment.stated(role, name);
+        let model = match load_stated(&path, &stated) {
+            Ok(model) => model,
+            Err(error) => {
+                let fault = Fault::new(error.to_string(), span.cloned());
+                self.faults.push(fault.with_hint(error.hint()));
+                return None;
+            }
+        };
+        let mut files = vec![InputFile {
+            name: CHECKPOINT.to_owned(),
+            path: path.clone(),
+        }];
+        let vocab = experiment.teacher.vocab.as_ref();
+        let is_teacher = *name == **experiment.teacher.model;
+        let vocab = vocab
+            .filter(|_| is_teacher)
+            .and_then(|it| self.plain_file(it));
+        let tokenizer = vocab.as_ref().map(|file| file.path.clone());
+        files.extend(vocab.map(|file| InputFile {
+            name: VOCABULARY.to_owned(),
+            ..file
+        }));
+        Some(ModelFolder {
+            model: ModelRef { path, stated },
+            tokenizer,
+            files,
+            num_labels: model.num_labels,
+            config: model.config,
+        })
     }
 
     fn folder(&mut self, name: &str, span: Option<&Span>) -> Option<ModelFolder> {
@@ -60,7 +138,7 @@ impl Finder<'_> {
         }
         if path.is_file() {
             let fault = fault(format!("`{}` is a file", shown(name)));
-            let label = "expected a folder with `config.json`, weights and tokenizer";
+            let label = "expected a folder with `config.json`, weights and tokenizer, or a checkpoint that ends in `.ckpt`";
             self.faults.push(fault.with_label(label));
             return None;
         }
@@ -90,18 +168,20 @@ impl Finder<'_> {
                 return None;
             }
         };
-        let weights = WEIGHTS.into_iter().find(|name| path.join(name).is_file());
         // Whether `added_tokens.json` counts, `tokenizer` finds out.
         let others = TOKENIZER_FILES
             .into_iter()
             .filter(|name| *name != ADDED_TOKENS);
-        let others = others.chain([CONFIG, PROJECTION]);
+        let others = others.chain([CONFIG, BERT_CONFIG, PROJECTION]);
+        let others = others
+            .map(|name| path.join(name))
+            .filter(|path| path.is_file());
+        let weights = model.weights.files().map(Path::to_path_buf);
         let files: Vec<InputFile> = others
-            .filter(|name| path.join(name).is_file())
             .chain(weights)
-            .map(|name| InputFile {
-                name: name.to_owned(),
-                path: path.join(name),
+            .filter_map(|path| {
+                let name = path.file_name()?.to_str()?.to_owned();
+                Some(InputFile { name, path })
             })
             .collect();
         let has_tokenizer = files
@@ -114,7 +194,8 @@ impl Finder<'_> {
             return None;
         }
         Some(ModelFolder {
-            path,
+            tokenizer: Some(path.clone()),
+            model: path.into(),
             files,
             num_labels: model.num_labels,
             config: model.config,
@@ -133,7 +214,15 @@ impl Finder<'_> {
             return Vec::new();
         };
         let at = |message: String| Fault::new(message, model.span.clone());
-        let files = match TokenizerFiles::read(&folder.path) {
+        let Some(tokenizer) = folder.tokenizer.clone() else {
+            if experiment.teacher.vocab.is_none() {
+                let message = format!("checkpoint `{}` has no tokenizer", model.value);
+                let hint = "set `vocab` in `[teacher]` to the model's `vocab.txt`".to_owned();
+                self.faults.push(at(message).with_hint(hint));
+            }
+            return Vec::new();
+        };
+        let files = match TokenizerFiles::read(&tokenizer) {
             Ok(files) => files,
             Err(error) => {
                 self.faults
@@ -142,7 +231,7 @@ impl Finder<'_> {
             }
         };
         if let Some(name) = files.added_file() {
-            let path = folder.path.join(name);
+            let path = tokenizer.join(name);
             let name = name.to_owned();
             folder.files.push(InputFile { name, path });
         }

@@ -244,7 +244,7 @@ pub(super) fn check_projections(
     for (stage, distill) in experiment.stages.with::<Distill>() {
         let keep = &distill.keep_projection;
         // The default keeps what there is to keep.
-        if keep.span.is_none() || !keep.value {
+        if keep.span.is_none() || !keep.value || experiment.initial_projection(stage).is_some() {
             continue;
         }
         let why = match experiment

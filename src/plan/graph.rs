@@ -39,7 +39,7 @@ pub struct Take {
 /// Files that the user names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Files {
-    /// What for: `train`, `dev`, `dev-mismatched` or `corpus`.
+    /// What for: `train`, `dev`, `dev-mismatched`, `corpus` or `projection`.
     pub role: &'static str,
     /// Paths and globs.
     pub patterns: Vec<Located<String>>,
@@ -48,6 +48,9 @@ pub struct Files {
     /// Records, which a folder may hold: their format.
     pub records: Option<RecordFormat>,
 }
+
+/// What a projection that a stage starts from is taken for.
+pub(crate) const INITIAL_PROJECTION: &str = "projection";
 
 impl Take {
     /// As in messages: `td-phase1/model`.
@@ -160,6 +163,13 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
             },
         }
     }
+    node.files
+        .extend(experiment.initial_projection(stage).map(|file| Files {
+            role: INITIAL_PROJECTION,
+            patterns: vec![file],
+            is_one: true,
+            records: None,
+        }));
     node
 }
 

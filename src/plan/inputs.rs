@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::graph::Node;
 use crate::experiment::{Models, StageName};
-use crate::model::{BertConfig, TOKENIZER_FILES};
+use crate::model::{BertConfig, ModelRef, TOKENIZER_FILES};
 
 /// An input file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,18 +16,30 @@ pub struct InputFile {
     pub path: PathBuf,
 }
 
-/// A Hugging Face folder.
+/// A Hugging Face folder, or a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelFolder {
-    /// Where it is.
-    pub path: PathBuf,
+    /// Where it is, and what is stated of it.
+    pub model: ModelRef,
+    /// Folder, or vocabulary, that text is cut by; `None` for a checkpoint without a vocabulary.
+    pub tokenizer: Option<PathBuf>,
     /// Its files that are read, by name.
     pub files: Vec<InputFile>,
-    /// Its `config.json`.
+    /// Its `config.json`, or what a checkpoint comes to.
     pub config: BertConfig,
     /// Classes of its classifier; `None` where it has none.
     pub num_labels: Option<usize>,
 }
+
+impl ModelFolder {
+    /// Whether it is a checkpoint of another program, which does not hold all settings.
+    pub fn is_checkpoint(&self) -> bool {
+        self.files.iter().any(|file| file.name == CHECKPOINT)
+    }
+}
+
+/// Name under which a checkpoint counts, whatever its file is called.
+pub(super) const CHECKPOINT: &str = "checkpoint";
 
 /// Files that a stage reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,6 +27,7 @@ pub use estimate::{Estimate, Work, estimate};
 pub use experiment_file::ExperimentFile;
 pub use forced::Forced;
 pub(crate) use given_models::{Classes, check_classifiers};
+pub(crate) use graph::INITIAL_PROJECTION;
 pub use graph::{Files, Node, Take, graph};
 pub use inputs::{FoundFiles, InputFile, Inputs, ModelFolder};
 pub use missing::path_hint;

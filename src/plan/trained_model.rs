@@ -1,20 +1,20 @@
 //! A trained model, and how its texts are read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::given_models::MULTI_LABEL;
 use crate::data::{DialectRule, TextLayout};
-use crate::experiment::{Experiment, Kinds, Role, Task};
+use crate::experiment::{Experiment, Kinds, Task};
 use crate::input::excerpt_path;
 use crate::job::HeadKind;
-use crate::model::{BertConfig, ModelError, load_model};
+use crate::model::{BertConfig, ModelError, ModelRef, load_stated};
 use crate::runs::{RECORD, Record};
 
 /// A model that classifies, or computes a value.
 #[derive(Debug, Clone)]
 pub struct TrainedModel {
-    /// Hugging Face folder.
-    pub folder: PathBuf,
+    /// Hugging Face folder, or checkpoint.
+    pub folder: ModelRef,
     /// How its classifier reads the pooled output.
     pub head: HeadKind,
     /// Classes in the order of its logits; none of a regression.
@@ -72,20 +72,21 @@ impl TrainedModelError {
 }
 
 impl TrainedModel {
-    /// Opens a folder. Where a stage made it, `record` is that of the stage: texts are then read as those of its
+    /// Opens a folder, or a checkpoint. Where a stage made it, `record` is that of the stage: texts are then read as those of its
     /// experiment.
     ///
     /// # Errors
     /// The folder does not load, or its model has no classifier.
     pub fn open(
         kinds: Kinds,
-        folder: &Path,
+        folder: &ModelRef,
         record: Option<&Record>,
     ) -> Result<Self, TrainedModelError> {
-        let model = load_model(folder).map_err(|source| TrainedModelError::Model {
-            folder: folder.to_owned(),
-            source,
-        })?;
+        let model =
+            load_stated(folder, &folder.stated).map_err(|source| TrainedModelError::Model {
+                folder: folder.to_path_buf(),
+                source,
+            })?;
         // Nothing is known of one that another tinyrun wrote.
         let experiment = record.and_then(|record| {
             let read = Experiment::read(kinds, RECORD, "record", &record.experiment, &[]);
@@ -95,29 +96,28 @@ impl TrainedModel {
         let config = &model.config;
         let Some(classes) = model.num_labels.filter(|_| model.has_pooler) else {
             return Err(TrainedModelError::NoClassifier {
-                folder: folder.to_owned(),
+                folder: folder.to_path_buf(),
                 others: experiment.map(classifying).unwrap_or_default(),
             });
         };
         if config.problem_type.as_deref() == Some(MULTI_LABEL) {
-            let folder = folder.to_owned();
+            let folder = folder.to_path_buf();
             return Err(TrainedModelError::MultiLabel { folder });
         }
         let role = experiment.zip(record).and_then(|(experiment, record)| {
             let mut stages = experiment.stages.iter();
             let stage = stages.find(|stage| stage.kind() == record.key.kind)?;
-            stage.makes_model_of()
+            Some((stage, stage.makes_model_of()?))
         });
         let head = match experiment.zip(role) {
-            Some((experiment, Role::Teacher)) => experiment.teacher.head,
-            Some((experiment, Role::Student)) => experiment.student.head,
+            Some((experiment, (stage, role))) => experiment.head_of(stage, role),
             None if config.tinyrun_head.as_deref() == Some("relu") => HeadKind::Relu,
             None => HeadKind::Plain,
         };
         let positions = config.max_position_embeddings;
         let task = experiment.map(|experiment| &experiment.task);
         Ok(Self {
-            folder: folder.to_owned(),
+            folder: folder.clone(),
             head,
             labels: labels(config, classes),
             layout: TextLayout {

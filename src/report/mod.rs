@@ -4,6 +4,7 @@
 //! goes to stderr, data to stdout.
 
 mod amounts;
+mod checkpoint;
 mod comparison;
 mod console;
 pub mod diagnostic;
@@ -19,6 +20,7 @@ mod summary;
 mod table;
 
 pub use amounts::age;
+pub use checkpoint::checkpoint_lines;
 pub use comparison::{Compared, comparison};
 pub use console::{Caption, Console, Verbosity};
 pub use failure::{failed_stages, failure, plain_error};

@@ -31,7 +31,7 @@ pub(super) fn check_models(place: &Place<'_>) -> Result<(), StageError> {
         }
     }
     for folder in place.inputs.folders.values() {
-        let found = Weights::open(&folder.path).and_then(|weights| weights.check_finite());
+        let found = Weights::open(&folder.model).and_then(|weights| weights.check_finite());
         let stage = stage.clone();
         found.map_err(|source| StageError::Model { stage, source })?;
     }

@@ -12,7 +12,8 @@ use crate::job::{
     Gate, HeadKind, Initializer, InitializerKind, ModelSelection, Objective, Saving, Scoring,
     Steps, Student, Teacher, Train, TrainData, WeightDtype, Work,
 };
-use crate::model::BertConfig;
+use crate::model::read_config;
+use crate::plan::INITIAL_PROJECTION;
 
 /// BERT's standard deviation, of what a teacher lacks; its heads have its own config's.
 const TEACHER_RANGE: f64 = 0.02;
@@ -193,13 +194,13 @@ fn student(
                 embedding_range: TEACHER_RANGE,
                 projection_range: TEACHER_RANGE,
             };
-            (teacher.head, initializer)
+            (place.head(Role::Teacher), initializer)
         }
-        Role::Student => (student.head, student.initializer.clone()),
+        Role::Student => (place.head(Role::Student), student.initializer.clone()),
     };
     let weights = place.model(lesson.trains.as_str());
     let mut config = match &weights {
-        Some(folder) => BertConfig::read(folder).map_err(|source| StageError::Model {
+        Some(model) => read_config(model, &model.stated).map_err(|source| StageError::Model {
             stage: place.name(),
             source,
         })?,
@@ -210,11 +211,9 @@ fn student(
         config,
         initializer,
         weights,
+        projection: place.files(INITIAL_PROJECTION).into_iter().next(),
         // That of `[teacher]`, which cut the text; a fine-tuned teacher brings it along.
-        tokenizer: place
-            .model("tokenizer")
-            .or_else(|| place.model("teacher"))
-            .unwrap_or_default(),
+        tokenizer: place.tokenizer(),
         labels: labels(place, objective, train)?,
         head,
         new_classifier: lesson.trains == Role::Teacher

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::experiment::{Experiment, Stage, StageName};
-use crate::plan::{Inputs, Node};
+use crate::experiment::{Experiment, Role, Stage, StageName};
+use crate::job::HeadKind;
+use crate::model::ModelRef;
+use crate::plan::{Inputs, ModelFolder, Node};
 use crate::runs::{Key, Layout, Record};
 
 /// A stage with the paths of all that it reads and writes.
@@ -63,11 +65,37 @@ impl Place<'_> {
         Some(folder.join(artifact))
     }
 
-    /// Folder of a model, from a stage or the user; `None` for random weights.
-    pub(crate) fn model(&self, role: &str) -> Option<PathBuf> {
-        self.upstream(role).or_else(|| {
-            let folder = self.inputs.folders.get(self.node.folder(role)?)?;
-            Some(folder.path.clone())
-        })
+    /// A model, from a stage or the user; `None` for random weights.
+    pub(crate) fn model(&self, role: &str) -> Option<ModelRef> {
+        let made = self.upstream(role).map(ModelRef::from);
+        made.or_else(|| Some(self.given(role)?.model.clone()))
+    }
+
+    /// Folder of the tokenizer, or vocabulary: that of `[teacher]`, which cut the text, or of the
+    /// teacher that a stage made, which brings it along. Empty where there is none.
+    pub(crate) fn tokenizer(&self) -> PathBuf {
+        let own = self.given("tokenizer").or_else(|| self.given("teacher"));
+        let own = match own {
+            Some(given) => given.tokenizer.clone(),
+            None => self.upstream("teacher"),
+        };
+        own.unwrap_or_default()
+    }
+
+    /// Folder of the tokenizer that lies beside a model, or its vocabulary.
+    pub(crate) fn tokenizer_of(&self, role: &str) -> Option<PathBuf> {
+        match self.given(role) {
+            Some(given) => given.tokenizer.clone(),
+            None => self.upstream(role),
+        }
+    }
+
+    /// Activation between pooler and classifier of the model taken for a role.
+    pub(crate) fn head(&self, role: Role) -> HeadKind {
+        self.experiment.head_of(self.stage(), role)
+    }
+
+    fn given(&self, role: &str) -> Option<&ModelFolder> {
+        self.inputs.folders.get(self.node.folder(role)?)
     }
 }

@@ -142,7 +142,7 @@ fn beside(path: &str, key: &str) -> Vec<String> {
 
 /// Keys that this test leaves to others: what they change is a choice between tables, or is
 /// checked where the tables are read.
-const ELSEWHERE: [(&str, &str); 20] = [
+const ELSEWHERE: [(&str, &str); 30] = [
     // No business of the kernel; `exports.rs` tests them.
     ("stages.export", "format"),
     ("stages.export", "dtype"),
@@ -169,6 +169,17 @@ const ELSEWHERE: [(&str, &str); 20] = [
     ("student", "model"),
     // The kernel translates names and keys of a folder; `distilbert.rs` tests it.
     ("student", "family"),
+    // Beside a checkpoint only, or a file; `checkpoints.rs` tests them.
+    ("teacher", "vocab"),
+    ("teacher", "num-attention-heads"),
+    ("teacher", "hidden-act"),
+    ("teacher", "layer-norm-eps"),
+    ("teacher", "hidden-dropout-prob"),
+    ("teacher", "attention-probs-dropout-prob"),
+    ("teacher", "max-position-embeddings"),
+    ("student", "projection"),
+    ("stages.general-distill", "initial-projection"),
+    ("stages.td-phase1", "initial-projection"),
 ];
 
 /// Jobs by stage, without what every change of a fingerprint changes: names of folders.

@@ -8,6 +8,7 @@
 mod architecture;
 #[cfg(feature = "kernel")]
 mod chaos;
+mod checkpoints;
 mod commands;
 #[cfg(feature = "kernel")]
 mod distilbert;

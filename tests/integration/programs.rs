@@ -32,7 +32,7 @@ fn jobs_hold_what_the_file_says() {
     let train = |stage: &str| test.job(stage)["work"]["train"].clone();
     let finetune = train("finetune");
     assert_eq!(finetune["objective"], "labels");
-    assert_eq!(finetune["student"]["weights"], "teacher");
+    assert_eq!(finetune["student"]["weights"]["path"], "teacher");
     assert_eq!(
         finetune["student"]["labels"],
         serde_json::json!(["neg", "pos"])
@@ -40,7 +40,7 @@ fn jobs_hold_what_the_file_says() {
     assert_eq!(finetune["steps"]["epochs"], 1);
 
     let general = train("general-distill");
-    assert_eq!(general["teacher"]["folder"], "teacher");
+    assert_eq!(general["teacher"]["folder"]["path"], "teacher");
     assert_eq!(general["student"]["weights"], serde_json::Value::Null);
     assert_eq!(general["student"]["config"]["hidden_size"], 4);
     assert_eq!(general["student"]["config"]["vocab_size"], 9);
@@ -54,7 +54,7 @@ fn jobs_hold_what_the_file_says() {
     assert_eq!(phase2["steps"]["schedule"]["learning_rate"], 3e-5);
     assert_eq!(phase2["selection"]["scoring"]["keep"], "best");
     for (found, part) in [
-        (&phase2["teacher"]["folder"], "store/finetune/"),
+        (&phase2["teacher"]["folder"]["path"], "store/finetune/"),
         (&phase2["data"]["store"], "store/data-prep/"),
     ] {
         let path = found.as_str().expect("a path");

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use self::flow::{Input, Stopped, answer};
 use self::output::{Format, Output, Replacing};
-use super::given_model::GivenModel;
+use super::given_model::{CheckpointArguments, GivenModel};
 use super::{Failure, Place, layout};
 use crate::data::{DataError, Settings, Texts};
 use crate::input::{STDIN, excerpt_path};
@@ -37,7 +37,7 @@ const ENDINGS: [(&str, Format); 4] = [
 /// `tinyrun predict MODEL [INPUT]`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Model: `EXPERIMENT/STAGE`, for example `sst2/td-phase2`, or a Hugging Face folder
+    /// Model: `EXPERIMENT/STAGE`, for example `sst2/td-phase2`, a Hugging Face folder, or a MindSpore checkpoint
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
@@ -82,11 +82,14 @@ pub(super) struct Arguments {
     threads: Option<u16>,
 
     #[command(flatten)]
+    checkpoint: CheckpointArguments,
+
+    #[command(flatten)]
     place: Place,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let model = find_model(arguments, &layout(&arguments.place)?)?;
+    let (model, tokenizer) = find_model(arguments, &layout(&arguments.place)?)?;
     let is_stdin = arguments.input == Path::new("-");
     let open = if is_stdin {
         from_stdin(arguments, &model)?
@@ -122,7 +125,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let input = Input {
         open,
-        tokenizer: model.folder,
+        tokenizer,
         longest: model.longest,
         batch_size: usize::from(arguments.batch_size),
     };
@@ -265,13 +268,20 @@ impl Arguments {
     }
 }
 
-/// The model with its texts in the columns that are named.
-fn find_model(arguments: &Arguments, layout: &Layout) -> Result<TrainedModel, Failure> {
-    let found = GivenModel::find(&arguments.model, layout)?;
-    let model = TrainedModel::open(KINDS, &found.folder, found.record.as_ref());
+/// The model with its texts in the columns that are named, and its tokenizer.
+fn find_model(arguments: &Arguments, layout: &Layout) -> Result<(TrainedModel, PathBuf), Failure> {
+    let found = GivenModel::find(&arguments.model, &arguments.checkpoint, layout)?;
+    let model = TrainedModel::open(KINDS, &found.model, found.record.as_ref());
     let mut model = model.map_err(|error| Failure::Usage {
         message: error.to_string(),
         hint: error.hint(),
+    })?;
+    let tokenizer = found.tokenizer.ok_or_else(|| Failure::Usage {
+        message: format!(
+            "checkpoint `{}` has no tokenizer",
+            excerpt_path(&found.model)
+        ),
+        hint: Some("name its vocabulary with `--vocab vocab.txt`".to_owned()),
     })?;
     if let Some(text) = &arguments.text {
         model.layout.text.clone_from(text);
@@ -281,7 +291,7 @@ fn find_model(arguments: &Arguments, layout: &Layout) -> Result<TrainedModel, Fa
     if arguments.pair.is_some() {
         model.layout.pair.clone_from(&arguments.pair);
     }
-    Ok(model)
+    Ok((model, tokenizer))
 }
 
 fn precision() -> impl TypedValueParser<Value = Precision> {

@@ -65,7 +65,18 @@ pub(super) struct SavedModel {
 }
 
 impl Documents {
+    /// Those of a folder; or of a vocabulary alone, beside which nothing is read.
     pub(super) fn read(folder: &Path) -> Result<Self, DataError> {
+        if folder.is_file() {
+            return Ok(Self {
+                folder: folder.to_owned(),
+                config: Map::new(),
+                special_map: Map::new(),
+                added: Map::new(),
+                model_config: Map::new(),
+                tokenizer: None,
+            });
+        }
         let tokenizer = folder.join(TOKENIZER);
         let saved = if tokenizer.exists() {
             Some(from_json(&tokenizer)?)
@@ -88,6 +99,9 @@ impl Documents {
 
     /// The file that holds the vocabulary.
     pub(super) fn vocabulary(&self) -> PathBuf {
+        if self.folder.is_file() {
+            return self.folder.clone();
+        }
         let name = match self.tokenizer {
             Some(_) => TOKENIZER,
             None => VOCAB,

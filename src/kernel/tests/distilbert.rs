@@ -273,7 +273,7 @@ fn trained(folder: &Path, objective: Objective) -> (LoadedModel, Vec<String>) {
     train.student.config = config("student");
     train.student.tokenizer = path("bert-tiny");
     if let Some(teacher) = &mut train.teacher {
-        teacher.folder = path("distilbert-tiny");
+        teacher.folder = path("distilbert-tiny").into();
     }
     run(&job, &Stop::default()).expect("it trains");
     let written = folder.join("out/model");

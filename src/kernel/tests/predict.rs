@@ -21,7 +21,7 @@ use crate::training::Ended;
 
 fn work(folder: &Path) -> Predict {
     Predict {
-        folder: folder.to_owned(),
+        folder: folder.into(),
         head: HeadKind::Plain,
     }
 }
@@ -129,7 +129,7 @@ fn an_answer_in_fp32_is_that_of_eval() {
     }
     writer.finish().expect("a store");
     let store = TokenStore::open(&store).expect("a store");
-    let model = open(folder.path()).expect("a model");
+    let model = open(&folder.path().into()).expect("a model");
     let parameters = with_classifier(folder.path(), &model).expect("a classifier");
     let (encoder, classifier) = scoring_model(parameters, &model.config, HeadKind::Plain, device());
     let predictor = Predictor::open(&work(folder.path()), compute(Kind::Float)).expect("opened");

@@ -60,7 +60,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
         work: Work::Train(Box::new(Train {
             objective,
             teacher: (!fine_tuning).then(|| Teacher {
-                folder: path("bert-tiny"),
+                folder: path("bert-tiny").into(),
                 head: HeadKind::Plain,
                 dropout: false,
                 gate: None,
@@ -74,7 +74,8 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
                     embedding_range: 0.02,
                     projection_range: 0.02,
                 },
-                weights: Some(path("bert-student")),
+                weights: Some(path("bert-student").into()),
+                projection: None,
                 tokenizer: path("bert-tiny"),
                 labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
                 head: HeadKind::Plain,

@@ -79,7 +79,7 @@ fn predictions(job: &Job, threads: usize, batch_size: u32) -> Vec<(String, Strin
     let work = Evaluate {
         models: vec![EvalModel {
             name: "student".to_owned(),
-            folder: job.output.join("model"),
+            folder: job.output.join("model").into(),
             head: HeadKind::Plain,
         }],
         sets: vec![EvalSet {

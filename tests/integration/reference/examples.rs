@@ -43,6 +43,13 @@ fn value(path: &str, key: &Key) -> String {
         ("task", "labels") => "[\"negative\", \"neutral\", \"positive\"]",
         ("teacher", "model") => "\"models/all-MiniLM-L6-v2\"",
         ("student", "model") => "\"models/TinyBERT_General_4L_312D\"",
+        ("student", "projection") | (_, "initial-projection") => "\"models/fit_dense.safetensors\"",
+        ("teacher", "vocab") => "\"models/vocab.txt\"",
+        ("teacher", "num-attention-heads") => "12",
+        ("teacher", "hidden-act") => "\"gelu\"",
+        ("teacher", "layer-norm-eps") => "1e-12",
+        ("teacher", "hidden-dropout-prob" | "attention-probs-dropout-prob") => "0.0",
+        ("teacher", "max-position-embeddings") => "512",
         (_, "num-hidden-layers") => "6",
         (_, "hidden-size") => "768",
         (_, "intermediate-size") => "3072",
@@ -127,6 +134,16 @@ fn other_than_default(path: &str, key: &Key) -> String {
 /// Lines above the table, and keys in it, that an example needs to be read without a fault.
 fn beside(path: &str, key: &str) -> (&'static str, &'static str) {
     match (path, key) {
+        (
+            "teacher",
+            "vocab"
+            | "num-attention-heads"
+            | "hidden-act"
+            | "layer-norm-eps"
+            | "hidden-dropout-prob"
+            | "attention-probs-dropout-prob"
+            | "max-position-embeddings",
+        ) => ("", "model = \"models/teacher.ckpt\"\n"),
         (_, "loss-scale" | "loss-scale-factor" | "loss-scale-window") => {
             ("precision = \"fp16\"\n\n", "")
         }

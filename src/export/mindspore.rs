@@ -1,0 +1,110 @@
+//! Format `mindspore`: a checkpoint that MindSpore's TinyBERT loads, to evaluate or to train on.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{ExportError, Exporter, Format, config, rounded};
+use crate::model::{LoadedModel, WeightDtype, write_mindspore, write_without_weights};
+
+pub(super) struct MindSpore;
+
+/// Name of the checkpoint in the exported folder.
+const FILE: &str = "student.ckpt";
+
+/// Epsilon of `nn.LayerNorm` in MindSpore, which no setting of its TinyBERT changes.
+const LAYER_NORM_EPS: f64 = 1e-7;
+
+impl MindSpore {
+    /// Writes the checkpoint alone.
+    ///
+    /// # Errors
+    /// As [`Exporter::write`].
+    pub(super) fn write_file(
+        model: &LoadedModel,
+        dtype: WeightDtype,
+        path: &Path,
+    ) -> Result<(), ExportError> {
+        if !model.config.family.token_types {
+            return Err(ExportError::Unsupported {
+                format: Format::MindSpore,
+                what: "DistilBERT",
+            });
+        }
+        let mut tensors = Vec::new();
+        for name in model.weights.names() {
+            if name.starts_with("fit_dense") {
+                continue;
+            }
+            let bytes = rounded(name, &model.weights.to_f32(name)?, dtype)?;
+            let shape = model.weights.shape(name).unwrap_or_default().to_vec();
+            tensors.push((name.to_owned(), shape, bytes));
+        }
+        Ok(write_mindspore(
+            path,
+            dtype,
+            model.has_classifier(),
+            &tensors,
+        )?)
+    }
+}
+
+impl Exporter for MindSpore {
+    fn dtypes(&self) -> &'static [WeightDtype] {
+        &[WeightDtype::Fp32, WeightDtype::Fp16, WeightDtype::Bf16]
+    }
+
+    fn needs_classifier(&self) -> bool {
+        false
+    }
+
+    fn write(
+        &self,
+        model: &LoadedModel,
+        tokenizer: &Path,
+        dtype: WeightDtype,
+        folder: &Path,
+    ) -> Result<(), ExportError> {
+        write_without_weights(folder, &config(model, dtype), tokenizer)?;
+        Self::write_file(model, dtype, &folder.join(FILE))
+    }
+
+    fn library(&self) -> &'static str {
+        "mindspore"
+    }
+
+    fn usage(&self, model: &LoadedModel) -> String {
+        let mut text = format!(
+            "```python\n\
+             import mindspore\n\n\
+             parameters = mindspore.load_checkpoint(\"PATH/{FILE}\")\n\
+             mindspore.load_param_into_net(network, parameters)\n\
+             ```\n\n\
+             `network` is that of MindSpore's `research/nlp/tinybert`, with {} attention heads.\n",
+            model.config.num_attention_heads
+        );
+        for note in self.notes(model) {
+            let _ = writeln!(text, "\nMindSpore computes it otherwise: {note}.");
+        }
+        text
+    }
+
+    fn notes(&self, model: &LoadedModel) -> Vec<String> {
+        let config = &model.config;
+        let mut notes = Vec::new();
+        if config.hidden_act == "gelu" {
+            notes.push("its GELU is the tanh form, the model's is exact".to_owned());
+        }
+        if (config.layer_norm_eps - LAYER_NORM_EPS).abs() > f64::EPSILON * LAYER_NORM_EPS {
+            let own = config.layer_norm_eps;
+            notes.push(format!(
+                "its LayerNorm has an epsilon of {LAYER_NORM_EPS:e}, the model's has {own:e}"
+            ));
+        }
+        if model.has_classifier() && config.tinyrun_head.as_deref() != Some("relu") {
+            notes.push(
+                "its classifier reads `relu` of the pooled output, the model's does not".to_owned(),
+            );
+        }
+        notes
+    }
+}

@@ -1,0 +1,95 @@
+//! A model as it is named: its path, and what is stated of it beside that path.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::config::BertConfig;
+
+/// Settings of a model that its checkpoint does not hold, where they are not the ones that such a
+/// checkpoint implies. A model folder has them in its `config.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stated {
+    /// Attention heads a layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_attention_heads: Option<usize>,
+    /// Activation of the feed-forward layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_act: Option<String>,
+    /// Epsilon of layer norms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_norm_eps: Option<f64>,
+    /// Dropout of hidden states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_dropout_prob: Option<f64>,
+    /// Dropout of attention probabilities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention_probs_dropout_prob: Option<f64>,
+    /// Longest input in tokens. A table of positions must have as many rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_position_embeddings: Option<usize>,
+}
+
+impl Stated {
+    /// Whether nothing is stated.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Puts the stated values in place of implied ones.
+    pub(super) fn apply(&self, config: &mut BertConfig) {
+        fn put<T: Clone>(value: &mut T, stated: Option<&T>) {
+            if let Some(stated) = stated {
+                value.clone_from(stated);
+            }
+        }
+        let heads = self.num_attention_heads.as_ref();
+        put(&mut config.num_attention_heads, heads);
+        put(&mut config.hidden_act, self.hidden_act.as_ref());
+        put(&mut config.layer_norm_eps, self.layer_norm_eps.as_ref());
+        let dropout = self.hidden_dropout_prob.as_ref();
+        put(&mut config.hidden_dropout_prob, dropout);
+        let dropout = self.attention_probs_dropout_prob.as_ref();
+        put(&mut config.attention_probs_dropout_prob, dropout);
+        let positions = self.max_position_embeddings.as_ref();
+        put(&mut config.max_position_embeddings, positions);
+    }
+}
+
+/// Where a model is, and what is stated of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRef {
+    /// Model folder, or a checkpoint.
+    pub path: PathBuf,
+    /// What is stated of a checkpoint.
+    #[serde(default, skip_serializing_if = "Stated::is_empty")]
+    pub stated: Stated,
+}
+
+/// Of which nothing is stated.
+impl<P: Into<PathBuf>> From<P> for ModelRef {
+    fn from(path: P) -> Self {
+        Self {
+            path: path.into(),
+            stated: Stated::default(),
+        }
+    }
+}
+
+/// The path.
+impl Deref for ModelRef {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Whether a path names a file that is a model by itself, and not a model folder.
+pub fn is_checkpoint(path: &Path) -> bool {
+    let ending = path.extension();
+    ending.is_some_and(|ending| ending == "ckpt" || ending == "safetensors")
+}
