@@ -3,6 +3,7 @@
 mod clean;
 mod compare;
 mod export;
+mod forward_check;
 mod gc;
 mod given_model;
 mod init;
