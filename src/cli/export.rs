@@ -6,14 +6,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::forward_check::largest_difference;
 use super::given_model::{CheckpointArguments, GivenModel};
 use super::{Failure, Place, layout, print, word};
 use crate::export::{Export, Format, History};
 use crate::input::{excerpt, excerpt_path};
 use crate::job::{HeadKind, Word};
 use crate::kinds::KINDS;
-use crate::model::WeightDtype;
+use crate::model::{ModelRef, WeightDtype, is_checkpoint, load_stated};
 use crate::runs::{Layout, Record, stored};
+use crate::stage::Interrupts;
 use crate::system::advice_for_output;
 
 /// `tinyrun export MODEL`
@@ -81,7 +83,42 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let format = arguments.format.as_str();
         let _ = writeln!(text, "note: `{format}` computes it otherwise: {note}");
     }
+    if let Some(lines) = checked(arguments, &model.model)? {
+        text.push_str(&lines);
+    }
     print(&text)
+}
+
+/// What a checkpoint of another program was read as, and whether the written folder computes the
+/// same.
+fn checked(arguments: &Arguments, model: &ModelRef) -> Result<Option<String>, Failure> {
+    let is_foreign = is_checkpoint(model) || !model.join("config.json").exists();
+    if arguments.format != Format::HuggingFace || !is_foreign {
+        return Ok(None);
+    }
+    let usage = |message: String| Failure::Usage {
+        message,
+        hint: None,
+    };
+    let read = load_stated(model, &model.stated).map_err(|error| usage(error.to_string()))?;
+    let mut text = format!("read as {}\n", read.config.described());
+    if !(read.has_classifier() && read.has_pooler) {
+        text.push_str("forward check: skipped, the model has no classifier\n");
+        return Ok(Some(text));
+    }
+    let interrupts = Interrupts::listen()
+        .map_err(|error| usage(format!("cannot install signal handlers: {error}")))?;
+    let _held = interrupts.hold();
+    let written = ModelRef::from(&arguments.output);
+    let _ = match largest_difference(&read, [model, &written], &interrupts) {
+        Ok((difference, rows)) => writeln!(
+            text,
+            "forward check: logits of {rows} rows differ by at most {difference:e}"
+        ),
+        // The model is written; only the check needs the training kernel.
+        Err(error) => writeln!(text, "forward check: failed: {error}"),
+    };
+    Ok(Some(text))
 }
 
 /// How a stored model was made, with the scores of other seeds.

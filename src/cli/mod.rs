@@ -4,6 +4,7 @@ mod clean;
 mod compare;
 mod export;
 mod export_data;
+mod forward_check;
 mod gc;
 mod given_model;
 mod init;

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::given_models::{Classes, check_classifiers, check_projections, stated_labels};
+use super::given_models::{
+    Classes, check_classifiers, check_initial_projections, check_projections, stated_labels,
+};
 use super::graph::{Files, Node, graph};
 use super::inputs::{FoundFiles, InputFile, Inputs};
 use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
@@ -46,6 +48,7 @@ pub(super) fn find_inputs(
     let found = check_classifiers(experiment, &folders, classes);
     finder.faults.extend(found);
     check_projections(&mut finder.faults, experiment, &folders);
+    check_initial_projections(&mut finder.faults, experiment, &files);
     let mut faults = finder.faults;
     let configs = folders
         .iter()

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::inputs::{ModelFolder, PROJECTION};
+use super::graph::INITIAL_PROJECTION;
+use super::inputs::{FoundFiles, ModelFolder, PROJECTION};
 use crate::document::{Fault, Located};
 use crate::experiment::{
     ClassifierStart, Distill, Experiment, ModelPort, Origin, Role, Stage, StageName, Task,
     TaskName, What,
 };
 use crate::input::{excerpt, excerpt_list};
-use crate::model::{LabelFit, label_fit};
+use crate::model::{LabelFit, Weights, label_fit};
 
 /// Value of `problem_type` that `transformers` trains and reads with a sigmoid for each class.
 pub(super) const MULTI_LABEL: &str = "multi_label_classification";
@@ -272,6 +273,38 @@ pub(super) fn check_projections(
             );
             let fault = Fault::new(message, keep.span.clone());
             faults.push(fault.with_hint("remove the key, or set it to `false`".to_owned()));
+        }
+    }
+}
+
+/// Files of projections that a stage starts from and that have none. Their shapes are compared by
+/// the kernel, which knows the projections of each stage.
+pub(super) fn check_initial_projections(
+    faults: &mut Vec<Fault>,
+    experiment: &Experiment,
+    files: &[FoundFiles],
+) {
+    for found in files
+        .iter()
+        .filter(|found| found.role == INITIAL_PROJECTION)
+    {
+        let stage = experiment.stages.get(found.stage.as_str());
+        let span = stage
+            .and_then(|stage| experiment.initial_projection(stage))
+            .and_then(|key| key.span);
+        for file in &found.files {
+            let fault = |message: String| Fault::new(message, span.clone());
+            match Weights::open_file(&file.path) {
+                Err(error) => {
+                    faults.push(fault(error.to_string()).with_hint(error.hint()));
+                }
+                Ok(weights) if !weights.names().any(|name| name.starts_with("fit_dense")) => {
+                    let message = format!("`{}` has no projection", excerpt(&file.name));
+                    let label = "expected the tensors `fit_dense.weight` and `fit_dense.bias`";
+                    faults.push(fault(message).with_label(label));
+                }
+                Ok(_) => {}
+            }
         }
     }
 }

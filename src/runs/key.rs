@@ -138,7 +138,13 @@ impl Key {
         } else {
             &["precision", "teacher.head"]
         };
-        for name in names {
+        // Of a checkpoint, whose file does not have them.
+        let stated = [
+            "teacher.num-attention-heads",
+            "teacher.hidden-act",
+            "teacher.layer-norm-eps",
+        ];
+        for name in names.iter().chain(&stated) {
             if let Some(value) = self.settings.get(*name) {
                 encoder.text(name);
                 value.encode(&mut encoder);
@@ -303,6 +309,10 @@ mod tests {
 
         let mut other = vec![key().teacher_answers("attention [0]", "train")];
         other.push(with("precision", "fp32".into()).teacher_answers("logits", "train"));
+        let act = with("teacher.hidden-act", Value::Text("gelu".to_owned()));
+        other.push(act.teacher_answers("logits", "train"));
+        let heads = with("teacher.num-attention-heads", 2_u32.into());
+        other.push(heads.teacher_answers("logits", "train"));
         let mut changed = key();
         let teacher = Digest::of_bytes(b"another");
         changed

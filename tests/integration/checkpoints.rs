@@ -157,6 +157,8 @@ fn faults_of_a_checkpoint_are_told_before_anything_runs() {
         "`model` and `num-attention-heads` in `[teacher]` cannot be combined",
     );
     says(&["teacher.vocab=nowhere.txt"], "`nowhere.txt`");
+    let projection = ["student.projection=\"teacher/model.safetensors\""];
+    says(&projection, "`model.safetensors` has no projection");
     let without = test.read("x.toml").replace("vocab = \"words.txt\"\n", "");
     test.write("without.toml", &without);
     test.run(&["without.toml", "--dry-run"])
@@ -248,7 +250,12 @@ fn an_exported_checkpoint_has_what_was_implied_in_its_config() {
         "-o",
         "out",
     ];
-    test.run(&export).succeeds();
+    let told = test.run(&export).succeeds().stdout;
+    assert_eq!(
+        told,
+        "wrote out\nread as 2 layers, 8 wide, 2 heads, activation gelu_new, epsilon 1e-7\n\
+         forward check: logits of 4 rows differ by at most 0e0\n"
+    );
     let config: serde_json::Value =
         serde_json::from_str(&test.read("out/config.json")).expect("JSON");
     assert_eq!(config["hidden_act"], "gelu_new");
