@@ -63,6 +63,13 @@ parity: libtorch ## regenerate the fixtures with PyTorch and transformers, test 
 	@scripts/parity
 	@cargo test --locked --bin tinyrun-kernel $(ARGS)
 
+.PHONY: seed-parity
+seed-parity: libtorch ## train from MindSpore's own files and compare every loss with MindSpore's
+	@scripts/prerequisites cargo compiler crates
+	@cargo test --locked --test integration -- --exact --nocapture --test-threads 1 \
+	  seed_parity::mindspores_losses_are_reached_from_its_own_files \
+	  seed_parity::mindspores_losses_with_relative_positions_are_reached_too
+
 .PHONY: sanitize
 sanitize: libtorch ## test the kernel's C++ with AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/prerequisites cargo compiler crates

@@ -42,6 +42,8 @@ mod programs;
 mod records;
 mod reference;
 mod release;
+#[cfg(feature = "kernel")]
+mod seed_parity;
 mod signals;
 mod stored_runs;
 mod tables;
