@@ -66,7 +66,8 @@ settings! {
         /// texts as for BERT's pre-training: half of the second texts are from another document.
         /// `packed` fills each window with the tokens of a document.
         counts windows: Located<WindowForm> =
-            key("windows").unless(WindowForm::Lines), default WindowForm::Lines;
+            key("windows").unless(WindowForm::Lines), default WindowForm::Lines,
+            written if Corpus::is_text;
         /// How windows are made.
         group window: Option<Windows> =
             &WindowDefaults {

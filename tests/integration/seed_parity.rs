@@ -48,6 +48,7 @@ fn losses(results: &Path, stage: &str) -> Vec<f64> {
         .collect()
 }
 
+#[expect(clippy::print_stdout, reason = "`make seed-parity` shows these lines")]
 fn compare(name: &str, fixture: &str) {
     let root = tempfile::tempdir().expect("a folder");
     let results = run(name, root.path());

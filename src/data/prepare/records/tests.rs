@@ -105,6 +105,7 @@ fn records_and_the_same_lines_as_text_give_the_same_store() {
         tokenizer: fixture("bert-tiny"),
         max_seq_length: 16,
         long_lines: corpus::LongLines::Split,
+        windows: None,
     };
     let by_text = tempfile::tempdir().unwrap();
     prepare_corpus(&text, by_text.path(), watch()).unwrap();
