@@ -17,6 +17,8 @@ pub(crate) struct History {
     pub(super) scored: Option<Record>,
     /// Whether the stage that made it trains students.
     pub(super) is_student: bool,
+    /// Whether it was trained on rows of the task, and not on general text.
+    pub(super) is_of_task: bool,
     /// Whether it was scored as the student or as the teacher.
     pub(super) role: &'static str,
     /// Its scores on dev over the seeds of the same experiment, by metric.
@@ -43,6 +45,7 @@ impl History {
         let scored = scored.filter(|_| role.is_some());
         let role = role.unwrap_or("student");
         Self {
+            is_of_task: made.key.upstream.contains_key("train"),
             is_student: kinds.iter().any(|kind| {
                 let is_made = |made: &Artifact| {
                     matches!(

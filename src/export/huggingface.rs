@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ExportError, Exporter, config, rounded};
+use super::{Export, ExportError, Exporter, config, rounded};
 use crate::model::{LoadedModel, WeightDtype, write_model_folder};
 
 pub(super) struct HuggingFace;
@@ -18,11 +18,11 @@ impl Exporter for HuggingFace {
 
     fn write(
         &self,
+        export: &Export<'_>,
         model: &LoadedModel,
-        tokenizer: &Path,
-        dtype: WeightDtype,
         folder: &Path,
     ) -> Result<(), ExportError> {
+        let dtype = export.dtype;
         let mut tensors = Vec::new();
         for name in model.weights.names() {
             // A projection is needed in training only.
@@ -35,7 +35,11 @@ impl Exporter for HuggingFace {
         }
         let config = config(model, dtype);
         Ok(write_model_folder(
-            folder, &config, dtype, tensors, tokenizer,
+            folder,
+            &config,
+            dtype,
+            tensors,
+            export.tokenizer(),
         )?)
     }
 

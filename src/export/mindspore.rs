@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{ExportError, Exporter, Format, config, rounded};
+use super::{Export, ExportError, Exporter, Format, config, rounded};
 use crate::model::{LoadedModel, WeightDtype, write_mindspore, write_without_weights};
 
 pub(super) struct MindSpore;
@@ -20,10 +20,11 @@ impl MindSpore {
     /// # Errors
     /// As [`Exporter::write`].
     pub(super) fn write_file(
+        export: &Export<'_>,
         model: &LoadedModel,
-        dtype: WeightDtype,
         path: &Path,
     ) -> Result<(), ExportError> {
+        let dtype = export.dtype;
         if !model.config.family.token_types {
             return Err(ExportError::Unsupported {
                 format: Format::MindSpore,
@@ -39,12 +40,10 @@ impl MindSpore {
             let shape = model.weights.shape(name).unwrap_or_default().to_vec();
             tensors.push((name.to_owned(), shape, bytes));
         }
-        Ok(write_mindspore(
-            path,
-            dtype,
-            model.has_classifier(),
-            &tensors,
-        )?)
+        // Phase 2 takes the names of phase 1, whose student has no classifier here.
+        let is_of_task = export.history.is_some_and(|history| history.is_of_task);
+        let is_of_task = is_of_task || model.has_classifier();
+        Ok(write_mindspore(path, dtype, is_of_task, &tensors)?)
     }
 }
 
@@ -59,13 +58,13 @@ impl Exporter for MindSpore {
 
     fn write(
         &self,
+        export: &Export<'_>,
         model: &LoadedModel,
-        tokenizer: &Path,
-        dtype: WeightDtype,
         folder: &Path,
     ) -> Result<(), ExportError> {
-        write_without_weights(folder, &config(model, dtype), tokenizer)?;
-        Self::write_file(model, dtype, &folder.join(FILE))
+        let config = config(model, export.dtype);
+        write_without_weights(folder, &config, export.tokenizer())?;
+        Self::write_file(export, model, &folder.join(FILE))
     }
 
     fn library(&self) -> &'static str {

@@ -51,9 +51,8 @@ trait Exporter {
     /// A tensor cannot be read, or its values are beyond the number format; the disk refuses.
     fn write(
         &self,
+        export: &Export<'_>,
         model: &LoadedModel,
-        tokenizer: &Path,
-        dtype: WeightDtype,
         folder: &Path,
     ) -> Result<(), ExportError>;
 
@@ -133,16 +132,20 @@ impl Export<'_> {
                 format: self.format,
             });
         }
-        let tokenizer = self.tokenizer.unwrap_or(Path::new(""));
         let exporter = self.format.exporter();
         if self.format == Format::MindSpore && is_checkpoint(folder) {
-            mindspore::MindSpore::write_file(&model, self.dtype, folder)?;
+            mindspore::MindSpore::write_file(self, &model, folder)?;
             return Ok(exporter.notes(&model));
         }
-        exporter.write(&model, tokenizer, self.dtype, folder)?;
+        exporter.write(self, &model, folder)?;
         tokenizer::limit(folder, self.longest(&model))?;
         card::write(self, &model, folder)?;
         Ok(exporter.notes(&model))
+    }
+
+    /// The folder of the tokenizer, or its vocabulary; empty where there is none.
+    fn tokenizer(&self) -> &Path {
+        self.tokenizer.unwrap_or(Path::new(""))
     }
 
     /// Tokens of the longest input: as the model was trained, or else as its folder says.

@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::onnx_graph::graph;
 use super::onnx_proto::ModelProto;
-use super::{ExportError, Exporter, Format, config, put};
+use super::{Export, ExportError, Exporter, Format, config, put};
 use crate::model::{LoadedModel, WeightDtype, write_without_weights};
 
 pub(super) struct Onnx;
@@ -30,9 +30,8 @@ impl Exporter for Onnx {
 
     fn write(
         &self,
+        export: &Export<'_>,
         model: &LoadedModel,
-        tokenizer: &Path,
-        dtype: WeightDtype,
         folder: &Path,
     ) -> Result<(), ExportError> {
         if model.config.use_relative_positions {
@@ -41,8 +40,9 @@ impl Exporter for Onnx {
                 what: "relative positions",
             });
         }
+        let dtype = export.dtype;
         let graph = graph(model, dtype)?;
-        write_without_weights(folder, &config(model, dtype), tokenizer)?;
+        write_without_weights(folder, &config(model, dtype), export.tokenizer())?;
         let file = ModelProto::of(graph, IR_VERSION, OPSET);
         put(&folder.join(FILE), &file.encode_to_vec())
     }

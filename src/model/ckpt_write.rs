@@ -12,7 +12,7 @@ use crate::system;
 const SLICE: usize = 512 << 20;
 
 /// Writes a checkpoint of MindSpore: the tensors in order, under the names of its network for a
-/// task, or of its student of general distillation where the model does not classify.
+/// task, or of its student of general distillation.
 ///
 /// `tensors` gives name, shape and row-major little-endian bytes.
 ///
@@ -21,10 +21,10 @@ const SLICE: usize = 512 << 20;
 pub fn write_mindspore<B: AsRef<[u8]>>(
     path: &Path,
     dtype: WeightDtype,
-    classifies: bool,
+    is_of_task: bool,
     tensors: &[(String, Vec<usize>, B)],
 ) -> Result<(), ModelError> {
-    let naming = if classifies {
+    let naming = if is_of_task {
         Naming::task()
     } else {
         Naming::general()
