@@ -58,10 +58,12 @@ fuzz: ## fuzz the readers of untrusted files (SECONDS=n per target, default 600)
 	@scripts/fuzz $(or $(SECONDS),600) $(ARGS)
 
 .PHONY: parity
-parity: libtorch ## regenerate the fixtures with PyTorch and transformers, test the kernel with them
+parity: libtorch ## regenerate fixtures with PyTorch, test the kernel, let MindSpore read our files
 	@scripts/prerequisites cargo compiler crates venv
 	@scripts/parity
 	@cargo test --locked --bin tinyrun-kernel $(ARGS)
+	@cargo build --locked
+	@scripts/check_seed_files
 
 .PHONY: seed-parity
 seed-parity: libtorch ## train from MindSpore's own files and compare every loss with MindSpore's
