@@ -1,10 +1,8 @@
-"""Reading TFRecords, MindRecords and a checkpoint, beside TensorFlow's and MindSpore's own readers."""
+"""Reading TFRecords and MindRecords, beside TensorFlow's and MindSpore's own readers."""
 
 import json
-import shutil
 import subprocess
 import sys
-import time
 
 from system import ROOT, TINYRUN, median, ran, say
 
@@ -55,38 +53,17 @@ def measure(root, quick, rounds):
         return
     rows = 20_000 if quick else 200_000
     places = {form: root / form for form in ("tfrecord", "mindrecord")}
-    peer("write", rows, LENGTH, VOCABULARY, places["tfrecord"], places["mindrecord"], root / "big.ckpt")
-    for form, name in (("tfrecord", "tf.data with parsing"), ("mindrecord", "MindDataset")):
+    peer("write", rows, LENGTH, VOCABULARY, places["tfrecord"], places["mindrecord"])
+    for form, name, more, goal in (
+        ("tfrecord", "tf.data, batched", (), 5),
+        ("tfrecord", "tf.data, row by row", ("one-by-one",), 5),
+        ("mindrecord", "MindDataset, batched", (), 10),
+    ):
         ours, theirs = [], []
         own = lambda: ours.append(rate(root, form, places[form], rows))  # noqa: B023, E731
-        other = lambda: theirs.append(peer(form, places[form], LENGTH)["rate"])  # noqa: B023, E731
+        other = lambda: theirs.append(peer(form, places[form], LENGTH, *more)["rate"])  # noqa: B023, E731
         for turn in range(rounds):
             for go in (own, other) if turn % 2 == 0 else (other, own):
                 go()
-        goal = 5 if form == "tfrecord" else 10
         yield f"{form} to token store", median(ours), "rows/s", name, median(theirs), False, goal
-    yield from checkpoint(root, rounds)
 
-
-def checkpoint(root, rounds):
-    """A checkpoint to a folder for `transformers`, which reads and writes all of it, beside a copy."""
-    size = (root / "big.ckpt").stat().st_size
-    ours, theirs = [], []
-
-    def own():
-        shutil.rmtree(root / "exported", ignore_errors=True)
-        command = [TINYRUN, "export", root / "big.ckpt", "--root", root, "-o", root / "exported"]
-        ours.append(size / ran(command).wall)
-
-    def copy():
-        start = time.perf_counter()
-        shutil.copyfile(root / "big.ckpt", root / "copy")
-        theirs.append(size / (time.perf_counter() - start))
-
-    for turn in range(rounds):
-        for go in (own, copy) if turn % 2 == 0 else (copy, own):
-            go()
-    yield (
-        f"checkpoint of {size / 1e6:.0f} MB read and written as safetensors", median(ours) / 1e6, "MB/s",
-        "a copy of the file", median(theirs) / 1e6, False, 0.5,
-    )

@@ -1,7 +1,7 @@
 """MindSpore's and TensorFlow's side of `bench/records.py`, in their own environment.
 
-    records_peer.py write ROWS LENGTH VOCABULARY TFRECORDS MINDRECORDS CHECKPOINT
-    records_peer.py tfrecord FOLDER LENGTH
+    records_peer.py write ROWS LENGTH VOCABULARY TFRECORDS MINDRECORDS
+    records_peer.py tfrecord FOLDER LENGTH [one-by-one]
     records_peer.py mindrecord FOLDER LENGTH
 
 Prints a line of JSON.
@@ -35,8 +35,7 @@ BATCH = 256
 NAMES = ("input_ids", "input_mask", "segment_ids", "label_ids")
 
 
-def write(count, length, vocabulary, tfrecords, mindrecords, checkpoint):
-    import mindspore
+def write(count, length, vocabulary, tfrecords, mindrecords):
     import tensorflow as tf
     from mindspore.mindrecord import FileWriter
 
@@ -62,48 +61,24 @@ def write(count, length, vocabulary, tfrecords, mindrecords, checkpoint):
     if page:
         writer.write_raw_data(page)
     writer.commit()
-    save_bert(mindspore, checkpoint)
     print(json.dumps({}))
 
 
-def save_bert(mindspore, path):
-    """A BERT-base under the names of MindSpore's TinyBERT."""
-    import numpy
-
-    d, inner, layers = 768, 3072, 12
-    shapes = {
-        "bert.bert.bert_embedding_lookup.embedding_table": (30522, d),
-        "bert.bert.bert_embedding_postprocessor.token_type_embedding.embedding_table": (2, d),
-        "bert.bert.bert_embedding_postprocessor.full_position_embedding.embedding_table": (512, d),
-        "bert.bert.bert_embedding_postprocessor.layernorm.gamma": (d,),
-        "bert.bert.bert_embedding_postprocessor.layernorm.beta": (d,),
-    }
-    for index in range(layers):
-        layer = f"bert.bert.bert_encoder.layers.{index}."
-        parts = {f"attention.attention.{part}_layer": (d, d) for part in ("query", "key", "value")}
-        parts |= {"attention.output.dense": (d, d), "intermediate": (inner, d), "output.dense": (d, inner)}
-        for part, shape in parts.items():
-            shapes[f"{layer}{part}.weight"], shapes[f"{layer}{part}.bias"] = shape, shape[:1]
-        for norm in ("attention.output.layernorm", "output.layernorm"):
-            shapes[f"{layer}{norm}.gamma"] = shapes[f"{layer}{norm}.beta"] = (d,)
-    shapes |= {
-        "bert.bert.dense.weight": (d, d), "bert.bert.dense.bias": (d,),
-        "bert.dense_1.weight": (2, d), "bert.dense_1.bias": (2,),
-    }
-    numbers = numpy.random.default_rng(2)
-    tensors = [
-        {"name": name, "data": mindspore.Tensor(numbers.standard_normal(shape, numpy.float32) * 0.02)}
-        for name, shape in shapes.items()
-    ]
-    mindspore.save_checkpoint(tensors, path)
-
-
-def read_tfrecords(folder, length):
+def read_tfrecords(folder, length, one_by_one=False):
     import tensorflow as tf
 
     length = int(length)
     features = {name: tf.io.FixedLenFeature([1 if name == "label_ids" else length], tf.int64) for name in NAMES}
     files = sorted(str(path) for path in Path(folder).iterdir())
+    if one_by_one:
+        # As most scripts write it. A part of the rows is enough.
+        start = time.perf_counter()
+        data = tf.data.TFRecordDataset(files).take(20_000).map(
+            lambda record: tf.io.parse_single_example(record, features), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        seen = sum(1 for _ in data.prefetch(tf.data.AUTOTUNE))
+        print(json.dumps({"rate": seen / (time.perf_counter() - start)}))
+        return
     start = time.perf_counter()
     data = tf.data.TFRecordDataset(files).batch(BATCH).map(
         lambda records: tf.io.parse_example(records, features), num_parallel_calls=tf.data.AUTOTUNE
