@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Export, ExportError, Exporter, config, rounded};
+use super::{Export, ExportError, Exporter, config, tensors};
 use crate::model::{LoadedModel, WeightDtype, write_model_folder};
 
 pub(super) struct HuggingFace;
@@ -23,16 +23,7 @@ impl Exporter for HuggingFace {
         folder: &Path,
     ) -> Result<(), ExportError> {
         let dtype = export.dtype;
-        let mut tensors = Vec::new();
-        for name in model.weights.names() {
-            // A projection is needed in training only.
-            if name.starts_with("fit_dense") {
-                continue;
-            }
-            let bytes = rounded(name, &model.weights.to_f32(name)?, dtype)?;
-            let shape = model.weights.shape(name).unwrap_or_default().to_vec();
-            tensors.push((name, shape, bytes));
-        }
+        let tensors = tensors(model, dtype)?;
         let config = config(model, dtype);
         Ok(write_model_folder(
             folder,

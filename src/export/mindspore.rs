@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{Export, ExportError, Exporter, Format, config, rounded};
+use super::{Export, ExportError, Exporter, Format, config, tensors};
 use crate::model::{LoadedModel, WeightDtype, write_mindspore, write_without_weights};
 
 pub(super) struct MindSpore;
@@ -31,15 +31,9 @@ impl MindSpore {
                 what: "DistilBERT",
             });
         }
-        let mut tensors = Vec::new();
-        for name in model.weights.names() {
-            if name.starts_with("fit_dense") {
-                continue;
-            }
-            let bytes = rounded(name, &model.weights.to_f32(name)?, dtype)?;
-            let shape = model.weights.shape(name).unwrap_or_default().to_vec();
-            tensors.push((name.to_owned(), shape, bytes));
-        }
+        let tensors = tensors(model, dtype)?.into_iter();
+        let tensors = tensors.map(|(name, shape, bytes)| (name.to_owned(), shape, bytes));
+        let tensors: Vec<_> = tensors.collect();
         // Phase 2 takes the names of phase 1, whose student has no classifier here.
         let is_of_task = export.history.is_some_and(|history| history.is_of_task);
         let is_of_task = is_of_task || model.has_classifier();

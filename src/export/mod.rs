@@ -174,6 +174,24 @@ fn config(model: &LoadedModel, dtype: WeightDtype) -> serde_json::Value {
     config
 }
 
+/// Name, shape and row-major bytes of a tensor.
+type NamedTensor<'a> = (&'a str, Vec<usize>, Vec<u8>);
+
+/// Every tensor of a model, without the projection, which is needed in training only.
+///
+/// # Errors
+/// A tensor cannot be read, or has values that `dtype` cannot hold.
+fn tensors(model: &LoadedModel, dtype: WeightDtype) -> Result<Vec<NamedTensor<'_>>, ExportError> {
+    let names = model.weights.names();
+    let names = names.filter(|name| !name.starts_with("fit_dense"));
+    let tensors = names.map(|name| {
+        let bytes = rounded(name, &model.weights.to_f32(name)?, dtype)?;
+        let shape = model.weights.shape(name).unwrap_or_default().to_vec();
+        Ok((name, shape, bytes))
+    });
+    tensors.collect()
+}
+
 /// Numbers of a tensor as the bytes that are written.
 fn rounded(name: &str, values: &[f32], dtype: WeightDtype) -> Result<Vec<u8>, ExportError> {
     round_to(values, dtype).ok_or_else(|| ExportError::OutOfRange {

@@ -69,7 +69,7 @@ pub struct ModelRef {
     pub stated: Stated,
 }
 
-/// Of which nothing is stated.
+/// A model without stated settings.
 impl<P: Into<PathBuf>> From<P> for ModelRef {
     fn from(path: P) -> Self {
         Self {

@@ -95,7 +95,7 @@ impl<'b> Iterator for Fields<'b> {
     }
 }
 
-/// A number in groups of seven bits, the lowest first, and how many bytes it takes.
+/// A varint of protobuf, and how many bytes it takes.
 pub(super) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(10).enumerate() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::pump::{Watch, pump, shown, sizes};
+use super::pump::{Watch, count_lines, pump, sizes};
 use super::windows::{WindowSettings, prepare_windows};
 use crate::data::corpus::{CorpusReader, LongLines, cut_line};
 use crate::data::encode::{PAIR_SPECIALS, SINGLE_SPECIALS, encode_single};
@@ -95,23 +95,7 @@ pub fn prepare_corpus(
             watch.check()
         },
     )?;
-    let mut files = Vec::with_capacity(settings.files.len());
-    for (path, counts) in settings.files.iter().zip(reader.counts()) {
-        split.rows_in += counts.lines;
-        split.blank += counts.blank;
-        files.push(FileReport {
-            path: path.clone(),
-            rows: counts.lines,
-            skipped: 0,
-            bytes: counts.bytes,
-        });
-    }
-    if split.rows_in == split.blank {
-        return Err(DataError::NoRows {
-            paths: shown(&settings.files),
-            what: "line that is not blank",
-        });
-    }
+    let files = count_lines(&settings.files, &reader, &mut split)?;
     let meta = writer.finish()?;
     split.rows_out = meta.examples;
     split.tokens = meta.tokens;

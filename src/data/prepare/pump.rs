@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
+use crate::data::corpus::CorpusReader;
 use crate::data::error::DataError;
+use crate::data::report::{FileReport, SplitReport};
 
 /// Items of a chunk at most.
 const CHUNK_ITEMS: usize = 4096;
@@ -108,4 +110,33 @@ pub(super) fn shown(paths: &[PathBuf]) -> Vec<String> {
         .iter()
         .map(|path| path.display().to_string())
         .collect()
+}
+
+/// Adds the lines of a corpus that was read to `split`, and returns a report per file.
+///
+/// # Errors
+/// All lines are blank.
+pub(super) fn count_lines(
+    files: &[PathBuf],
+    reader: &CorpusReader,
+    split: &mut SplitReport,
+) -> Result<Vec<FileReport>, DataError> {
+    let mut reports = Vec::with_capacity(files.len());
+    for (path, counts) in files.iter().zip(reader.counts()) {
+        split.rows_in += counts.lines;
+        split.blank += counts.blank;
+        reports.push(FileReport {
+            path: path.clone(),
+            rows: counts.lines,
+            skipped: 0,
+            bytes: counts.bytes,
+        });
+    }
+    if split.rows_in == split.blank {
+        return Err(DataError::NoRows {
+            paths: shown(files),
+            what: "line that is not blank",
+        });
+    }
+    Ok(reports)
 }

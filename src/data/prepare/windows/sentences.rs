@@ -10,7 +10,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::data::corpus::CorpusReader;
 use crate::data::error::DataError;
-use crate::data::prepare::pump::{Watch, pump, shown, sizes};
+use crate::data::prepare::pump::{Watch, count_lines, pump, sizes};
 use crate::data::report::{FileReport, SplitReport};
 use crate::data::tokenizer::Tokenizer;
 
@@ -114,23 +114,7 @@ pub(super) fn write(
             watch.check()
         },
     )?;
-    let mut reports = Vec::with_capacity(files.len());
-    for (path, counts) in files.iter().zip(reader.counts()) {
-        split.rows_in += counts.lines;
-        split.blank += counts.blank;
-        reports.push(FileReport {
-            path: path.clone(),
-            rows: counts.lines,
-            skipped: 0,
-            bytes: counts.bytes,
-        });
-    }
-    if split.rows_in == split.blank {
-        return Err(DataError::NoRows {
-            paths: shown(files),
-            what: "line that is not blank",
-        });
-    }
+    let reports = count_lines(files, &reader, &mut split)?;
     Ok((writer.finish()?, split, reports))
 }
 
