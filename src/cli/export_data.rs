@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, Place, layout, print, set, word};
-use crate::data::TokenStore;
-use crate::data::records::{schema_of, write_tfrecord};
+use crate::data::records::{schema_of, write_records};
+use crate::data::{RecordFormat, TokenStore};
 use crate::input::{excerpt, excerpt_path};
 use crate::job::words;
 use crate::kinds::KINDS;
@@ -45,10 +45,22 @@ pub(super) struct Arguments {
 pub(super) enum DataFormat {
     /// TensorFlow's records.
     TfRecord,
+    /// MindSpore's records.
+    MindRecord,
 }
 
 words! {
-    DataFormat { "tfrecord" => TfRecord }
+    DataFormat { "tfrecord" => TfRecord, "mindrecord" => MindRecord }
+}
+
+impl DataFormat {
+    /// What it is, and what its files end in.
+    fn records(self) -> (RecordFormat, &'static str) {
+        match self {
+            Self::TfRecord => (RecordFormat::TfRecord, "tf_record"),
+            Self::MindRecord => (RecordFormat::MindRecord, "mindrecord"),
+        }
+    }
 }
 
 /// File in the folder of a split by which a token store is known.
@@ -106,13 +118,16 @@ fn write(pipeline: &Pipeline<'_>, format: DataFormat, output: &Path) -> Result<S
                     format!("schema-{}.json", node.stage.as_str()),
                 ),
             };
-            let DataFormat::TfRecord = format;
-            let file = output.join(name).join(format!("{name}.tf_record"));
-            refused(&file, write_split(&store, &file))?;
-            let schema = output.join(schema);
-            let content = format!("{:#}\n", schema_of(&store));
-            let written = write_atomic(&schema, |file| file.write_all(content.as_bytes()));
-            refused(&schema, written)?;
+            let (format, ending) = format.records();
+            let file = output.join(name).join(format!("{name}.{ending}"));
+            refused(&file, write_split(&store, format, &file))?;
+            // A MindRecord file holds its own.
+            if format == RecordFormat::TfRecord {
+                let schema = output.join(schema);
+                let content = format!("{:#}\n", schema_of(&store));
+                let written = write_atomic(&schema, |file| file.write_all(content.as_bytes()));
+                refused(&schema, written)?;
+            }
             let rows = store.len();
             let line = format!("wrote {} ({rows} rows)\n", excerpt_path(&file));
             text.push_str(&line);
@@ -131,11 +146,11 @@ fn write(pipeline: &Pipeline<'_>, format: DataFormat, output: &Path) -> Result<S
     Ok(text)
 }
 
-fn write_split(store: &TokenStore, file: &Path) -> std::io::Result<()> {
+fn write_split(store: &TokenStore, format: RecordFormat, file: &Path) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
-    write_tfrecord(store, file)
+    write_records(store, format, file)
 }
 
 fn refused(path: &Path, written: std::io::Result<()>) -> Result<(), Failure> {

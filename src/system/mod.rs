@@ -19,4 +19,4 @@ pub use list::list_folder;
 pub use locks::{Locking, try_lock, try_lock_shared};
 pub use reason::{advice, advice_for_output, reason};
 pub use signals::{heeded, is_ignored};
-pub use write::{folder_of, sync_file, sync_folder, write_atomic, write_unsynced};
+pub use write::{folder_of, make_atomic, sync_file, sync_folder, write_atomic, write_unsynced};

@@ -24,6 +24,19 @@ pub fn write_atomic(
     sync_folder(folder_of(path))
 }
 
+/// As [`write_atomic`] for who opens files by their path: `make` gets that of a temporary file, which is
+/// there and empty.
+///
+/// # Errors
+/// As [`write_atomic`], and what `make` returns.
+pub fn make_atomic(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let temporary = file_beside(path)?;
+    make(temporary.path())?;
+    sync_file(temporary.as_file(), path)?;
+    temporary.persist(path).map_err(|failed| failed.error)?;
+    sync_folder(folder_of(path))
+}
+
 /// As [`write_atomic`] without waiting for the disk, for a file that is cheap to make again.
 ///
 /// # Errors
@@ -38,6 +51,16 @@ fn write_beside(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<tempfile::NamedTempFile> {
+    let temporary = file_beside(path)?;
+    let mut file = BufWriter::with_capacity(BUFFER, temporary.as_file());
+    write(&mut file)?;
+    file.flush()?;
+    drop(file);
+    Ok(temporary)
+}
+
+/// An empty file under a temporary name in the folder of `path`.
+fn file_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".tmp-");
     // At creation, so that the umask counts and no chmod is needed, which exFAT refuses.
@@ -46,12 +69,7 @@ fn write_beside(
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let temporary = builder.tempfile_in(folder_of(path))?;
-    let mut file = BufWriter::with_capacity(BUFFER, temporary.as_file());
-    write(&mut file)?;
-    file.flush()?;
-    drop(file);
-    Ok(temporary)
+    builder.tempfile_in(folder_of(path))
 }
 
 /// Flushes a file's contents to the disk, where the file system can; `path` is for the warning where it cannot.

@@ -389,4 +389,28 @@ fn prepared_data_are_exported_as_records_that_give_the_same_stores() {
     test.run(&["export-data", "x.toml", "-o", "out"])
         .ends_with(2)
         .says("`out` exists and is not empty");
+    // As MindRecord, which needs no schema.
+    let mindrecord = [
+        "export-data",
+        "x.toml",
+        "--format",
+        "mindrecord",
+        "-o",
+        "mind",
+    ];
+    let ran = test.run(&[&mindrecord[..], &sets].concat()).succeeds();
+    let line = "wrote mind/train/train.mindrecord (40 rows)";
+    assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    assert!(test.path("mind/train/train.mindrecord.db").is_file());
+    assert!(!test.path("mind/schema.json").exists());
+    for (from, to) in [
+        ("out/train", "mind/train"),
+        ("out/dev", "mind/dev"),
+        ("out/corpus-prep", "mind/corpus-prep"),
+    ] {
+        test.replace("x.toml", from, to);
+    }
+    test.run(&["x.toml", "--until", "data-prep"]).succeeds();
+    let after = ["train", "dev"].map(|split| store(&test, split));
+    assert!(before == after);
 }

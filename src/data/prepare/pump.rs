@@ -70,24 +70,47 @@ pub(super) fn pump<S: Send, T: Send + Sync, E: Send, W, X: Send + Into<DataError
             bytes_done: bytes_done(source),
         })
     };
-    let encode_chunk = |items: Vec<T>| -> Result<Vec<E>, X> {
+    let encode_chunk = |items: Vec<T>| -> Result<Vec<Vec<E>>, X> {
         items
             .into_par_iter()
-            .with_min_len(BATCH)
-            .map_init(&tool, &encode)
+            .chunks(BATCH)
+            .map_init(&tool, |tool, items| {
+                items.into_iter().map(|item| encode(tool, item)).collect()
+            })
             .collect()
     };
-    let mut chunk = next_chunk(&mut source)?;
-    while !chunk.items.is_empty() {
-        let done = chunk.bytes_done;
-        let (encoded, next) = rayon::join(|| encode_chunk(chunk.items), || next_chunk(&mut source));
-        for item in encoded.map_err(Into::into)? {
+    let mut write_chunk = |encoded: Option<(Vec<Vec<E>>, u64)>| -> Result<(), DataError> {
+        let Some((items, bytes_done)) = encoded else {
+            return Ok(());
+        };
+        for item in items.into_iter().flatten() {
             write(item)?;
         }
-        after_chunk(done)?;
-        chunk = next?;
+        after_chunk(bytes_done)
+    };
+    // While one chunk is encoded, that after it is read and that before it is written.
+    let mut before = None;
+    let mut next = next_chunk(&mut source);
+    loop {
+        let chunk = match next {
+            Ok(chunk) if !chunk.items.is_empty() => chunk,
+            // Whatever was read before the end or the error comes first.
+            end => {
+                write_chunk(before)?;
+                return end.map(|_| source);
+            }
+        };
+        let (items, bytes_done) = (chunk.items, chunk.bytes_done);
+        let (mut encoded, mut after) = (None, None);
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| encoded = Some(encode_chunk(items)));
+            scope.spawn(|_| after = Some(next_chunk(&mut source)));
+            write_chunk(before.take())
+        })?;
+        let encoded = encoded.expect("the scope has waited for it");
+        before = Some((encoded.map_err(Into::into)?, bytes_done));
+        next = after.expect("the scope has waited for it");
     }
-    Ok(source)
 }
 
 /// Sizes of files, in bytes.

@@ -5,6 +5,7 @@
 //! value. Nothing is decoded twice: [`RecordReader`] cuts files into [`Record`]s, whose columns are
 //! decoded wherever there is a thread for it, and [`RowRules`] makes examples of them.
 
+mod blocks;
 mod columns;
 mod example;
 mod fault;
@@ -27,7 +28,7 @@ pub use self::fields::{Fields, Label};
 pub use self::reader::{Record, RecordReader};
 pub use self::row::{Longest, RowRules, TokenRow};
 pub use self::schema::Schema;
-pub use self::write::{schema_of, write_tfrecord};
+pub use self::write::{schema_of, write_records};
 
 use self::fields::{IDS, LABEL, MASK, SEGMENTS};
 

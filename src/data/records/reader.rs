@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use prost::bytes::Bytes;
+
 use super::RecordFormat;
 use super::columns::Column;
 use super::example;
@@ -27,10 +29,10 @@ pub struct Record {
 
 #[derive(Debug)]
 enum Content {
-    Example(Vec<u8>),
+    Example(Bytes),
     Row {
-        arrays: Vec<u8>,
-        scalars: Vec<u8>,
+        arrays: Bytes,
+        scalars: Bytes,
         layout: Arc<Layout>,
     },
 }
@@ -56,7 +58,7 @@ impl Record {
         is_labelled: bool,
     ) -> Result<Fields, RecordFault> {
         let columns: Vec<Column> = match &self.content {
-            Content::Example(data) => example::columns(data)?,
+            Content::Example(data) => example::columns(data.clone())?,
             Content::Row {
                 arrays,
                 scalars,

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use prost::bytes::Bytes;
 
+use super::blocks::Blocks;
 use super::fault::{MAX_RECORD_BYTES, RecordFault, Stop};
 
 /// Bytes before the data: length and checksum.
@@ -140,7 +142,7 @@ impl Read for Counted {
 
 /// The records of one file in its order.
 pub(super) struct TfRecords {
-    input: BufReader<Unpacked<BufReader<Counted>>>,
+    input: Blocks<Unpacked<BufReader<Counted>>>,
     bytes: Arc<AtomicU64>,
     is_packed: bool,
     /// Place after the last record in the unpacked content.
@@ -154,7 +156,7 @@ pub(super) struct Framed {
     pub(super) number: u64,
     /// First byte of the record in the unpacked content.
     pub(super) byte: u64,
-    pub(super) data: Vec<u8>,
+    pub(super) data: Bytes,
 }
 
 impl TfRecords {
@@ -169,7 +171,7 @@ impl TfRecords {
         let mut input = BufReader::with_capacity(1 << 16, counted);
         let packing = Packing::of(input.fill_buf()?);
         Ok(Self {
-            input: BufReader::with_capacity(1 << 16, Unpacked::of(packing, input)),
+            input: Blocks::new(Unpacked::of(packing, input)),
             bytes,
             is_packed: packing != Packing::Plain,
             at: 0,
@@ -208,8 +210,8 @@ impl TfRecords {
         Ok(Some(Framed { number, byte, data }))
     }
 
-    fn read(&mut self) -> Result<Option<Vec<u8>>, Broken> {
-        let head = self.take(HEAD as u64)?;
+    fn read(&mut self) -> Result<Option<Bytes>, Broken> {
+        let head = self.input.take(HEAD as u64)?;
         if head.is_empty() {
             return Ok(None);
         }
@@ -229,7 +231,7 @@ impl TfRecords {
             .into());
         }
         let whole = (HEAD + TAIL) as u64 + length;
-        let mut data = self.take(length + TAIL as u64)?;
+        let mut data = self.input.take(length + TAIL as u64)?;
         if data.len() as u64 != length + TAIL as u64 {
             return Err(cut_off(whole, HEAD + data.len()));
         }
@@ -238,15 +240,6 @@ impl TfRecords {
             return Err(RecordFault::DataChecksum.into());
         }
         Ok(Some(data))
-    }
-
-    /// Up to `count` bytes, fewer where the file ends. Memory grows with what is there.
-    fn take(&mut self, count: u64) -> Result<Vec<u8>, Broken> {
-        const AT_ONCE: usize = 1 << 12;
-        let mut bytes = Vec::with_capacity(usize::try_from(count).unwrap_or(AT_ONCE).min(AT_ONCE));
-        let input = &mut self.input;
-        input.take(count).read_to_end(&mut bytes)?;
-        Ok(bytes)
     }
 }
 

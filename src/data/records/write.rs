@@ -1,4 +1,4 @@
-//! The examples of a token store as TFRecord, as Google's scripts write them, and their schema.
+//! The examples of a token store as records, as Google's and Huawei's scripts write them, and their schema.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,27 +6,31 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::columns::{Column, Values};
-use super::example;
 use super::fields::{IDS, LABEL, MASK, SEGMENTS};
 use super::tfrecord::framed;
+use super::{RecordFormat, example, mindrecord};
 use crate::data::store::TokenStore;
 use crate::system::write_atomic;
 
-/// Writes every example of a store, padded to its `max_seq_length`, with its label if it has one.
+/// Writes every example of a store, padded to its `max_seq_length`, with its label if it has one. A
+/// MindRecord file gets its database beside it, `path.db`.
 ///
 /// # Errors
 /// Where the disk refuses.
-pub fn write_tfrecord(store: &TokenStore, path: &Path) -> io::Result<()> {
-    write_atomic(path, |file| {
-        for row in 0..store.len() {
-            let data = example::message(columns(store, row));
-            file.write_all(&framed(&data))?;
-        }
-        Ok(())
-    })
+pub fn write_records(store: &TokenStore, format: RecordFormat, path: &Path) -> io::Result<()> {
+    let rows = (0..store.len()).map(|row| columns(store, row));
+    match format {
+        RecordFormat::TfRecord => write_atomic(path, |file| {
+            for row in rows {
+                file.write_all(&framed(&example::message(row)))?;
+            }
+            Ok(())
+        }),
+        RecordFormat::MindRecord => mindrecord::write_rows(path, rows),
+    }
 }
 
-/// The schema of such a file. It does not limit the rows, so that it is one for all splits.
+/// The schema of a TFRecord file; a MindRecord file holds its own. It does not limit the rows, so that it is one for all splits.
 pub fn schema_of(store: &TokenStore) -> Value {
     let column = |word: &str, length: usize| json!({"type": word, "rank": 1, "shape": [length]});
     let width = store.meta().max_seq_length;
@@ -63,7 +67,7 @@ fn columns(store: &TokenStore, row: usize) -> Vec<Column> {
         Values::Ints((0..store.meta().max_seq_length).map(place).collect())
     };
     let pad = store.meta().pad_token_id;
-    // In the order of their names, as Google's writer has them.
+    // In the order of their names, as Google's writer has them and MindSpore's needs them.
     let mut columns = vec![
         (IDS, padded(&|at| i64::from(ids[at]), pad)),
         (MASK, padded(&|_| 1, 0)),

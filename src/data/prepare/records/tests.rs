@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::*;
 use crate::data::labels::LabelSet;
 use crate::data::prepare::{CorpusSettings, Dev, TaskSettings, prepare_corpus, prepare_task};
-use crate::data::records::{schema_of, write_tfrecord};
+use crate::data::records::{schema_of, write_records};
 use crate::data::store::TokenStore;
 use crate::data::table::TableLayout;
 use crate::data::{DialectRule, corpus};
@@ -254,28 +254,32 @@ fn a_store_that_is_written_as_records_is_read_as_the_same_store() {
         ..task()
     };
     let (values, _) = prepared(&values).unwrap();
-    for (source, labels) in [(folder, LabelRule::Found), (values, LabelRule::Values)] {
-        let temp = tempfile::tempdir().unwrap();
-        let path = |name: &str| temp.path().join(name);
-        for split in ["train", "dev"] {
-            let store = TokenStore::open(&source.path().join(split)).unwrap();
-            write_tfrecord(&store, &path(split)).unwrap();
-            fs::write(path("schema.json"), schema_of(&store).to_string()).unwrap();
-        }
-        let files = |name: &str| RecordFiles {
-            files: vec![path(name)],
-            is_alone: true,
-        };
-        let again = RecordTask {
-            schema: Some(path("schema.json")),
-            train: files("train"),
-            dev: RecordDev::Files(files("dev")),
-            labels,
-            ..task()
-        };
-        let (again, _) = prepared(&again).unwrap();
-        for split in ["train", "dev"] {
-            assert_same_store(&again.path().join(split), &source.path().join(split));
+    let sources = [(folder, LabelRule::Found), (values, LabelRule::Values)];
+    for format in [RecordFormat::TfRecord, RecordFormat::MindRecord] {
+        for (source, labels) in &sources {
+            let temp = tempfile::tempdir().unwrap();
+            let path = |name: &str| temp.path().join(name);
+            for split in ["train", "dev"] {
+                let store = TokenStore::open(&source.path().join(split)).unwrap();
+                write_records(&store, format, &path(split)).unwrap();
+                fs::write(path("schema.json"), schema_of(&store).to_string()).unwrap();
+            }
+            let files = |name: &str| RecordFiles {
+                files: vec![path(name)],
+                is_alone: true,
+            };
+            let again = RecordTask {
+                format,
+                schema: Some(path("schema.json")),
+                train: files("train"),
+                dev: RecordDev::Files(files("dev")),
+                labels: labels.clone(),
+                ..task()
+            };
+            let (again, _) = prepared(&again).unwrap();
+            for split in ["train", "dev"] {
+                assert_same_store(&again.path().join(split), &source.path().join(split));
+            }
         }
     }
 }

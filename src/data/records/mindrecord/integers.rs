@@ -19,64 +19,65 @@ pub(super) fn unpack(bytes: &[u8]) -> Option<Vec<i64>> {
         return None;
     }
     let mut values = Vec::with_capacity(count);
-    for index in 0..codes.len() * CODES {
-        let code = codes[index / CODES] >> (6 - 2 * (index % CODES)) & 3;
-        if index >= count {
-            // Bits after the last value.
-            if code != 0 {
-                return None;
-            }
-            continue;
-        }
-        let (value, after) = rest.split_at_checked(1 << code)?;
-        let value = signed(value);
-        if width(value) != code {
+    for (place, four) in codes.iter().enumerate() {
+        let codes = [four >> 6, four >> 4 & 3, four >> 2 & 3, four & 3];
+        let there = CODES.min(count - CODES * place);
+        // Bits after the last value.
+        if codes[there..].iter().any(|code| *code != 0) {
             return None;
         }
-        values.push(value);
-        rest = after;
+        for &code in &codes[..there] {
+            let word = match rest.first_chunk() {
+                Some(bytes) => i64::from_le_bytes(*bytes),
+                None => padded(rest),
+            };
+            rest = rest.get(1 << code..)?;
+            let unused = 64 - (8 << code);
+            let value = word << unused >> unused;
+            if width(value) != code {
+                return None;
+            }
+            values.push(value);
+        }
     }
     rest.is_empty().then_some(values)
 }
 
-/// A little-endian number of up to 8 bytes.
-fn signed(bytes: &[u8]) -> i64 {
-    let is_negative = bytes.last().is_some_and(|byte| *byte >= 0x80);
-    let mut whole = [if is_negative { 0xff } else { 0 }; 8];
+/// The last bytes, fewer than eight, as a little-endian number.
+fn padded(bytes: &[u8]) -> i64 {
+    let mut whole = [0; 8];
     whole[..bytes.len()].copy_from_slice(bytes);
     i64::from_le_bytes(whole)
 }
 
+/// The array of these values.
+///
+/// # Panics
+/// Where there are more than 32 bits can count.
+pub(super) fn pack(values: &[i64]) -> Vec<u8> {
+    let count = u32::try_from(values.len()).expect("a row is short");
+    let mut bytes = count.to_be_bytes().to_vec();
+    for four in values.chunks(CODES) {
+        let codes = four.iter().enumerate();
+        bytes.push(codes.fold(0, |all, (place, value)| {
+            all | width(*value) << (6 - 2 * place)
+        }));
+    }
+    for value in values {
+        bytes.extend(&value.to_le_bytes()[..1 << width(*value)]);
+    }
+    bytes
+}
+
 /// Code of the narrowest width that holds a value.
 fn width(value: i64) -> u8 {
-    if i8::try_from(value).is_ok() {
-        0
-    } else if i16::try_from(value).is_ok() {
-        1
-    } else if i32::try_from(value).is_ok() {
-        2
-    } else {
-        3
-    }
+    let bits = 65 - (value ^ value >> 63).leading_zeros();
+    u8::from(bits > 8) + u8::from(bits > 16) + u8::from(bits > 32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pack(values: &[i64]) -> Vec<u8> {
-        let mut bytes = u32::try_from(values.len()).unwrap().to_be_bytes().to_vec();
-        for four in values.chunks(CODES) {
-            let codes = four.iter().enumerate();
-            bytes.push(codes.fold(0, |all, (place, value)| {
-                all | width(*value) << (6 - 2 * place)
-            }));
-        }
-        for value in values {
-            bytes.extend(&value.to_le_bytes()[..1 << width(*value)]);
-        }
-        bytes
-    }
 
     #[test]
     fn values_of_every_width_are_unpacked() {

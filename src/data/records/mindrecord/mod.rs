@@ -8,19 +8,23 @@
 //!
 //! The arrays of the k-th row are in the pages of type `BLOB_DATA`, its scalars in those of type
 //! `RAW_DATA`, as a map of MessagePack. The database beside a file (`.db`) holds the same places once
-//! more and is not read. Source: `mindspore/ccsrc/minddata/mindrecord/meta/shard_{header,column}.cc`.
+//! more: it is written for MindSpore, and not read. Source: `mindspore/ccsrc/minddata/mindrecord/meta/shard_{header,column}.cc`.
 
+mod database;
 mod header;
 mod integers;
 mod layout;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+
+use prost::bytes::Bytes;
 
 use self::header::Header;
 use self::rows::{NoRow, Rows};
@@ -29,6 +33,7 @@ use crate::data::error::DataError;
 
 pub(super) use self::header::check_shards;
 pub(super) use self::layout::Layout;
+pub(super) use self::write::write_rows;
 
 /// Whether bytes begin as a file does: a length, and JSON with the key that MindSpore writes first.
 pub(super) fn is_head(bytes: &[u8]) -> bool {
@@ -68,8 +73,8 @@ pub(super) struct Row {
     pub(super) number: u64,
     /// Place of its arrays in the file.
     pub(super) byte: u64,
-    pub(super) arrays: Vec<u8>,
-    pub(super) scalars: Vec<u8>,
+    pub(super) arrays: Bytes,
+    pub(super) scalars: Bytes,
 }
 
 impl MindRecords {

@@ -1,10 +1,13 @@
 //! The rows of pages of one kind: a length of 8 bytes, little-endian, and then so many bytes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::vec::IntoIter;
 
+use prost::bytes::Bytes;
+
 use super::header::Page;
+use crate::data::records::blocks::Blocks;
 use crate::data::records::fault::{MAX_RECORD_BYTES, RecordFault};
 
 /// Bytes of a row's length.
@@ -13,7 +16,7 @@ const LENGTH: u64 = 8;
 /// Rows one after the other, page after page. A row never lies in two pages.
 #[derive(Debug)]
 pub(super) struct Rows {
-    file: BufReader<File>,
+    file: Blocks<File>,
     pages: IntoIter<Page>,
     /// Bytes that are left of the page.
     left: u64,
@@ -47,7 +50,7 @@ const ROWS: NoRow = NoRow::Fault(RecordFault::Layout(
 impl Rows {
     pub(super) fn new(file: File, pages: Vec<Page>) -> Self {
         Self {
-            file: BufReader::with_capacity(1 << 16, file),
+            file: Blocks::new(file),
             pages: pages.into_iter(),
             left: 0,
             expected: None,
@@ -67,7 +70,7 @@ impl Rows {
     }
 
     /// The next row; `None` after the last page.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, NoRow> {
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, NoRow> {
         while self.left == 0 {
             if self.expected.is_some_and(|left| left > 0) {
                 return Err(ROWS);
@@ -75,7 +78,7 @@ impl Rows {
             let Some(page) = self.pages.next() else {
                 return Ok(None);
             };
-            self.file.seek(SeekFrom::Start(page.start))?;
+            self.file.input().seek(SeekFrom::Start(page.start))?;
             self.at = page.start;
             self.left = page.size;
             self.expected = page.rows;
@@ -83,9 +86,8 @@ impl Rows {
         if self.left < LENGTH {
             return Err(DAMAGED);
         }
-        let mut length = [0; 8];
-        self.file.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length);
+        let length = self.file.take(LENGTH)?;
+        let length = u64::from_le_bytes(*length.first_chunk().ok_or(DAMAGED)?);
         if length > self.left - LENGTH {
             return Err(DAMAGED);
         }
@@ -97,10 +99,7 @@ impl Rows {
         if let Some(left) = &mut self.expected {
             *left = left.checked_sub(1).ok_or(ROWS)?;
         }
-        // No longer than the page, which is in the file.
-        let mut row = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        let file = &mut self.file;
-        file.take(length).read_to_end(&mut row)?;
+        let row = self.file.take(length)?;
         if row.len() as u64 != length {
             return Err(DAMAGED);
         }

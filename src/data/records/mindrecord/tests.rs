@@ -6,8 +6,12 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::integers::pack;
+use super::write_rows;
+use crate::data::records::columns::{Column, Values};
 use crate::data::records::tests::{fixture, read};
 use crate::data::records::{Fields, RecordFormat, RecordReader, recognize_records};
 
@@ -113,6 +117,96 @@ fn files_that_are_cut_off_are_refused() {
         let found = rows(std::slice::from_ref(&path), true).unwrap_err();
         assert!(found.contains("is cut off"), "{length}: {found}");
     }
+}
+
+/// Short rows, so many that they need several pages of both kinds.
+fn many() -> Vec<Vec<Column>> {
+    let column = |name: &str, values| Column {
+        name: name.to_owned(),
+        values,
+    };
+    let row = |row: i64| {
+        let ids = (0..4).map(|place| (row * 131 + place * 7) % 70_000);
+        vec![
+            column("input_ids", Values::Ints(ids.collect())),
+            column("input_mask", Values::Ints(vec![1; 4])),
+            column("label_ids", Values::Ints(vec![row % 2])),
+            column("segment_ids", Values::Ints(vec![row % 300 - 150; 4])),
+        ]
+    };
+    (0..10_000).map(row).collect()
+}
+
+#[test]
+fn rows_that_are_written_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.mindrecord");
+    write_rows(&path, many().into_iter()).unwrap();
+    assert_eq!(
+        recognize_records(&path).unwrap(),
+        Some(RecordFormat::MindRecord)
+    );
+    let found = rows(&[path], true).unwrap();
+    let expected = many()
+        .into_iter()
+        .map(|row| Fields::of(row, None, true).unwrap());
+    assert!(found.into_iter().eq(expected));
+}
+
+/// MindSpore finds a row by the database alone.
+#[test]
+fn the_database_has_the_place_of_every_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.mindrecord");
+    write_rows(&path, many().into_iter()).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let length = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let size = |key: &str| usize::try_from(header[key].as_u64().unwrap()).unwrap();
+    let pages = header["page"].as_array().unwrap();
+    let kinds = pages.iter().filter(|page| page["page_type"] == "RAW_DATA");
+    assert!(kinds.count() > 2 && pages.len() > 20, "{header:#}");
+
+    let database = Connection::open(folder.path().join("x.mindrecord.db")).unwrap();
+    let name: String = database
+        .query_row("SELECT NAME FROM SHARD_NAME", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(name, "x.mindrecord");
+    let mut places = database
+        .prepare("SELECT * FROM INDEXES ORDER BY ROW_ID")
+        .unwrap();
+    let places = places.query_map([], |row| {
+        let numbers: Result<Vec<usize>, _> = (0..8).map(|at| row.get(at)).collect();
+        numbers
+    });
+    let row_at = |page: usize, start: usize, end: usize| {
+        let page = size("header_size") + page * size("page_size");
+        let (length, row) = bytes[page + start..page + end].split_first_chunk().unwrap();
+        assert_eq!(u64::from_le_bytes(*length), row.len() as u64);
+        row.to_vec()
+    };
+    let all = many();
+    let mut count = 0;
+    for (place, row) in places.unwrap().zip(&all) {
+        let place = place.unwrap();
+        assert_eq!(place[0], count);
+        assert_eq!(row_at(place[1], place[2], place[3]), b"\x81\xa2id\0");
+        let blob = row_at(place[5], place[6], place[7]).split_off(8);
+        let Values::Ints(ids) = &row[0].values else {
+            unreachable!()
+        };
+        assert!(blob.starts_with(&pack(ids)), "row {count}");
+        // Its group is the page of its arrays, whose scalars begin where the header says.
+        let group = &pages[place[5]];
+        assert_eq!(group["page_type_id"], place[4]);
+        if group["start_row_id"] == place[0] {
+            let begin = serde_json::json!({"id": place[4], "offset": place[2]});
+            let groups = pages[place[1]]["row_group_ids"].as_array().unwrap();
+            assert!(groups.contains(&begin));
+        }
+        count += 1;
+    }
+    assert_eq!(count, all.len());
 }
 
 /// Nothing covers the values of arrays and scalars: a byte of them may change its own row.
