@@ -1,4 +1,4 @@
-"""Reading TFRecords and MindRecords, beside TensorFlow's and MindSpore's own readers."""
+"""Reading TFRecords, MindRecords and checkpoints, beside TensorFlow's and MindSpore's own readers."""
 
 import json
 import subprocess
@@ -66,4 +66,20 @@ def measure(root, quick, rounds):
             for go in (own, other) if turn % 2 == 0 else (other, own):
                 go()
         yield f"{form} to token store", median(ours), "rows/s", name, median(theirs), False, goal
+    yield from checkpoint(root / "base.ckpt", rounds)
+
+
+def checkpoint(path, rounds):
+    """Rows for a checkpoint of BERT-base: beside reading its bytes, and beside MindSpore."""
+    peer("checkpoint", path)
+    size = path.stat().st_size / 1e6
+    command = ["cargo", "bench", "--quiet", "--bench", "checkpoint", "--", str(path), str(rounds)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"error: `{' '.join(command)}` failed\n{done.stderr[-2000:]}")
+    took = json.loads(done.stdout.splitlines()[-1])
+    theirs = median(peer("load", path)["seconds"] for _ in range(rounds))
+    rate = size / took["tensors"]
+    yield ".ckpt to tensors", rate, "MB/s", "reading its bytes", size / took["bytes"], False, 0.5
+    yield ".ckpt to tensors", rate, "MB/s", "load_checkpoint", size / theirs, False, None
 

@@ -3,6 +3,8 @@
     records_peer.py write ROWS LENGTH VOCABULARY TFRECORDS MINDRECORDS
     records_peer.py tfrecord FOLDER LENGTH [one-by-one]
     records_peer.py mindrecord FOLDER LENGTH
+    records_peer.py checkpoint FILE
+    records_peer.py load FILE
 
 Prints a line of JSON.
 """
@@ -97,6 +99,41 @@ def read_mindrecords(folder, _length):
     print(json.dumps({"rate": seen / (time.perf_counter() - start)}))
 
 
+def write_checkpoint(path):
+    """Random weights of the shapes of a BERT-base of 12 layers."""
+    import mindspore
+    import numpy
+
+    numbers = numpy.random.default_rng(1)
+    shapes = {"bert.bert.bert_embedding_lookup.embedding_table": (30522, 768)}
+    for layer in range(12):
+        name = f"bert.bert.bert_encoder.layers.{layer}"
+        for part in ("attention.query_layer", "attention.key_layer", "attention.value_layer", "output.dense"):
+            shapes[f"{name}.attention.{part}.weight"] = (768, 768)
+        shapes[f"{name}.intermediate.weight"] = (3072, 768)
+        shapes[f"{name}.output.dense.weight"] = (768, 3072)
+    parameters = [
+        {"name": name, "data": mindspore.Tensor(numbers.standard_normal(shape, dtype=numpy.float32))}
+        for name, shape in shapes.items()
+    ]
+    mindspore.save_checkpoint(parameters, path)
+    print(json.dumps({}))
+
+
+def load_checkpoint(path):
+    import mindspore
+
+    start = time.perf_counter()
+    mindspore.load_checkpoint(path)
+    print(json.dumps({"seconds": time.perf_counter() - start}))
+
+
 if __name__ == "__main__":
-    work = {"write": write, "tfrecord": read_tfrecords, "mindrecord": read_mindrecords}
+    work = {
+        "write": write,
+        "tfrecord": read_tfrecords,
+        "mindrecord": read_mindrecords,
+        "checkpoint": write_checkpoint,
+        "load": load_checkpoint,
+    }
     work[sys.argv[1]](*sys.argv[2:])
