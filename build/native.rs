@@ -9,7 +9,14 @@ use crate::link;
 use crate::processor::Processor;
 
 /// Files that include libtorch's headers and only call it: optimising the headers for them would take minutes.
-const CALLS: [&str; 2] = ["src/kernel/native/ffi.cpp", "src/kernel/native/probe.cpp"];
+const CALLS: [&str; 3] = [
+    "src/kernel/native/ffi.cpp",
+    "src/kernel/native/probe.cpp",
+    "src/kernel/native/ranks.cpp",
+];
+
+/// Names of Gloo that libtorch's headers lack.
+const GLOO_NAMES: &str = "src/kernel/native/gloo_names";
 
 /// Files that include them and compute.
 const COMPUTES: [&str; 8] = [
@@ -73,6 +80,7 @@ pub(crate) fn compile(libtorch: Option<&Path>) {
         build
             .include(include.join("torch/csrc/api/include"))
             .include(&include)
+            .include(GLOO_NAMES)
             // The headers' own business.
             .warnings(false)
             .flag_if_supported("-ffp-contract=off");

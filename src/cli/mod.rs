@@ -155,6 +155,10 @@ struct RunArguments {
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
 
+    /// Number of processes that share each batch of a training, in place of `ranks` of the file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    ranks: Option<u16>,
+
     /// After a failure, continue with the stages that do not depend on it
     #[arg(short, long)]
     keep_going: bool,
@@ -169,10 +173,15 @@ struct RunArguments {
 }
 
 impl RunArguments {
+    fn overrides(&self) -> Vec<String> {
+        let ranks = self.ranks.map(|ranks| format!("ranks={ranks}"));
+        self.set.iter().cloned().chain(ranks).collect()
+    }
+
     fn selection(&self) -> Selection {
         Selection {
             files: self.files.clone(),
-            overrides: self.set.clone(),
+            overrides: self.overrides(),
             stages: match (&self.until, &self.single_stage, &self.downstream) {
                 (Some(stage), _, _) => StageRange::Until(stage.clone()),
                 (_, Some(stage), _) => StageRange::Single(stage.clone()),

@@ -44,6 +44,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "run the experiment file with `--force` instead: the record is from an older tinyrun",
         ));
     }
+    let ranks = record.machine.as_ref().map(|machine| &machine.ranks[..]);
+    if ranks.is_some_and(|ranks| ranks.len() > 1) {
+        return Err(usage(
+            "the result cannot be repeated: its training was resumed with another number of ranks"
+                .to_owned(),
+            "sums of other ranks differ by rounding; run the experiment with `--force` for a result that can",
+        ));
+    }
     // A place of its own: what is stored stays as it is, whatever comes out.
     let scratch = layout.runs().join("work").join("rerun");
     remove_path(&scratch)?;

@@ -7,8 +7,9 @@ use super::stage::Stage;
 use super::stage_keys::Corpus;
 use super::stage_name::StageName;
 use super::top::Experiment;
+use super::training::Training;
 use crate::document::{Collector, Fault, Located, Span, alternatives, did_you_mean};
-use crate::job::LayerMap;
+use crate::job::{Device, LayerMap};
 
 /// Checks what takes more than one table to see.
 pub(super) fn check(experiment: &Experiment, faults: &Collector) {
@@ -17,6 +18,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     check_lengths(experiment, faults);
     check_goals(experiment, faults);
     check_classifier(experiment, faults);
+    check_ranks(experiment, faults);
     let before = faults.count();
     for stage in &experiment.stages {
         for port in model_ports(experiment, stage) {
@@ -48,6 +50,30 @@ pub(super) fn trains(experiment: &Experiment, role: Role) -> bool {
 /// Names of kinds that make something.
 fn kinds_that_make(experiment: &Experiment, made: impl Fn(What) -> bool) -> Vec<&'static str> {
     experiment.stages.kinds.that_make(made)
+}
+
+/// More ranks than there are rows for, or ranks on a device that has none.
+fn check_ranks(experiment: &Experiment, faults: &Collector) {
+    let ranks = &experiment.ranks;
+    if **ranks == 1 || !faults.sound(&["ranks"]) {
+        return;
+    }
+    if let Device::Cuda(_) = experiment.device {
+        let message = format!("`ranks` = {} on a CUDA device is not supported", **ranks);
+        let hint = "set `device` to \"cpu\", or `ranks` to 1";
+        faults.unfit(Fault::new(message, ranks.span.clone()).with_hint(Some(hint.to_owned())));
+    }
+    for (stage, training) in experiment.stages.with::<Training>() {
+        let rows = *training.batch_size / *training.gradient_accumulation_steps;
+        let key = format!("stages.{}.batch-size", stage.name);
+        if **ranks > rows as usize && faults.sound(&[&key]) {
+            let message = format!(
+                "`ranks` {} exceeds the {rows} examples of a batch of `{}`",
+                **ranks, stage.name
+            );
+            faults.unfit(Fault::new(message, ranks.span.clone()));
+        }
+    }
 }
 
 /// Goals of a student that no stage scores.

@@ -45,7 +45,11 @@ settings! {
         counts precision: Precision = key("precision"), default Precision::Auto;
         /// Number of libtorch threads on the CPU. Changing it does not re-run stages.
         recorded threads: Option<usize> =
-            key("threads").range(1..=4096).default_text("all cores");
+            key("threads").range(1..=4096).default_text("all cores, shared by the ranks");
+        /// Number of processes that share each batch of a training, each on `threads` threads of
+        /// this machine's CPU. `batch-size` stays the size of the whole batch. Changing it does not
+        /// re-run stages; losses change by rounding.
+        recorded ranks: Located<usize> = key("ranks").range(1..=1024), default 1;
         /// Stop the kernel if it reports no progress for this long; the stage fails and its last
         /// checkpoint is kept. Training reports progress every 0.5 s, but loading and scoring
         /// report none. Changing it does not re-run stages.

@@ -44,7 +44,7 @@ fn scores(history: &History) -> String {
             text,
             "\nMeasured by tinyrun, before the export, on `{}`, {} in {}{size}.",
             machine.device.split(':').next().unwrap_or_default(),
-            counted(machine.threads, "thread"),
+            machine.shares(),
             machine.precision,
         );
     }

@@ -14,8 +14,11 @@ pub enum Event {
         device: String,
         /// Number format of matrix products: `fp32` or `bf16`.
         precision: String,
-        /// Threads in use.
+        /// Threads in use, of each rank.
         threads: usize,
+        /// Numbers of ranks that have shared its steps so far, in order.
+        #[serde(default)]
+        ranks: Vec<usize>,
         /// libtorch's version.
         libtorch: String,
         /// Optimizer steps of the whole stage; batches for a scoring.

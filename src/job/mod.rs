@@ -76,6 +76,8 @@ pub struct Job {
     pub precision: Precision,
     /// Threads of libtorch; every core where `None`.
     pub threads: Option<usize>,
+    /// Processes that share the work, each on so many threads.
+    pub ranks: usize,
     /// Folder that the kernel writes its artifacts, checkpoints and `metrics.csv` to.
     /// It exists when the kernel starts.
     pub output: PathBuf,

@@ -7,6 +7,33 @@ use tinyrun::job::PadTo;
 /// What the mask adds to the score of a padding key (docs/concepts/losses.md#attention).
 const MASKED: f64 = -10_000.0;
 
+/// What rows hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Amounts {
+    pub(crate) rows: u64,
+    /// Real ones.
+    pub(crate) tokens: u64,
+    /// Sum over the rows.
+    pub(crate) squared_lengths: u64,
+}
+
+impl Amounts {
+    pub(crate) const NONE: Self = Self {
+        rows: 0,
+        tokens: 0,
+        squared_lengths: 0,
+    };
+
+    /// Of rows of these lengths.
+    pub(crate) fn of(lengths: impl Iterator<Item = u64>) -> Self {
+        lengths.fold(Self::NONE, |sum, length| Self {
+            rows: sum.rows + 1,
+            tokens: sum.tokens + length,
+            squared_lengths: sum.squared_lengths + length * length,
+        })
+    }
+}
+
 /// Token rows: a padded block of `B` rows of at most `L` tokens, or all `T` tokens one row after the other.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -24,8 +51,6 @@ pub(crate) struct Batch {
     pub(crate) labels: Option<Tensor>,
     /// Rows of the table of words to look in instead of the whole, of the student alone.
     pub(crate) words: Option<WordRows>,
-    /// Rows.
-    pub(crate) examples: u64,
     /// Real tokens.
     pub(crate) tokens: u64,
     /// Sum over rows of the squared length.
@@ -81,11 +106,6 @@ impl Batch {
         });
         Some(leaf)
     }
-
-    /// Tokens and padding.
-    pub(crate) fn cells(&self) -> u64 {
-        self.input_ids.numel() as u64
-    }
 }
 
 /// Token rows in plain memory: what becomes a [`Batch`].
@@ -113,8 +133,9 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// The rows `indices` of `store`: not padded, to the longest of them, or to the store's longest.
-    pub(crate) fn new(store: &TokenStore, indices: &[u32], pad_to: PadTo) -> Self {
+    /// The rows `indices` of `store`: not padded, to the longest of them and of others that are `longest`, or to
+    /// the store's longest.
+    pub(crate) fn new(store: &TokenStore, indices: &[u32], pad_to: PadTo, longest: usize) -> Self {
         let rows: Vec<Row> = indices
             .iter()
             .map(|&index| {
@@ -128,16 +149,17 @@ impl Block {
             .collect();
         let length = match pad_to {
             PadTo::None => return Self::unpadded(&rows),
-            PadTo::Longest => 0,
+            PadTo::Longest => longest,
             PadTo::MaxSeqLength => store.meta().max_seq_length,
         };
         Self::from_rows(&rows, store.meta().pad_token_id, length)
     }
 
     /// Finds the words of the block: the rows of the table that its gradient reaches, but for row
-    /// `fixed`.
-    pub(crate) fn find_words(&mut self, fixed: i64) {
+    /// `fixed`; and those of `others`, which share the gradient.
+    pub(crate) fn find_words(&mut self, fixed: i64, others: &[u32]) {
         let mut ids = self.input_ids.clone();
+        ids.extend(others.iter().map(|&id| i64::from(id)));
         ids.sort_unstable();
         ids.dedup();
         let place = |id: &i64| ids.binary_search(id).map_or(-1, |place| place as i64);
@@ -151,6 +173,15 @@ impl Block {
     /// Numbers of the words, ascending, where they were found.
     pub(crate) fn words(&self) -> Option<&[i64]> {
         self.words.as_ref().map(|words| words.ids.as_slice())
+    }
+
+    /// What its rows hold.
+    pub(crate) fn amounts(&self) -> Amounts {
+        Amounts {
+            rows: self.examples,
+            tokens: self.tokens,
+            squared_lengths: self.squared_lengths,
+        }
     }
 
     /// Tokens of a row with its padding; `None` where rows are not padded.
@@ -242,7 +273,6 @@ impl Batch {
             labels: block.labels.as_ref().map(floats),
             words: None,
             unpadded: block.lengths.as_deref().map(Unpadded::of),
-            examples: block.examples,
             tokens: block.tokens,
             squared_lengths: block.squared_lengths,
         }
@@ -250,7 +280,7 @@ impl Batch {
 
     /// The rows `indices` of `store`.
     pub(crate) fn new(store: &TokenStore, indices: &[u32], pad_to: PadTo, device: Device) -> Self {
-        Self::of(&Block::new(store, indices, pad_to), device)
+        Self::of(&Block::new(store, indices, pad_to, 0), device)
     }
 }
 

@@ -40,6 +40,9 @@ pub(crate) struct State {
     /// Whether the teacher's answers are remembered, and not asked for in each step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) remembers: bool,
+    /// Numbers of ranks that shared the steps, in order.
+    #[serde(default)]
+    pub(crate) ranks: Vec<usize>,
     /// What has been gathered for the next row of `metrics.csv`.
     pub(crate) window: Window,
     /// SHA-256 of the tensor file.
@@ -83,6 +86,17 @@ pub(crate) struct Window {
 }
 
 impl State {
+    /// Remembers that so many ranks make the next steps.
+    pub(crate) fn is_shared_by(&mut self, ranks: usize) {
+        if self.ranks.is_empty() && self.step > 0 {
+            // Of a version that had no ranks.
+            self.ranks.push(1);
+        }
+        if self.ranks.last() != Some(&ranks) {
+            self.ranks.push(ranks);
+        }
+    }
+
     /// The state before the first step.
     pub(crate) fn new(fingerprint: &str, total_steps: u64) -> Self {
         Self {
@@ -93,6 +107,7 @@ impl State {
             best: None,
             loss_scale: None,
             remembers: false,
+            ranks: Vec::new(),
             window: Window::default(),
             sha256: String::new(),
         }

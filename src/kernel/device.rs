@@ -63,11 +63,18 @@ impl Compute {
     }
 
     /// What is told before the first step.
-    pub(crate) fn started(&self, total_steps: u64, step: u64, parameters: u64) -> job::Event {
+    pub(crate) fn started(
+        &self,
+        ranks: &[usize],
+        total_steps: u64,
+        step: u64,
+        parameters: u64,
+    ) -> job::Event {
         job::Event::Started {
             device: self.device_name(),
             precision: self.precision_name().to_owned(),
             threads: tch::get_num_threads() as usize,
+            ranks: ranks.to_vec(),
             libtorch: crate::LIBTORCH_VERSION.to_owned(),
             total_steps,
             step,

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
+use crate::batch::Amounts;
 use crate::seed::mix;
 use crate::{cpu, native};
 
@@ -24,11 +25,15 @@ unsafe extern "C" {
 thread_local! {
     /// Seed of the micro-step, and masks drawn since it began.
     static DRAWN: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    /// What of the micro-batch other ranks have before this one's rows.
+    static BEFORE: Cell<Amounts> = const { Cell::new(Amounts::NONE) };
 }
 
-/// Begins a micro-step: its masks are functions of `seed` and their order from here on.
-pub(crate) fn reseed(seed: i64) {
+/// Begins a micro-step: its masks are functions of `seed` and their order from here on, each drawn by place in the
+/// whole micro-batch, of which other ranks have what is `before`.
+pub(crate) fn reseed(seed: i64, before: Amounts) {
     DRAWN.set((seed.cast_unsigned(), 0));
+    BEFORE.set(before);
     // Devices that draw by themselves.
     tch::manual_seed(seed);
 }
@@ -44,10 +49,37 @@ pub(crate) fn dropout(x: &Tensor, p: f64, train: bool) -> Tensor {
     x * mask(&x.size(), x.kind(), p)
 }
 
-/// A mask that is drawn where it is used.
+/// What a mask has a place for.
 #[derive(Debug, Clone, Copy)]
+pub(crate) enum Over {
+    /// So many numbers of each row.
+    Rows(i64),
+    /// So many numbers of each token.
+    Tokens(i64),
+    /// Each pair of a row's tokens, for so many heads.
+    Pairs(i64),
+}
+
+impl Over {
+    /// Places that other ranks have before.
+    fn before(self) -> u64 {
+        let before = BEFORE.get();
+        let (count, each) = match self {
+            Self::Rows(each) => (before.rows, each),
+            Self::Tokens(each) => (before.tokens, each),
+            Self::Pairs(each) => (before.squared_lengths, each),
+        };
+        count * each.cast_unsigned()
+    }
+}
+
+/// A mask that is drawn where it is used, as `native/kernels.h` has it.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub(crate) struct DropoutMask {
     pub(crate) key: u64,
+    /// Place of its first element.
+    pub(crate) begin: u64,
     /// Of 2^32 cases; 0: nothing is dropped.
     pub(crate) dropped: u32,
     /// Factor of the others.
@@ -56,10 +88,11 @@ pub(crate) struct DropoutMask {
 
 impl DropoutMask {
     /// The next mask of the micro-step; none without training.
-    pub(crate) fn next(p: f64, train: bool) -> Self {
+    pub(crate) fn next(p: f64, train: bool, over: Over) -> Self {
         if !train || p <= 0.0 {
             return Self {
                 key: 0,
+                begin: 0,
                 dropped: 0,
                 kept: 1.0,
             };
@@ -73,31 +106,38 @@ impl DropoutMask {
         )]
         Self {
             key: mix(seed, place),
+            begin: over.before(),
             dropped: (p * 2_f64.powi(32)) as u32,
             kept: (1.0 / (1.0 - p)) as f32,
         }
     }
 }
 
-/// The next mask of the micro-step.
+/// The next mask of the micro-step, of rows.
 fn mask(size: &[i64], kind: Kind, p: f64) -> Tensor {
     let mut mask = Tensor::empty(size, (kind, Device::Cpu));
-    DropoutMask::next(p, true).fill(&mut mask, 0);
+    let of_row = size.iter().skip(1).product();
+    DropoutMask::next(p, true, Over::Rows(of_row)).fill(&mut mask);
     mask
 }
 
 impl DropoutMask {
-    /// Fills `mask` with 0 and with the factor of the elements that stay. `place` is that of its first element.
-    fn fill(self, mask: &mut Tensor, place: u64) {
+    /// Fills `mask` with 0 and with the factor of the elements that stay.
+    fn fill(self, mask: &mut Tensor) {
         cpu::processor();
-        let Self { key, dropped, kept } = self;
+        let Self {
+            key,
+            begin,
+            dropped,
+            kept,
+        } = self;
         let kept = match mask.kind() {
             Kind::BFloat16 => u32::from(half::bf16::from_f32(kept).to_bits()),
             Kind::Half => u32::from(half::f16::from_f32(kept).to_bits()),
             _ => kept.to_bits(),
         };
         // SAFETY: a live tensor, which is checked before it is written.
-        let filled = unsafe { tinyrun_dropout_mask(mask.as_mut_ptr(), place, key, dropped, kept) };
+        let filled = unsafe { tinyrun_dropout_mask(mask.as_mut_ptr(), begin, key, dropped, kept) };
         assert!(filled != 0, "{}", native::error());
     }
 }
@@ -109,7 +149,7 @@ mod tests {
     use super::*;
 
     fn drawn(seed: i64, count: i64, p: f64) -> Vec<f32> {
-        reseed(seed);
+        reseed(seed, Amounts::NONE);
         let x = Tensor::ones([count], (Kind::Float, Device::Cpu));
         Vec::try_from(dropout(&x, p, true)).expect("numbers")
     }
@@ -139,7 +179,7 @@ mod tests {
     fn masks_of_a_step_of_other_steps_and_of_neighbours_are_independent() {
         let n = 100_000;
         let x = Tensor::ones([n], (Kind::Float, Device::Cpu));
-        reseed(3);
+        reseed(3, Amounts::NONE);
         let draw = || Vec::<f32>::try_from(dropout(&x, 0.5, true)).expect("numbers");
         let (first, second) = (draw(), draw());
         let other = drawn(4, n, 0.5);
@@ -158,7 +198,7 @@ mod tests {
     #[test]
     fn a_format_changes_the_numbers_and_not_the_places() {
         let zeros = |kind| {
-            reseed(9);
+            reseed(9, Amounts::NONE);
             let x = Tensor::ones([5000], (kind, Device::Cpu));
             let dropped = dropout(&x, 0.1, true).to_kind(Kind::Float);
             Vec::<f32>::try_from(dropped)
@@ -187,10 +227,15 @@ mod tests {
 
     /// A third is dropped.
     const MASK: DropoutMask = DropoutMask {
+        begin: 0,
         key: 0x0123_4567_89ab_cdef,
         dropped: u32::MAX / 3,
         kept: 1.5,
     };
+
+    fn at(begin: u64) -> DropoutMask {
+        DropoutMask { begin, ..MASK }
+    }
 
     /// Elements of a row.
     const ROW: usize = 48;
@@ -229,7 +274,9 @@ mod tests {
         cpu::processor();
         let mut found = vec![false; ROW];
         let half = i32::from(kind == Kind::BFloat16);
-        let DropoutMask { key, dropped, kept } = MASK;
+        let DropoutMask {
+            key, dropped, kept, ..
+        } = MASK;
         // SAFETY: room for as many as are asked for.
         let well = unsafe {
             let (name, n) = (of_loop.as_ptr(), ROW as i64);
@@ -281,7 +328,7 @@ mod tests {
         for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
             for place in PLACES {
                 let mut mask = Tensor::empty([ROW as i64], (kind, Device::Cpu));
-                MASK.fill(&mut mask, place);
+                at(place).fill(&mut mask);
                 let found = Vec::<f32>::try_from(mask.to_kind(Kind::Float)).expect("numbers");
                 let expected = row_at(place).into_iter();
                 let expected: Vec<f32> = expected.map(|d| if d { 0.0 } else { 1.5 }).collect();
@@ -295,7 +342,7 @@ mod tests {
         let n = 100_000;
         let drawn = |place| {
             let mut mask = Tensor::empty([n], (Kind::Float, Device::Cpu));
-            MASK.fill(&mut mask, place);
+            at(place).fill(&mut mask);
             Vec::<f32>::try_from(mask).expect("numbers")
         };
         let first = drawn(0);
@@ -313,7 +360,7 @@ mod tests {
     #[test]
     fn a_mask_of_another_format_is_refused() {
         let mut mask = Tensor::empty([4], (Kind::Int64, Device::Cpu));
-        let fill = std::panic::AssertUnwindSafe(|| MASK.fill(&mut mask, 0));
+        let fill = std::panic::AssertUnwindSafe(|| MASK.fill(&mut mask));
         let told = std::panic::catch_unwind(fill).expect_err("no format of a mask");
         let told = told.downcast_ref::<String>().expect("a sentence");
         assert_eq!(

@@ -105,6 +105,18 @@ pub(crate) enum KernelError {
     Processor(#[from] NoSuchProcessor),
     #[error("another training kernel is still writing to `{path}`")]
     Busy { path: PathBuf },
+    #[error(
+        "this build of the training kernel runs on one rank only: libtorch's headers had no c10d"
+    )]
+    OneRankOnly,
+    #[error("{ranks} ranks share a training on the CPU only, not on a CUDA device")]
+    RanksOnGpu { ranks: usize },
+    #[error("rank {rank} {what}")]
+    Rank { rank: usize, what: String },
+    #[error("the ranks lost contact with each other: {reason}")]
+    LostRanks { reason: String },
+    #[error("after step {step} rank {rank} has other weights than rank 0")]
+    OtherWeights { step: u64, rank: usize },
 }
 
 impl KernelError {
@@ -145,6 +157,16 @@ impl KernelError {
                 Some("run it again: tinyrun computes the outputs again".to_owned())
             }
             Self::Gate { hint, .. } => Some(hint.clone()),
+            Self::OneRankOnly => Some("set `ranks` to 1".to_owned()),
+            Self::RanksOnGpu { .. } => Some("set `device` to \"cpu\", or `ranks` to 1".to_owned()),
+            Self::Rank { .. } | Self::LostRanks { .. } => Some(
+                "run it again: it resumes from the last checkpoint, with any number of ranks"
+                    .to_owned(),
+            ),
+            Self::OtherWeights { .. } => Some(
+                "a machine computes wrong numbers, or ranks run on unlike processors: run it on one rank"
+                    .to_owned(),
+            ),
             Self::Processor(_) => {
                 Some("unset it, and the best one is used, or set it to one of these".to_owned())
             }

@@ -46,7 +46,7 @@ pub(crate) fn evaluate(
     }
     let batches = |(_, data): &(&str, TokenStore)| data.len().div_ceil(batch_size) as u64;
     let total_steps = sets.iter().map(batches).sum::<u64>() * work.models.len() as u64;
-    reporter.send(&compute.started(total_steps, 0, 0));
+    reporter.send(&compute.started(&[], total_steps, 0, 0));
     let mut batches_done = 0;
     for model in &work.models {
         for (index, (split, data)) in sets.iter().enumerate() {

@@ -8,8 +8,9 @@ use tinyrun::data::batches::{choose_limit, plan_epoch, plan_unshuffled, steps_pe
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{PadTo, Train, TrainData};
 
-use crate::batch::Block;
+use crate::batch::{Amounts, Block};
 use crate::error::KernelError;
+use crate::ranks::Rank;
 
 /// The token stores and what follows from their sizes.
 pub(crate) struct Data {
@@ -69,6 +70,21 @@ impl Data {
     }
 }
 
+/// Rows whose gradients are computed together, by one process or by several ranks.
+#[derive(Debug)]
+pub(crate) struct MicroBatch {
+    /// Those of this rank; `None` where it has none.
+    pub(crate) block: Option<Block>,
+    /// What the rows of all ranks hold.
+    pub(crate) whole: Amounts,
+    /// What those of the ranks before this one hold.
+    pub(crate) before: Amounts,
+    /// Tokens and padding of all ranks.
+    pub(crate) cells: u64,
+    /// The words of all ranks, each once and ascending, where they were found.
+    pub(crate) words: Option<Vec<i64>>,
+}
+
 /// The micro-batches of one optimizer step after the other.
 pub(crate) struct Feed {
     source: Source,
@@ -78,16 +94,17 @@ enum Source {
     /// Laid out when asked for.
     Here(Box<Layout>),
     /// Laid out by a thread, which ends when nobody listens any more.
-    Ahead(Receiver<Vec<Block>>),
+    Ahead(Receiver<Vec<MicroBatch>>),
 }
 
 impl Feed {
-    /// From optimizer step `step` on, `laid.prefetch` steps ahead of who asks, rows padded as `pad_to` says.
+    /// From optimizer step `step` on, `laid.prefetch` steps ahead of who asks, rows padded as `pad_to` says: those
+    /// of `rank`.
     pub(crate) fn start(
         data: &Arc<Data>,
         laid: &TrainData,
         fixed_row: i64,
-        pad_to: PadTo,
+        (pad_to, rank): (PadTo, Rank),
         (seed, step): (u64, u64),
     ) -> Self {
         let mut layout = Layout {
@@ -100,6 +117,7 @@ impl Feed {
                 accumulation: laid.gradient_accumulation_steps as usize,
                 pad_to,
                 fixed_row,
+                rank,
             },
             step,
             epoch: None,
@@ -120,7 +138,7 @@ impl Feed {
     }
 
     /// The micro-batches of the next step.
-    pub(crate) fn next(&mut self) -> Vec<Block> {
+    pub(crate) fn next(&mut self) -> Vec<MicroBatch> {
         match &mut self.source {
             Source::Here(layout) => layout.next(),
             Source::Ahead(receiver) => receiver.recv().expect("the thread lives as long as this"),
@@ -138,6 +156,8 @@ struct Order {
     pad_to: PadTo,
     /// Row of the student's words that has no gradient; -1: none.
     fixed_row: i64,
+    /// Whose rows are laid out.
+    rank: Rank,
 }
 
 /// Lays out one step after the other.
@@ -153,7 +173,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn next(&mut self) -> Vec<Block> {
+    fn next(&mut self) -> Vec<MicroBatch> {
         let steps = self.data.steps_per_epoch;
         self.turn_to(self.step / steps);
         let accumulation = self.order.accumulation;
@@ -162,23 +182,48 @@ impl Layout {
         self.step += 1;
         self.batches[from..to]
             .iter()
-            .map(|places| self.block(places))
+            .map(|places| self.micro_batch(places))
             .collect()
     }
 
-    fn block(&self, places: &[u32]) -> Block {
+    /// The rows at these places, of which this rank has a part.
+    fn micro_batch(&self, places: &[u32]) -> MicroBatch {
+        let Order {
+            rank,
+            pad_to,
+            accumulation,
+            fixed_row,
+            ..
+        } = self.order;
         let data = &self.data;
-        let rows: Vec<u32> = places
-            .iter()
-            .map(|&place| data.rows[place as usize])
-            .collect();
-        let mut block = Block::new(&data.train, &rows, self.order.pad_to);
-        block.places = places.to_vec();
+        let length = |&place: &u32| u64::from(data.lengths[place as usize]);
+        let whole = Amounts::of(places.iter().map(length));
+        let longest = places.iter().map(length).max().unwrap_or(0);
+        let own = rank.slice(places.len());
+        let row = |&place: &u32| data.rows[place as usize];
+        let rows: Vec<u32> = places[own.clone()].iter().map(row).collect();
+        let mut block = Block::new(&data.train, &rows, pad_to, longest as usize);
+        block.places = places[own.clone()].to_vec();
+        let width = block.padded().map(|width| width as u64);
+        let cells = width.map_or(whole.tokens, |width| width * whole.rows);
         // Gradients of several micro-batches are added, and those of other rows cannot be.
-        if self.order.accumulation == 1 {
-            block.find_words(self.order.fixed_row);
+        let mut words = None;
+        if accumulation == 1 {
+            // The same on every rank, whether its own rows are padded or not.
+            let pad = (cells > whole.tokens).then_some(data.train.meta().pad_token_id);
+            let others = places[..own.start].iter().chain(&places[own.end..]);
+            let ids = others.flat_map(|place| data.train.input_ids(row(place) as usize));
+            let ids: Vec<u32> = ids.copied().chain(pad).collect();
+            block.find_words(fixed_row, &ids);
+            words = block.words().map(<[i64]>::to_vec);
         }
-        block
+        MicroBatch {
+            whole,
+            before: Amounts::of(places[..own.start].iter().map(length)),
+            cells,
+            words,
+            block: (!rows.is_empty()).then_some(block),
+        }
     }
 
     /// Makes the plan of `epoch`, a function of seed and epoch alone.

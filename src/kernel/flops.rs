@@ -5,18 +5,9 @@ use std::time::Instant;
 use tch::{Tensor, no_grad};
 use tinyrun::model::BertConfig;
 
+use crate::batch::Amounts;
 use crate::device::Compute;
 use crate::encoder::matmul;
-
-/// What a batch holds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Amounts {
-    pub(crate) rows: u64,
-    /// Real ones.
-    pub(crate) tokens: u64,
-    /// Sum over the rows.
-    pub(crate) squared_lengths: u64,
-}
 
 /// Operations of a forward pass: the products of the encoder, a multiplication and an addition counted as
 /// two (as Chowdhery et al. 2022, arXiv 2204.02311, appendix B). Padding counts for nothing. Where a

@@ -39,6 +39,7 @@ mod optimizer;
 mod parameters;
 mod predict;
 mod processor;
+mod ranks;
 mod reporter;
 mod row;
 mod schedule;
@@ -63,6 +64,7 @@ use tinyrun::system::{Locking, try_lock};
 
 use crate::device::Compute;
 use crate::error::KernelError;
+use crate::ranks::{Ranks, Seat};
 use crate::reporter::Reporter;
 use crate::stop::Stop;
 use crate::training::Ended;
@@ -70,10 +72,16 @@ use crate::training::Ended;
 pub(crate) use tinyrun::job::LIBTORCH_VERSION;
 
 fn main() -> ExitCode {
-    let reporter = Reporter::to_runner();
+    let seat = Seat::of_arguments();
+    // The first rank speaks for all.
+    let reporter = match seat {
+        None => Reporter::to_runner(),
+        Some(_) => Reporter::silent(),
+    };
     let stop = Stop::on_signals();
     // A panic below is a bug or an error of libtorch: the user gets its sentence, the log its trace.
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&reporter, &stop)));
+    let outcome =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seat, &reporter, &stop)));
     match outcome {
         Ok(Ok(Ended::Done { steps })) => {
             reporter.send(&Event::Done {
@@ -97,7 +105,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(reporter: &Reporter, stop: &Stop) -> Result<Ended, KernelError> {
+fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<Ended, KernelError> {
+    if let Some(seat) = seat {
+        stop::die_with_the_runner();
+        let (job, ranks) = seat.take()?;
+        return work(&job, ranks, reporter, stop);
+    }
+    let job = job_of_runner()?;
+    // A prediction reads stdin itself, and ends with it.
+    if !matches!(job.work, Work::Predict(_)) {
+        stop::die_with_the_runner();
+    }
+    let _lock = output_lock(&job)?;
+    let ranks = Ranks::of_job(&job)?;
+    work(&job, ranks, reporter, stop)
+}
+
+/// The job on stdin.
+fn job_of_runner() -> Result<Job, KernelError> {
     // Deserialized up to the closing brace: stdin stays open behind it as the runner's lifeline.
     let mut reader = serde_json::Deserializer::from_reader(std::io::stdin());
     let document = serde_json::Value::deserialize(&mut reader).map_err(KernelError::Job)?;
@@ -110,20 +135,31 @@ fn run(reporter: &Reporter, stop: &Stop) -> Result<Ended, KernelError> {
             kernel: job::VERSION,
         });
     }
-    let job = Job::deserialize(document).map_err(KernelError::Job)?;
-    // A prediction reads stdin itself, and ends with it.
-    if !matches!(job.work, Work::Predict(_)) {
-        stop::die_with_the_runner();
-    }
-    let _lock = output_lock(&job)?;
+    Job::deserialize(document).map_err(KernelError::Job)
+}
+
+/// Does a job, as one of its ranks.
+fn work(
+    job: &Job,
+    mut ranks: Ranks,
+    reporter: &Reporter,
+    stop: &Stop,
+) -> Result<Ended, KernelError> {
     let compute = Compute::resolve(job.device, job.precision, job.threads)?;
-    match &job.work {
-        Work::Train(train) => training::train(&job, train, compute, reporter, stop),
-        Work::Evaluate(work) => evaluate::evaluate(&job, work, compute, reporter, stop),
+    if compute.device != tch::Device::Cpu && job.ranks > 1 {
+        let error = KernelError::RanksOnGpu { ranks: job.ranks };
+        return Err(ranks.explained(error));
+    }
+    let ended = match &job.work {
+        Work::Train(train) => training::train(job, train, compute, reporter, stop, &ranks),
+        Work::Evaluate(work) => evaluate::evaluate(job, work, compute, reporter, stop),
         Work::Predict(work) => {
             predict::predict(work, compute, BufReader::new(stdin()), reporter, stop)
         }
-    }
+    };
+    let ended = ended.map_err(|error| ranks.explained(error))?;
+    ranks.finish();
+    Ok(ended)
 }
 
 /// Keeps a second kernel out of the folder: one whose runner was killed may live for a moment

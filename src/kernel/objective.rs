@@ -4,7 +4,7 @@
 use tch::Tensor;
 use tinyrun::job::{self, HiddenLoss, Reduction};
 
-use crate::batch::{Batch, Block};
+use crate::batch::{Amounts, Batch};
 use crate::encoder::{Classifier, Encoder, Linear, Output, Wanted};
 use crate::losses::{
     attention_loss, cosine_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss,
@@ -23,8 +23,8 @@ pub(crate) struct Student {
     pub(crate) projections: Vec<Linear>,
 }
 
-/// What a micro-batch is of its optimizer step. Its losses are weighed by it, so that the
-/// sum over the micro-batches is the loss of the step's examples taken together (with the `Block`
+/// What a micro-batch, or a rank's part of one, is of its optimizer step. Its losses are weighed by it, so that the
+/// sum over all of them is the loss of the step's examples taken together (with the `Block`
 /// reduction as far as their padding agrees).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
@@ -44,19 +44,18 @@ impl Share {
         squared_lengths: 1.0,
     };
 
-    /// Of micro-batch `index` of these.
-    pub(crate) fn of(index: usize, micro_batches: &[Block]) -> Self {
-        if micro_batches.len() == 1 {
+    /// Of rows that hold `part`, of a step whose micro-batches hold `all`.
+    pub(crate) fn of(part: Amounts, all: &[Amounts]) -> Self {
+        if all == [part] {
             return Self::WHOLE;
         }
-        let share = |amount: fn(&Block) -> u64| {
-            let of = |block| amount(block) as f64;
-            of(&micro_batches[index]) / micro_batches.iter().map(of).sum::<f64>()
+        let share = |amount: fn(&Amounts) -> u64| {
+            amount(&part) as f64 / all.iter().map(|all| amount(all) as f64).sum::<f64>()
         };
         Self {
-            examples: share(|block| block.examples),
-            tokens: share(|block| block.tokens),
-            squared_lengths: share(|block| block.squared_lengths),
+            examples: share(|it| it.rows),
+            tokens: share(|it| it.tokens),
+            squared_lengths: share(|it| it.squared_lengths),
         }
     }
 }

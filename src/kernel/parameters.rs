@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 use tinyrun::job::{Initializer, InitializerKind};
 use tinyrun::model::names::EMBEDDINGS;
 
+use crate::checkpoint::tensor_bytes;
 use crate::seed::Seed;
 
 /// A model's tensors by their Hugging Face names. Ordered, because an optimizer, a digest
@@ -56,6 +57,15 @@ impl Parameters {
             .values()
             .map(|tensor| tensor.numel() as u64)
             .sum()
+    }
+
+    /// A number that differs, but for one in four billion cases, where one bit of a tensor does.
+    pub(crate) fn digest(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        for tensor in self.tensors.values() {
+            hasher.update(&tensor_bytes(tensor, Kind::Float));
+        }
+        hasher.finalize()
     }
 
     /// Moves everything to `device` as trainable fp32 leaves.

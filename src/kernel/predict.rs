@@ -45,7 +45,7 @@ pub(crate) fn predict(
         _ => 1,
     };
     let predictor = Predictor::open(work, compute)?;
-    reporter.send(&compute.started(0, 0, predictor.parameters));
+    reporter.send(&compute.started(&[], 0, 0, predictor.parameters));
     let model = Arc::new(Shared(predictor));
     let start = |_| Worker::start(model.clone(), threads / count);
     let (mut workers, batches): (Vec<Worker>, Vec<_>) = (0..count).map(start).unzip();

@@ -18,7 +18,6 @@ impl Reporter {
     }
 
     /// To nobody.
-    #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Self { out: None }
     }

@@ -3,8 +3,8 @@
 
 use tinyrun::job::{Progress, Train};
 
-use crate::batch::Batch;
 use crate::checkpoint::{State, Window};
+use crate::feed::MicroBatch;
 use crate::loss_scale::LossScale;
 use crate::objective::part_names;
 use crate::score::Scores;
@@ -74,10 +74,10 @@ pub(crate) fn row(
 
 impl Window {
     /// Adds a micro-batch and the operations that it needed.
-    pub(crate) fn count(&mut self, batch: &Batch, flops: f64) {
-        self.examples += batch.examples;
-        self.tokens += batch.tokens;
-        self.cells += batch.cells();
+    pub(crate) fn count(&mut self, batch: &MicroBatch, flops: f64) {
+        self.examples += batch.whole.rows;
+        self.tokens += batch.whole.tokens;
+        self.cells += batch.cells;
         self.flops += flops;
     }
 

@@ -12,7 +12,9 @@ use tinyrun::model::BertConfig;
 
 use crate::batch::Batch;
 use crate::encoder::{Classifier, Encoder, Wanted, layout};
+use crate::error::KernelError;
 use crate::parameters::Parameters;
+use crate::ranks::{Rank, Ranks};
 
 /// Number format of every score, whatever a model was trained in: in bf16 the predictions of close
 /// rows depend on the code path, so that two scores of the same weights would differ.
@@ -109,8 +111,34 @@ pub(crate) struct Prediction {
     pub(crate) logits: Vec<f32>,
 }
 
+/// Scores every row of `store`, none dropped, without dropout, each rank a part of the rows.
+///
+/// # Errors
+/// A rank that is lost.
+pub(crate) fn score_on(
+    ranks: &Ranks,
+    encoder: &Encoder,
+    classifier: &Classifier,
+    store: &TokenStore,
+    batch_size: usize,
+    device: Device,
+) -> Result<Scores, KernelError> {
+    let part = Part {
+        store,
+        batch_size,
+        rank: ranks.own(),
+    };
+    let found = predict_part(encoder, &[classifier], part, device, || false);
+    let mut found = found.expect("it is never stopped");
+    let mut logits = found.remove(0).logits;
+    ranks.sum_floats(&mut logits)?;
+    let predictions = predictions(store, &logits);
+    Ok(scores(&predictions, store.meta().labels.len()))
+}
+
 /// Scores every row of `store`, none dropped, without dropout. Predictions are in the
 /// order of the store.
+#[cfg(test)]
 pub(crate) fn score(
     encoder: &Encoder,
     classifier: &Classifier,
@@ -172,19 +200,55 @@ pub(crate) fn predict_by_each(
     store: &TokenStore,
     batch_size: usize,
     device: Device,
-    mut stop: impl FnMut() -> bool,
+    stop: impl FnMut() -> bool,
 ) -> Option<Vec<Predicted>> {
+    let part = Part {
+        store,
+        batch_size,
+        rank: Rank::ONLY,
+    };
+    let found = predict_part(encoder, classifiers, part, device, stop)?;
+    let all = found.into_iter().map(|found| Predicted {
+        predictions: predictions(store, &found.logits),
+        seconds: found.seconds,
+    });
+    Some(all.collect())
+}
+
+/// The batches of a store that one rank predicts.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    store: &'a TokenStore,
+    batch_size: usize,
+    rank: Rank,
+}
+
+/// Logits of every row of a store, one after the other; 0 for rows of other ranks.
+struct Logits {
+    logits: Vec<f32>,
+    seconds: f64,
+}
+
+/// Predicts the rows of a rank; `None` where `stop` said so on the way.
+fn predict_part(
+    encoder: &Encoder,
+    classifiers: &[&Classifier],
+    part: Part<'_>,
+    device: Device,
+    mut stop: impl FnMut() -> bool,
+) -> Option<Vec<Logits>> {
+    let store = part.store;
     let lengths: Vec<u32> = (0..store.len())
         .map(|row| store.length(row) as u32)
         .collect();
-    let mut predictions: Vec<Vec<Option<Prediction>>> =
-        vec![vec![None; store.len()]; classifiers.len()];
+    let mut found: Vec<Vec<f32>> = vec![Vec::new(); classifiers.len()];
     let mut seconds = 0.0;
-    for rows in plan_in_order(&lengths, batch_size) {
+    let batches = plan_in_order(&lengths, part.batch_size);
+    for rows in &batches[part.rank.slice(batches.len())] {
         if stop() {
             return None;
         }
-        let batch = Batch::new(store, &rows, encoder.layout(), device);
+        let batch = Batch::new(store, rows, encoder.layout(), device);
         let clock = Instant::now();
         let logits: Vec<Tensor> = no_grad(|| {
             let output = encoder.forward_t(&batch, Wanted::First, false);
@@ -194,29 +258,44 @@ pub(crate) fn predict_by_each(
             logits.map(|logits| logits.to_device(Device::Cpu)).collect()
         });
         seconds += clock.elapsed().as_secs_f64();
-        for (predictions, logits) in predictions.iter_mut().zip(&logits) {
-            let answers: Vec<i64> =
-                Vec::try_from(logits.argmax(-1, false)).expect("one answer a row");
-            for (place, &row) in rows.iter().enumerate() {
-                predictions[row as usize] = Some(Prediction {
-                    label: store.label(row as usize).map_or(0, |label| label as usize),
-                    value: store.label(row as usize).unwrap_or(0.0),
-                    predicted: answers[place] as usize,
-                    logits: floats(&logits.get(place as i64)),
-                });
+        for (found, logits) in found.iter_mut().zip(&logits) {
+            let classes = logits.size()[1] as usize;
+            found.resize(store.len() * classes, 0.0);
+            for (logits, &row) in floats(logits).chunks(classes).zip(rows) {
+                let from = row as usize * classes;
+                found[from..from + classes].copy_from_slice(logits);
             }
         }
     }
-    let all = predictions.into_iter().map(|predictions| Predicted {
-        predictions: predictions
-            .into_iter()
-            .map(|p| p.expect("every row is planned once"))
-            .collect(),
-        seconds,
-    });
-    Some(all.collect())
+    let all = found.into_iter();
+    Some(all.map(|logits| Logits { logits, seconds }).collect())
 }
 
+/// The answers of logits, row by row.
+fn predictions(store: &TokenStore, logits: &[f32]) -> Vec<Prediction> {
+    let classes = logits.len() / store.len();
+    let rows = logits.chunks(classes).enumerate();
+    rows.map(|(row, logits)| Prediction {
+        label: store.label(row).map_or(0, |label| label as usize),
+        value: store.label(row).unwrap_or(0.0),
+        predicted: largest(logits),
+        logits: logits.to_vec(),
+    })
+    .collect()
+}
+
+/// Place of the largest number, of equals the first; what is no number counts as larger than any.
+fn largest(numbers: &[f32]) -> usize {
+    let mut best = 0;
+    for (place, number) in numbers.iter().enumerate().skip(1) {
+        if *number > numbers[best] || (number.is_nan() && !numbers[best].is_nan()) {
+            best = place;
+        }
+    }
+    best
+}
+
+/// Numbers of a tensor, row by row.
 fn floats(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(tensor.to_kind(Kind::Float)).expect("a row of floats")
+    Vec::try_from(tensor.to_kind(Kind::Float).contiguous().view(-1)).expect("floats")
 }

@@ -19,10 +19,11 @@ use crate::gate::{Verdict, check_teacher};
 use crate::loss_scale::LossScale;
 use crate::memory::{self, Asked, TeacherMemory};
 use crate::optimizer::Optimizer;
+use crate::ranks::Ranks;
 use crate::reporter::Reporter;
 use crate::row::{columns, row};
 use crate::schedule::Length;
-use crate::score::{Scores, score};
+use crate::score::{Scores, score_on};
 use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::stopwatch::{Phase, Split, Stopwatch};
@@ -39,6 +40,7 @@ pub(crate) struct Context<'a> {
     pub(crate) compute: Compute,
     pub(crate) reporter: &'a Reporter,
     pub(crate) stop: &'a Stop,
+    pub(crate) ranks: &'a Ranks,
 }
 
 /// Outcome of [`Session::open`].
@@ -64,7 +66,8 @@ pub(crate) struct Session<'a> {
     /// The teacher's cached outputs; `None` where it is asked in every step.
     pub(crate) memory: Option<TeacherMemory>,
     pub(crate) checkpoints: Checkpoints,
-    metrics: MetricsFile,
+    /// Of the first rank alone.
+    metrics: Option<MetricsFile>,
     /// The step of the checkpoint that was resumed.
     resumed_from: Option<u64>,
     /// Operations a second that the device can do.
@@ -86,12 +89,16 @@ impl<'a> Session<'a> {
             train,
             compute,
             reporter,
+            ranks,
             ..
         } = context;
         let data = Arc::new(Data::open(train, job.seed)?);
         let checkpoints = Checkpoints::new(&job.output, train.saving.checkpoint_keep);
         // A run that goes on has passed the gate.
-        if checkpoints.newest_step().is_none() && !context.teacher_passes()? {
+        let passes = ranks.first_does("the teacher check", || {
+            Ok(checkpoints.newest_step().is_some() || context.teacher_passes()?)
+        })?;
+        if !passes {
             return Ok(Opened::Interrupted { step: 0 });
         }
         let trainee = Trainee::load(train, &data.train, compute, Seed(job.seed))?;
@@ -101,7 +108,16 @@ impl<'a> Session<'a> {
             total: data.steps_per_epoch * u64::from(train.steps.epochs),
         };
         let mut warnings = trainee.warnings();
-        let newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
+        warnings.extend(ranks.crowd(tch::get_num_threads() as usize));
+        let mut newest = None;
+        // The first rank removes checkpoints that are damaged, before others look.
+        let step = ranks.first_does("reading the checkpoint", || {
+            newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
+            Ok(newest.as_ref().map(|(state, _)| state.step))
+        })?;
+        if !ranks.is_first() && step.is_some() {
+            newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
+        }
         let is_resumed = newest.is_some();
         let state = match newest {
             Some((state, tensors)) => {
@@ -114,11 +130,13 @@ impl<'a> Session<'a> {
             },
         };
         let resumed_from = is_resumed.then_some(state.step);
-        let metrics = MetricsFile::create_or_resume(
-            &job.output.join("metrics.csv"),
-            &columns(train),
-            resumed_from,
-        )?;
+        let mut state = state;
+        state.is_shared_by(ranks.own().size());
+        let path = job.output.join("metrics.csv");
+        let metrics = ranks
+            .is_first()
+            .then(|| MetricsFile::create_or_resume(&path, &columns(train), resumed_from));
+        let metrics = metrics.transpose()?;
         let mut session = Self {
             parameters: optimizer.parameters(),
             words: (compute.device == Device::Cpu)
@@ -143,7 +161,8 @@ impl<'a> Session<'a> {
             return Ok(Opened::Interrupted { step });
         }
         let parameters = session.trainee.model_parameters();
-        reporter.send(&compute.started(length.total, session.state.step, parameters));
+        let (ranks, step) = (&session.state.ranks, session.state.step);
+        reporter.send(&compute.started(ranks, length.total, step, parameters));
         for message in warnings {
             reporter.send(&Event::Warning { message });
         }
@@ -161,17 +180,37 @@ impl<'a> Session<'a> {
             compute,
             reporter,
             stop,
+            ranks,
         } = self.context;
         // What the steps before did: the two differ by rounding.
         let before = self.resumed_from.map(|_| self.state.remembers);
-        let asked = memory::ask(
-            (job, train),
-            before,
-            &self.data,
-            self.trainee.teacher.as_ref(),
-            (compute, self.trainee.layout),
-            (reporter, stop),
-        )?;
+        let ask = |before| {
+            memory::ask(
+                (job, train),
+                before,
+                &self.data,
+                self.trainee.teacher.as_ref(),
+                (compute, self.trainee.layout),
+                (reporter, stop),
+            )
+        };
+        let mut first = None;
+        let remembers = ranks.first_does("caching the teacher's outputs", || {
+            let asked = ask(before)?;
+            let remembers = match &asked {
+                Asked::Remembered(_) => Some(true),
+                Asked::InEveryStep(_) => Some(false),
+                Asked::Interrupted => None,
+            };
+            first = Some(asked);
+            Ok(remembers)
+        })?;
+        let asked = match (first, remembers) {
+            (Some(asked), _) => asked,
+            // What the first rank has asked is there to be read.
+            (None, Some(remembers)) => ask(Some(remembers))?,
+            (None, None) => Asked::Interrupted,
+        };
         match asked {
             Asked::Remembered(answers) => {
                 self.memory = Some(answers);
@@ -187,10 +226,10 @@ impl<'a> Session<'a> {
     /// The batches of the steps to come.
     pub(crate) fn feed(&self) -> Feed {
         let Context { job, train, .. } = self.context;
-        let layout = self.trainee.layout;
+        let rows = (self.trainee.layout, self.context.ranks.own());
         let fixed_row = train.student.config.fixed_row();
         let from = (job.seed, self.state.step);
-        Feed::start(&self.data, &train.data, fixed_row, layout, from)
+        Feed::start(&self.data, &train.data, fixed_row, rows, from)
     }
 
     /// Whether no step is left, or no better score on dev has come for as long as is waited for one.
@@ -222,7 +261,12 @@ impl<'a> Session<'a> {
     /// Scores dev at an epoch's end and at the interval, as `eval` will score the written folder,
     /// and keeps the model if it is the best so far; of equals the earlier stays.
     pub(crate) fn score_when_due(&mut self) -> Result<Option<Scores>, KernelError> {
-        let Context { train, compute, .. } = self.context;
+        let Context {
+            train,
+            compute,
+            ranks,
+            ..
+        } = self.context;
         let (Some(dev), Some(selection)) = (&self.data.dev, &train.selection) else {
             return Ok(None);
         };
@@ -231,14 +275,21 @@ impl<'a> Session<'a> {
         }
         let (encoder, classifier) = self.trainee.scoring_model(train, compute.device);
         let batch_size = train.data.batch_size as usize;
-        let (scores, _) = score(&encoder, &classifier, dev, batch_size, compute.device);
+        let scores = score_on(
+            ranks,
+            &encoder,
+            &classifier,
+            dev,
+            batch_size,
+            compute.device,
+        )?;
         let score = scores.of(selection.metric);
         let named = scores.named(train.student.labels.len());
         let step = self.state.step;
         let best = self.state.best.as_ref();
         let is_best = best.is_none_or(|best| score > best.score);
         if is_best {
-            if selection.scoring.keep == Keep::Best {
+            if selection.scoring.keep == Keep::Best && ranks.is_first() {
                 let tensors = self.trainee.named_tensors();
                 self.checkpoints.save_best(step, &tensors)?;
             }
@@ -278,7 +329,9 @@ impl<'a> Session<'a> {
             watch.lap(Phase::Other);
             self.state.window.split.add(watch.take());
             let row = row(&progress, &self.state, self.peak, scores, classes);
-            self.metrics.append(step, &row)?;
+            if let Some(metrics) = &mut self.metrics {
+                metrics.append(step, &row)?;
+            }
             self.state.window = Window::default();
         }
         if self.told_at.elapsed() >= PROGRESS_EVERY || self.is_done() {
@@ -297,9 +350,12 @@ impl<'a> Session<'a> {
             && saved_time.elapsed() >= Duration::from_secs(saving.checkpoint_seconds);
         let is_due = due(step, saving.checkpoint_interval) || time_is_up;
         if step > saved_step && (stopping || is_due || self.is_done()) {
-            self.metrics.sync()?;
-            let tensors = tensors(&self.trainee, &self.optimizer);
-            self.checkpoints.save(&self.state, &tensors)?;
+            // What the first rank writes is of all: they have the same weights.
+            if let Some(metrics) = &mut self.metrics {
+                metrics.sync()?;
+                let tensors = tensors(&self.trainee, &self.optimizer);
+                self.checkpoints.save(&self.state, &tensors)?;
+            }
             self.saved_at = (step, Instant::now());
             self.context.reporter.send(&Event::Checkpoint { step });
         }
@@ -310,11 +366,13 @@ impl<'a> Session<'a> {
     /// where that is the best and lies before the checkpoint that was resumed.
     pub(crate) fn finish(mut self) -> Result<(u64, Option<Best>), KernelError> {
         let Context { job, train, .. } = self.context;
-        self.metrics.sync()?;
-        memory::remove(&job.output)?;
-        let best = self.state.best.as_ref();
-        self.trainee
-            .write(train, &job.output, best, &self.checkpoints)?;
+        if let Some(metrics) = &mut self.metrics {
+            metrics.sync()?;
+            memory::remove(&job.output)?;
+            let best = self.state.best.as_ref();
+            self.trainee
+                .write(train, &job.output, best, &self.checkpoints)?;
+        }
         let selection = train.selection.as_ref();
         let keeps_best = selection.is_some_and(|selection| selection.scoring.keep == Keep::Best);
         let resumed_from = self.resumed_from.filter(|_| keeps_best);

@@ -2,9 +2,10 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use crate::batch::{Batch, Block};
+use crate::batch::{Amounts, Batch, Block};
 use crate::dropout::reseed;
 use crate::error::KernelError;
+use crate::feed::MicroBatch;
 use crate::objective::{Losses, Share, losses};
 use crate::optimizer::Rows;
 use crate::row::columns_of_losses;
@@ -13,6 +14,9 @@ use crate::seed::Seed;
 use crate::session::{Context, Session};
 use crate::stopwatch::{Phase, Stopwatch};
 use crate::target::Target;
+
+/// Steps between two comparisons of the ranks' weights.
+const COMPARED_EVERY: u64 = 100;
 
 /// What the next update is.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct Gradients {
     of_parameters: Vec<Tensor>,
     /// The loss and its parts, summed over the micro-batches.
     losses: Vec<f64>,
+    /// Whether a rank was asked to stop.
+    pub(crate) stopping: bool,
 }
 
 impl Gradients {
@@ -54,13 +60,13 @@ impl Session<'_> {
         }
     }
 
-    /// Forward and backward of the micro-batches of a step.
+    /// Forward and backward of the micro-batches of a step: of this rank's rows, and then the sums over all ranks.
     ///
     /// # Errors
-    /// Cached teacher outputs that cannot be read, a loss that is not finite.
+    /// Cached teacher outputs that cannot be read, a loss that is not finite, a rank that is lost.
     pub(crate) fn gradients(
         &mut self,
-        micro_batches: &[Block],
+        micro_batches: &[MicroBatch],
         update: &Update,
         watch: &mut Stopwatch,
     ) -> Result<Gradients, KernelError> {
@@ -74,11 +80,18 @@ impl Session<'_> {
         let mut found = Gradients {
             of_parameters: Vec::new(),
             losses: vec![0.0; columns],
+            stopping: false,
         };
-        for (micro, block) in micro_batches.iter().enumerate() {
+        let all: Vec<Amounts> = micro_batches.iter().map(|batch| batch.whole).collect();
+        for (micro, micro_batch) in micro_batches.iter().enumerate() {
+            let flops = self.trainee.flops(micro_batch.whole);
+            self.state.window.count(micro_batch, flops);
+            let Some(block) = &micro_batch.block else {
+                continue;
+            };
             let accumulated = u64::from(train.data.gradient_accumulation_steps);
             let place = self.state.step * accumulated + micro as u64;
-            reseed(Seed(job.seed).of_micro_step(place));
+            reseed(Seed(job.seed).of_micro_step(place), micro_batch.before);
             let mut batch = Batch::of(block, compute.device);
             watch.lap(Phase::Data);
             let target = match &self.memory {
@@ -87,7 +100,7 @@ impl Session<'_> {
             };
             watch.lap(Phase::Teacher);
             let leaves = self.leaves(&mut batch, block);
-            let share = Share::of(micro, micro_batches);
+            let share = Share::of(block.amounts(), &all);
             let Losses { total, parts } = losses(
                 &train.objective,
                 &self.trainee.student,
@@ -104,15 +117,53 @@ impl Session<'_> {
             accumulate(&mut found.of_parameters, gradients);
             watch.lap(Phase::Backward);
             add(&mut found.losses, &total, &parts);
-            let flops = self.trainee.flops(&batch);
-            self.state.window.count(&batch, flops);
         }
+        self.sum_over_ranks(&mut found, micro_batches)?;
+        watch.lap(Phase::Backward);
         let loss = found.losses[0];
         if loss.is_finite() {
             Ok(found)
         } else {
             Err(self.not_finite(format!("the loss is {loss}")))
         }
+    }
+
+    /// Replaces gradients and losses by their sums over all ranks.
+    ///
+    /// # Errors
+    /// A rank that is lost, or whose weights are others.
+    fn sum_over_ranks(
+        &self,
+        found: &mut Gradients,
+        micro_batches: &[MicroBatch],
+    ) -> Result<(), KernelError> {
+        let Context { ranks, stop, .. } = self.context;
+        if ranks.are_one() {
+            return Ok(());
+        }
+        let is_due = (self.state.step + 1).is_multiple_of(COMPARED_EVERY);
+        let digest = is_due.then(|| self.trainee.parameters.digest());
+        ranks.compare_weights(self.state.step, digest)?;
+        // Of the words only those of the batch.
+        let words = self.words.filter(|_| micro_batches[0].words.is_some());
+        let shapes = self
+            .parameters
+            .iter()
+            .enumerate()
+            .map(|(place, parameter)| {
+                let mut shape = parameter.size();
+                if words == Some(place) {
+                    shape[0] = micro_batches[0].words.as_ref().map_or(0, Vec::len) as i64;
+                }
+                shape
+            });
+        let shapes: Vec<Vec<i64>> = shapes.collect();
+        found.stopping = ranks.sum_numbers_and_wishes(&mut found.losses, stop.asked())?;
+        ranks.sum_gradients(
+            &mut found.of_parameters,
+            &shapes,
+            self.context.compute.device,
+        )
     }
 
     /// What has a gradient: the parameters, but of the words only those of the batch.
@@ -133,11 +184,11 @@ impl Session<'_> {
     pub(crate) fn update(
         &mut self,
         gradients: &Gradients,
-        micro_batches: &[Block],
+        micro_batches: &[MicroBatch],
         update: &Update,
     ) -> Result<(), KernelError> {
         let rows = self.words.and_then(|parameter| {
-            let rows = micro_batches[0].words()?;
+            let rows = micro_batches[0].words.as_deref()?;
             Some(Rows { parameter, rows })
         });
         let updated = self.optimizer.step_rows(

@@ -11,13 +11,13 @@ use tinyrun::job::{
 use tinyrun::model::names::initialized;
 use tinyrun::model::{BertConfig, Weights};
 
-use crate::batch::Batch;
+use crate::batch::Amounts;
 use crate::check::{check_classes, check_data, check_label_order, unfit};
 use crate::checkpoint::{Best, Checkpoints};
 use crate::device::Compute;
 use crate::encoder::{Classifier, Encoder, Linear, Wanted, layout};
 use crate::error::KernelError;
-use crate::flops::{Amounts, forward};
+use crate::flops::forward;
 use crate::folder::{
     FIT_DENSE_FILE, is_projection, open, projection_names, tensor, tensors_of, with_classes,
     write_folder, written_kind,
@@ -153,20 +153,15 @@ impl Trainee {
         self.teacher_config = None;
     }
 
-    /// Operations that a step needs for a batch: a forward pass of the teacher; of the student and its projections a
+    /// Operations that a step needs for rows: a forward pass of the teacher; of the student and its projections a
     /// forward and a backward pass, which counts twice.
-    pub(crate) fn flops(&self, batch: &Batch) -> f64 {
-        let amounts = Amounts {
-            rows: batch.examples,
-            tokens: batch.tokens,
-            squared_lengths: batch.squared_lengths,
-        };
+    pub(crate) fn flops(&self, amounts: Amounts) -> f64 {
         let of = |config: &BertConfig| forward(config, amounts, self.student.classifier.is_some());
         let width = self.config.hidden_size as f64;
         // Each hidden state once more to the teacher's width.
         let projections = self.student.projections.iter().map(|projection| {
             let outs = projection.trained().1.numel() as f64;
-            2.0 * batch.tokens as f64 * width * outs
+            2.0 * amounts.tokens as f64 * width * outs
         });
         let trained = of(&self.config) + projections.sum::<f64>();
         self.teacher_config.as_ref().map_or(0.0, of) + 3.0 * trained

@@ -4,6 +4,7 @@ use tinyrun::job::{Event, Job, Train};
 
 use crate::device::Compute;
 use crate::error::KernelError;
+use crate::ranks::Ranks;
 use crate::reporter::Reporter;
 use crate::session::{Context, Opened, Session};
 use crate::stop::Stop;
@@ -28,6 +29,7 @@ pub(crate) fn train(
     compute: Compute,
     reporter: &Reporter,
     stop: &Stop,
+    ranks: &Ranks,
 ) -> Result<Ended, KernelError> {
     let context = Context {
         job,
@@ -35,6 +37,7 @@ pub(crate) fn train(
         compute,
         reporter,
         stop,
+        ranks,
     };
     let mut session = match Session::open(context)? {
         Opened::Ready(session) => session,
@@ -48,13 +51,19 @@ pub(crate) fn train(
         let update = session.next_update();
         let gradients = session.gradients(&micro_batches, &update, &mut watch)?;
         session.update(&gradients, &micro_batches, &update)?;
+        let asked_in_step = gradients.stopping;
         let losses = gradients.into_losses();
         watch.lap(Phase::Optimizer);
         session.count_step(&losses, watch.take());
 
         let scores = session.score_when_due()?;
         session.log(update.rate, scores.as_ref(), &mut watch)?;
-        let stopping = stop.asked();
+        // All ranks stop after the same step: that in which they told each other.
+        let stopping = if ranks.are_one() {
+            stop.asked()
+        } else {
+            asked_in_step
+        };
         session.checkpoint_when_due(stopping)?;
         if stopping && !session.is_done() {
             return Ok(Ended::Interrupted {

@@ -177,6 +177,7 @@ impl<'a> Console<'a> {
                 device,
                 precision,
                 threads,
+                ranks,
                 libtorch,
                 total_steps,
                 step,
@@ -194,8 +195,13 @@ impl<'a> Console<'a> {
                         bar.set_message("");
                     }
                 }
-                let mut text =
-                    format!("on {device} in {precision}, {threads} threads, libtorch {libtorch}");
+                let shared = match ranks.last() {
+                    None | Some(1) => String::new(),
+                    Some(ranks) => format!("{ranks} ranks of "),
+                };
+                let mut text = format!(
+                    "on {device} in {precision}, {shared}{threads} threads, libtorch {libtorch}"
+                );
                 if *parameters > 0 {
                     let _ = write!(text, ", {} parameters", count(*parameters));
                 }

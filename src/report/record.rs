@@ -36,18 +36,13 @@ pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
         line("git", format!("{}{changed}", git.commit));
     }
     if let Some(machine) = &record.machine {
-        let threads = if machine.threads == 1 {
-            "thread"
-        } else {
-            "threads"
-        };
         line(
             "machine",
             format!(
-                "{}, {}, {} {threads}, libtorch {}, peak memory {}",
+                "{}, {}, {}, libtorch {}, peak memory {}",
                 machine.device,
                 machine.precision,
-                machine.threads,
+                machine.shares(),
                 machine.libtorch,
                 bytes(machine.peak_memory)
             ),
@@ -119,18 +114,21 @@ pub fn agreement(
     if record
         .machine
         .as_ref()
-        .map(|it| (&it.device, it.threads, &it.precision, &it.libtorch))
+        .map(|it| (&it.device, it.shares(), &it.precision, &it.libtorch))
         != again
             .machine
             .as_ref()
-            .map(|it| (&it.device, it.threads, &it.precision, &it.libtorch))
+            .map(|it| (&it.device, it.shares(), &it.precision, &it.libtorch))
     {
         for (when, record) in [("then", record), ("now", again)] {
             if let Some(machine) = &record.machine {
                 let _ = writeln!(
                     text,
-                    "  {when:5}{}, {}, {} threads, libtorch {}",
-                    machine.device, machine.precision, machine.threads, machine.libtorch
+                    "  {when:5}{}, {}, {}, libtorch {}",
+                    machine.device,
+                    machine.precision,
+                    machine.shares(),
+                    machine.libtorch
                 );
             }
         }

@@ -103,12 +103,30 @@ pub struct Machine {
     pub device: String,
     /// Number format of matrix products.
     pub precision: String,
-    /// Threads.
+    /// Threads, of each rank.
     pub threads: usize,
+    /// Numbers of ranks that shared the training, in order; none of a stage that has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<usize>,
     /// libtorch's version.
     pub libtorch: String,
     /// Peak resident memory of the kernel in bytes.
     pub peak_memory: u64,
+}
+
+impl Machine {
+    /// `2 threads`, or `4, then 2 ranks of 1 thread`.
+    pub fn shares(&self) -> String {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let threads = format!("{} thread{}", self.threads, plural(self.threads));
+        match &self.ranks[..] {
+            [] | [1] => threads,
+            ranks => {
+                let all: Vec<String> = ranks.iter().map(usize::to_string).collect();
+                format!("{} ranks of {threads}", all.join(", then "))
+            }
+        }
+    }
 }
 
 /// What came out of a stage, in numbers.

@@ -199,6 +199,10 @@ fn do_work(
     };
     fit::check_models(place)?;
     create_folder(place.work)?;
+    let ranks = match &work {
+        Work::Train(_) => *experiment.ranks,
+        Work::Evaluate(_) | Work::Predict(_) => 1,
+    };
     let job = Job {
         version: job::VERSION,
         // What is drawn must not depend on a name that the fingerprint does not hold.
@@ -207,7 +211,8 @@ fn do_work(
         seed: experiment.seed_of(stage),
         device: experiment.device,
         precision: experiment.precision,
-        threads: experiment.threads.or(hands.kernel.threads()),
+        threads: experiment.threads.or(hands.kernel.threads_of(ranks)),
+        ranks,
         output: place.work.to_owned(),
         work,
     };

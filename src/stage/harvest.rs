@@ -21,6 +21,7 @@ impl Harvest {
                 device,
                 precision,
                 threads,
+                ranks,
                 libtorch,
                 total_steps: _,
                 step,
@@ -30,6 +31,7 @@ impl Harvest {
                     device: device.clone(),
                     precision: precision.clone(),
                     threads: *threads,
+                    ranks: ranks.clone(),
                     libtorch: libtorch.clone(),
                     peak_memory: 0,
                 });

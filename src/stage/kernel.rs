@@ -1,8 +1,10 @@
 //! The training kernel as a child process: a job in, events out.
 
+use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -58,6 +60,15 @@ impl Kernel {
     /// Threads where an experiment does not say; every core where `None`.
     pub(super) fn threads(&self) -> Option<usize> {
         self.threads
+    }
+
+    /// The same of each of so many ranks, which share the cores.
+    pub(super) fn threads_of(&self, ranks: usize) -> Option<usize> {
+        let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+        match ranks {
+            1 => self.threads,
+            _ => Some((self.threads.unwrap_or_else(cores) / ranks).max(1)),
+        }
     }
 
     /// Where it is.

@@ -51,6 +51,7 @@ impl<'a> Predictor<'a> {
             device: prediction.device,
             precision: prediction.precision,
             threads: prediction.threads.or(kernel.threads()),
+            ranks: 1,
             output: folder.path().to_owned(),
             work: Work::Predict(prediction.model.clone()),
         };

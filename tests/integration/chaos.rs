@@ -73,6 +73,9 @@ gate = "off"
 [stages.eval]
 "#;
 
+/// Stages that ranks share.
+const TRAINED: [&str; 4] = ["finetune", "general-distill", "td-phase1", "td-phase2"];
+
 /// How long a process that was told to end may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -172,7 +175,7 @@ fn assert_whole(test: &Test, seed: u64) {
             path.display()
         );
     }
-    for stage in ["finetune", "general-distill", "td-phase1", "td-phase2"] {
+    for stage in TRAINED {
         let metrics = test.read(&format!("runs/chaos/{stage}/metrics.csv"));
         let steps = metrics.lines().skip(1);
         let steps: Vec<u64> = steps
@@ -190,7 +193,7 @@ fn assert_whole(test: &Test, seed: u64) {
 }
 
 /// Processes whose parent this is, or that are kernels which work in this root.
-fn kernels(test: &Test) -> Vec<Pid> {
+pub(crate) fn kernels(test: &Test) -> Vec<Pid> {
     let root = test.path("").canonicalize().expect("the root");
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     let of_root = entries.filter_map(|entry| {
@@ -245,7 +248,7 @@ fn number(name: &str, default: u64) -> u64 {
     value.map_or(default, |value| value.parse().expect("a number"))
 }
 
-fn start(test: &Test) -> std::process::Child {
+fn start(test: &Test, ranks: u64) -> std::process::Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tinyrun"));
     let log = fs::File::options()
         .create(true)
@@ -253,7 +256,7 @@ fn start(test: &Test) -> std::process::Child {
         .open(test.path("chaos.log"))
         .expect("a log");
     command
-        .args(["chaos.toml"])
+        .args(["chaos.toml", "--ranks", &ranks.to_string()])
         .current_dir(test.path(""))
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
@@ -264,12 +267,20 @@ fn start(test: &Test) -> std::process::Child {
 
 #[test]
 fn killed_at_random_moments_of_every_stage_it_ends_in_the_bytes_of_an_undisturbed_run() {
-    let kills = number("TINYRUN_CHAOS_KILLS", 20);
+    survives(1, number("TINYRUN_CHAOS_KILLS", 20));
+}
+
+#[test]
+fn with_random_ranks_killed_it_ends_in_the_bytes_of_an_undisturbed_run_of_as_many() {
+    survives(3, number("TINYRUN_CHAOS_KILLS", 12) / 4);
+}
+
+fn survives(ranks: u64, kills: u64) {
     let seed = number("TINYRUN_CHAOS_SEED", 1);
     let mut random = SplitMix64::new(seed);
 
     let undisturbed = root();
-    assert!(wait(&mut start(&undisturbed), seed).success());
+    assert!(wait(&mut start(&undisturbed, ranks), seed).success());
     assert_whole(&undisturbed, seed);
     let expected = results(&undisturbed);
     let took = seconds(&undisturbed);
@@ -279,8 +290,9 @@ fn killed_at_random_moments_of_every_stage_it_ends_in_the_bytes_of_an_undisturbe
     let (mut done, mut rounds, mut starts) = (0, 0, 0);
     while done < kills {
         // The stages in turn: a short one would hardly ever be met by chance.
-        let aim = STAGES[usize::try_from(done).expect("few") % STAGES.len()];
-        let mut runner = start(&test);
+        let aims = if ranks == 1 { &STAGES[..] } else { &TRAINED };
+        let aim = aims[usize::try_from(done).expect("few") % aims.len()];
+        let mut runner = start(&test, ranks);
         starts += 1;
         assert!(
             starts < 20 * kills + 100,
@@ -313,9 +325,9 @@ fn killed_at_random_moments_of_every_stage_it_ends_in_the_bytes_of_an_undisturbe
                 victim
             };
             if victim != Victim::Runner {
-                for kernel in &kernels_now {
-                    let _ = kill_process(*kernel, signal);
-                }
+                // One of the ranks; which is rank 0 is not asked.
+                let one = random.below(kernels_now.len() as u64);
+                let _ = kill_process(kernels_now[usize::try_from(one).expect("few")], signal);
             }
             if victim != Victim::Kernel {
                 let _ = kill_process(Pid::from_child(&runner), signal);
@@ -342,7 +354,7 @@ fn killed_at_random_moments_of_every_stage_it_ends_in_the_bytes_of_an_undisturbe
     }
     // What was begun is brought to its end.
     assert!(
-        wait(&mut start(&test), seed).success(),
+        wait(&mut start(&test, ranks), seed).success(),
         "{}",
         test.read("chaos.log")
     );
@@ -363,7 +375,7 @@ fn killed_at_random_moments_of_every_stage_it_ends_in_the_bytes_of_an_undisturbe
     let log = test.read("chaos.log");
     assert!(!log.contains("panicked"), "seed {seed}: {log}");
     report(&format!(
-        "seed {seed}: {done} kills over {starts} starts, {rounds} runs brought to the same bytes, by stage {by_stage:?}\n"
+        "seed {seed}, ranks {ranks}: {done} kills over {starts} starts, {rounds} runs brought to the same bytes, by stage {by_stage:?}\n"
     ));
 }
 

@@ -19,6 +19,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         ("", "device") => "cpu",
         ("", "precision") => "fp32",
         ("", "threads") => "1",
+        ("", "ranks") => "2",
         ("task", "train") => "data/other.tsv",
         ("task", "dev") => "data/other.tsv",
         ("task", "text") => "other",

@@ -39,6 +39,8 @@ mod output;
 mod pipeline;
 mod predict;
 mod programs;
+#[cfg(feature = "kernel")]
+mod ranks;
 mod records;
 mod reference;
 mod release;

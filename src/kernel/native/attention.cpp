@@ -99,7 +99,7 @@ struct Batch {
             ldkv,
             1.0f / std::sqrt(static_cast<float>(width)),
             dropout,
-            static_cast<uint64_t>(score(s, h)),
+            dropout.begin + static_cast<uint64_t>(score(s, h)),
             teacher == nullptr ? nullptr : teacher + score(s, h)};
   }
 

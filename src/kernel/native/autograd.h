@@ -25,11 +25,13 @@ inline at::Tensor given(const at::Tensor& tensor) {
 // Keeps the dropout of a forward pass for the backward pass.
 inline void save(torch::autograd::AutogradContext* context, Dropout dropout) {
   context->saved_data["key"] = static_cast<int64_t>(dropout.key);
+  context->saved_data["begin"] = static_cast<int64_t>(dropout.begin);
   context->saved_data["dropped"] = static_cast<int64_t>(dropout.dropped);
   context->saved_data["kept"] = static_cast<double>(dropout.kept);
 }
 inline Dropout saved_dropout(torch::autograd::AutogradContext* context) {
   return {static_cast<uint64_t>(context->saved_data["key"].toInt()),
+          static_cast<uint64_t>(context->saved_data["begin"].toInt()),
           static_cast<uint32_t>(context->saved_data["dropped"].toInt()),
           static_cast<float>(context->saved_data["kept"].toDouble())};
 }

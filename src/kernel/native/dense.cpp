@@ -149,7 +149,7 @@ struct LinearNorm : Function<LinearNorm<T>> {
                         [&](int64_t row, int64_t m, int64_t, int64_t, float* c, int64_t ldc) {
                           const int64_t at = row * width;
                           loops.norm(c, ldc, m, width, bias.data(), residual.data() + at, gamma.data(), beta.data(),
-                                     static_cast<float>(eps), dropout, static_cast<uint64_t>(at), z.data() + at,
+                                     static_cast<float>(eps), dropout, dropout.begin + static_cast<uint64_t>(at), z.data() + at,
                                      mean.data() + row, rstd.data() + row, y.data() + at);
                         });
     context->save_for_backward(concatenated({input, z.tensor(), mean.tensor(), rstd.tensor(), weight}, parts));

@@ -66,7 +66,7 @@ struct Embeddings : Function<Embeddings<T>> {
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < tokens; ++i)
       loops.embed(word.row(i), type.row(i), position.row(i), width, gamma.data(), beta.data(), static_cast<float>(eps),
-                  dropout, static_cast<uint64_t>(i * width), z.data() + i * width, mean.data() + i, rstd.data() + i,
+                  dropout, dropout.begin + static_cast<uint64_t>(i * width), z.data() + i * width, mean.data() + i, rstd.data() + i,
                   y.data() + i * width);
     context->save_for_backward(
         {ids, type_ids, position_ids, z.tensor(), mean.tensor(), rstd.tensor(), weight, words, types, positions});
@@ -88,13 +88,13 @@ struct Embeddings : Function<Embeddings<T>> {
       const auto undropped = Checked<T>::empty({rows, width});
 #pragma omp parallel for schedule(static)
       for (int64_t i = 0; i < rows; ++i)
-        loops.drop(dy.data() + i * width, width, dropout, static_cast<uint64_t>(i * width),
+        loops.drop(dy.data() + i * width, width, dropout, dropout.begin + static_cast<uint64_t>(i * width),
                    undropped.data() + i * width);
       dy = undropped;
     }
     const auto dz = Checked<T>::empty({rows, width});
     const auto norms = Checked<float>::empty({2, width});
-    norm_backward<T>(dy, z, mean, rstd, gamma, {0, 0, 1.0f}, dz, dz, norms);
+    norm_backward<T>(dy, z, mean, rstd, gamma, {0, 0, 0, 1.0f}, dz, dz, norms);
     // Tables get a gradient of their own size; that of words is often the rows of this batch alone.
     const auto zeros = [&](const at::Tensor& table) {
       return Checked<float>("gradient", at::zeros(table.sizes(), at::TensorOptions(at::kFloat)), {kAny, width});

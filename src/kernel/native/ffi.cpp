@@ -70,10 +70,10 @@ at::Tensor* tinyrun_native_pack(const at::Tensor* weight, int half) {
 at::Tensor* tinyrun_native_embeddings(const at::Tensor* words, const at::Tensor* ids, int64_t pad,
                                       const at::Tensor* types, const at::Tensor* type_ids, const at::Tensor* positions,
                                       const at::Tensor* position_ids, const at::Tensor* gamma, const at::Tensor* beta,
-                                      double eps, uint64_t key, uint32_t dropped, float kept, int half) {
+                                      double eps, const tinyrun::Dropout* dropout, int half) {
   return made([&] {
     return tinyrun::embeddings(*words, *ids, pad, *types, *type_ids, *positions, *position_ids, *gamma, *beta, eps,
-                               {key, dropped, kept}, half != 0);
+                               *dropout, half != 0);
   });
 }
 
@@ -85,10 +85,10 @@ at::Tensor* tinyrun_native_linear(const at::Tensor* x, int act, const at::Tensor
 }
 
 at::Tensor* tinyrun_native_linear_norm(const at::Tensor* x, const at::Tensor* residual, const at::Tensor* gamma,
-                                       const at::Tensor* beta, double eps, uint64_t key, uint32_t dropped, float kept,
+                                       const at::Tensor* beta, double eps, const tinyrun::Dropout* dropout,
                                        const at::Tensor* packed, const at::Tensor* weight, const at::Tensor* bias) {
   return made([&] {
-    return tinyrun::linear_norm(*x, *residual, *gamma, *beta, eps, {key, dropped, kept},
+    return tinyrun::linear_norm(*x, *residual, *gamma, *beta, eps, *dropout,
                                 parts(packed, &weight, &bias, 1));
   });
 }
@@ -100,10 +100,10 @@ at::Tensor* tinyrun_native_squared_error(const at::Tensor* x, const at::Tensor* 
 
 // Fills `found` with the context, the sum of squares and the scores.
 int tinyrun_native_attention(const at::Tensor* q, const at::Tensor* kv, const at::Tensor* offsets, int64_t heads,
-                             uint64_t key, uint32_t dropped, float kept, const at::Tensor* teacher, int scores,
+                             const tinyrun::Dropout* dropout, const at::Tensor* teacher, int scores,
                              at::Tensor** found) {
   return tinyrun::succeeds([&] {
-    tinyrun::Attended all = tinyrun::attention(or_none("query", q), *kv, *offsets, heads, {key, dropped, kept},
+    tinyrun::Attended all = tinyrun::attention(or_none("query", q), *kv, *offsets, heads, *dropout,
                                                or_none("teacher's scores", teacher), scores != 0);
     found[0] = new at::Tensor(std::move(all.context));
     found[1] = new at::Tensor(std::move(all.squares));

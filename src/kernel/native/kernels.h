@@ -16,9 +16,11 @@ struct bf16 {
 
 enum class Activation : int { kNone = 0, kGelu = 1, kGeluTanh = 2, kRelu = 3 };
 
-// Dropout drawn by place (dropout.inc): `dropped` of 2^32 cases are 0, the others are multiplied by `kept`.
+// Dropout drawn by place (dropout.inc): `dropped` of 2^32 cases are 0, the others are multiplied by `kept`. Places
+// begin at `begin`: where a batch is shared by several processes, others have those before.
 struct Dropout {
   uint64_t key;
+  uint64_t begin;
   uint32_t dropped;
   float kept;
 };

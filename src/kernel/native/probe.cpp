@@ -90,5 +90,5 @@ void probe(const std::string& loop, bool half, int64_t n, uint64_t place, Dropou
 
 extern "C" int tinyrun_probe_dropout(const char* loop, int half, int64_t n, uint64_t place, uint64_t key,
                                      uint32_t dropped, float kept, bool* found) {
-  return tinyrun::succeeds([&] { tinyrun::probe(loop, half != 0, n, place, {key, dropped, kept}, found); });
+  return tinyrun::succeeds([&] { tinyrun::probe(loop, half != 0, n, place, {key, 0, dropped, kept}, found); });
 }

@@ -130,7 +130,7 @@ void norm_backward(const Checked<T>& dy, const Checked<T>& z, const Checked<floa
     const int64_t row = b * block, at = row * width;
     float* partial = sums.data() + 2 * b * width;
     loops.norm_backward(dy.data() + at, z.data() + at, mean.data() + row, rstd.data() + row, gamma.data(),
-                        std::min(block, rows - row), width, dropout, static_cast<uint64_t>(at), dz.data() + at,
+                        std::min(block, rows - row), width, dropout, dropout.begin + static_cast<uint64_t>(at), dz.data() + at,
                         du.data() + at, partial, partial + width);
   }
   kernels<float>().column_sums(sums.data(), 2 * width, blocks, 2 * width, 1.0f, norms.data());

@@ -18,12 +18,14 @@ const SHAPES: [(i64, i64, &[i64]); 5] = [
 ];
 
 const NONE: DropoutMask = DropoutMask {
+    begin: 0,
     key: 0,
     dropped: 0,
     kept: 1.0,
 };
 /// A tenth.
 const SOME: DropoutMask = DropoutMask {
+    begin: 0,
     key: 77,
     dropped: 429_496_729,
     kept: 1.0 / 0.9,

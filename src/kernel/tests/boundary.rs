@@ -12,6 +12,7 @@ use crate::native::{
 };
 
 const NONE: DropoutMask = DropoutMask {
+    begin: 0,
     key: 0,
     dropped: 0,
     kept: 1.0,

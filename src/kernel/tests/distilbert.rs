@@ -14,7 +14,7 @@ use super::fixture::{
     tensor, tensors, weights,
 };
 use super::resume::{job, run};
-use crate::batch::Batch;
+use crate::batch::{Amounts, Batch};
 use crate::dropout::reseed;
 use crate::encoder::{Classifier, Encoder, Linear, Wanted};
 use crate::folder::projection_names;
@@ -235,7 +235,7 @@ fn states_with_dropout(config: &BertConfig, parameters: Parameters, batch: &Batc
         ..config.clone()
     };
     let encoder = Encoder::either(&parameters, &config, Kind::Float);
-    reseed(3);
+    reseed(3, Amounts::NONE);
     let output = no_grad(|| encoder.forward_t(batch, Wanted::Everything, true));
     let norm = |x: &Tensor, name: &str| {
         let part = |part: &str| parameters.get(&format!("{layer}.{name}.LayerNorm.{part}"));

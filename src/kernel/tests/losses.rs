@@ -7,7 +7,7 @@ use super::fixture::{
     assert_close, batch, batch_of, block_of, intermediate, json, laid_both_ways, losses, rows,
     slack, student, teacher, tensors, weights,
 };
-use crate::batch::{Batch, Block};
+use crate::batch::Batch;
 use crate::losses::soft_cross_entropy;
 use crate::objective::{Share, part_names};
 use crate::target::Target;
@@ -158,15 +158,15 @@ fn micro_batches_of_uneven_size_sum_to_the_gradients_of_the_whole_batch() {
     let leaves: Vec<&Tensor> = parameters.iter().map(|(_, leaf)| leaf).collect();
     let objective = intermediate(Reduction::Tokens);
     let parts = [&rows[..3], &rows[3..]];
-    let blocks: Vec<Block> = parts.iter().map(|rows| block_of(rows)).collect();
+    let blocks = parts.map(|rows| block_of(rows).amounts());
     let gradients = |rows: &[(Vec<u32>, usize)], share: Share| {
         let batch = batch_of(rows);
         let found = losses(&objective, &student, Some(&teacher), &batch, share);
         Tensor::run_backward(&[&found.total], &leaves, false, false)
     };
     let whole = gradients(&rows, Share::WHOLE);
-    let first = gradients(parts[0], Share::of(0, &blocks));
-    let second = gradients(parts[1], Share::of(1, &blocks));
+    let first = gradients(parts[0], Share::of(blocks[0], &blocks));
+    let second = gradients(parts[1], Share::of(blocks[1], &blocks));
     for ((name, _), ((whole, first), second)) in
         parameters.iter().zip(whole.iter().zip(first).zip(second))
     {
@@ -185,7 +185,7 @@ fn the_gradient_of_a_batchs_words_is_the_tables_where_the_table_has_one() {
     let words = parameters.get("bert.embeddings.word_embeddings.weight");
     let rows = rows(&file, "");
     let mut block = block_of(&rows);
-    block.find_words(0);
+    block.find_words(0, &[]);
     let mut batch = Batch::of(&block, Device::Cpu);
     let target = Target::of(&objective, Some(&teacher), &batch);
     let gradient = |batch: &Batch, leaf: &Tensor| {

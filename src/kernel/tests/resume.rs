@@ -16,6 +16,7 @@ use tinyrun::model::{BertConfig, Dtype, Weights};
 use super::fixture::{adam, intermediate, path};
 use crate::device::Compute;
 use crate::error::KernelError;
+use crate::ranks::Ranks;
 use crate::reporter::Reporter;
 use crate::stop::Stop;
 use crate::training::{Ended, train};
@@ -56,6 +57,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
         device: Device::Cpu,
         precision: Precision::Fp32,
         threads: None,
+        ranks: 1,
         output: folder.join("out"),
         work: Work::Train(Box::new(Train {
             objective,
@@ -137,7 +139,7 @@ pub(super) fn run(job: &Job, stop: &Stop) -> Result<Ended, KernelError> {
         panic!("a training job")
     };
     let compute = Compute::resolve(job.device, job.precision, job.threads)?;
-    train(job, work, compute, &Reporter::silent(), stop)
+    train(job, work, compute, &Reporter::silent(), stop, &Ranks::one())
 }
 
 /// Everything that the stage left, by name; the columns of speed are cut from the metrics.

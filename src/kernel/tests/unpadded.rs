@@ -8,7 +8,7 @@ use tinyrun::model::names::expected_encoder;
 
 use super::fixture::{assert_close, intermediate, losses, model, teacher};
 use super::resume::{column, job, run};
-use crate::batch::{Batch, Block, Row};
+use crate::batch::{Amounts, Batch, Block, Row};
 use crate::dropout::reseed;
 use crate::encoder::{Encoder, Linear, Wanted, layout};
 use crate::folder::projection_names;
@@ -158,7 +158,7 @@ fn gradients(
     student: &Student,
     parameters: &Parameters,
 ) -> Vec<(String, Tensor)> {
-    reseed(11);
+    reseed(11, Amounts::NONE);
     let found = losses(&objective(), student, Some(teacher), batch, Share::WHOLE);
     let (names, leaves): (Vec<&str>, Vec<&Tensor>) = parameters.iter().unzip();
     let gradients = Tensor::run_backward(&[&found.total], &leaves, false, false);

@@ -27,6 +27,7 @@ fn value(path: &str, key: &Key) -> String {
         (_, "seed") => "1",
         ("", "device") => "\"cuda:1\"",
         ("", "threads") => "4",
+        ("", "ranks") => "2",
         ("", "watchdog-seconds") => "3600",
         ("task", "name") => "\"custom\"",
         ("task", "train") => "\"data/tickets-*.csv\"",

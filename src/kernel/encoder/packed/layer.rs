@@ -5,7 +5,7 @@ use tinyrun::model::config::BertConfig;
 
 use super::dense::{Dense, Norm};
 use crate::batch::Unpadded;
-use crate::dropout::DropoutMask;
+use crate::dropout::{DropoutMask, Over};
 use crate::encoder::activation::Activation;
 use crate::native::{self, QkvInput};
 use crate::parameters::Parameters;
@@ -105,7 +105,13 @@ impl Layer {
     ) -> LayerOutput {
         let asking = first.then(|| x.index_select(0, &rows.first));
         let looked = self.inputs.of(x, asking.as_ref(), rows);
-        let drop = DropoutMask::next(self.probs_dropout, train);
+        let drop = DropoutMask::next(self.probs_dropout, train, Over::Pairs(self.heads));
+        let width = x.size()[1];
+        let over = if first {
+            Over::Rows(width)
+        } else {
+            Over::Tokens(width)
+        };
         let attended = native::attention(
             &looked,
             &rows.offsets,
@@ -119,7 +125,7 @@ impl Layer {
             self.attention_output.native(),
             asking.as_ref().unwrap_or(x),
             self.attention_norm.native(),
-            DropoutMask::next(self.attention_output_dropout, train),
+            DropoutMask::next(self.attention_output_dropout, train, over),
         );
         let inner = self
             .intermediate
@@ -130,7 +136,7 @@ impl Layer {
                 self.output.native(),
                 &attended_output,
                 self.norm.native(),
-                DropoutMask::next(self.hidden_dropout, train),
+                DropoutMask::next(self.hidden_dropout, train, over),
             ),
             scores: attended.scores,
             squares: attended.squares,

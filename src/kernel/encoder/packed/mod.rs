@@ -11,7 +11,7 @@ use self::dense::Norm;
 use self::layer::Layer;
 use super::{Encode, Output, Wanted};
 use crate::batch::{Batch, Unpadded};
-use crate::dropout::DropoutMask;
+use crate::dropout::{DropoutMask, Over};
 use crate::native::{self, EmbeddingLookup};
 use crate::parameters::Parameters;
 
@@ -89,7 +89,7 @@ impl Encoder {
             taken(&self.token_types, &batch.token_type_ids),
             taken(&self.positions, &rows.positions),
             self.norm.native(),
-            DropoutMask::next(self.dropout, train),
+            DropoutMask::next(self.dropout, train, Over::Tokens(self.words.size()[1])),
             self.kind,
         )
     }

@@ -1,0 +1,145 @@
+// One training on several processes: what they tell each other, and sums over them, by libtorch's c10d with Gloo. The
+// functions that Rust calls: null, 0 or -1 after a failure, whose message `tinyrun_native_error` returns.
+
+#include "ffi.h"
+
+#include <cstdint>
+#include <string>
+
+#include <torch/version.h>
+
+#if __has_include(<torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>)
+#define TINYRUN_RANKS
+#define USE_C10D_GLOO
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+static_assert(TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 11, "gloo_names declares what this version's header names");
+#endif
+
+#ifdef TINYRUN_RANKS
+
+namespace {
+
+using Store = c10::intrusive_ptr<c10d::Store>;
+
+struct Meeting {
+  c10::intrusive_ptr<c10d::TCPStore> server;
+  Store store;
+};
+
+struct Group {
+  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+};
+
+}  // namespace
+
+extern "C" {
+
+int tinyrun_ranks_are_there() { return 1; }
+
+// The store of rank 0, which `serves` it on any free port, or a connection to it. Keys begin with `run`.
+Meeting* tinyrun_meeting_open(const char* host, uint16_t port, int serves, const char* run, int64_t milliseconds) {
+  Meeting* meeting = nullptr;
+  tinyrun::succeeds([&] {
+    c10d::TCPStoreOptions options;
+    options.port = port;
+    options.isServer = serves != 0;
+    options.waitWorkers = false;
+    options.timeout = std::chrono::milliseconds(milliseconds);
+    auto server = c10::make_intrusive<c10d::TCPStore>(host, options);
+    meeting = new Meeting{server, c10::make_intrusive<c10d::PrefixStore>(run, server)};
+  });
+  return meeting;
+}
+
+uint16_t tinyrun_meeting_port(const Meeting* meeting) { return meeting->server->getPort(); }
+
+int tinyrun_meeting_set(const Meeting* meeting, const char* key, const char* value) {
+  return tinyrun::succeeds([&] { meeting->store->set(key, std::string(value)); });
+}
+
+// Waits for a value of this key; whether there is one then, -1 after a failure.
+int tinyrun_meeting_wait(const Meeting* meeting, const char* key, int64_t milliseconds) {
+  // That the time is up is thrown too.
+  tinyrun::succeeds([&] { meeting->store->wait({key}, std::chrono::milliseconds(milliseconds)); });
+  bool found = false;
+  return tinyrun::succeeds([&] { found = meeting->store->check({key}); }) == 0 ? -1 : static_cast<int>(found);
+}
+
+// The value of a key, until the thread's next call.
+const char* tinyrun_meeting_get(const Meeting* meeting, const char* key) {
+  thread_local std::string value;
+  const int well = tinyrun::succeeds([&] {
+    const auto bytes = meeting->store->get(key);
+    value.assign(bytes.begin(), bytes.end());
+  });
+  return well == 0 ? nullptr : value.c_str();
+}
+
+// A number that all count up, afterwards; -1 after a failure.
+int64_t tinyrun_meeting_count(const Meeting* meeting, const char* key) {
+  int64_t count = -1;
+  tinyrun::succeeds([&] { count = meeting->store->add(key, 1); });
+  return count;
+}
+
+void tinyrun_meeting_close(Meeting* meeting) {
+  tinyrun::succeeds([&] { delete meeting; });
+}
+
+// Connects every rank with every other, by the interface of `host`.
+Group* tinyrun_group_open(const Meeting* meeting, int rank, int size, const char* host, int64_t milliseconds) {
+  Group* group = nullptr;
+  tinyrun::succeeds([&] {
+    const auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(milliseconds));
+    options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(host));
+    group = new Group{c10::make_intrusive<c10d::ProcessGroupGloo>(meeting->store, rank, size, options)};
+  });
+  return group;
+}
+
+// Replaces a tensor by its sum over all ranks, in an order that depends on their number alone.
+int tinyrun_group_sum(const Group* group, const at::Tensor* tensor) {
+  return tinyrun::succeeds([&] {
+    std::vector<at::Tensor> tensors{*tensor};
+    c10d::AllreduceOptions options;
+    options.reduceOp = c10d::ReduceOp::SUM;
+    group->gloo->allreduce(tensors, options)->wait();
+  });
+}
+
+void tinyrun_group_close(Group* group) {
+  tinyrun::succeeds([&] { delete group; });
+}
+
+}  // extern "C"
+
+#else
+
+// Headers without c10d: one rank only.
+namespace {
+constexpr const char* kNone = "libtorch's headers had no c10d";
+}
+
+extern "C" {
+
+int tinyrun_ranks_are_there() { return 0; }
+
+void* tinyrun_meeting_open(const char*, uint16_t, int, const char*, int64_t) {
+  tinyrun::set_error(kNone);
+  return nullptr;
+}
+uint16_t tinyrun_meeting_port(const void*) { return 0; }
+int tinyrun_meeting_set(const void*, const char*, const char*) { return 0; }
+int tinyrun_meeting_wait(const void*, const char*, int64_t) { return -1; }
+const char* tinyrun_meeting_get(const void*, const char*) { return nullptr; }
+int64_t tinyrun_meeting_count(const void*, const char*) { return -1; }
+void tinyrun_meeting_close(void*) {}
+void* tinyrun_group_open(const void*, int, int, const char*, int64_t) { return nullptr; }
+int tinyrun_group_sum(const void*, const void*) { return 0; }
+void tinyrun_group_close(void*) {}
+
+}  // extern "C"
+
+#endif

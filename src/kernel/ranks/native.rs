@@ -1,0 +1,191 @@
+//! What ranks tell each other and sums over them, by the C++ of `native/ranks.cpp`.
+
+#![expect(unsafe_code, reason = "foreign functions")]
+
+use std::ffi::{CStr, CString, c_char};
+use std::time::Duration;
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use crate::native;
+
+/// Opaque: a store of keys and values that all ranks see.
+#[repr(C)]
+struct CMeeting([u8; 0]);
+
+/// Opaque: connections of every rank with every other.
+#[repr(C)]
+struct CGroup([u8; 0]);
+
+unsafe extern "C" {
+    fn tinyrun_ranks_are_there() -> i32;
+    fn tinyrun_meeting_open(
+        host: *const c_char,
+        port: u16,
+        serves: i32,
+        run: *const c_char,
+        milliseconds: i64,
+    ) -> *mut CMeeting;
+    fn tinyrun_meeting_port(meeting: *const CMeeting) -> u16;
+    fn tinyrun_meeting_set(
+        meeting: *const CMeeting,
+        key: *const c_char,
+        value: *const c_char,
+    ) -> i32;
+    fn tinyrun_meeting_wait(meeting: *const CMeeting, key: *const c_char, milliseconds: i64)
+    -> i32;
+    fn tinyrun_meeting_get(meeting: *const CMeeting, key: *const c_char) -> *const c_char;
+    fn tinyrun_meeting_count(meeting: *const CMeeting, key: *const c_char) -> i64;
+    fn tinyrun_meeting_close(meeting: *mut CMeeting);
+    fn tinyrun_group_open(
+        meeting: *const CMeeting,
+        rank: i32,
+        size: i32,
+        host: *const c_char,
+        milliseconds: i64,
+    ) -> *mut CGroup;
+    fn tinyrun_group_sum(group: *const CGroup, tensor: *const C_tensor) -> i32;
+    fn tinyrun_group_close(group: *mut CGroup);
+}
+
+/// Whether libtorch's headers had what ranks need when this was built.
+pub(super) fn are_there() -> bool {
+    // SAFETY: a constant.
+    unsafe { tinyrun_ranks_are_there() != 0 }
+}
+
+/// The first line of an error: libtorch appends its C++ stack.
+fn reason() -> String {
+    let error = native::error();
+    error.lines().next().unwrap_or_default().to_owned()
+}
+
+fn c_string(text: &str) -> CString {
+    CString::new(text.replace('\0', " ")).expect("it has no zero byte")
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Keys and values that all ranks see.
+#[derive(Debug)]
+pub(super) struct Meeting(*mut CMeeting);
+
+impl Meeting {
+    /// Serves it on any free port of `host`, or connects to what is served there. Nothing of another
+    /// `run` is seen.
+    ///
+    /// # Errors
+    /// libtorch's words.
+    pub(super) fn open(
+        (host, port): (&str, u16),
+        serves: bool,
+        run: &str,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        let (host, run) = (c_string(host), c_string(run));
+        let limit = milliseconds(timeout);
+        // SAFETY: strings that live as long as the call.
+        let open = unsafe {
+            tinyrun_meeting_open(host.as_ptr(), port, i32::from(serves), run.as_ptr(), limit)
+        };
+        if open.is_null() {
+            Err(reason())
+        } else {
+            Ok(Self(open))
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        // SAFETY: open until it is dropped.
+        unsafe { tinyrun_meeting_port(self.0) }
+    }
+
+    pub(super) fn set(&self, key: &str, value: &str) -> Result<(), String> {
+        let (key, value) = (c_string(key), c_string(value));
+        // SAFETY: open until it is dropped; strings that live as long as the call.
+        let well = unsafe { tinyrun_meeting_set(self.0, key.as_ptr(), value.as_ptr()) };
+        if well == 0 { Err(reason()) } else { Ok(()) }
+    }
+
+    /// The value of a key, where there is one before so much time is over.
+    pub(super) fn wait_for(&self, key: &str, time: Duration) -> Result<Option<String>, String> {
+        let key = c_string(key);
+        // SAFETY: as in `set`; a value lives until this thread's next call.
+        unsafe {
+            match tinyrun_meeting_wait(self.0, key.as_ptr(), milliseconds(time)) {
+                0 => Ok(None),
+                1 => {
+                    let value = tinyrun_meeting_get(self.0, key.as_ptr());
+                    if value.is_null() {
+                        return Err(reason());
+                    }
+                    Ok(Some(CStr::from_ptr(value).to_string_lossy().into_owned()))
+                }
+                _ => Err(reason()),
+            }
+        }
+    }
+
+    /// How many have counted this key, this one included.
+    pub(super) fn count(&self, key: &str) -> Result<i64, String> {
+        let key = c_string(key);
+        // SAFETY: as in `set`.
+        let count = unsafe { tinyrun_meeting_count(self.0, key.as_ptr()) };
+        if count < 0 { Err(reason()) } else { Ok(count) }
+    }
+}
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        // SAFETY: it was opened, and is closed once.
+        unsafe { tinyrun_meeting_close(self.0) };
+    }
+}
+
+/// Connections of every rank with every other.
+#[derive(Debug)]
+pub(super) struct Group(*mut CGroup);
+
+impl Group {
+    /// Waits for all ranks. `host` is this machine's address towards them.
+    ///
+    /// # Errors
+    /// libtorch's words.
+    pub(super) fn open(
+        meeting: &Meeting,
+        (rank, size): (usize, usize),
+        host: &str,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        let host = c_string(host);
+        let (rank, size, limit) = (rank as i32, size as i32, milliseconds(timeout));
+        // SAFETY: an open meeting; a string that lives as long as the call.
+        let open = unsafe { tinyrun_group_open(meeting.0, rank, size, host.as_ptr(), limit) };
+        if open.is_null() {
+            Err(reason())
+        } else {
+            Ok(Self(open))
+        }
+    }
+
+    /// Replaces a tensor's numbers by their sums over all ranks, which all call it with tensors of one shape and
+    /// in one order.
+    ///
+    /// # Errors
+    /// libtorch's words; the group is of no use then.
+    pub(super) fn sum(&self, tensor: &Tensor) -> Result<(), String> {
+        // SAFETY: an open group, and a live tensor that nobody else reads meanwhile.
+        let well = unsafe { tinyrun_group_sum(self.0, tensor.as_ptr()) };
+        if well == 0 { Err(reason()) } else { Ok(()) }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // SAFETY: it was opened, and is closed once.
+        unsafe { tinyrun_group_close(self.0) };
+    }
+}

@@ -1,0 +1,172 @@
+//! One training on several processes: the same numbers as on one, and what happens when one of them is lost.
+//! `make ranks` prints the differences.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Signal, kill_process};
+
+use crate::chaos::{kernels, results, root};
+use crate::harness::Test;
+use crate::pipeline::real;
+
+/// Largest relative difference of a loss from that of one rank, in the first steps.
+const LARGEST: f64 = 1e-5;
+
+const STEPS: usize = 50;
+
+const STAGES: [&str; 4] = ["finetune", "general-distill", "td-phase1", "td-phase2"];
+
+/// Every loss of a stage, by column, step after step.
+fn losses(test: &Test, stage: &str) -> BTreeMap<String, Vec<f64>> {
+    let file = test.path(&format!("runs/chaos/{stage}/metrics.csv"));
+    let mut table = csv::Reader::from_path(file).expect("metrics");
+    let header = table.headers().expect("a header").clone();
+    let rows: Vec<_> = table.records().map(|row| row.expect("a row")).collect();
+    let is_loss = |(_, name): &(usize, &str)| name.contains("loss") && *name != "loss_scale";
+    let columns = header.iter().enumerate().filter(is_loss);
+    let numbers = columns.map(|(column, name)| {
+        // Rows of dev scores have no loss.
+        let cells = rows
+            .iter()
+            .map(|row| &row[column])
+            .filter(|cell| !cell.is_empty());
+        let numbers = cells.map(|cell| cell.parse().expect("a number"));
+        (name.to_owned(), numbers.take(STEPS).collect())
+    });
+    numbers.collect()
+}
+
+fn run(test: &Test, more: &[&str]) {
+    let arguments = [&["chaos.toml", "--set", "threads=1"], more].concat();
+    test.run_with(&arguments, real).succeeds();
+}
+
+/// Runs the pipeline on one rank, and then each stage from the same inputs on others. The last stage first: none is
+/// to have inputs of several ranks, whose rounding it would carry on.
+#[expect(clippy::print_stdout, reason = "`make ranks` shows these lines")]
+fn compare(all_ranks: &[usize], sets: &[&str]) {
+    let test = root();
+    run(&test, &[&["--until", "td-phase2"], sets].concat());
+    for stage in STAGES.iter().rev() {
+        let expected = losses(&test, stage);
+        let steps = expected["loss"].len();
+        for ranks in all_ranks {
+            let ranks = ranks.to_string();
+            let again = ["--single-stage", stage, "--force", stage, "--ranks", &ranks];
+            run(&test, &[&again[..], sets].concat());
+            let found = losses(&test, stage);
+            let mut largest: f64 = 0.0;
+            for (name, expected) in &expected {
+                assert_eq!(found[name].len(), expected.len(), "{stage} {name}");
+                let pairs = found[name].iter().zip(expected);
+                let differences =
+                    pairs.map(|(found, expected)| (found - expected).abs() / expected.abs());
+                largest = differences.fold(largest, f64::max);
+            }
+            println!(
+                "{stage:16} {ranks} ranks, {steps} steps: largest difference of a loss {largest:.1e}"
+            );
+            assert!(largest <= LARGEST, "{stage} on {ranks} ranks: {largest:e}");
+        }
+    }
+}
+
+/// With dropout, without padding, the teacher asked once, scorings between steps.
+#[test]
+fn losses_of_two_three_and_four_ranks_are_those_of_one() {
+    compare(&[2, 3, 4], &[]);
+}
+
+/// With padding and accumulated gradients; three ranks share micro-batches of four rows and fewer.
+#[test]
+fn losses_of_padded_rows_and_of_micro_batches_are_those_of_one_rank_too() {
+    let sets = STAGES.iter().flat_map(|stage| {
+        let set = |key: &str| ["--set".to_owned(), format!("stages.{stage}.{key}")];
+        [set("pad-to=longest"), set("gradient-accumulation-steps=4")].concat()
+    });
+    let sets: Vec<String> = sets.collect();
+    compare(&[3], &sets.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_same_number_of_ranks_gives_the_same_bytes() {
+    let once = root();
+    run(&once, &["--until", "td-phase1", "--ranks", "3"]);
+    let again = root();
+    run(&again, &["--until", "td-phase1", "--ranks", "3"]);
+    assert!(results(&once) == results(&again));
+}
+
+#[test]
+fn a_rank_that_is_killed_is_named_and_the_run_goes_on_with_another_number() {
+    let test = root();
+    run(&test, &["--until", "data-prep"]);
+    let long = [
+        "--single-stage",
+        "finetune",
+        "--set",
+        "stages.finetune.epochs=8",
+    ];
+    let three = [
+        &["chaos.toml", "--ranks", "3", "--set", "threads=1"],
+        &long[..],
+    ]
+    .concat();
+    let started = test.start_with(&three, real);
+    let names = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let is_checkpoint = |path: &PathBuf| path.to_string_lossy().contains("/checkpoint-");
+    let checkpoint = || {
+        let mut folders = names(&test.path("runs/work")).into_iter();
+        folders.any(|folder| names(&folder).iter().any(is_checkpoint))
+    };
+    test.wait_until("a checkpoint", checkpoint);
+    // The youngest process is the last rank.
+    let all = kernels(&test);
+    assert_eq!(all.len(), 3);
+    let last = all
+        .iter()
+        .max_by_key(|pid| pid.as_raw_nonzero())
+        .expect("three");
+    kill_process(*last, Signal::KILL).expect("sent");
+    started
+        .wait()
+        .ends_with(1)
+        .says("`finetune` failed: rank 2 was ended by signal 9")
+        .says("it resumes from the last checkpoint, with any number of ranks");
+    test.wait_until("the end of every rank", || kernels(&test).is_empty());
+
+    run(&test, &[&["--ranks", "2"], &long[..]].concat());
+    let shown = test.run(&["show", "chaos/finetune"]).succeeds().stdout;
+    assert!(shown.contains("3, then 2 ranks of 1 thread"), "{shown}");
+    test.run(&["rerun", "chaos/finetune"])
+        .ends_with(2)
+        .says("its training was resumed with another number of ranks");
+}
+
+#[test]
+fn ranks_that_cannot_be_are_refused_before_anything_runs() {
+    let test = root();
+    test.run(&["chaos.toml", "--ranks", "17"])
+        .ends_with(2)
+        .says("`ranks` 17 exceeds the 16 examples of a batch of `finetune`");
+    test.run(&["chaos.toml", "--ranks", "2", "--set", "device=cuda:0"])
+        .ends_with(2)
+        .says("`ranks` = 2 on a CUDA device is not supported")
+        .says("set `device` to \"cpu\", or `ranks` to 1");
+}
+
+/// A kernel that is told to join nobody ends by itself.
+#[test]
+fn a_kernel_that_finds_no_first_rank_ends() {
+    let ended = Command::new(env!("CARGO_BIN_EXE_tinyrun-kernel"))
+        .args(["--join", "1", "1", "2", "nobody"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("started");
+    assert!(!ended.status.success());
+}
