@@ -49,6 +49,21 @@ impl<'a> Config<'a> {
         self.faults.borrow_mut().push(fault.with_label(label));
     }
 
+    /// Adds a fault of the whole configuration.
+    pub(super) fn refuse(&self, message: &str, label: &str, hint: String) {
+        let fault = Fault::new(message, self.root.span.clone()).with_label(label);
+        self.faults.borrow_mut().push(fault.with_hint(hint));
+    }
+
+    /// Tables in the table at a path.
+    pub(super) fn tables(&self, path: &str) -> Vec<&'a Entry> {
+        let Some(Value::Map(entries)) = self.node(path).map(|node| &node.value) else {
+            return Vec::new();
+        };
+        let is_table = |entry: &&Entry| matches!(entry.node.value, Value::Map(_));
+        entries.iter().filter(is_table).collect()
+    }
+
     fn found<T>(
         &self,
         path: &str,

@@ -1,5 +1,7 @@
 //! The experiment file before it is written: keys with values, and what is not taken over.
 
+use std::path::Path;
+
 use toml::Value;
 
 use super::config::Config;
@@ -7,9 +9,25 @@ use super::nets::Net;
 use super::reasons::reason;
 use crate::document::{Located, Sources, Span};
 use crate::input::{excerpt, excerpt_path};
+use crate::model::is_checkpoint;
 
 /// Name of a flag among the sources.
 pub(super) const FLAG: &str = "--flag";
+
+/// Where a value is from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Origin {
+    /// For the comment beside the key.
+    pub(super) text: String,
+    /// Its place in a configuration or flag; none for a place to fill in.
+    pub(super) span: Option<Span>,
+}
+
+impl From<String> for Origin {
+    fn from(text: String) -> Self {
+        Self { text, span: None }
+    }
+}
 
 /// A key of the experiment file with its value.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +36,7 @@ pub(super) struct Setting {
     pub(super) table: &'static str,
     pub(super) key: &'static str,
     pub(super) value: Value,
-    /// Where it is from.
-    pub(super) from: String,
+    pub(super) from: Origin,
     /// Without it the file is no experiment.
     pub(super) is_required: bool,
 }
@@ -84,11 +101,13 @@ impl<'a> Draft<'a> {
     }
 
     /// A configuration's key with its place.
-    pub(super) fn from(&self, span: Option<&Span>, name: &str) -> String {
-        match span {
+    pub(super) fn from(&self, span: Option<&Span>, name: &str) -> Origin {
+        let text = match span {
             Some(span) => format!("{} {name}", self.place(span)),
             None => name.to_owned(),
-        }
+        };
+        let span = span.cloned();
+        Origin { text, span }
     }
 
     /// Sets a key.
@@ -97,7 +116,7 @@ impl<'a> Draft<'a> {
         table: &'static str,
         key: &'static str,
         value: Value,
-        from: String,
+        from: Origin,
     ) {
         let is_required = [
             ("task", "name"),
@@ -117,6 +136,18 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// The sources of the configurations and flags.
+    pub(super) fn sources(&self) -> &'a Sources {
+        self.sources
+    }
+
+    /// The text of a key that is set.
+    pub(super) fn text(&self, table: &str, key: &str) -> Option<&str> {
+        let mut settings = self.settings.iter();
+        let found = settings.find(|setting| (setting.table, setting.key) == (table, key));
+        found.and_then(|setting| setting.value.as_str())
+    }
+
     /// Whether a key is set.
     pub(super) fn has(&self, table: &str, key: &str) -> bool {
         let mut settings = self.settings.iter();
@@ -125,8 +156,31 @@ impl<'a> Draft<'a> {
 
     /// Notes that a value is not taken over.
     pub(super) fn note(&mut self, span: Option<&Span>, path: &str, reason: &str) {
-        let from = self.from(span, &excerpt(path));
+        let from = self.from(span, &excerpt(path)).text;
         self.notes.push(format!("{from}: {reason}"));
+    }
+
+    /// Whether a place is in a flag.
+    pub(super) fn is_flag(&self, span: &Span) -> bool {
+        let source = self.sources.get(span);
+        source.is_some_and(|source| source.name == FLAG)
+    }
+
+    /// Moves the keys beside a model that is a folder to the notes: its `config.json` has them.
+    pub(super) fn leave_to_folders(&mut self) {
+        for table in ["teacher", "student"] {
+            let model = self.text(table, "model");
+            if model.is_none_or(|model| is_checkpoint(Path::new(model))) {
+                continue;
+            }
+            let is_left = |setting: &mut Setting| setting.table == table && setting.key != "model";
+            let left: Vec<Setting> = self.settings.extract_if(.., is_left).collect();
+            for Setting { key, from, .. } in left {
+                let from = from.text;
+                let reason = "the `config.json` of the model's folder has it";
+                self.notes.push(format!("{from}: {reason} (`{key}`)"));
+            }
+        }
     }
 
     /// Notes every value that was not read.

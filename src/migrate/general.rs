@@ -3,9 +3,9 @@
 use toml::Value;
 
 use super::config::Config;
-use super::draft::Draft;
+use super::draft::{Draft, Origin};
 use super::net::{self, Place};
-use crate::document::Located;
+use crate::document::{Located, Span};
 
 const STAGE: &str = "stages.general-distill";
 
@@ -27,7 +27,7 @@ pub(super) fn read(
         }
         None => (
             "data/corpus".to_owned(),
-            "replace it: `data_dir` is empty".to_owned(),
+            "replace it: `data_dir` is empty".to_owned().into(),
         ),
     };
     draft.put(STAGE, "corpus", Value::from(vec![files]), from);
@@ -36,17 +36,14 @@ pub(super) fn read(
         .as_ref()
         .is_some_and(|format| format.value == "mindrecord");
     draft.set((STAGE, "corpus-format"), format, "dataset_type");
-    draft.set(
-        (STAGE, "corpus-schema"),
-        config.text("schema_dir"),
-        "schema_dir",
-    );
+    schema(config, (STAGE, "corpus-schema"), is_mindrecord, draft);
     let length = net::length(config, "bert_student_net_cfg");
-    draft.set(
-        (STAGE, "max-seq-length"),
-        length,
-        "bert_student_net_cfg.seq_length",
-    );
+    let name = "bert_student_net_cfg.seq_length";
+    if is_alone {
+        // A student of few positions reads no longer texts of a task.
+        draft.set(("task", "max-seq-length"), length.clone(), name);
+    }
+    draft.set((STAGE, "max-seq-length"), length, name);
     let teacher = config.text("load_teacher_ckpt_path");
     let (key, place) = if is_alone {
         (("teacher", "model"), Place::Teacher)
@@ -56,7 +53,7 @@ pub(super) fn read(
     draft.set(key, teacher, "load_teacher_ckpt_path");
     let epochs = config.integer("epoch_size", 1..=10_000);
     draft.set((STAGE, "epochs"), epochs, "epoch_size");
-    let devices = devices(config, device_num);
+    let devices = devices(config, device_num, draft);
     batch_size(config, devices.as_ref(), draft);
     let is_shuffled = config.flag("do_shuffle");
     // On one device the scripts shuffle no TFRecords, whatever the flag.
@@ -64,7 +61,7 @@ pub(super) fn read(
         flag.map(|flag| flag && (is_mindrecord || devices.as_ref().is_some_and(|n| n.value > 1)))
     });
     draft.set((STAGE, "shuffle"), is_shuffled, "do_shuffle");
-    net::optimizer(config, "common_cfg.AdamWeightDecay", STAGE, draft);
+    net::optimizer(config, "common_cfg", STAGE, draft);
     if is_scaled(draft) {
         net::loss_scale(config, "common_cfg", STAGE, draft);
     }
@@ -74,15 +71,40 @@ pub(super) fn read(
 }
 
 /// Devices that trained together: those of the command line, or of a distributed configuration.
-fn devices(config: &Config<'_>, given: Option<u64>) -> Option<Located<u64>> {
-    let is_distributed = config.flag("distribute").is_some_and(|flag| flag.value);
+fn devices(config: &Config<'_>, given: Option<u64>, draft: &mut Draft<'_>) -> Option<Located<u64>> {
+    let distributed = config.flag("distribute");
     let found = config.integer("device_num", 1..=65536);
-    match given {
-        Some(devices) => Some(Located::default_value(devices)),
-        None => found
-            .filter(|_| is_distributed)
-            .map(|found| found.map(u64::from)),
+    let found = found.map(|found| found.map(u64::from));
+    let Some(devices) = given else {
+        let is_distributed = distributed.is_some_and(|flag| flag.value);
+        if let Some(unused) = found
+            .as_ref()
+            .filter(|found| !is_distributed && found.value > 1)
+        {
+            draft.note(
+                unused.span.as_ref(),
+                "device_num",
+                "`distribute` is not true",
+            );
+        }
+        return found.filter(|_| is_distributed);
+    };
+    // A file's keys are those of one device, which `mpirun -n N` overrules; flags are not.
+    let as_flag = |span: Option<Span>| span.filter(|span| draft.is_flag(span));
+    let label = format!("`--device-num` is {devices}");
+    if let Some(span) = distributed
+        .filter(|flag| !flag.value)
+        .and_then(|flag| as_flag(flag.span))
+    {
+        config.fault("distribute", &span, "is false", &label);
     }
+    if let Some(found) = found.filter(|found| found.value != devices) {
+        let value = found.value;
+        if let Some(span) = as_flag(found.span) {
+            config.fault("device_num", &span, &format!("is {value}"), &label);
+        }
+    }
+    Some(Located::default_value(devices))
 }
 
 /// The batch of a step: that of a device times the devices.
@@ -97,7 +119,13 @@ fn batch_size(config: &Config<'_>, devices: Option<&Located<u64>>, draft: &mut D
     let (size, from) = match devices.filter(|devices| devices.value > 1) {
         Some(devices) => (
             u64::from(batch.value) * devices.value,
-            format!("{from} {} times {} devices", batch.value, devices.value),
+            Origin {
+                text: format!(
+                    "{} {} times {} devices",
+                    from.text, batch.value, devices.value
+                ),
+                span: from.span,
+            },
         ),
         None => (u64::from(batch.value), from),
     };
@@ -118,7 +146,17 @@ pub(super) fn precision(config: &Config<'_>, draft: &mut Draft<'_>) {
     let Some(found) = config.word("device_target", &words) else {
         return;
     };
-    if draft.has("", "precision") {
+    if let Some(other) = draft.text("", "precision") {
+        if other != found.value
+            && let Some(span) = &found.span
+        {
+            let label = "expected one for both; `--flag device_target=NAME` sets both".to_owned();
+            let is = format!(
+                "comes to {}, and that of `gd_config` to {other}",
+                found.value
+            );
+            config.fault("device_target", span, &is, &label);
+        }
         return;
     }
     let from = match found.value {
@@ -129,10 +167,34 @@ pub(super) fn precision(config: &Config<'_>, draft: &mut Draft<'_>) {
     draft.put("", "precision", found.value.into(), from);
 }
 
+/// The precision where no configuration names a device: the scripts compute in fp16 on Ascend only.
+pub(super) fn default_precision(draft: &mut Draft<'_>) {
+    if !draft.has("", "precision") {
+        let from = "no `device_target`; fp16 for Ascend".to_owned();
+        draft.put("", "precision", "fp32".into(), from.into());
+    }
+}
+
 /// Whether the experiment computes in fp16, with a scaled loss.
 pub(super) fn is_scaled(draft: &Draft<'_>) -> bool {
     let mut settings = draft.settings.iter();
     settings.any(|setting| setting.key == "precision" && setting.value.as_str() == Some("fp16"))
+}
+
+/// The schema of TFRecords; a MindRecord file holds its own.
+pub(super) fn schema(
+    config: &Config<'_>,
+    key: (&'static str, &'static str),
+    is_mindrecord: bool,
+    draft: &mut Draft<'_>,
+) {
+    let found = config.text("schema_dir");
+    if is_mindrecord && let Some(found) = &found {
+        let reason = "a MindRecord file holds its own schema";
+        draft.note(found.span.as_ref(), "schema_dir", reason);
+        return;
+    }
+    draft.set(key, found, "schema_dir");
 }
 
 /// `tfrecord` or `mindrecord`

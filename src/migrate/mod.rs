@@ -4,12 +4,15 @@
 
 mod config;
 mod draft;
+mod flag;
 mod general;
 mod kind;
 mod net;
 mod nets;
 mod python;
 mod reasons;
+#[cfg(test)]
+mod seed_tests;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -22,8 +25,8 @@ use std::cell::RefCell;
 use self::config::Config;
 use self::draft::Draft;
 use self::kind::{Part, part_of};
-use self::value::{Entry, Node, Read, Value};
-use crate::document::{Fault, Faults, Source, Sources, Span};
+use self::value::Node;
+use crate::document::{Fault, Faults, Source, Sources};
 use crate::experiment::Kinds;
 
 /// Bytes of a configuration at most; published ones have 5,000.
@@ -41,11 +44,11 @@ pub struct Given {
     pub device_num: Option<u64>,
 }
 
-/// The experiment file. Values that equal those of `recipe = "mindspore"` and keys that `kinds`
-/// and this version do not read are comments; what is not taken over is listed at the end.
+/// The experiment file. Values that equal those of `recipe = "mindspore"` are comments; what is not
+/// taken over is listed at the end.
 ///
 /// # Errors
-/// Every fault of the configurations with its place.
+/// Every fault of the configurations with its place, and what `kinds` cannot run of them.
 pub fn from_mindspore(kinds: Kinds, given: &Given) -> Result<String, Faults> {
     let flags = given.flags.iter().map(|flag| Source {
         name: draft::FLAG.to_owned(),
@@ -73,6 +76,8 @@ pub fn from_mindspore(kinds: Kinds, given: &Given) -> Result<String, Faults> {
         }
         nets::agree(&draft.nets, &faults);
         task::placeholders(configs.task.as_ref(), &mut draft);
+        general::default_precision(&mut draft);
+        draft.leave_to_folders();
     }
     let faults = faults.into_inner();
     if faults.is_empty() {
@@ -118,50 +123,17 @@ fn read_all(given: &Given, faults: &RefCell<Vec<Fault>>) -> Configs {
             Err(fault) => faults.borrow_mut().push(*fault),
         }
     }
+    if given.device_num.is_some() && found.general.is_none() && faults.borrow().is_empty() {
+        let message = "`--device-num` without a configuration of general distillation";
+        let hint = "leave it out: task distillation runs on one device".to_owned();
+        faults
+            .borrow_mut()
+            .push(Fault::new(message, None).with_hint(hint));
+    }
     for (index, flag) in given.flags.iter().enumerate() {
-        if let Err(fault) = set_flag(flag, given.files.len() + index, &mut found) {
+        if let Err(fault) = flag::set(flag, given.files.len() + index, &mut found) {
             faults.borrow_mut().push(*fault);
         }
     }
     found
-}
-
-/// A flag replaces the key of its name at the top of a configuration, as in the scripts.
-fn set_flag(flag: &str, source: usize, configs: &mut Configs) -> Read<()> {
-    let span = |range| Span { source, range };
-    let Some((name, value)) = flag.split_once('=') else {
-        let fault = Fault::new("a flag without a value", span(0..flag.len()));
-        return Err(Box::new(fault.with_label("expected `NAME=VALUE`")));
-    };
-    let (general, task, name) = match name.trim_start_matches("--").split_once('.') {
-        Some(("gd", name)) => (true, false, name),
-        Some(("td", name)) => (false, true, name),
-        _ => (true, true, name.trim_start_matches("--")),
-    };
-    let start = flag.len() - value.len();
-    let node = Node {
-        value: value::scalar(value.trim_matches(['"', '\''])),
-        span: span(start..flag.len()),
-    };
-    let mut is_set = false;
-    for (wanted, config) in [(general, &mut configs.general), (task, &mut configs.task)] {
-        let Some(Value::Map(entries)) = config.as_mut().map(|node| &mut node.value) else {
-            continue;
-        };
-        if wanted {
-            entries.retain(|entry| entry.key != name);
-            entries.push(Entry {
-                key: name.to_owned(),
-                span: span(0..start.saturating_sub(1)),
-                node: node.clone(),
-            });
-            is_set = true;
-        }
-    }
-    if is_set {
-        return Ok(());
-    }
-    let fault = Fault::new("no configuration that this flag belongs to", span(0..start));
-    let label = "expected `gd.` with general distillation, `td.` with task distillation";
-    Err(Box::new(fault.with_label(label)))
 }

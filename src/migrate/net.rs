@@ -8,6 +8,7 @@ use super::config::Config;
 use super::draft::Draft;
 use super::nets::{Net, SHAPE};
 use crate::document::Located;
+use crate::input::excerpt;
 
 /// Further keys of a student, with their limits.
 const TRAINED: [(&str, &str, RangeInclusive<f64>); 3] = [
@@ -21,6 +22,12 @@ const TRAINED: [(&str, &str, RangeInclusive<f64>); 3] = [
 ];
 
 const LARGEST: u32 = 1_000_000;
+
+/// Why sizes beside a checkpoint are not taken over.
+const OF_CHECKPOINT: &str = "the checkpoint's tensors have it";
+
+/// Why keys of general distillation's teacher are not taken over.
+const OF_TEACHER: &str = "read from its checkpoint, or the same as in `[teacher]`";
 
 /// A table of the experiment file that a network's keys stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,56 +44,88 @@ pub(super) enum Place {
 
 /// Reads a network, and writes what stands beside `[student]` or `[teacher]`.
 pub(super) fn read(config: &Config<'_>, table: &'static str, place: Place, draft: &mut Draft<'_>) {
-    let path = |key: &str| format!("{table}.{key}");
-    let mut values = Vec::new();
-    for (key, name) in SHAPE {
-        let Some(found) = config.integer(&path(key), 1..=LARGEST) else {
-            continue;
-        };
-        values.push((key, found.clone().map(f64::from)));
-        let written = match place {
-            Place::Student => Some("student"),
-            // Heads cannot be read from tensors.
-            Place::StudentModel if key == "num_attention_heads" => Some("student"),
-            Place::Teacher if key == "num_attention_heads" => Some("teacher"),
-            _ => None,
-        };
-        if let Some(to) = written {
-            draft.set((to, name), Some(found), key);
-        }
-    }
-    let positions = config.integer(&path("max_position_embeddings"), 3..=LARGEST);
-    let activation = config.word(
-        &path("hidden_act"),
-        &[("gelu", "gelu_new"), ("relu", "relu")],
-    );
-    let to = match place {
-        Place::Student | Place::StudentModel => "student",
-        Place::Teacher => "teacher",
-        Place::None => "",
-    };
-    if !to.is_empty() {
-        draft.set(
-            (to, "max-position-embeddings"),
-            positions,
-            "max_position_embeddings",
-        );
-        draft.set(
-            (to, "hidden-act"),
-            activation,
-            "hidden_act, GELU by its tanh formula",
-        );
-    }
-    if table.contains("student") {
+    let is_student = table.contains("student");
+    let mut values = shape(config, table, place, draft);
+    positions_and_activation(config, table, place, draft);
+    if is_student {
         student_keys(config, table, place, draft, &mut values);
     }
-    let length = config.integer(&path("seq_length"), 3..=LARGEST);
+    let length = config.integer(&format!("{table}.seq_length"), 3..=LARGEST);
     values.extend(length.map(|found| ("seq_length", found.map(f64::from))));
     draft.nets.push(Net {
         table,
-        is_student: table.contains("student"),
+        is_student,
         values,
     });
+}
+
+/// The sizes of a network, which are written where no checkpoint has them.
+fn shape(
+    config: &Config<'_>,
+    table: &'static str,
+    place: Place,
+    draft: &mut Draft<'_>,
+) -> Vec<(&'static str, Located<f64>)> {
+    let mut values = Vec::new();
+    for (key, name) in SHAPE {
+        let path = format!("{table}.{key}");
+        let Some(found) = config.integer(&path, 1..=LARGEST) else {
+            continue;
+        };
+        values.push((key, found.clone().map(f64::from)));
+        // Heads cannot be read from tensors.
+        let is_heads = key == "num_attention_heads";
+        let written = match place {
+            Place::Student => Some("student"),
+            Place::StudentModel if is_heads => Some("student"),
+            Place::Teacher if is_heads => Some("teacher"),
+            _ => None,
+        };
+        // The student of task distillation is compared with that of general distillation.
+        let is_compared = place == Place::None && table.contains("student");
+        if let Some(to) = written {
+            draft.set((to, name), Some(found), key);
+        } else if !is_compared {
+            let reason = if is_heads { OF_TEACHER } else { OF_CHECKPOINT };
+            draft.note(found.span.as_ref(), &path, reason);
+        }
+    }
+    values
+}
+
+/// What a table of positions and a checkpoint cannot hold.
+fn positions_and_activation(
+    config: &Config<'_>,
+    table: &'static str,
+    place: Place,
+    draft: &mut Draft<'_>,
+) {
+    let path = |key: &str| format!("{table}.{key}");
+    let [positions, activation] = ["max_position_embeddings", "hidden_act"].map(path);
+    let found = config.integer(&positions, 3..=LARGEST);
+    let words = [("gelu", "gelu_new"), ("relu", "relu")];
+    let word = config.word(&activation, &words);
+    let to = match place {
+        Place::Student | Place::StudentModel => "student",
+        Place::Teacher => "teacher",
+        Place::None if table.contains("student") => return,
+        Place::None => {
+            let spans = [
+                (positions, found.and_then(|found| found.span)),
+                (activation, word.and_then(|word| word.span)),
+            ];
+            for (path, span) in spans {
+                if span.is_some() {
+                    draft.note(span.as_ref(), &path, OF_TEACHER);
+                }
+            }
+            return;
+        }
+    };
+    let key = (to, "max-position-embeddings");
+    draft.set(key, found, "max_position_embeddings");
+    let name = "hidden_act, GELU by its tanh formula";
+    draft.set((to, "hidden-act"), word, name);
 }
 
 /// Keys that mean something in training only.
@@ -127,14 +166,21 @@ pub(super) fn length(config: &Config<'_>, table: &str) -> Option<Located<i64>> {
     Some(found.map(i64::from))
 }
 
-/// Sets the keys of a stage's optimizer, which stand in `table` of the configuration.
+/// Sets the keys of a stage's optimizer, which stand in `AdamWeightDecay` of `table`.
 pub(super) fn optimizer(
     config: &Config<'_>,
     table: &str,
     stage: &'static str,
     draft: &mut Draft<'_>,
 ) {
-    let path = |key: &str| format!("{table}.{key}");
+    for other in config.tables(table) {
+        if other.key != "AdamWeightDecay" {
+            let path = format!("{table}.{}", excerpt(&other.key));
+            let label = "expected `AdamWeightDecay`";
+            config.fault(&path, &other.span, "is no optimizer of the scripts", label);
+        }
+    }
+    let path = |key: &str| format!("{table}.AdamWeightDecay.{key}");
     let rate = config.number(&path("learning_rate"), 1e-12..=1.0);
     draft.set((stage, "learning-rate"), rate, "learning_rate");
     let end = config.number(&path("end_learning_rate"), 0.0..=1.0);

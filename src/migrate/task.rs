@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::draft::Draft;
-use super::general::{checkpoints, dataset_type, is_scaled, precision};
+use super::general::{checkpoints, dataset_type, is_scaled, precision, schema};
 use super::net::{self, Place};
 use super::value::Node;
 use crate::document::Located;
@@ -56,6 +56,11 @@ fn data(config: &Config<'_>, draft: &mut Draft<'_>) {
         let label = "tinyrun has classification and regression of whole texts";
         config.fault("task_name", span, "is named-entity recognition", label);
     }
+    if name.is_none() && kind_is_entities(draft) {
+        let label = "named after named-entity recognition, which tinyrun does not have";
+        let hint = "for another task: `--flag task_name=TNEWS`".to_owned();
+        config.refuse("the configuration has no `task_name`", label, hint);
+    }
     draft.set(("task", "name"), name, "task_name");
     if let Some(classes) = config.integer("num_labels", 2..=1_000_000) {
         let reason = format!(
@@ -74,8 +79,12 @@ fn data(config: &Config<'_>, draft: &mut Draft<'_>) {
         config.text("eval_data_dir"),
         "eval_data_dir",
     );
-    draft.set(("task", "format"), dataset_type(config), "dataset_type");
-    draft.set(("task", "schema"), config.text("schema_dir"), "schema_dir");
+    let format = dataset_type(config);
+    let is_mindrecord = format
+        .as_ref()
+        .is_some_and(|format| format.value == "mindrecord");
+    draft.set(("task", "format"), format, "dataset_type");
+    schema(config, ("task", "schema"), is_mindrecord, draft);
     let length = net::length(config, "td_student_net_cfg");
     draft.set(
         ("task", "max-seq-length"),
@@ -106,7 +115,7 @@ fn student(config: &Config<'_>, general: bool, trains: bool, draft: &mut Draft<'
         (None, true) => Place::None,
         (None, false) => {
             let from = format!("replace it: `{name}` is empty");
-            draft.put("student", "model", "student.ckpt".into(), from);
+            draft.put("student", "model", "student.ckpt".into(), from.into());
             Place::StudentModel
         }
     };
@@ -135,7 +144,7 @@ fn phases(config: &Config<'_>, evaluates: bool, draft: &mut Draft<'_>) {
         let batch = config.integer(&format!("{table}.batch_size"), 1..=65536);
         draft.set((stage, "batch-size"), batch, "batch_size");
         draft.set((stage, "shuffle"), shuffle.clone(), "do_shuffle");
-        let optimizer = format!("{table}.optimizer_cfg.AdamWeightDecay");
+        let optimizer = format!("{table}.optimizer_cfg");
         net::optimizer(config, &optimizer, stage, draft);
         if is_scaled(draft) {
             net::loss_scale(config, table, stage, draft);
@@ -143,7 +152,7 @@ fn phases(config: &Config<'_>, evaluates: bool, draft: &mut Draft<'_>) {
         checkpoints(config, stage, draft);
         if stage == PHASE2 && !evaluates {
             let from = "do_eval is false".to_owned();
-            draft.put(stage, "keep", "last".into(), from);
+            draft.put(stage, "keep", "last".into(), from.into());
         }
     }
 }
@@ -152,12 +161,15 @@ fn phases(config: &Config<'_>, evaluates: bool, draft: &mut Draft<'_>) {
 pub(super) fn placeholders(task: Option<&Node>, draft: &mut Draft<'_>) {
     let why = |key: &str| match task {
         Some(_) => format!("replace it: `{key}` is empty"),
+        None if ["train_data_dir", "eval_data_dir"].contains(&key) => {
+            "replace it: every experiment needs labelled data".to_owned()
+        }
         None => "replace it: no configuration of task distillation was given".to_owned(),
     };
     if !draft.has("task", "name") {
         let (name, from) = named(draft);
         let from = from.unwrap_or_else(|| why("task_name"));
-        draft.put("task", "name", name.into(), from);
+        draft.put("task", "name", name.into(), from.into());
     }
     for (table, key, value, name) in [
         ("task", "train", "data/train", "train_data_dir"),
@@ -165,9 +177,19 @@ pub(super) fn placeholders(task: Option<&Node>, draft: &mut Draft<'_>) {
         ("teacher", "model", "teacher.ckpt", "load_teacher_ckpt_path"),
     ] {
         if !draft.has(table, key) {
-            draft.put(table, key, value.into(), why(name));
+            draft.put(table, key, value.into(), why(name).into());
         }
     }
+}
+
+/// Whether a file is named as the published `td_config_ner.yaml`, in which nothing else says it.
+fn kind_is_entities(draft: &Draft<'_>) -> bool {
+    let mut names = draft.names().into_iter();
+    names.any(|name| {
+        let short = name.rsplit('/').next().unwrap_or_default();
+        let mut parts = short.split(|letter: char| !letter.is_alphanumeric());
+        parts.any(|part| part.eq_ignore_ascii_case("ner"))
+    })
 }
 
 /// The task that a file such as `td_config_sst2.yaml` is named after.

@@ -1,27 +1,19 @@
 //! A draft as an experiment file.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use toml::Value;
 
 use super::draft::{Draft, Setting};
-use crate::document::Faults;
+use crate::document::{Fault, Faults};
 use crate::experiment::{Experiment, Kinds, in_toml, quoted, settings_of};
-
-/// How a key is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    Active,
-    /// The recipe has the same value.
-    Default,
-    /// This version does not read it.
-    Later,
-}
 
 /// The file of a draft: tables in the order of an experiment file, each key with its origin.
 ///
 /// # Errors
-/// What this version's reader says of the keys that an experiment needs.
+/// What this version's reader says of the keys, all together, each at the value of the
+/// configuration that it is from.
 pub(super) fn text(kinds: Kinds, draft: &Draft<'_>) -> Result<String, Faults> {
     let files = draft.names();
     let mut text = format!(
@@ -30,32 +22,9 @@ pub(super) fn text(kinds: Kinds, draft: &Draft<'_>) -> Result<String, Faults> {
          # Check the file, then run: tinyrun THIS-FILE --dry-run\n",
         files.join(", ")
     );
-    let skeleton = skeleton(draft);
-    let (base, _) = Experiment::read(kinds, "experiment.toml", "experiment", &skeleton, &[])?;
-    let mut defaults = settings_of(&base);
-    let mut accepted: Vec<String> = Vec::new();
-    let mut ways = Vec::new();
-    for setting in &draft.settings {
-        let how = if setting.is_required {
-            How::Active
-        } else if same(&defaults, setting) {
-            How::Default
-        } else {
-            accepted.push(format!("{}={}", path(setting), toml(&setting.value)));
-            let read =
-                Experiment::read(kinds, "experiment.toml", "experiment", &skeleton, &accepted);
-            if let Ok((experiment, _)) = read {
-                defaults = settings_of(&experiment);
-                How::Active
-            } else {
-                accepted.pop();
-                How::Later
-            }
-        };
-        ways.push(how);
-    }
+    let active = active(kinds, draft)?;
     for table in tables(draft) {
-        let settings = draft.settings.iter().zip(&ways);
+        let settings = draft.settings.iter().zip(&active);
         let mut settings: Vec<_> = settings
             .filter(|(setting, _)| setting.table == table)
             .collect();
@@ -66,8 +35,10 @@ pub(super) fn text(kinds: Kinds, draft: &Draft<'_>) -> Result<String, Faults> {
         } else {
             let _ = writeln!(text, "[{table}]");
         }
-        for (setting, how) in settings {
-            write_key(&mut text, setting, *how);
+        for (setting, is_active) in settings {
+            let mark = if *is_active { "" } else { "# " };
+            let (key, value) = (setting.key, toml(&setting.value));
+            let _ = writeln!(text, "{mark}{key} = {value} # {}", setting.from.text);
         }
     }
     if !draft.notes.is_empty() {
@@ -77,6 +48,70 @@ pub(super) fn text(kinds: Kinds, draft: &Draft<'_>) -> Result<String, Faults> {
         }
     }
     Ok(text)
+}
+
+/// Which keys of the draft are written as keys: those that an experiment needs, and those whose
+/// values the others alone do not give.
+fn active(kinds: Kinds, draft: &Draft<'_>) -> Result<Vec<bool>, Faults> {
+    // All together: a width fits its heads, not those of the recipe.
+    read(kinds, draft, &vec![true; draft.settings.len()])?;
+    let required = draft.settings.iter().map(|setting| setting.is_required);
+    let mut active: Vec<bool> = required.collect();
+    loop {
+        // A default may depend on another key, so that the rest is compared again. Some of the keys
+        // alone may contradict each other, as a width does the recipe's heads.
+        let defaults = read(kinds, draft, &active).unwrap_or_default();
+        let mut is_whole = true;
+        for (setting, is_active) in draft.settings.iter().zip(&mut active) {
+            if !*is_active && !same(&defaults, setting) {
+                *is_active = true;
+                is_whole = false;
+            }
+        }
+        if is_whole {
+            return Ok(active);
+        }
+    }
+}
+
+/// The settings of the experiment that these keys of the draft give.
+fn read(
+    kinds: Kinds,
+    draft: &Draft<'_>,
+    active: &[bool],
+) -> Result<BTreeMap<String, String>, Faults> {
+    let mut tables_alone = "recipe = \"mindspore\"\n".to_owned();
+    for table in tables(draft).iter().filter(|table| !table.is_empty()) {
+        let _ = writeln!(tables_alone, "[{table}]");
+    }
+    let settings = draft.settings.iter().zip(active);
+    let settings: Vec<&Setting> = settings
+        .filter_map(|(setting, is_active)| is_active.then_some(setting))
+        .collect();
+    let keys = settings.iter();
+    let keys: Vec<String> = keys
+        .map(|setting| format!("{}={}", path(setting), toml(&setting.value)))
+        .collect();
+    let read = Experiment::read(kinds, "experiment.toml", "experiment", &tables_alone, &keys);
+    match read {
+        Ok((experiment, _)) => Ok(settings_of(&experiment)),
+        Err(found) => {
+            let faults = found.faults.into_iter().map(|fault| Fault {
+                // The keys are the sources from 1.
+                span: fault.span.as_ref().and_then(|span| {
+                    let setting = settings.get(span.source.checked_sub(1)?)?;
+                    setting.from.span.clone()
+                }),
+                ..fault
+            });
+            let mut faults = Faults::new(faults.collect(), draft.sources().clone());
+            // A value that stands for several keys is at fault once.
+            let is_again =
+                |one: &mut Fault, other: &mut Fault| one.span.is_some() && one.span == other.span;
+            faults.faults.dedup_by(is_again);
+            Err(faults)
+        }
+    }
 }
 
 /// Tables in the order of an experiment file.
@@ -93,21 +128,6 @@ fn tables(draft: &Draft<'_>) -> Vec<&'static str> {
     found
 }
 
-/// The least of the file that is an experiment.
-fn skeleton(draft: &Draft<'_>) -> String {
-    let mut text = "recipe = \"mindspore\"\n".to_owned();
-    for table in tables(draft) {
-        if !table.is_empty() {
-            let _ = writeln!(text, "[{table}]");
-        }
-        let needed = draft.settings.iter().filter(|setting| setting.is_required);
-        for setting in needed.filter(|setting| setting.table == table) {
-            let _ = writeln!(text, "{} = {}", setting.key, toml(&setting.value));
-        }
-    }
-    text
-}
-
 fn path(setting: &Setting) -> String {
     match setting.table {
         "" => setting.key.to_owned(),
@@ -115,7 +135,7 @@ fn path(setting: &Setting) -> String {
     }
 }
 
-fn same(defaults: &std::collections::BTreeMap<String, String>, setting: &Setting) -> bool {
+fn same(defaults: &BTreeMap<String, String>, setting: &Setting) -> bool {
     let Some(default) = defaults.get(&path(setting)) else {
         return false;
     };
@@ -127,17 +147,6 @@ fn same(defaults: &std::collections::BTreeMap<String, String>, setting: &Setting
         (Value::Float(default), Value::Integer(number)) => (default - *number as f64).abs() == 0.0,
         (default, value) => default == value,
     }
-}
-
-fn write_key(text: &mut String, setting: &Setting, how: How) {
-    let mark = if how == How::Active { "" } else { "# " };
-    let (key, value) = (setting.key, toml(&setting.value));
-    let from = &setting.from;
-    let why = match how {
-        How::Later => "; this version of tinyrun does not read the key here",
-        How::Active | How::Default => "",
-    };
-    let _ = writeln!(text, "{mark}{key} = {value} # {from}{why}");
 }
 
 /// A value as TOML in which nothing is hidden.
