@@ -26,6 +26,7 @@ pub use console::{Caption, Console, Verbosity};
 pub use failure::{failed_stages, failure, plain_error};
 pub use inventory::{Removable, Verdict, removable_lines, verdict_lines};
 pub use matrix::{matrix_heading, matrix_summary};
+pub(crate) use plan::why;
 pub use plan::{render_plan, total_line};
 pub use plan_json::{experiment_json, plan_json};
 pub use record::{agreement, record_text};

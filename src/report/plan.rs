@@ -124,7 +124,7 @@ fn waits(on: &[StageName]) -> String {
 }
 
 /// Why a stage runs, as its first line says it.
-pub(super) fn why(reasons: &[StaleReason]) -> Option<String> {
+pub(crate) fn why(reasons: &[StaleReason]) -> Option<String> {
     (!reasons.is_empty()).then(|| short(reasons, None))
 }
 

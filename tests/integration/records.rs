@@ -359,7 +359,7 @@ fn prepared_data_are_exported_as_records_that_give_the_same_stores() {
     test.run(&["export-data", "x.toml", "-o", "out"])
         .ends_with(2)
         .says("experiment `x` has no prepared data")
-        .says("run `tinyrun x.toml` first");
+        .says("run `tinyrun x.toml --until data-prep` first");
     test.run(&["x.toml"]).succeeds();
     let before = ["train", "dev"].map(|split| store(&test, split));
     let ran = test.run(&["export-data", "x.toml", "-o", "out"]).succeeds();
@@ -413,4 +413,56 @@ fn prepared_data_are_exported_as_records_that_give_the_same_stores() {
     test.run(&["x.toml", "--until", "data-prep"]).succeeds();
     let after = ["train", "dev"].map(|split| store(&test, split));
     assert!(before == after);
+}
+
+#[test]
+fn data_that_are_stale_are_not_exported() {
+    let test = records();
+    test.run(&["x.toml", "--until", "data-prep"]).succeeds();
+    let refused = |sets: &[&str], why: &str, hint: &str| {
+        test.run(&[&["export-data", "x.toml", "-o", "out"][..], sets].concat())
+            .ends_with(2)
+            .says("the data that `data-prep` prepared are stale")
+            .says(why)
+            .says(hint);
+        assert!(!test.path("out").exists());
+    };
+    let hint = "run `tinyrun x.toml --until data-prep` with the same `--set` first";
+    let length = ["--set", "task.max-seq-length=24"];
+    refused(&length, "max-seq-length", hint);
+    refused(
+        &["--set", "task.train=data/dev.tf_record"],
+        "dev.tf_record",
+        hint,
+    );
+    fs::copy(
+        test.path("data/dev.tf_record"),
+        test.path("data/train.tf_record"),
+    )
+    .expect("copied");
+    refused(
+        &[],
+        "train.tf_record",
+        "run `tinyrun x.toml --until data-prep` first",
+    );
+}
+
+#[test]
+fn an_export_of_data_that_was_cut_off_does_not_stop_the_next() {
+    let test = records();
+    test.run(&["x.toml", "--until", "data-prep"]).succeeds();
+    // As an interrupted export leaves it.
+    test.write("out/.partial/train/.tmp-abc", "x");
+    test.run(&["export-data", "x.toml", "-o", "out"]).succeeds();
+    let mut found: Vec<_> = fs::read_dir(test.path("out"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    found.sort();
+    assert_eq!(found, ["dev", "schema.json", "train"]);
+    // A folder that cannot be written leaves nothing behind.
+    test.write("file", "x");
+    test.run(&["export-data", "x.toml", "-o", "file/out"])
+        .ends_with(2)
+        .says("cannot write `file/out");
 }
