@@ -21,8 +21,8 @@ use crate::system::advice_for_output;
 /// `tinyrun export MODEL`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Model: a Hugging Face folder, a MindSpore checkpoint, or a result as `EXPERIMENT/STAGE`, for
-    /// example `sst2/td-phase2`
+    /// Model: a Hugging Face folder, a folder of Google's TensorFlow BERT, a MindSpore checkpoint, or a
+    /// result as `EXPERIMENT/STAGE`, for example `sst2/td-phase2`
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
@@ -52,8 +52,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut entries = fs::read_dir(output).into_iter().flatten();
     if output.is_file() || entries.next().is_some() {
         return Err(Failure::Usage {
-            message: format!("`{}` exists and is not empty", excerpt_path(output)),
-            hint: Some("choose another folder, or remove it".to_owned()),
+            message: if output.is_file() {
+                format!("the file `{}` exists", excerpt_path(output))
+            } else {
+                format!("`{}` exists and is not empty", excerpt_path(output))
+            },
+            hint: Some(if output.is_file() {
+                "choose another name, or remove the file".to_owned()
+            } else {
+                "choose another folder, or remove it".to_owned()
+            }),
         });
     }
     let history = match &model.record {
@@ -83,18 +91,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let format = arguments.format.as_str();
         let _ = writeln!(text, "note: `{format}` computes it otherwise: {note}");
     }
-    if let Some(lines) = checked(arguments, &model.model)? {
-        text.push_str(&lines);
-    }
+    text.push_str(&checked(arguments, &model.model)?);
     print(&text)
 }
 
 /// What a checkpoint of another program was read as, and whether the written folder computes the
 /// same.
-fn checked(arguments: &Arguments, model: &ModelRef) -> Result<Option<String>, Failure> {
+fn checked(arguments: &Arguments, model: &ModelRef) -> Result<String, Failure> {
     let is_foreign = is_checkpoint(model) || !model.join("config.json").exists();
-    if arguments.format != Format::HuggingFace || !is_foreign {
-        return Ok(None);
+    if !is_foreign {
+        return Ok(String::new());
     }
     let usage = |message: String| Failure::Usage {
         message,
@@ -102,9 +108,12 @@ fn checked(arguments: &Arguments, model: &ModelRef) -> Result<Option<String>, Fa
     };
     let read = load_stated(model, &model.stated).map_err(|error| usage(error.to_string()))?;
     let mut text = format!("read as {}\n", read.config.described());
+    if arguments.format != Format::HuggingFace {
+        return Ok(text);
+    }
     if !(read.has_classifier() && read.has_pooler) {
         text.push_str("forward check: skipped, the model has no classifier\n");
-        return Ok(Some(text));
+        return Ok(text);
     }
     let interrupts = Interrupts::listen()
         .map_err(|error| usage(format!("cannot install signal handlers: {error}")))?;
@@ -118,7 +127,7 @@ fn checked(arguments: &Arguments, model: &ModelRef) -> Result<Option<String>, Fa
         // The model is written; only the check needs the training kernel.
         Err(error) => writeln!(text, "forward check: failed: {error}"),
     };
-    Ok(Some(text))
+    Ok(text)
 }
 
 /// How a stored model was made, with the scores of other seeds.

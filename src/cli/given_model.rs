@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, show};
+use crate::data::check_vocabulary;
 use crate::input::excerpt_path;
-use crate::model::{ModelRef, Stated, is_checkpoint};
+use crate::model::{
+    ModelRef, Stated, has_tokenizer, is_checkpoint, is_tensorflow, is_tensorflow_prefix,
+    read_config,
+};
 use crate::runs::{Layout, RECORD, Record};
+use crate::system::folder_of;
 
 /// A model and where it came from.
 pub(super) struct GivenModel {
@@ -35,7 +40,8 @@ pub(super) struct CheckpointArguments {
     #[arg(long, value_name = "NUMBER", value_parser = epsilon)]
     layer_norm_eps: Option<f64>,
 
-    /// Vocabulary of an uncased BERT, a token per line [default: no tokenizer]
+    /// Vocabulary of an uncased BERT, a token per line; also for a folder without a tokenizer
+    /// [default: no tokenizer]
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
 }
@@ -58,13 +64,63 @@ impl CheckpointArguments {
 
     /// They mean nothing beside a folder, whose files have it.
     fn check_absent(&self) -> Result<(), Failure> {
-        if self.stated().is_empty() && self.vocab.is_none() {
+        if self.stated().is_empty() {
             return Ok(());
         }
         Err(Failure::Usage {
             message: "options of a checkpoint beside a model that is not a checkpoint".to_owned(),
-            hint: Some("remove `--num-attention-heads`, `--hidden-act`, `--layer-norm-eps` and `--vocab`: the model's folder has them".to_owned()),
+            hint: Some("remove `--num-attention-heads`, `--hidden-act` and `--layer-norm-eps`: the model's folder has them".to_owned()),
         })
+    }
+
+    /// The tokenizer of a model: the folder that the model is in, unless it has none, or the given
+    /// vocabulary.
+    fn tokenizer(&self, model: &ModelRef) -> Result<Option<PathBuf>, Failure> {
+        let Some(vocab) = &self.vocab else {
+            return Ok(model.is_dir().then(|| model.path.clone()));
+        };
+        if model.is_dir() && has_tokenizer(model) {
+            return Err(Failure::Usage {
+                message: format!(
+                    "`--vocab` beside `{}`, which has a tokenizer",
+                    excerpt_path(model)
+                ),
+                hint: Some("remove `--vocab`".to_owned()),
+            });
+        }
+        // What is wrong with the model is reported where its weights are read.
+        if let Ok(config) = read_config(model, &model.stated) {
+            check_vocabulary(vocab, config.vocab_size).map_err(|error| Failure::Usage {
+                hint: error.hint(),
+                message: error.to_string(),
+            })?;
+        }
+        Ok(Some(vocab.clone()))
+    }
+}
+
+/// How a model is named.
+const HOW: &str = "name a stage as `EXPERIMENT/STAGE`, as in `runs/`, or the folder of a model";
+
+/// A model that is nowhere.
+fn not_there(given: &Path) -> Failure {
+    let shown = excerpt_path(given);
+    let (message, hint) = if is_tensorflow_prefix(given) {
+        let folder = excerpt_path(folder_of(given));
+        let message = format!("`{shown}` is the prefix of the files of a TensorFlow checkpoint");
+        (
+            message,
+            format!("name the folder that they are in: `{folder}`"),
+        )
+    } else if is_checkpoint(given) {
+        let message = format!("checkpoint `{shown}` does not exist");
+        (message, "check the path".to_owned())
+    } else {
+        (format!("model `{shown}` not found"), HOW.to_owned())
+    };
+    Failure::Usage {
+        message,
+        hint: Some(hint),
     }
 }
 
@@ -83,23 +139,27 @@ impl GivenModel {
         layout: &Layout,
     ) -> Result<Self, Failure> {
         if is_checkpoint(given) && given.is_file() {
+            let model = ModelRef {
+                path: given.to_owned(),
+                stated: checkpoint.stated(),
+            };
             return Ok(Self {
-                model: ModelRef {
-                    path: given.to_owned(),
-                    stated: checkpoint.stated(),
-                },
-                tokenizer: checkpoint.vocab.clone(),
+                tokenizer: checkpoint.tokenizer(&model)?,
+                model,
                 record: None,
             });
         }
+        if !given.exists() && !layout.runs().join(given).exists() {
+            return Err(not_there(given));
+        }
         checkpoint.check_absent()?;
         let configs = ["config.json", "bert_config.json"];
-        if configs.iter().any(|name| given.join(name).exists()) {
+        if configs.iter().any(|name| given.join(name).exists()) || is_tensorflow(given) {
             let result = given.parent();
             let is_its_model = given.file_name().is_some_and(|name| name == MODEL);
             return Ok(Self {
                 record: result.filter(|_| is_its_model).and_then(Record::read),
-                tokenizer: Some(given.to_owned()),
+                tokenizer: checkpoint.tokenizer(&given.into())?,
                 model: given.into(),
             });
         }
@@ -108,14 +168,9 @@ impl GivenModel {
             hint: Some(hint.to_owned()),
         };
         let shown = excerpt_path(given);
-        let how = "name a stage as `EXPERIMENT/STAGE`, as in `runs/`, or the folder of a model";
-        if !layout.runs().join(given).exists() {
-            if !given.exists() {
-                return Err(usage(format!("model `{shown}` not found"), how));
-            }
-            if given.is_dir() && !given.join(RECORD).exists() {
-                return Err(usage(format!("folder `{shown}` has no `config.json`"), how));
-            }
+        let is_run = layout.runs().join(given).exists();
+        if !is_run && given.is_dir() && !given.join(RECORD).exists() {
+            return Err(usage(format!("folder `{shown}` has no `config.json`"), HOW));
         }
         let (result, record) = show::find(given, layout)?;
         if record.artifact(MODEL).is_none() {
@@ -123,9 +178,10 @@ impl GivenModel {
             return Err(usage(message, "name a stage that trains a model"));
         }
         let folder = result.join(MODEL);
+        let model: ModelRef = folder.into();
         Ok(Self {
-            tokenizer: Some(folder.clone()),
-            model: folder.into(),
+            tokenizer: checkpoint.tokenizer(&model)?,
+            model,
             record: Some(record),
         })
     }

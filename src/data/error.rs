@@ -338,6 +338,19 @@ pub enum DataError {
         /// Rows of the model's word-embedding matrix.
         embeddings: u64,
     },
+    /// A vocabulary of another model.
+    #[error(
+        "`{}` has {tokens} tokens, and the model's vocabulary has {embeddings}",
+        excerpt_path(path)
+    )]
+    VocabularySize {
+        /// The vocabulary.
+        path: PathBuf,
+        /// The largest id and one.
+        tokens: usize,
+        /// Rows of the model's word-embedding matrix.
+        embeddings: usize,
+    },
     /// Something else under the name of a tokenizer's file.
     #[error("`{}` is {}, not a file of a tokenizer", excerpt_path(path), foreign.what())]
     TokenizerForeign {

@@ -81,7 +81,7 @@ impl DataError {
             Self::Store(error) => return error.hint(),
             Self::TokenizerForeign { path, foreign } => return foreign.hint(path),
             Self::TokenizerRefused { hint, .. } => return hint.map(str::to_owned),
-            Self::TokenizerLarge { .. } => {
+            Self::TokenizerLarge { .. } | Self::VocabularySize { .. } => {
                 "tokenizer and weights must come from the same model".to_owned()
             }
             Self::Io { source, .. } | Self::Write { source, .. } => return advice(source),

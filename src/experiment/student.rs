@@ -22,7 +22,7 @@ settings! {
             key("model")
                 .required("a Hugging Face folder")
                 .kind_text("path")
-                .range_text("Hugging Face model folder, or MindSpore checkpoint");
+                .range_text("folder of Hugging Face or of Google's TensorFlow BERT, or MindSpore checkpoint");
         /// Activation between pooler and classifier; `relu` for models trained with Huawei's or
         /// MindSpore's code, and the default for a checkpoint.
         counts head: HeadKind = key("head"), default implied_head(Some(&model), *recipe);
@@ -55,7 +55,7 @@ settings! {
         recorded model: Option<Located<String>> =
             key("model")
                 .kind_text("path")
-                .range_text("Hugging Face model folder, or MindSpore checkpoint")
+                .range_text("folder of Hugging Face or of Google's TensorFlow BERT, or MindSpore checkpoint")
                 .default_text("random weights with the shape below");
         /// File of the projection that the first distillation of layers starts from, whatever
         /// `keep-projection` is: tensors `fit_dense.weight` and `fit_dense.bias`. A later stage has

@@ -53,9 +53,12 @@ fn text(export: &Export<'_>, model: &LoadedModel) -> String {
 
 /// The block of metadata. JSON is YAML, so strings are quoted as JSON.
 fn metadata(export: &Export<'_>, model: &LoadedModel) -> String {
-    let library = export.format.exporter().library();
-    let mut text = format!("---\nlibrary_name: {library}\n");
-    if model.has_classifier() {
+    let mut text = "---\n".to_owned();
+    let library = export.format.exporter().library(model);
+    if let Some(library) = library {
+        let _ = writeln!(text, "library_name: {library}");
+    }
+    if model.has_classifier() && library.is_some() {
         text.push_str("pipeline_tag: text-classification\n");
     }
     text.push_str("tags:\n- tinyrun\n");

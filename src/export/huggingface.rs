@@ -34,12 +34,24 @@ impl Exporter for HuggingFace {
         )?)
     }
 
-    fn library(&self) -> &'static str {
-        "transformers"
+    fn library(&self, model: &LoadedModel) -> Option<&'static str> {
+        self.notes(model).is_empty().then_some("transformers")
     }
 
     fn usage(&self, model: &LoadedModel) -> String {
-        let mut text = if model.has_classifier() {
+        let notes = self.notes(model);
+        if !notes.is_empty() {
+            let notes = notes.join("; ");
+            // ONNX has no relative positions either.
+            let or = match model.config.use_relative_positions {
+                true => "",
+                false => ", or export it with `--format onnx`",
+            };
+            return format!(
+                "`transformers` computes this model otherwise: {notes}. Use `tinyrun predict`{or}.\n"
+            );
+        }
+        if model.has_classifier() {
             "```python\n\
              from transformers import pipeline\n\n\
              classify = pipeline(\"text-classification\", model=\"PATH\", top_k=None, truncation=True)\n\
@@ -52,13 +64,26 @@ impl Exporter for HuggingFace {
              states = model(**tokenizer(\"A text.\", return_tensors=\"pt\")).last_hidden_state\n\
              ```\n"
         }
-        .to_owned();
-        if model.config.tinyrun_head.as_deref() == Some("relu") {
-            text.push_str(
-                "\nThe classifier reads `relu` of the pooled output (`tinyrun_head` in `config.json`), which \
-                 `transformers` does not compute: use `tinyrun predict` instead.\n",
+        .to_owned()
+    }
+
+    fn notes(&self, model: &LoadedModel) -> Vec<String> {
+        let config = &model.config;
+        let mut notes = Vec::new();
+        if model.has_classifier() && config.tinyrun_head.as_deref() == Some("relu") {
+            notes.push(
+                "the classifier reads `relu` of the pooled output (`tinyrun_head` in `config.json`), \
+                 that of `transformers` does not"
+                    .to_owned(),
             );
         }
-        text
+        if config.use_relative_positions {
+            notes.push(
+                "the model has the relative positions of MindSpore's BERT, with which `transformers` \
+                 does not open it"
+                    .to_owned(),
+            );
+        }
+        notes
     }
 }

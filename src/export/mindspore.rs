@@ -61,8 +61,8 @@ impl Exporter for MindSpore {
         Self::write_file(export, model, &folder.join(FILE))
     }
 
-    fn library(&self) -> &'static str {
-        "mindspore"
+    fn library(&self, _: &LoadedModel) -> Option<&'static str> {
+        Some("mindspore")
     }
 
     fn usage(&self, model: &LoadedModel) -> String {

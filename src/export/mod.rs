@@ -56,8 +56,8 @@ trait Exporter {
         folder: &Path,
     ) -> Result<(), ExportError>;
 
-    /// What the hub calls the library that opens it.
-    fn library(&self) -> &'static str;
+    /// What the hub calls the library that opens it; `None` where that computes something else.
+    fn library(&self, model: &LoadedModel) -> Option<&'static str>;
 
     /// The section of the model card that shows how the model is opened, in Markdown.
     fn usage(&self, model: &LoadedModel) -> String;

@@ -47,8 +47,8 @@ impl Exporter for Onnx {
         put(&folder.join(FILE), &file.encode_to_vec())
     }
 
-    fn library(&self) -> &'static str {
-        "onnx"
+    fn library(&self, _: &LoadedModel) -> Option<&'static str> {
+        Some("onnx")
     }
 
     fn usage(&self, _: &LoadedModel) -> String {

@@ -250,6 +250,10 @@ impl ModelError {
     /// What to do about it, where there is something.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Missing { path } if path.ends_with("bert_config.json") => Some(
+                "copy the `bert_config.json` that was published with the checkpoint into its folder"
+                    .to_owned(),
+            ),
             Self::Missing { path } if path.ends_with("config.json") => Some(
                 "a model folder has `config.json`, the weights and the tokenizer's files, as `save_pretrained` writes them"
                     .to_owned(),

@@ -166,6 +166,13 @@ pub fn write_without_weights(
     write_atomic(&path, |file| file.write_all(text.as_bytes()))
 }
 
+/// Whether a model folder has a tokenizer.
+pub fn has_tokenizer(folder: &Path) -> bool {
+    ["tokenizer.json", VOCABULARY]
+        .iter()
+        .any(|name| folder.join(name).exists())
+}
+
 /// Where a file of a tokenizer is: in its folder; a vocabulary is the file itself.
 fn tokenizer_file(tokenizer: &Path, name: &str) -> Option<PathBuf> {
     if tokenizer.as_os_str().is_empty() {

@@ -13,6 +13,7 @@ use super::mismatch::{MatchReport, Names, match_weights};
 use super::names::{canonical, expected_classifier, expected_encoder};
 use super::stated::Stated;
 use super::tensor::Dtype;
+use super::tensorflow::find_index;
 use super::tensorflow_names;
 use super::weights::Weights;
 
@@ -109,12 +110,14 @@ fn open_folder(folder: &Path) -> Result<Opened, ModelError> {
 /// `bert_config.json` of a folder of Google's.
 const BERT_CONFIG: &str = "bert_config.json";
 
-/// Whether a folder is one of Google's: with settings of their name, and without weights that
-/// `transformers` opens.
-pub(super) fn is_tensorflow(folder: &Path) -> bool {
+/// Whether a folder is one of Google's: with settings of their name, or none and an index of
+/// TensorFlow's, and without weights that `transformers` opens.
+pub fn is_tensorflow(folder: &Path) -> bool {
     let others = ["model.safetensors", "pytorch_model.bin"];
     let has = |name: &str| folder.join(name).exists();
-    has(BERT_CONFIG) && !others.into_iter().any(has)
+    // Without its settings such a folder is Google's all the same, so that they are missed by name.
+    let is_bare = || !has("config.json") && !matches!(find_index(folder), Ok(None));
+    (has(BERT_CONFIG) || is_bare()) && !others.into_iter().any(has)
 }
 
 /// The settings of a folder of Google's. Their files do not say which GELU it is: it is the exact

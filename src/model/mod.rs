@@ -34,10 +34,13 @@ mod wire;
 pub use ckpt_write::write_mindspore;
 pub use config::BertConfig;
 pub use error::ModelError;
-pub use folder::{TOKENIZER_FILES, write_model_folder, write_safetensors, write_without_weights};
+pub use folder::{
+    TOKENIZER_FILES, has_tokenizer, write_model_folder, write_safetensors, write_without_weights,
+};
 pub use labels::{LabelFit, label_fit};
-pub use load::{LoadedModel, load_model, load_stated, read_config};
+pub use load::{LoadedModel, is_tensorflow, load_model, load_stated, read_config};
 pub use mismatch::{MatchReport, Misshapen};
 pub use stated::{ModelRef, Stated, is_checkpoint};
 pub use tensor::{Dtype, Tensor, WeightDtype, round_to};
+pub use tensorflow::is_tensorflow_prefix;
 pub use weights::Weights;

@@ -55,6 +55,13 @@ pub(super) fn find_index(folder: &Path) -> Result<Option<PathBuf>, ModelError> {
     }
 }
 
+/// Whether a path names a checkpoint as TensorFlow does, by what its files begin with.
+pub fn is_tensorflow_prefix(path: &Path) -> bool {
+    let mut index = path.as_os_str().to_owned();
+    index.push(INDEX);
+    !path.exists() && Path::new(&index).is_file()
+}
+
 /// Opens a checkpoint by its index, which is the first of the files: all files and every tensor's
 /// place in them.
 ///

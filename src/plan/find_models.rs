@@ -8,7 +8,7 @@ use super::find::Finder;
 use super::inputs::{CHECKPOINT, InputFile, ModelFolder, PROJECTION};
 use super::missing::{Wanted, missing, misspelt, shown};
 use super::pattern::unreadable;
-use crate::data::TokenizerFiles;
+use crate::data::{TokenizerFiles, check_vocabulary};
 use crate::document::{Fault, Span};
 use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
 use crate::model::{ModelRef, TOKENIZER_FILES, is_checkpoint, load_model, load_stated};
@@ -115,6 +115,16 @@ impl Finder<'_> {
             .filter(|_| is_teacher)
             .and_then(|it| self.plain_file(it));
         let tokenizer = vocab.as_ref().map(|file| file.path.clone());
+        let checked = tokenizer.as_deref().map_or(Ok(()), |path| {
+            check_vocabulary(path, model.config.vocab_size)
+        });
+        if let Err(error) = checked {
+            let span = experiment.teacher.vocab.as_ref();
+            let span = span.and_then(|vocab| vocab.span.clone());
+            let fault = Fault::new(error.to_string(), span);
+            self.faults.push(fault.with_hint(error.hint()));
+            return None;
+        }
         files.extend(vocab.map(|file| InputFile {
             name: VOCABULARY.to_owned(),
             ..file
@@ -188,9 +198,11 @@ impl Finder<'_> {
             .iter()
             .any(|file| matches!(file.name.as_str(), "tokenizer.json" | "vocab.txt"));
         if !has_tokenizer && self.needs_tokenizer {
-            self.faults.push(fault(format!(
-                "model folder `{name}` has neither `tokenizer.json` nor `vocab.txt`"
-            )));
+            let name = shown(name);
+            let message =
+                format!("model folder `{name}` has neither `tokenizer.json` nor `vocab.txt`");
+            let hint = "copy those files of the model into the folder".to_owned();
+            self.faults.push(fault(message).with_hint(hint));
             return None;
         }
         Some(ModelFolder {

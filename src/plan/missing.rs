@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::pattern::unreadable;
 use crate::input::excerpt_path;
-use crate::system::reason;
+use crate::model::{is_checkpoint, is_tensorflow_prefix};
+use crate::system::{folder_of, reason};
 
 /// What a path was written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,13 +198,22 @@ pub(super) fn missing(root: &Path, written: &str, wanted: Wanted, error: &io::Er
     if error.kind() != io::ErrorKind::NotFound {
         return Missing::new(format!("cannot read `{name}`: {}", reason(error)), None);
     }
-    let message = match wanted {
-        Wanted::File => format!("`{name}` does not exist"),
-        Wanted::Model => format!("model folder `{name}` does not exist"),
+    let is_file = wanted == Wanted::File || is_checkpoint(Path::new(written));
+    if is_file && is_tensorflow_prefix(&path) {
+        let message = format!("`{name}` is the prefix of the files of a TensorFlow checkpoint");
+        let folder = excerpt_path(folder_of(Path::new(written)));
+        let hint = format!("name the folder that they are in: `{folder}`");
+        return Missing::new(message, hint);
+    }
+    let message = if is_file {
+        format!("`{name}` does not exist")
+    } else {
+        format!("model folder `{name}` does not exist")
     };
     let hint = near(root, written)
         .map(|meant| format!("did you mean `{}`?", shown(&meant)))
-        .or_else(|| hub_name(root, written, wanted));
+        // A checkpoint is no folder of the Hub.
+        .or_else(|| hub_name(root, written, wanted).filter(|_| !is_file || wanted == Wanted::File));
     Missing {
         is_relative: !Path::new(written).is_absolute(),
         ..Missing::new(message, hint)
@@ -397,6 +407,13 @@ mod tests {
             assert_eq!(found.message, message);
             assert_eq!(found.hint.unwrap_or_default(), hint, "{written}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_there_is_a_file_and_no_name_of_the_hub() {
+        let found = of("teacher.ckpt", Wanted::Model);
+        assert_eq!(found.message, "`teacher.ckpt` does not exist");
+        assert_eq!(found.hint, None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Style;
 use super::amounts::{bytes, count, counted, duration};
 use crate::experiment::{Experiment, Role, StageName};
+use crate::model::has_tokenizer;
 use crate::runs::{Layout, Record, Scored};
 use crate::stage::{GoalResult, Outcome, StageOutcome, goals, speed_up};
 
@@ -62,6 +63,8 @@ pub fn summary(
         line(stage.stage.as_str(), format!("{}  {size}", at.display()));
     }
     if let Some((_, stage)) = product
+        // A model of records may have no tokenizer, without which no text is read.
+        && has_tokenizer(&folder(stage, experiment, layout).join("model"))
         && let Some(next) = next_command(experiment, &stage.stage, layout)
     {
         line("next", next);

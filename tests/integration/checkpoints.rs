@@ -15,7 +15,11 @@ fn test() -> Test {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/ckpt");
         fs::copy(fixtures.join(name), test.path(name)).expect("copied");
     }
-    let words = fs::read_to_string(test.path("teacher/vocab.txt")).expect("words");
+    let mut words = fs::read_to_string(test.path("teacher/vocab.txt")).expect("words");
+    // As many as the checkpoint has embeddings.
+    for unused in words.lines().count()..20 {
+        words.push_str(&format!("[unused{unused}]\n"));
+    }
     test.write("words.txt", &words);
     let beside = "model = \"teacher-crc.ckpt\"\nnum-attention-heads = 2\nvocab = \"words.txt\"";
     test.replace("x.toml", "model = \"teacher\"", beside);
@@ -157,6 +161,15 @@ fn faults_of_a_checkpoint_are_told_before_anything_runs() {
         "`model` and `num-attention-heads` in `[teacher]` cannot be combined",
     );
     says(&["teacher.vocab=nowhere.txt"], "`nowhere.txt`");
+    test.write("other.txt", &test.read("teacher/vocab.txt"));
+    says(
+        &["teacher.vocab=other.txt"],
+        "`other.txt` has 9 tokens, and the model's vocabulary has 20",
+    );
+    says(
+        &["teacher.vocab=x.toml"],
+        "the vocabulary of `x.toml` lacks the special token `[CLS]`",
+    );
     let projection = ["student.projection=\"teacher/model.safetensors\""];
     says(&projection, "`model.safetensors` has no projection");
     let without = test.read("x.toml").replace("vocab = \"words.txt\"\n", "");
@@ -232,11 +245,134 @@ fn a_checkpoint_without_a_vocabulary_predicts_nothing() {
     ];
     test.run(&model)
         .ends_with(2)
-        .says("checkpoint `teacher-crc.ckpt` has no tokenizer")
+        .says("`teacher-crc.ckpt` has no tokenizer")
         .says("--vocab");
     test.run(&["export", "teacher", "--vocab", "words.txt", "-o", "out"])
         .ends_with(2)
-        .says("options of a checkpoint");
+        .says("`--vocab` beside `teacher`, which has a tokenizer")
+        .says("remove `--vocab`");
+    let export = ["export", "teacher-crc.ckpt", "--num-attention-heads", "2"];
+    test.run(&[&export[..], &["-o", "folder"]].concat())
+        .succeeds();
+    test.write("rows.csv", "text\ngood film\n");
+    let predict = ["predict", "folder", "rows.csv"];
+    test.run(&predict)
+        .ends_with(2)
+        .says("`folder` has no tokenizer")
+        .says("name its vocabulary with `--vocab FILE`");
+    let named = [&predict[..], &["--vocab", "words.txt"]].concat();
+    test.run(&named).succeeds();
+}
+
+#[test]
+fn a_vocabulary_on_the_command_line_is_that_of_the_model() {
+    let test = test();
+    test.write("other.txt", &test.read("teacher/vocab.txt"));
+    for command in ["export", "predict"] {
+        let model = [command, "teacher-crc.ckpt", "--num-attention-heads", "2"];
+        let output = ["-o", "out"];
+        for (vocab, message) in [
+            ("nowhere.txt", "cannot read `nowhere.txt`: no such file"),
+            ("teacher", "cannot read `teacher`: is a directory"),
+            (
+                "x.toml",
+                "the vocabulary of `x.toml` lacks the special token",
+            ),
+            (
+                "other.txt",
+                "`other.txt` has 9 tokens, and the model's vocabulary has 20",
+            ),
+        ] {
+            test.run(&[&model[..], &["--vocab", vocab], &output].concat())
+                .ends_with(2)
+                .says(message);
+            assert!(!test.exists("out"), "{vocab}");
+        }
+    }
+    // A folder without a tokenizer takes one too.
+    fs::remove_file(test.path("teacher/vocab.txt")).expect("removed");
+    test.run(&["export", "teacher", "--vocab", "other.txt", "-o", "out"])
+        .succeeds();
+    assert!(test.exists("out/vocab.txt"));
+}
+
+#[test]
+fn a_model_that_is_not_there_is_said_to_be_missing() {
+    let test = test();
+    test.run(&[
+        "export",
+        "nosuch.ckpt",
+        "--num-attention-heads",
+        "2",
+        "-o",
+        "out",
+    ])
+    .ends_with(2)
+    .says("checkpoint `nosuch.ckpt` does not exist");
+    test.run(&["x.toml", "--dry-run", "--set", "teacher.model=nosuch.ckpt"])
+        .ends_with(2)
+        .says("`nosuch.ckpt` does not exist");
+    // What TensorFlow calls a checkpoint is no file.
+    test.write("google/bert_model.ckpt.index", "x");
+    let prefix = "google/bert_model.ckpt";
+    let set = format!("teacher.model={prefix}");
+    for arguments in [
+        ["export", prefix, "-o", "out"],
+        ["x.toml", "--dry-run", "--set", &set],
+    ] {
+        test.run(&arguments)
+            .ends_with(2)
+            .says("`google/bert_model.ckpt` is the prefix of the files of a TensorFlow checkpoint")
+            .says("name the folder that they are in: `google`");
+    }
+    test.run(&["export", "google", "-o", "out"])
+        .ends_with(2)
+        .says("`google/bert_config.json` does not exist")
+        .says("copy the `bert_config.json`");
+}
+
+#[test]
+fn every_format_prints_what_a_checkpoint_was_read_as_and_names_a_file_that_is_there() {
+    let test = test();
+    let export = |format: &str, output: &str| {
+        let arguments = ["export", "teacher-crc.ckpt", "--num-attention-heads", "2"];
+        test.run(&[&arguments[..], &["--format", format, "-o", output]].concat())
+    };
+    for (format, output) in [("onnx", "onnx"), ("mindspore", "ms.ckpt")] {
+        let told = export(format, output).succeeds().stdout;
+        let line = "read as 2 layers, 8 wide, 2 heads, activation gelu_new, epsilon 1e-7\n";
+        assert!(told.ends_with(line), "{told}");
+    }
+    export("mindspore", "ms.ckpt")
+        .ends_with(2)
+        .says("the file `ms.ckpt` exists")
+        .says("choose another name, or remove the file");
+}
+
+#[test]
+fn a_model_that_transformers_computes_otherwise_has_a_note_and_no_example() {
+    let test = test();
+    let export = [
+        "export",
+        "teacher-crc.ckpt",
+        "--num-attention-heads",
+        "2",
+        "-o",
+        "out",
+    ];
+    let told = test.run(&export).succeeds().stdout;
+    assert!(
+        told.contains("note: `huggingface` computes it otherwise: the classifier reads `relu`"),
+        "{told}"
+    );
+    let card = test.read("out/README.md");
+    assert!(
+        card.contains("`transformers` computes this model otherwise"),
+        "{card}"
+    );
+    for absent in ["library_name", "pipeline", "```python"] {
+        assert!(!card.contains(absent), "{absent} in\n{card}");
+    }
 }
 
 #[test]
@@ -253,7 +389,10 @@ fn an_exported_checkpoint_has_what_was_implied_in_its_config() {
     let told = test.run(&export).succeeds().stdout;
     assert_eq!(
         told,
-        "wrote out\nread as 2 layers, 8 wide, 2 heads, activation gelu_new, epsilon 1e-7\n\
+        "wrote out\n\
+         note: `huggingface` computes it otherwise: the classifier reads `relu` of the pooled output \
+         (`tinyrun_head` in `config.json`), that of `transformers` does not\n\
+         read as 2 layers, 8 wide, 2 heads, activation gelu_new, epsilon 1e-7\n\
          forward check: logits of 4 rows differ by at most 0e0\n"
     );
     let config: serde_json::Value =

@@ -21,6 +21,7 @@ use crate::data::{DataError, Settings, Texts};
 use crate::input::{STDIN, excerpt_path};
 use crate::job::{Device, DeviceError, Precision, Predict};
 use crate::kinds::KINDS;
+use crate::model::has_tokenizer;
 use crate::plan::TrainedModel;
 use crate::runs::Layout;
 use crate::stage::{Interrupts, Prediction};
@@ -37,7 +38,7 @@ const ENDINGS: [(&str, Format); 4] = [
 /// `tinyrun predict MODEL [INPUT]`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Model: `EXPERIMENT/STAGE`, for example `sst2/td-phase2`, a Hugging Face folder, or a MindSpore checkpoint
+    /// Model: `EXPERIMENT/STAGE`, for example `sst2/td-phase2`, a Hugging Face folder, a folder of Google's TensorFlow BERT, or a MindSpore checkpoint
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
@@ -276,12 +277,11 @@ fn find_model(arguments: &Arguments, layout: &Layout) -> Result<(TrainedModel, P
         message: error.to_string(),
         hint: error.hint(),
     })?;
-    let tokenizer = found.tokenizer.ok_or_else(|| Failure::Usage {
-        message: format!(
-            "checkpoint `{}` has no tokenizer",
-            excerpt_path(&found.model)
-        ),
-        hint: Some("name its vocabulary with `--vocab vocab.txt`".to_owned()),
+    let tokenizer = found.tokenizer;
+    let tokenizer = tokenizer.filter(|path| path.is_file() || has_tokenizer(path));
+    let tokenizer = tokenizer.ok_or_else(|| Failure::Usage {
+        message: format!("`{}` has no tokenizer", excerpt_path(&found.model)),
+        hint: Some("name its vocabulary with `--vocab FILE`".to_owned()),
     })?;
     if let Some(text) = &arguments.text {
         model.layout.text.clone_from(text);

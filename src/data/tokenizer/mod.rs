@@ -8,6 +8,7 @@ mod guard;
 mod reading;
 #[cfg(test)]
 mod transformers_test;
+mod vocabulary;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 use self::build::{build, check_framing};
 pub use self::reading::TokenizerFiles;
+pub use self::vocabulary::check_vocabulary;
 use super::error::DataError;
 use super::word_cache::WordCache;
 
