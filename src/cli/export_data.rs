@@ -112,21 +112,35 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     if let Err(error) = write_all() {
         // What cannot be removed either is removed by the next export.
-        let _ = fs::remove_dir_all(if is_new { output } else { &partial });
+        let _ = remove(if is_new { output } else { &partial });
         return Err(error);
     }
     print(&text)
 }
 
-/// An empty folder in place of what an interrupted export left.
-fn renewed(folder: &Path) -> io::Result<()> {
+/// Removes a folder that this command made.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the user named an empty or new folder for the output; `runs` is not involved"
+)]
+fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => fs::create_dir_all(folder),
+        _ => Ok(()),
     }
 }
 
+/// An empty folder in place of what an interrupted export left.
+fn renewed(folder: &Path) -> io::Result<()> {
+    remove(folder)?;
+    fs::create_dir_all(folder)
+}
+
 /// Moves what is in a folder to the folder around it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the files were synced as they were written, and the folder is afterwards"
+)]
 fn move_up(folder: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -183,9 +197,10 @@ fn prepared(
         return Ok(found);
     };
     let file = excerpt_path(&pipeline.file.path);
-    let sets = match arguments.set.is_empty() {
-        true => "",
-        false => " with the same `--set`",
+    let sets = if arguments.set.is_empty() {
+        ""
+    } else {
+        " with the same `--set`"
     };
     Err(Failure::Usage {
         message,

@@ -110,7 +110,7 @@ impl Settings for StudentCheckpoint {
 }
 
 /// Whether a model as it is written is a checkpoint, and not a folder.
-pub(super) fn names_checkpoint(model: &str) -> bool {
+pub(crate) fn names_checkpoint(model: &str) -> bool {
     is_checkpoint(Path::new(model))
 }
 

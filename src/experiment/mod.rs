@@ -41,6 +41,7 @@ mod top;
 mod training;
 mod windows;
 
+pub(crate) use checkpoint_keys::names_checkpoint;
 pub(crate) use counted::counted;
 pub(crate) use departures::{departures, repeated_settings};
 pub use dialect::dialect_rule;

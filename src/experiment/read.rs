@@ -15,6 +15,10 @@ pub trait Elsewhere {
 
     /// Keys that the file leaves out and that the data state, by path, with the place that named the data.
     fn stated(&self, experiment: &Experiment) -> Vec<Stated>;
+
+    /// Keys that data would state that are not there, each with a value that they might: what is a
+    /// fault without it only may be none.
+    fn lost(&self, experiment: &Experiment) -> Vec<Stated>;
 }
 
 /// A key that the data state.
@@ -38,6 +42,10 @@ impl Elsewhere for FileAlone {
     }
 
     fn stated(&self, _: &Experiment) -> Vec<Stated> {
+        Vec::new()
+    }
+
+    fn lost(&self, _: &Experiment) -> Vec<Stated> {
         Vec::new()
     }
 }
@@ -170,18 +178,31 @@ fn read_with_data(
     reading: &Reading,
     elsewhere: &dyn Elsewhere,
 ) -> (Experiment, Vec<Fault>) {
-    let (experiment, faults) = read_tree(&tree, reading);
+    let (mut experiment, mut faults) = read_tree(&tree, reading);
     let stated = elsewhere.stated(&experiment);
-    if stated.is_empty() {
-        return (experiment, faults);
+    if !stated.is_empty() {
+        insert(&mut tree, stated);
+        (experiment, faults) = read_tree(&tree, reading);
     }
+    if !faults.is_empty() {
+        let lost = elsewhere.lost(&experiment);
+        if !lost.is_empty() {
+            insert(&mut tree, lost);
+            let (_, otherwise) = read_tree(&tree, reading);
+            faults.retain(|fault| otherwise.contains(fault));
+        }
+    }
+    (experiment, faults)
+}
+
+/// Puts keys that the data state beside those of the file.
+fn insert(tree: &mut Table, stated: Vec<Stated>) {
     for Stated { path, word, span } in stated {
         let path: Vec<_> = path.into_iter().map(|key| (key, span.clone())).collect();
         let value = Value::String(word.to_owned());
         // The table is there: it names the data.
-        let _ = overrides::insert(&mut tree, &path, Node { value, span });
+        let _ = overrides::insert(tree, &path, Node { value, span });
     }
-    read_tree(&tree, reading)
 }
 
 /// One experiment of a tree without faults of syntax, and what is wrong with it.

@@ -43,9 +43,10 @@ impl Exporter for HuggingFace {
         if !notes.is_empty() {
             let notes = notes.join("; ");
             // ONNX has no relative positions either.
-            let or = match model.config.use_relative_positions {
-                true => "",
-                false => ", or export it with `--format onnx`",
+            let or = if model.config.use_relative_positions {
+                ""
+            } else {
+                ", or export it with `--format onnx`"
             };
             return format!(
                 "`transformers` computes this model otherwise: {notes}. Use `tinyrun predict`{or}.\n"

@@ -1,15 +1,13 @@
 //! The experiment file before it is written: keys with values, and what is not taken over.
 
-use std::path::Path;
-
 use toml::Value;
 
 use super::config::Config;
 use super::nets::Net;
 use super::reasons::reason;
 use crate::document::{Located, Sources, Span};
+use crate::experiment::names_checkpoint;
 use crate::input::{excerpt, excerpt_path};
-use crate::model::is_checkpoint;
 
 /// Name of a flag among the sources.
 pub(super) const FLAG: &str = "--flag";
@@ -170,7 +168,7 @@ impl<'a> Draft<'a> {
     pub(super) fn leave_to_folders(&mut self) {
         for table in ["teacher", "student"] {
             let model = self.text(table, "model");
-            if model.is_none_or(|model| is_checkpoint(Path::new(model))) {
+            if model.is_none_or(names_checkpoint) {
                 continue;
             }
             let is_left = |setting: &mut Setting| setting.table == table && setting.key != "model";

@@ -181,7 +181,7 @@ pub(super) fn is_scaled(draft: &Draft<'_>) -> bool {
     settings.any(|setting| setting.key == "precision" && setting.value.as_str() == Some("fp16"))
 }
 
-/// The schema of TFRecords; a MindRecord file holds its own.
+/// The schema of `TFRecord` data; a file of `MindRecord` holds its own.
 pub(super) fn schema(
     config: &Config<'_>,
     key: (&'static str, &'static str),

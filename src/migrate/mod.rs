@@ -11,8 +11,6 @@ mod net;
 mod nets;
 mod python;
 mod reasons;
-#[cfg(test)]
-mod seed_tests;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -177,7 +177,12 @@ pub(super) fn optimizer(
         if other.key != "AdamWeightDecay" {
             let path = format!("{table}.{}", excerpt(&other.key));
             let label = "expected `AdamWeightDecay`";
-            config.fault(&path, &other.span, "is no optimizer of the scripts", label);
+            config.fault(
+                &path,
+                &other.span,
+                "is not an optimizer of the scripts",
+                label,
+            );
         }
     }
     let path = |key: &str| format!("{table}.AdamWeightDecay.{key}");

@@ -1,12 +1,14 @@
 //! What configurations come to.
 
+mod seed;
+
 use super::*;
 use crate::experiment::{Experiment, settings_of};
 use crate::kinds::KINDS;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/mindspore-config");
 
-pub(super) fn file(name: &str) -> Source {
+fn file(name: &str) -> Source {
     let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).expect("a fixture");
     Source {
         name: name.to_owned(),
@@ -14,7 +16,7 @@ pub(super) fn file(name: &str) -> Source {
     }
 }
 
-pub(super) fn given(names: &[&str], flags: &[&str]) -> Given {
+fn given(names: &[&str], flags: &[&str]) -> Given {
     Given {
         files: names.iter().map(|name| file(name)).collect(),
         flags: flags.iter().map(ToString::to_string).collect(),
@@ -23,19 +25,19 @@ pub(super) fn given(names: &[&str], flags: &[&str]) -> Given {
 }
 
 /// The file, and what this version's reader makes of it.
-pub(super) fn written(given: &Given) -> (String, std::collections::BTreeMap<String, String>) {
+fn written(given: &Given) -> (String, std::collections::BTreeMap<String, String>) {
     let text = from_mindspore(KINDS, given).unwrap_or_else(|faults| panic!("{faults}"));
     let read = Experiment::read(KINDS, "x.toml", "x", &text, &[]);
     let (experiment, _) = read.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     (text, settings_of(&experiment))
 }
 
-pub(super) fn faults(given: &Given) -> String {
+fn faults(given: &Given) -> String {
     from_mindspore(KINDS, given).unwrap_err().to_string()
 }
 
 /// A configuration with one line replaced.
-pub(super) fn replaced(name: &str, from: &str, to: &str) -> Source {
+fn replaced(name: &str, from: &str, to: &str) -> Source {
     let file = file(name);
     assert!(file.text.contains(from), "{from}");
     Source {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::find::{find_inputs, find_missing};
-use super::find_records::stated_formats;
+use super::find_records::{lost_formats, stated_formats};
 use super::graph::{Node, graph};
 use super::inputs::Inputs;
 use super::selection::SelectionError;
@@ -59,11 +59,16 @@ struct Files<'a> {
 
 impl Elsewhere for Files<'_> {
     fn faults(&self, experiment: &Experiment) -> Vec<Fault> {
-        find_missing(experiment, self.layout)
+        let is_lost = !lost_formats(experiment, self.layout).is_empty();
+        find_missing(experiment, self.layout, is_lost)
     }
 
     fn stated(&self, experiment: &Experiment) -> Vec<Stated> {
         stated_formats(experiment, self.layout)
+    }
+
+    fn lost(&self, experiment: &Experiment) -> Vec<Stated> {
+        lost_formats(experiment, self.layout)
     }
 }
 
@@ -77,7 +82,8 @@ fn prepare(
     let mut prepared = Vec::new();
     for variant in &experiments.variants {
         let nodes = graph(&variant.experiment);
-        match find_inputs(&variant.experiment, &nodes, layout) {
+        let is_lost = !lost_formats(&variant.experiment, layout).is_empty();
+        match find_inputs(&variant.experiment, &nodes, layout, is_lost) {
             Ok(inputs) => prepared.push((nodes, inputs)),
             // Variants mostly share what they read, and so what is wrong with it.
             Err(found) => {

@@ -11,11 +11,13 @@ use super::graph::{Files, Node, graph};
 use super::inputs::{FoundFiles, InputFile, Inputs};
 use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
 use super::pattern::matches;
+use crate::data::{RecordFormat, recognize_records};
 use crate::document::{Fault, Located, Span};
 use crate::experiment::{Experiment, check_models};
 use crate::runs::Layout;
+use crate::system::list_folder;
 
-/// Finds everything that the stages read.
+/// Finds everything that the stages read. Data whose format would show it may be lost (`is_lost`).
 ///
 /// # Errors
 /// Every fault: missing files, globs that match nothing, folders that are no models, models
@@ -24,7 +26,15 @@ pub(super) fn find_inputs(
     experiment: &Experiment,
     nodes: &[Node],
     layout: &Layout,
+    is_lost: bool,
 ) -> Result<Inputs, Vec<Fault>> {
+    if is_lost {
+        // What else would be reported is of tables, which the data need not be.
+        let faults = find_missing(experiment, layout, is_lost);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+    }
     let mut finder = Finder::new(layout);
     finder.needs_tokenizer = nodes.iter().any(|node| node.tokenizes);
     let mut files: Vec<FoundFiles> = Vec::new();
@@ -70,10 +80,11 @@ pub(super) fn find_inputs(
 
 /// Files and folders that are not there, for an experiment that has other faults already.
 /// Only what the user wrote is looked for: the keys at fault hold defaults.
-pub(super) fn find_missing(experiment: &Experiment, layout: &Layout) -> Vec<Fault> {
+pub(super) fn find_missing(experiment: &Experiment, layout: &Layout, is_lost: bool) -> Vec<Fault> {
     let mut finder = Finder::new(layout);
     let nodes = graph(experiment);
-    finder.needs_tokenizer = nodes.iter().any(|node| node.tokenizes);
+    let tokenizes = nodes.iter().any(|node| node.tokenizes);
+    finder.needs_tokenizer = tokenizes && !is_lost;
     let named = nodes.iter().flat_map(|node| &node.files);
     for pattern in named.flat_map(|files| &files.patterns) {
         // A folder may hold records, whatever the format is.
@@ -173,7 +184,17 @@ impl<'a> Finder<'a> {
             }
             let other_case = find(false).map(|found| found.files).unwrap_or_default();
             let hint = unmatched_hint(root, &pattern[..fixed], pattern, &other_case);
-            let message = format!("`{name}` matches no file");
+            let (message, hint) = match found.folders.first() {
+                Some(folder) => {
+                    let message = format!("`{name}` matches folders only");
+                    let folder = shown(&format!("{}{folder}", &pattern[..fixed]));
+                    (
+                        message,
+                        Some(format!("name the files in them: `{folder}/*`")),
+                    )
+                }
+                None => (format!("`{name}` matches no file"), hint),
+            };
             let fault = Fault::new(message, pattern.span.clone()).with_note(self.relative_to());
             self.faults.push(fault.with_hint(hint));
         }
@@ -200,6 +221,12 @@ impl<'a> Finder<'a> {
         });
         let name = shown(written);
         match opened {
+            Ok(metadata) if metadata.is_file() && is_database(&path) => {
+                let message = format!("`{name}` is the database beside a MindRecord file");
+                let hint = format!("name the file itself: `{}`", name.trim_end_matches(".db"));
+                let fault = Fault::new(message, written.span.clone());
+                self.faults.push(fault.with_hint(hint));
+            }
             Ok(metadata) if metadata.is_file() => {
                 if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
                     let name = name.to_owned();
@@ -212,7 +239,13 @@ impl<'a> Finder<'a> {
                 let pattern = format!("{}/*", name.trim_end_matches('/'));
                 let message = format!("`{name}` is a folder, not a file");
                 let fault = Fault::new(message, written.span.clone());
-                let hint = format!("write a file's path, or a pattern such as `{pattern}`");
+                let hint = match folders_alone(&path).as_deref() {
+                    Some([first, ..]) => {
+                        let inner = shown(&format!("{}/{first}", written.trim_end_matches('/')));
+                        format!("it holds folders only: name one, such as `{inner}`")
+                    }
+                    _ => format!("write a file's path, or a pattern such as `{pattern}`"),
+                };
                 self.faults.push(fault.with_hint(hint));
             }
             Ok(_) => {
@@ -243,6 +276,27 @@ impl<'a> Finder<'a> {
             format!("paths are relative to `{}`", root.display())
         }
     }
+}
+
+/// Whether a file is the database that MindSpore writes beside a file of records.
+fn is_database(path: &Path) -> bool {
+    let is_named = path.extension().is_some_and(|ending| ending == "db");
+    let records = path.with_extension("");
+    is_named
+        && matches!(
+            recognize_records(&records),
+            Ok(Some(RecordFormat::MindRecord))
+        )
+}
+
+/// Names of the folders in a folder that holds no file.
+pub(super) fn folders_alone(folder: &Path) -> Option<Vec<String>> {
+    let found = list_folder(folder).ok()?;
+    let is_all = found.iter().all(|path| path.is_dir());
+    let names = found.iter().filter_map(|path| path.file_name()?.to_str());
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    is_all.then_some(names)
 }
 
 /// Why a pattern may match nothing.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::find::Finder;
+use super::find::{Finder, folders_alone};
 use super::inputs::InputFile;
 use crate::data::{RecordFormat, recognize_records};
 use crate::document::{Fault, Located};
@@ -53,8 +53,17 @@ impl Finder<'_> {
             }
         };
         if found.is_empty() {
-            let message = format!("the folder `{}` has no file of records", **pattern);
-            let fault = Fault::new(message, pattern.span.clone());
+            let message = format!(
+                "the folder `{}` has no file of records",
+                excerpt_path(&path)
+            );
+            let hint = folders_alone(&path).and_then(|names| {
+                let inner = excerpt_path(&Path::new(&**pattern).join(names.first()?));
+                Some(format!(
+                    "it holds folders only: name one, such as `{inner}`"
+                ))
+            });
+            let fault = Fault::new(message, pattern.span.clone()).with_hint(hint);
             let name = format.name();
             self.faults
                 .push(fault.with_label(format!("expected {name} files")));
@@ -100,11 +109,28 @@ fn is_beside(path: &Path) -> bool {
 /// The formats of records that data turn out to have where the file names none: of the task, and of each
 /// corpus.
 pub(super) fn stated_formats(experiment: &Experiment, layout: &Layout) -> Vec<Stated> {
+    formats(experiment, |patterns| format_of(patterns, layout))
+}
+
+/// Formats that data may have that are not there, which are tables or text as far as the file says.
+pub(super) fn lost_formats(experiment: &Experiment, layout: &Layout) -> Vec<Stated> {
+    formats(experiment, |patterns| {
+        let mut finder = Finder::new(layout);
+        let found = finder.record_files(patterns, RecordFormat::TfRecord);
+        found.is_empty().then_some("tfrecord")
+    })
+}
+
+/// The formats of the data whose format the file does not name.
+fn formats(
+    experiment: &Experiment,
+    format_of: impl Fn(&[Located<String>]) -> Option<&'static str>,
+) -> Vec<Stated> {
     let mut found = Vec::new();
     let mut state = |path: &[&str], patterns: &[Located<String>]| {
         let named = patterns.iter().find_map(|pattern| pattern.span.clone());
         if let Some(span) = named
-            && let Some(word) = format_of(patterns, layout)
+            && let Some(word) = format_of(patterns)
         {
             let path = path.iter().map(|&key| key.to_owned()).collect();
             found.push(Stated { path, word, span });

@@ -16,6 +16,8 @@ use crate::system::{list_folder, reason};
 pub(super) struct Matches {
     /// Files by their names below the base, sorted.
     pub(super) files: Vec<InputFile>,
+    /// Folders that match, which are none.
+    pub(super) folders: Vec<String>,
     /// What matches and is no file that can be read: a sentence and a hint each.
     pub(super) faults: Vec<(String, Option<String>)>,
 }
@@ -59,7 +61,12 @@ pub(super) fn matches(
         found: Matches::default(),
     };
     walk.folder(base, &parts, &mut Vec::new());
-    let Matches { files, faults } = &mut walk.found;
+    let Matches {
+        files,
+        folders,
+        faults,
+    } = &mut walk.found;
+    folders.sort();
     files.sort_unstable_by(|left, right| left.name.cmp(&right.name));
     files.dedup_by(|left, right| left.path == right.path);
     faults.sort();
@@ -134,6 +141,8 @@ impl Walk<'_> {
             Err(error) => return self.fault(unreadable(path, &error)),
         };
         if metadata.is_dir() {
+            let name = path.strip_prefix(self.base).ok().and_then(Path::to_str);
+            self.found.folders.extend(name.map(str::to_owned));
             return;
         }
         if !metadata.is_file() {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use super::Style;
 use super::amounts::{bytes, count, counted, duration};
 use crate::experiment::{Experiment, Role, StageName};
-use crate::model::has_tokenizer;
 use crate::runs::{Layout, Record, Scored};
 use crate::stage::{GoalResult, Outcome, StageOutcome, goals, speed_up};
 
@@ -64,7 +63,9 @@ pub fn summary(
     }
     if let Some((_, stage)) = product
         // A model of records may have no tokenizer, without which no text is read.
-        && has_tokenizer(&folder(stage, experiment, layout).join("model"))
+        && ["tokenizer.json", "vocab.txt"]
+            .iter()
+            .any(|name| stage.record.artifacts.contains_key(&format!("model/{name}")))
         && let Some(next) = next_command(experiment, &stage.stage, layout)
     {
         line("next", next);

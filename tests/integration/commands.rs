@@ -316,6 +316,9 @@ fn init_converts_the_configurations_of_mindspores_tinybert() {
         printed.contains("\nrecipe = \"mindspore\"\ndevice = \"auto\"\n"),
         "{printed}"
     );
+    test.run(&[&files[..], &["gd_config.py"]].concat())
+        .ends_with(2)
+        .says("a second configuration of general distillation");
     let more = [
         "--flag",
         "task_name=MNLI",

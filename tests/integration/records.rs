@@ -466,3 +466,86 @@ fn an_export_of_data_that_was_cut_off_does_not_stop_the_next() {
         .ends_with(2)
         .says("cannot write `file/out");
 }
+
+/// What a dry run reports, without the places.
+fn messages(test: &Test, sets: &[&str]) -> Vec<String> {
+    let sets = sets.iter().flat_map(|set| ["--set", *set]);
+    let arguments: Vec<&str> = ["x.toml", "--dry-run"].into_iter().chain(sets).collect();
+    let said = test.run(&arguments).ends_with(2).stderr;
+    let lines = said.lines();
+    let is_said = |line: &&str| line.starts_with("error: ") || line.contains("= hint: ");
+    lines
+        .filter(is_said)
+        .map(|line| line.trim_start_matches([' ', '=', '|']).to_owned())
+        .collect()
+}
+
+#[test]
+fn data_that_are_not_there_are_the_only_fault() {
+    let test = records();
+    fs::create_dir_all(test.path("splits/train")).expect("created");
+    fs::create_dir_all(test.path("splits/dev")).expect("created");
+    test.replace("x.toml", "dev = \"data/dev.tf_record\"", "dev = \"data\"");
+    for (set, expected) in [
+        (
+            "task.train=\"data/train.tf_recod\"",
+            &[
+                "error: `data/train.tf_recod` does not exist",
+                "hint: did you mean `data/train.tf_record`?",
+            ][..],
+        ),
+        (
+            "task.train=\"data/*.nosuch\"",
+            &["error: `data/*.nosuch` matches no file"],
+        ),
+        (
+            "task.train=\"splits/*\"",
+            &[
+                "error: `splits/*` matches folders only",
+                "hint: name the files in them: `splits/dev/*`",
+            ],
+        ),
+        (
+            "stages.general-distill.corpus=[\"data/corpus.tf_recod\"]",
+            &[
+                "error: `data/corpus.tf_recod` does not exist",
+                "hint: did you mean `data/corpus.tf_record`?",
+            ],
+        ),
+    ] {
+        assert_eq!(messages(&test, &[set]), expected, "{set}");
+    }
+}
+
+#[test]
+fn a_folder_of_splits_and_a_database_are_named() {
+    let test = records();
+    fs::create_dir_all(test.path("splits/train")).expect("created");
+    let found = messages(&test, &["task.train=\"splits\"", "task.format=tfrecord"]);
+    assert_eq!(
+        found,
+        [
+            "error: the folder `splits` has no file of records",
+            "hint: it holds folders only: name one, such as `splits/train`",
+        ]
+    );
+    test.run(&["x.toml", "--until", "data-prep"]).succeeds();
+    let export = [
+        "export-data",
+        "x.toml",
+        "--format",
+        "mindrecord",
+        "-o",
+        "mind",
+    ];
+    test.run(&export).succeeds();
+    let set = "task.train=\"mind/train/train.mindrecord.db\"";
+    let found = messages(&test, &[set]);
+    assert_eq!(
+        found[..2],
+        [
+            "error: `mind/train/train.mindrecord.db` is the database beside a MindRecord file",
+            "hint: name the file itself: `mind/train/train.mindrecord`",
+        ]
+    );
+}

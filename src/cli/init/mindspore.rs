@@ -19,7 +19,7 @@ pub(super) struct Options {
     /// Configurations of MindSpore's TinyBERT in place of a table: `gd_config` and `td_config`, as
     /// `.yaml` or `.py`
     #[arg(
-        long, value_name = "FILE", num_args = 1..=2,
+        long, value_name = "FILE", num_args = 1..,
         conflicts_with_all = [
             "table", "text", "label", "pair", "format", "delimiter", "quoting", "escape", "corpus"
         ]

@@ -222,6 +222,15 @@ impl FormatFault for RecordFault {
                 "records and model must have the same vocabulary: check `model` in `[teacher]`"
             }
             Self::Mask { .. } => "rows with gaps cannot be read; write each row without them",
+            Self::Missing { .. } | Self::Count { .. } => {
+                "rows have `input_ids`, `input_mask`, `segment_ids` of one length, and `label_ids` of one value in labelled data"
+            }
+            Self::Padding { .. } => {
+                "records and model must have the same `pad_token_id`: write the rows with that of the model"
+            }
+            Self::Segment { .. } => {
+                "write 0 for the first text, 1 for the second, and 0 for the padding"
+            }
             Self::Shape { .. } | Self::OutOfType { .. } => {
                 "correct the schema, or remove the key that names it"
             }

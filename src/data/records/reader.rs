@@ -14,6 +14,7 @@ use super::mindrecord::{Layout, MindRecords, check_shards};
 use super::schema::Schema;
 use super::tfrecord::TfRecords;
 use crate::data::error::DataError;
+use crate::input::excerpt;
 
 /// One record, whose columns are not decoded yet.
 #[derive(Debug)]
@@ -104,7 +105,8 @@ impl<'a> RecordReader<'a> {
     /// one of several shards.
     ///
     /// # Errors
-    /// Where a shard of a MindRecord data set is not among the files, or a header does not read.
+    /// Where a shard of a MindRecord data set or a part of several TFRecord files is not among the
+    /// files, or a header does not read.
     pub fn new(
         files: &'a [PathBuf],
         format: RecordFormat,
@@ -112,8 +114,14 @@ impl<'a> RecordReader<'a> {
         is_alone: bool,
     ) -> Result<Self, DataError> {
         let is_part = match format {
-            RecordFormat::TfRecord => false,
-            RecordFormat::MindRecord => check_shards(files, is_alone)?,
+            RecordFormat::TfRecord => {
+                check_parts(files, is_alone)?;
+                false
+            }
+            RecordFormat::MindRecord => {
+                check_format(files)?;
+                check_shards(files, is_alone)?
+            }
         };
         Ok(Self {
             files,
@@ -203,14 +211,64 @@ impl<'a> RecordReader<'a> {
     }
 }
 
+/// What a file of the other format needs.
+const OTHER_FORMAT: &str = "all files of a task or corpus have one format: set `format` in `[task]`, or \
+                            `corpus-format` of the stage, to theirs, or remove the key";
+
+/// Checks that files are no TFRecord where MindRecord is expected.
+fn check_format(files: &[PathBuf]) -> Result<(), DataError> {
+    for path in files {
+        let io = |source| DataError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        if super::recognize_records(path).map_err(io)? == Some(RecordFormat::TfRecord) {
+            let fault = FileFault::new("is a TFRecord file, expected MindRecord");
+            return Err(fault.with_hint(OTHER_FORMAT).of(path));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that files called `NAME-00000-of-00003` are all there, unless one is named alone.
+fn check_parts(files: &[PathBuf], is_alone: bool) -> Result<(), DataError> {
+    for path in files.iter().filter(|_| !is_alone) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some((before, parts, after)) = part_of(&name) else {
+            continue;
+        };
+        for part in 0..parts {
+            let other = format!("{before}-{part:05}-of-{parts:05}{after}");
+            if !files.contains(&path.with_file_name(&other)) {
+                let other = excerpt(&other);
+                let text = format!("is one of {parts} parts, and part `{other}` is missing");
+                let hint = "put all parts into one folder, or rename those that are to be read";
+                return Err(FileFault::new(text).with_hint(hint).of(path));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What stands before and after the number of a part, and how many parts there are.
+fn part_of(name: &str) -> Option<(&str, u32, &str)> {
+    const DIGITS: usize = 5;
+    let (first, rest) = name.rsplit_once("-of-")?;
+    let (before, part) = first.rsplit_once('-')?;
+    let (parts, after) = rest.split_at_checked(DIGITS)?;
+    let is_number =
+        |text: &str| text.len() == DIGITS && text.bytes().all(|letter| letter.is_ascii_digit());
+    let is_end = !after.starts_with(|letter: char| letter.is_ascii_digit());
+    let is_part = is_number(part) && is_number(parts) && is_end;
+    is_part.then_some((before, parts.parse().ok()?, after))
+}
+
 fn open(path: &Path, format: RecordFormat) -> Result<Open, DataError> {
     match format {
         RecordFormat::TfRecord => {
             if super::mindrecord::is_file(path) {
-                let fault = FileFault::new("is a MindRecord file, expected TFRecord").with_hint(
-                    "set `format = \"mindrecord\"` in `[task]`, or `corpus-format` of the stage",
-                );
-                return Err(fault.of(path));
+                let fault = FileFault::new("is a MindRecord file, expected TFRecord");
+                return Err(fault.with_hint(OTHER_FORMAT).of(path));
             }
             let io = |source| DataError::Io {
                 path: path.to_owned(),

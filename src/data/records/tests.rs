@@ -188,6 +188,22 @@ fn lists_with_one_tag_a_value_are_read_as_packed_ones() {
 }
 
 #[test]
+fn a_missing_part_is_named_unless_one_is_read_alone() {
+    let folder = Folder::new();
+    let parts =
+        [0, 2].map(|part| folder.write(&format!("x.tf_record-{part:05}-of-00003"), &two_rows()));
+    let found = read(&parts, RecordFormat::TfRecord, None, true).unwrap_err();
+    assert!(
+        found.ends_with("is one of 3 parts, and part `x.tf_record-00001-of-00003` is missing"),
+        "{found}"
+    );
+    assert!(RecordReader::new(&parts[..1], RecordFormat::TfRecord, None, true).is_ok());
+    // Other names have no parts.
+    let file = folder.write("a-1-of-2", &two_rows());
+    assert!(read(&[file], RecordFormat::TfRecord, None, true).is_ok());
+}
+
+#[test]
 fn compressed_files_are_known_by_their_content() {
     let plain = fs::read(fixture("records/train.tf_record")).unwrap();
     let rows = rows_of(&plain).unwrap();

@@ -47,6 +47,8 @@ pub(super) struct Header {
     pub(super) layout: Layout,
     /// Names of the files of all shards.
     pub(super) shards: Vec<String>,
+    /// Which of them this file is.
+    shard: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +58,8 @@ struct Written {
     page: Vec<WrittenPage>,
     schema: Vec<WrittenSchema>,
     shard_addresses: Vec<String>,
+    #[serde(default)]
+    shard_id: serde_json::Value,
     version: String,
 }
 
@@ -166,6 +170,7 @@ impl Written {
             scalars,
             layout,
             shards: self.shard_addresses,
+            shard: self.shard_id.as_u64(),
         })
     }
 
@@ -263,7 +268,7 @@ fn length(shape: &[i64]) -> Result<Option<u64>, String> {
 /// that one is a part.
 ///
 /// # Errors
-/// Where one is not, or a header does not read.
+/// Where one is not, a file has the name of another shard, or a header does not read.
 pub(in crate::data::records) fn check_shards(
     files: &[PathBuf],
     is_alone: bool,
@@ -275,8 +280,16 @@ pub(in crate::data::records) fn check_shards(
             continue;
         }
         is_part |= is_alone;
+        // Older files name a folder too.
+        let short = |shard: &str| shard.rsplit(['/', '\\']).next().map(str::to_owned);
+        let of_id = header.shard.and_then(|id| usize::try_from(id).ok());
+        let own = of_id.and_then(|id| short(header.shards.get(id)?));
+        if let Some(own) = own.filter(|own| !is_alone && path.file_name() != Some(own.as_ref())) {
+            let text = format!("is shard `{}` by its header", excerpt(&own));
+            let hint = "give the file that name, and put the shard of its present name beside it";
+            return Err(FileFault::new(text).with_hint(hint).of(path));
+        }
         for shard in header.shards.iter().filter(|_| !is_alone) {
-            // Older files name a folder too.
             let name = shard.rsplit(['/', '\\']).next().unwrap_or(shard);
             if !files.contains(&path.with_file_name(name)) {
                 let text = format!(

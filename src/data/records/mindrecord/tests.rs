@@ -94,6 +94,27 @@ fn a_missing_shard_is_named_unless_one_is_read_alone() {
 }
 
 #[test]
+fn a_shard_under_the_name_of_another_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = unpacked(&folder, &SHARDS);
+    fs::copy(&files[0], &files[1]).unwrap();
+    let found = rows(&files, true).unwrap_err();
+    assert!(
+        found.ends_with("shards.mindrecord1` is shard `shards.mindrecord0` by its header"),
+        "{found}"
+    );
+}
+
+#[test]
+fn tfrecord_in_place_of_mindrecord_is_named() {
+    let found = rows(&[fixture("records/train.tf_record")], true).unwrap_err();
+    assert!(
+        found.ends_with("is a TFRecord file, expected MindRecord"),
+        "{found}"
+    );
+}
+
+#[test]
 fn an_encrypted_file_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.mindrecord");

@@ -1,8 +1,6 @@
 //! The student of an experiment is that of its configuration, and no flag is lost.
 
-use super::tests::{faults, file, given, replaced, written};
 use super::*;
-use crate::kinds::KINDS;
 
 /// `gd_config.yaml` with lines replaced in the networks of teacher and student.
 fn general(lines: &[(&str, &str)]) -> Given {
@@ -78,7 +76,7 @@ fn what_an_experiment_cannot_have_is_an_error_at_the_value() {
         (
             "AdamWeightDecay",
             "Lamb",
-            "gd_config.yaml:29:5: `common_cfg.Lamb` is no optimizer of the scripts",
+            "gd_config.yaml:29:5: `common_cfg.Lamb` is not an optimizer of the scripts",
         ),
     ] {
         assert_eq!(faults(&general(&[(from, to)])), fault);
