@@ -29,7 +29,7 @@ pub use prepare::{
     TaskSettings, Unit, Watch, WindowSettings, prepare_corpus, prepare_record_corpus,
     prepare_record_task, prepare_task,
 };
-pub use records::{Longest, RecordFormat, RowRules, recognize_records};
+pub use records::{Longest, RecordFormat, RowRules, is_packed_mindrecord, recognize_records};
 pub use report::{FileReport, LabelCount, PrepReport, SplitReport, WindowReport};
 pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Given, Survey, SurveyError, estimated_tokens, survey};

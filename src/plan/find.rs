@@ -11,7 +11,7 @@ use super::graph::{Files, Node, graph};
 use super::inputs::{FoundFiles, InputFile, Inputs};
 use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
 use super::pattern::matches;
-use crate::data::{RecordFormat, recognize_records};
+use crate::data::{RecordFormat, is_packed_mindrecord, recognize_records};
 use crate::document::{Fault, Located, Span};
 use crate::experiment::{Experiment, check_models};
 use crate::runs::Layout;
@@ -221,13 +221,12 @@ impl<'a> Finder<'a> {
         });
         let name = shown(written);
         match opened {
-            Ok(metadata) if metadata.is_file() && is_database(&path) => {
-                let message = format!("`{name}` is the database beside a MindRecord file");
-                let hint = format!("name the file itself: `{}`", name.trim_end_matches(".db"));
-                let fault = Fault::new(message, written.span.clone());
-                self.faults.push(fault.with_hint(hint));
-            }
             Ok(metadata) if metadata.is_file() => {
+                if let Some((message, hint)) = no_records(&path, &name, metadata.len()) {
+                    let fault = Fault::new(message, written.span.clone());
+                    self.faults.push(fault.with_hint(hint));
+                    return None;
+                }
                 if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
                     let name = name.to_owned();
                     return Some(InputFile { name, path });
@@ -276,6 +275,23 @@ impl<'a> Finder<'a> {
             format!("paths are relative to `{}`", root.display())
         }
     }
+}
+
+/// Why a file that seems to belong to records holds none that can be read, and what to do.
+fn no_records(path: &Path, name: &str, size: u64) -> Option<(String, Option<String>)> {
+    if is_database(path) {
+        let message = format!("`{name}` is the database beside a MindRecord file");
+        let hint = format!("name the file itself: `{}`", name.trim_end_matches(".db"));
+        return Some((message, Some(hint)));
+    }
+    if size == 0 && path.file_name()?.to_string_lossy().contains("record") {
+        return Some((format!("`{name}` is empty"), None));
+    }
+    let is_packed = is_packed_mindrecord(path).unwrap_or(false);
+    is_packed.then(|| {
+        let message = format!("`{name}` is a MindRecord file that was compressed");
+        (message, Some("unpack it with `gunzip`".to_owned()))
+    })
 }
 
 /// Whether a file is the database that MindSpore writes beside a file of records.

@@ -486,13 +486,27 @@ fn data_that_are_not_there_are_the_only_fault() {
     fs::create_dir_all(test.path("splits/train")).expect("created");
     fs::create_dir_all(test.path("splits/dev")).expect("created");
     test.replace("x.toml", "dev = \"data/dev.tf_record\"", "dev = \"data\"");
+    test.write("data/empty.tf_record", "");
+    let packed = fixture("mindrecord/int32.mindrecord.gz");
+    fs::copy(packed, test.path("data/packed.mindrecord")).expect("copied");
     for (set, expected) in [
+        (
+            "task.train=\"data/empty.tf_record\"",
+            &["error: `data/empty.tf_record` is empty"][..],
+        ),
+        (
+            "task.train=\"data/packed.mindrecord\"",
+            &[
+                "error: `data/packed.mindrecord` is a MindRecord file that was compressed",
+                "hint: unpack it with `gunzip`",
+            ],
+        ),
         (
             "task.train=\"data/train.tf_recod\"",
             &[
                 "error: `data/train.tf_recod` does not exist",
                 "hint: did you mean `data/train.tf_record`?",
-            ][..],
+            ],
         ),
         (
             "task.train=\"data/*.nosuch\"",

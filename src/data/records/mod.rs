@@ -71,6 +71,17 @@ pub fn recognize_records(path: &Path) -> io::Result<Option<RecordFormat>> {
     })
 }
 
+/// Whether a file is a MindRecord file that was compressed, which is read unpacked only.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn is_packed_mindrecord(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD_BYTES).read_to_end(&mut head)?;
+    let unpacked = tfrecord::unpacked_head(&head, 64);
+    Ok(!head.starts_with(&unpacked) && mindrecord::is_head(&unpacked))
+}
+
 /// The columns that a schema must state.
 pub fn wanted_columns(is_labelled: bool) -> &'static [&'static str] {
     const ALL: [&str; 4] = [IDS, MASK, SEGMENTS, LABEL];
