@@ -563,3 +563,19 @@ fn a_folder_of_splits_and_a_database_are_named() {
         ]
     );
 }
+
+#[test]
+fn no_command_that_reads_text_is_printed_for_a_model_without_a_tokenizer() {
+    let test = records();
+    let next = |test: &Test| {
+        test.run(&["x.toml"])
+            .succeeds()
+            .stderr
+            .contains("tinyrun predict")
+    };
+    assert!(next(&test));
+    test.write_model("fake/model", &["0", "1"]);
+    fs::remove_file(test.path("fake/model/vocab.txt")).expect("removed");
+    test.replace("x.toml", "epochs = 1", "epochs = 2");
+    assert!(!next(&test));
+}
