@@ -206,7 +206,10 @@ mod tests {
             found.unwrap().1.default
         };
         assert_eq!(default("", "seed"), Fallback::Value("42".to_owned()));
-        assert_eq!(default("", "threads"), Fallback::Words("all cores, shared by the ranks"));
+        assert_eq!(
+            default("", "threads"),
+            Fallback::Words("all cores, shared by the ranks")
+        );
         assert_eq!(default("task", "train"), Fallback::Required);
         let rates = [
             ("finetune", "2e-5"),

@@ -203,6 +203,23 @@ impl Checkpoints {
         Ok(None)
     }
 
+    /// The checkpoint of a step, which another rank has found whole.
+    ///
+    /// # Errors
+    /// It is not there, or not whole any more.
+    pub(crate) fn at(&self, step: u64) -> Result<Saved, KernelError> {
+        let path = self.document_path(step);
+        let saved = self.document(step).and_then(|state| {
+            let tensors = read_tensors(&self.tensor_path(step), Some(&state.sha256))?;
+            Ok((state, tensors))
+        });
+        saved.map_err(|reason| KernelError::Io {
+            what: "read",
+            source: std::io::Error::new(std::io::ErrorKind::InvalidData, reason),
+            path,
+        })
+    }
+
     /// Removes checkpoints after `step`, or all: they were found unreadable, and would count
     /// among the newest that are kept.
     fn forget_after(&self, step: Option<u64>) -> Result<(), KernelError> {

@@ -112,7 +112,12 @@ pub(crate) enum KernelError {
     #[error("{ranks} ranks share a training on the CPU only, not on a CUDA device")]
     RanksOnGpu { ranks: usize },
     #[error("rank {rank} {what}")]
-    Rank { rank: usize, what: String },
+    Rank {
+        rank: usize,
+        what: String,
+        /// Its own advice.
+        hint: Option<String>,
+    },
     #[error("the ranks lost contact with each other: {reason}")]
     LostRanks { reason: String },
     #[error("after step {step} rank {rank} has other weights than rank 0")]
@@ -156,7 +161,10 @@ impl KernelError {
             Self::DamagedMemory { .. } => {
                 Some("run it again: tinyrun computes the outputs again".to_owned())
             }
-            Self::Gate { hint, .. } => Some(hint.clone()),
+            Self::Gate { hint, .. }
+            | Self::Rank {
+                hint: Some(hint), ..
+            } => Some(hint.clone()),
             Self::OneRankOnly => Some("set `ranks` to 1".to_owned()),
             Self::RanksOnGpu { .. } => Some("set `device` to \"cpu\", or `ranks` to 1".to_owned()),
             Self::Rank { .. } | Self::LostRanks { .. } => Some(

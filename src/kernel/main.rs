@@ -56,6 +56,7 @@ mod trainee;
 mod training;
 
 use std::io::{BufReader, stdin};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 
 use serde::Deserialize;
@@ -80,23 +81,24 @@ fn main() -> ExitCode {
     };
     let stop = Stop::on_signals();
     // A panic below is a bug or an error of libtorch: the user gets its sentence, the log its trace.
-    let outcome =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seat, &reporter, &stop)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(seat, &reporter, &stop)));
     match outcome {
-        Ok(Ok(Ended::Done { steps })) => {
-            reporter.send(&Event::Done {
-                steps,
-                peak_memory: peak_memory(),
-            });
+        Ok(Ok((Ended::Done { steps }, peak_memory))) => {
+            reporter.send(&Event::Done { steps, peak_memory });
             ExitCode::SUCCESS
         }
-        Ok(Ok(Ended::Interrupted { step })) => {
+        Ok(Ok((Ended::Interrupted { step }, _))) => {
             reporter.send(&Event::Interrupted { step });
             ExitCode::from(job::EXIT_INTERRUPTED)
         }
         Ok(Err(error)) => {
             reporter.send(&Event::Failed(error.failure()));
-            ExitCode::FAILURE
+            match error {
+                KernelError::LostRanks { .. } | KernelError::Rank { .. } => {
+                    ExitCode::from(ranks::EXIT_LOST)
+                }
+                _ => ExitCode::FAILURE,
+            }
         }
         Err(panic) => {
             reporter.send(&Event::Failed(panic_failure(panic.as_ref())));
@@ -105,11 +107,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<Ended, KernelError> {
+/// Returns the most memory that a rank has had, in bytes, beside how the work ended.
+fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<(Ended, u64), KernelError> {
     if let Some(seat) = seat {
-        stop::die_with_the_runner();
         let (job, ranks) = seat.take()?;
-        return work(&job, ranks, reporter, stop);
+        let compute = Compute::resolve(job.device, job.precision, job.threads)?;
+        return work(&job, compute, ranks, reporter, stop);
     }
     let job = job_of_runner()?;
     // A prediction reads stdin itself, and ends with it.
@@ -117,8 +120,12 @@ fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<Ended, Ke
         stop::die_with_the_runner();
     }
     let _lock = output_lock(&job)?;
+    let compute = Compute::resolve(job.device, job.precision, job.threads)?;
+    if compute.device != tch::Device::Cpu && job.ranks > 1 {
+        return Err(KernelError::RanksOnGpu { ranks: job.ranks });
+    }
     let ranks = Ranks::of_job(&job)?;
-    work(&job, ranks, reporter, stop)
+    work(&job, compute, ranks, reporter, stop)
 }
 
 /// The job on stdin.
@@ -141,25 +148,24 @@ fn job_of_runner() -> Result<Job, KernelError> {
 /// Does a job, as one of its ranks.
 fn work(
     job: &Job,
+    compute: Compute,
     mut ranks: Ranks,
     reporter: &Reporter,
     stop: &Stop,
-) -> Result<Ended, KernelError> {
-    let compute = Compute::resolve(job.device, job.precision, job.threads)?;
-    if compute.device != tch::Device::Cpu && job.ranks > 1 {
-        let error = KernelError::RanksOnGpu { ranks: job.ranks };
-        return Err(ranks.explained(error));
-    }
-    let ended = match &job.work {
+) -> Result<(Ended, u64), KernelError> {
+    let ended = catch_unwind(AssertUnwindSafe(|| match &job.work {
         Work::Train(train) => training::train(job, train, compute, reporter, stop, &ranks),
         Work::Evaluate(work) => evaluate::evaluate(job, work, compute, reporter, stop),
         Work::Predict(work) => {
             predict::predict(work, compute, BufReader::new(stdin()), reporter, stop)
         }
-    };
+    }));
+    let ended = ended.unwrap_or_else(|panic| {
+        ranks.tell(&panic_failure(panic.as_ref()));
+        resume_unwind(panic)
+    });
     let ended = ended.map_err(|error| ranks.explained(error))?;
-    ranks.finish();
-    Ok(ended)
+    Ok((ended, ranks.finish(peak_memory())))
 }
 
 /// Keeps a second kernel out of the folder: one whose runner was killed may live for a moment

@@ -244,7 +244,12 @@ fn predict_part(
     let mut found: Vec<Vec<f32>> = vec![Vec::new(); classifiers.len()];
     let mut seconds = 0.0;
     let batches = plan_in_order(&lengths, part.batch_size);
-    for rows in &batches[part.rank.slice(batches.len())] {
+    // In turn: the longest rows are the last.
+    for rows in batches
+        .iter()
+        .skip(part.rank.place())
+        .step_by(part.rank.size())
+    {
         if stop() {
             return None;
         }

@@ -115,8 +115,8 @@ impl<'a> Session<'a> {
             newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
             Ok(newest.as_ref().map(|(state, _)| state.step))
         })?;
-        if !ranks.is_first() && step.is_some() {
-            newest = checkpoints.newest(&job.fingerprint, &mut warnings)?;
+        if let Some(step) = step.filter(|_| !ranks.is_first()) {
+            newest = Some(checkpoints.at(step)?);
         }
         let is_resumed = newest.is_some();
         let state = match newest {
@@ -130,8 +130,6 @@ impl<'a> Session<'a> {
             },
         };
         let resumed_from = is_resumed.then_some(state.step);
-        let mut state = state;
-        state.is_shared_by(ranks.own().size());
         let path = job.output.join("metrics.csv");
         let metrics = ranks
             .is_first()
@@ -142,7 +140,7 @@ impl<'a> Session<'a> {
             words: (compute.device == Device::Cpu)
                 .then(|| optimizer.place(WORDS))
                 .flatten(),
-            peak: flops::peak(compute),
+            peak: flops::peak(compute) * ranks.own().size() as f64,
             saved_at: (state.step, Instant::now()),
             told_at: Instant::now(),
             memory: None,
@@ -156,9 +154,12 @@ impl<'a> Session<'a> {
             metrics,
             resumed_from,
         };
-        if !session.is_done() && !session.ask_teacher(&mut warnings)? {
-            let step = session.state.step;
-            return Ok(Opened::Interrupted { step });
+        if !session.is_done() {
+            session.state.is_shared_by(ranks.own().size());
+            if !session.ask_teacher(&mut warnings)? {
+                let step = session.state.step;
+                return Ok(Opened::Interrupted { step });
+            }
         }
         let parameters = session.trainee.model_parameters();
         let (ranks, step) = (&session.state.ranks, session.state.step);
@@ -184,6 +185,9 @@ impl<'a> Session<'a> {
         } = self.context;
         // What the steps before did: the two differ by rounding.
         let before = self.resumed_from.map(|_| self.state.remembers);
+        // Whether to stop is the first rank's to say.
+        let never = Stop::default();
+        let stop = if ranks.is_first() { stop } else { &never };
         let ask = |before| {
             memory::ask(
                 (job, train),
@@ -252,6 +256,11 @@ impl<'a> Session<'a> {
     /// Optimizer steps done.
     pub(crate) fn steps_done(&self) -> u64 {
         self.state.step
+    }
+
+    /// Whether no step was made since it was opened.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.state.step == self.resumed_from.unwrap_or(0)
     }
 
     fn epoch_ends(&self) -> bool {

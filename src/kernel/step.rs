@@ -141,7 +141,7 @@ impl Session<'_> {
         if ranks.are_one() {
             return Ok(());
         }
-        let is_due = (self.state.step + 1).is_multiple_of(COMPARED_EVERY);
+        let is_due = self.is_fresh() || (self.state.step + 1).is_multiple_of(COMPARED_EVERY);
         let digest = is_due.then(|| self.trainee.parameters.digest());
         ranks.compare_weights(self.state.step, digest)?;
         // Of the words only those of the batch.

@@ -38,13 +38,16 @@ extern "C" {
 
 int tinyrun_ranks_are_there() { return 1; }
 
-// The store of rank 0, which `serves` it on any free port, or a connection to it. Keys begin with `run`.
-Meeting* tinyrun_meeting_open(const char* host, uint16_t port, int serves, const char* run, int64_t milliseconds) {
+// The store of rank 0, which serves it on the socket `listening`, or where that is negative a connection to it. Keys
+// begin with `run`.
+Meeting* tinyrun_meeting_open(const char* host, uint16_t port, int listening, const char* run, int64_t milliseconds) {
   Meeting* meeting = nullptr;
   tinyrun::succeeds([&] {
     c10d::TCPStoreOptions options;
     options.port = port;
-    options.isServer = serves != 0;
+    options.isServer = listening >= 0;
+    // A socket of its own would listen to every machine.
+    if (listening >= 0) options.masterListenFd = listening;
     options.waitWorkers = false;
     options.timeout = std::chrono::milliseconds(milliseconds);
     auto server = c10::make_intrusive<c10d::TCPStore>(host, options);
@@ -52,8 +55,6 @@ Meeting* tinyrun_meeting_open(const char* host, uint16_t port, int serves, const
   });
   return meeting;
 }
-
-uint16_t tinyrun_meeting_port(const Meeting* meeting) { return meeting->server->getPort(); }
 
 int tinyrun_meeting_set(const Meeting* meeting, const char* key, const char* value) {
   return tinyrun::succeeds([&] { meeting->store->set(key, std::string(value)); });
@@ -88,13 +89,16 @@ void tinyrun_meeting_close(Meeting* meeting) {
   tinyrun::succeeds([&] { delete meeting; });
 }
 
-// Connects every rank with every other, by the interface of `host`.
-Group* tinyrun_group_open(const Meeting* meeting, int rank, int size, const char* host, int64_t milliseconds) {
+// Connects every rank with every other, by the interface of `host`. `connecting` and `milliseconds` are how long that
+// and a sum may take.
+Group* tinyrun_group_open(const Meeting* meeting, int rank, int size, const char* host, int64_t connecting,
+                          int64_t milliseconds) {
   Group* group = nullptr;
   tinyrun::succeeds([&] {
-    const auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(milliseconds));
+    const auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(connecting));
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(host));
     group = new Group{c10::make_intrusive<c10d::ProcessGroupGloo>(meeting->store, rank, size, options)};
+    group->gloo->setTimeout(std::chrono::milliseconds(milliseconds));
   });
   return group;
 }
@@ -130,13 +134,12 @@ void* tinyrun_meeting_open(const char*, uint16_t, int, const char*, int64_t) {
   tinyrun::set_error(kNone);
   return nullptr;
 }
-uint16_t tinyrun_meeting_port(const void*) { return 0; }
 int tinyrun_meeting_set(const void*, const char*, const char*) { return 0; }
 int tinyrun_meeting_wait(const void*, const char*, int64_t) { return -1; }
 const char* tinyrun_meeting_get(const void*, const char*) { return nullptr; }
 int64_t tinyrun_meeting_count(const void*, const char*) { return -1; }
 void tinyrun_meeting_close(void*) {}
-void* tinyrun_group_open(const void*, int, int, const char*, int64_t) { return nullptr; }
+void* tinyrun_group_open(const void*, int, int, const char*, int64_t, int64_t) { return nullptr; }
 int tinyrun_group_sum(const void*, const void*) { return 0; }
 void tinyrun_group_close(void*) {}
 

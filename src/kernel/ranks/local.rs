@@ -1,13 +1,18 @@
 //! Ranks of this machine: the first one starts the others and hands its job to them.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _, stdin};
+use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use tinyrun::job::Job;
 
 use super::native::{Group, Meeting, are_there};
-use super::{Link, Rank, Ranks, TIMEOUT, lost};
-use crate::error::KernelError;
+use super::{COMING, ENDLESS, EXIT_LOST, LOOK, Link, Rank, Ranks, lost};
+use crate::error::{KernelError, io};
+use crate::stop::die_with_the_runner;
 
 /// Between the processes of one machine.
 const HOST: &str = "127.0.0.1";
@@ -17,12 +22,14 @@ const JOIN: &str = "--join";
 
 const JOB: &str = "job";
 
+/// How long connecting and a sum may take.
+const TIMES: (Duration, Duration) = (COMING, ENDLESS);
+
 /// Where a rank finds the others: arguments of its process.
 #[derive(Debug)]
 pub(crate) struct Seat {
     rank: Rank,
     port: u16,
-    run: String,
 }
 
 impl Seat {
@@ -39,7 +46,6 @@ impl Seat {
                 rank: next()?.parse().ok()?,
                 size: next()?.parse().ok()?,
             },
-            run: next()?,
         })
     }
 
@@ -48,16 +54,24 @@ impl Seat {
     /// # Errors
     /// The first one is not there, or another process sits here already.
     pub(crate) fn take(self) -> Result<(Job, Ranks), KernelError> {
-        let meeting = Meeting::open((HOST, self.port), false, &self.run, TIMEOUT).map_err(lost)?;
+        // Not an argument, which everybody on the machine can read.
+        let mut run = String::new();
+        let read = stdin().read_line(&mut run);
+        read.map_err(|error| lost(error.to_string()))?;
+        // The rest of stdin says that the first rank is there.
+        die_with_the_runner();
+        let address = (HOST, self.port);
+        let meeting = Meeting::open(address, None, run.trim(), COMING).map_err(lost)?;
         let Rank { rank, size } = self.rank;
         if meeting.count(&format!("hello/{rank}")).map_err(lost)? > 1 {
             let what = "is two processes".to_owned();
-            return Err(KernelError::Rank { rank, what });
+            let hint = None;
+            return Err(KernelError::Rank { rank, what, hint });
         }
-        let text = meeting.wait_for(JOB, TIMEOUT).map_err(lost)?;
+        let text = meeting.wait_for(JOB, COMING).map_err(lost)?;
         let text = text.ok_or_else(|| lost("rank 0 has no job".to_owned()))?;
         let job = serde_json::from_str(&text).map_err(KernelError::Job)?;
-        let group = Group::open(&meeting, (rank, size), HOST, TIMEOUT).map_err(lost)?;
+        let group = Group::open(&meeting, (rank, size), HOST, TIMES).map_err(lost)?;
         let link = Link {
             group,
             meeting,
@@ -83,21 +97,20 @@ impl Ranks {
         if !are_there() {
             return Err(KernelError::OneRankOnly);
         }
-        let run = format!("{}-{}", std::process::id(), job.fingerprint);
-        let meeting = Meeting::open((HOST, 0), true, &run, TIMEOUT).map_err(lost)?;
+        let run = token()?;
+        let listening = TcpListener::bind((HOST, 0));
+        let listening = listening.map_err(|error| lost(error.to_string()))?;
+        let address = listening.local_addr();
+        let port = address.map_err(|error| lost(error.to_string()))?.port();
+        let meeting = Meeting::open((HOST, port), Some(listening), &run, COMING).map_err(lost)?;
         let text = serde_json::to_string(job).expect("a job is plain data");
         meeting.set(JOB, &text).map_err(lost)?;
         let size = job.ranks;
-        let mut others = Others::start(meeting.port(), size, &run)?;
-        // One that cannot even start is named, instead of being waited for.
+        let mut others = Others::start(port, size, &run)?;
+        others.come(&meeting)?;
         let first = Rank { rank: 0, size };
-        let group =
-            Group::open(&meeting, (0, size), HOST, TIMEOUT).map_err(|reason| {
-                match others.ended() {
-                    Some((rank, what)) => KernelError::Rank { rank, what },
-                    None => lost(reason),
-                }
-            })?;
+        let group = Group::open(&meeting, (0, size), HOST, TIMES);
+        let group = group.map_err(|reason| others.at_fault().unwrap_or(lost(reason)))?;
         Ok(Self {
             own: first,
             link: Some(Link {
@@ -118,36 +131,57 @@ impl Others {
     fn start(port: u16, size: usize, run: &str) -> Result<Self, KernelError> {
         let mut all = Self(Vec::new());
         for rank in 1..size {
-            let started = std::env::current_exe().and_then(|program| {
-                Command::new(program)
-                    .args([
-                        JOIN,
-                        &port.to_string(),
-                        &rank.to_string(),
-                        &size.to_string(),
-                        run,
-                    ])
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::null())
-                    .spawn()
-            });
-            let child = started.map_err(|error| KernelError::Rank {
+            let cannot_start = |error: std::io::Error| KernelError::Rank {
                 rank,
                 what: format!("cannot be started: {error}"),
-            })?;
-            all.0.push(child);
+                hint: None,
+            };
+            let program = std::env::current_exe().map_err(cannot_start)?;
+            let child = Command::new(program)
+                .args([
+                    JOIN,
+                    &port.to_string(),
+                    &rank.to_string(),
+                    &size.to_string(),
+                ])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn();
+            all.0.push(child.map_err(cannot_start)?);
+            let child = all.0.last_mut().and_then(|child| child.stdin.as_mut());
+            if let Some(stdin) = child {
+                writeln!(stdin, "{run}").map_err(cannot_start)?;
+            }
         }
         Ok(all)
     }
 
-    /// The first one that has ended, and how.
-    pub(super) fn ended(&mut self) -> Option<(usize, String)> {
+    /// Waits until all have come.
+    fn come(&mut self, meeting: &Meeting) -> Result<(), KernelError> {
+        let since = Instant::now();
+        for rank in 1..=self.0.len() {
+            let hello = format!("hello/{rank}");
+            while meeting.wait_for(&hello, LOOK).map_err(lost)?.is_none() {
+                if let Some(fault) = self.at_fault() {
+                    return Err(fault);
+                }
+                if since.elapsed() > COMING {
+                    return Err(lost(format!("rank {rank} does not come")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One that has ended by itself, or else one that has ended because others were gone.
+    pub(super) fn at_fault(&mut self) -> Option<KernelError> {
         let all = self.0.iter_mut().enumerate();
-        let mut ended = all.filter_map(|(place, child)| {
-            let status = child.try_wait().ok().flatten()?;
-            Some((place + 1, how(status)))
-        });
-        ended.next()
+        let ended = all.filter_map(|(place, child)| Some((place + 1, child.try_wait().ok()??)));
+        let is_victim = |status: &ExitStatus| status.code() == Some(i32::from(EXIT_LOST));
+        let (rank, status) = ended.min_by_key(|(_, status)| is_victim(status))?;
+        let what = how(status);
+        let hint = None;
+        Some(KernelError::Rank { rank, what, hint })
     }
 }
 
@@ -159,6 +193,15 @@ impl Drop for Others {
             let _ = child.wait();
         }
     }
+}
+
+/// A word that nobody guesses.
+fn token() -> Result<String, KernelError> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(io("read", "/dev/urandom"))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
 /// How a process ended.

@@ -9,11 +9,12 @@ mod native;
 
 use std::num::NonZero;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, Kind, Tensor, no_grad};
+use tinyrun::job::Failure;
 
 use self::local::Others;
 use self::native::{Group, Meeting};
@@ -21,18 +22,22 @@ use crate::error::KernelError;
 
 pub(crate) use self::local::Seat;
 
-/// How long a rank waits for the others in a sum. Sums follow each other within a step, and longer work is waited
-/// for by [`Ranks::first_does`].
-const TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a rank may take to come.
+const COMING: Duration = Duration::from_mins(2);
 
-/// How long it is waited for what the first rank does alone. That it has died is noticed without.
-const ENDLESS: Duration = Duration::from_hours(24 * 30);
+/// How long ranks wait for each other's work: that of the first alone takes as long as the disk does, and all may be
+/// suspended for a night. That one has died is noticed at once, that one hangs by the runner's watchdog.
+const ENDLESS: Duration = Duration::from_hours(24 * 20);
 
 /// How long ranks whose work is done may take to say so.
 const ENDING: Duration = Duration::from_secs(20);
 
-/// How long whoever is at fault has to say so.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long whoever is at fault has to say so, and between two looks.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Exit code of a rank that has lost contact, and is not at fault.
+pub(crate) const EXIT_LOST: u8 = 75;
 
 /// Numbers of gradients that are summed at once, about: 16 MB.
 const AT_ONCE: i64 = 4 << 20;
@@ -47,6 +52,11 @@ pub(crate) struct Rank {
 impl Rank {
     /// The only one.
     pub(crate) const ONLY: Self = Self { rank: 0, size: 1 };
+
+    /// Which one it is, from 0 on.
+    pub(crate) fn place(self) -> usize {
+        self.rank
+    }
 
     /// How many there are.
     pub(crate) fn size(self) -> usize {
@@ -254,46 +264,60 @@ impl Ranks {
         other.map_or(Ok(()), |rank| Err(KernelError::OtherWeights { step, rank }))
     }
 
-    /// Ends the work of this rank. The first one waits for the others, which need what it serves.
-    pub(crate) fn finish(self) {
+    /// Ends the work of this rank. The first one waits for the others, which need what it serves, and returns
+    /// the most memory that one has had, in bytes.
+    pub(crate) fn finish(self, peak_memory: u64) -> u64 {
         let Some(link) = &self.link else {
-            return;
+            return peak_memory;
         };
         if !self.is_first() {
             // A first rank that does not wait any more is none of its business.
-            let _ = link.meeting.set(&end_of(self.own.rank), "");
-            return;
+            let key = end_of(self.own.rank);
+            let _ = link.meeting.set(&key, &peak_memory.to_string());
+            return peak_memory;
         }
-        for rank in 1..self.own.size {
-            let _ = link.meeting.wait_for(&end_of(rank), ENDING);
+        let ends = (1..self.own.size).map(|rank| {
+            let told = link.meeting.wait_for(&end_of(rank), ENDING);
+            told.ok().flatten().and_then(|text| text.parse().ok())
+        });
+        ends.flatten().fold(peak_memory, u64::max)
+    }
+
+    /// Tells the others why this rank ends.
+    pub(crate) fn tell(&self, failure: &Failure) {
+        if let Some(link) = &self.link {
+            let text = serde_json::to_string(failure).expect("plain data");
+            // Where they cannot be told, they notice that it is gone.
+            let _ = link.meeting.set(&fault_of(self.own.rank), &text);
         }
     }
 
     /// What an error of this rank means: where contact was lost, the rank that is at fault, if that is known.
     pub(crate) fn explained(&mut self, error: KernelError) -> KernelError {
+        if !matches!(error, KernelError::LostRanks { .. }) {
+            self.tell(&error.failure());
+            return error;
+        }
+        let own = self.own.rank;
         let Some(link) = &mut self.link else {
             return error;
         };
-        let KernelError::LostRanks { reason } = error else {
-            // The others read it before their contact is lost.
-            let _ = link
-                .meeting
-                .set(&fault_of(self.own.rank), &error.to_string());
-            return error;
-        };
-        // One round for who was about to end when contact was lost, one for who has ended since.
-        for _ in 0..2 {
-            for rank in (0..self.own.size).filter(|rank| *rank != self.own.rank) {
-                if let Ok(Some(what)) = link.meeting.wait_for(&fault_of(rank), LAST_WORDS) {
-                    let what = format!("failed: {what}");
-                    return KernelError::Rank { rank, what };
+        let since = Instant::now();
+        while since.elapsed() < LAST_WORDS {
+            for rank in (0..self.own.size).filter(|rank| *rank != own) {
+                let told = link.meeting.wait_for(&fault_of(rank), LOOK);
+                let told = told.ok().flatten();
+                let failure = told.and_then(|text| serde_json::from_str::<Failure>(&text).ok());
+                if let Some(Failure { message, hint }) = failure {
+                    let what = format!("failed: {message}");
+                    return KernelError::Rank { rank, what, hint };
                 }
             }
-            if let Some((rank, what)) = link.others.as_mut().and_then(Others::ended) {
-                return KernelError::Rank { rank, what };
+            if let Some(ended) = link.others.as_mut().and_then(Others::at_fault) {
+                return ended;
             }
         }
-        KernelError::LostRanks { reason }
+        error
     }
 }
 

@@ -3,6 +3,8 @@
 #![expect(unsafe_code, reason = "foreign functions")]
 
 use std::ffi::{CStr, CString, c_char};
+use std::net::TcpListener;
+use std::os::fd::IntoRawFd;
 use std::time::Duration;
 
 use tch::Tensor;
@@ -23,11 +25,10 @@ unsafe extern "C" {
     fn tinyrun_meeting_open(
         host: *const c_char,
         port: u16,
-        serves: i32,
+        listening: i32,
         run: *const c_char,
         milliseconds: i64,
     ) -> *mut CMeeting;
-    fn tinyrun_meeting_port(meeting: *const CMeeting) -> u16;
     fn tinyrun_meeting_set(
         meeting: *const CMeeting,
         key: *const c_char,
@@ -43,6 +44,7 @@ unsafe extern "C" {
         rank: i32,
         size: i32,
         host: *const c_char,
+        connecting: i64,
         milliseconds: i64,
     ) -> *mut CGroup;
     fn tinyrun_group_sum(group: *const CGroup, tensor: *const C_tensor) -> i32;
@@ -74,33 +76,29 @@ fn milliseconds(time: Duration) -> i64 {
 pub(super) struct Meeting(*mut CMeeting);
 
 impl Meeting {
-    /// Serves it on any free port of `host`, or connects to what is served there. Nothing of another
+    /// Serves it on a socket that listens, or without one connects to what is served there. Nothing of another
     /// `run` is seen.
     ///
     /// # Errors
     /// libtorch's words.
     pub(super) fn open(
         (host, port): (&str, u16),
-        serves: bool,
+        listening: Option<TcpListener>,
         run: &str,
         timeout: Duration,
     ) -> Result<Self, String> {
         let (host, run) = (c_string(host), c_string(run));
+        // libtorch closes it.
+        let socket = listening.map_or(-1, IntoRawFd::into_raw_fd);
         let limit = milliseconds(timeout);
         // SAFETY: strings that live as long as the call.
-        let open = unsafe {
-            tinyrun_meeting_open(host.as_ptr(), port, i32::from(serves), run.as_ptr(), limit)
-        };
+        let open =
+            unsafe { tinyrun_meeting_open(host.as_ptr(), port, socket, run.as_ptr(), limit) };
         if open.is_null() {
             Err(reason())
         } else {
             Ok(Self(open))
         }
-    }
-
-    pub(super) fn port(&self) -> u16 {
-        // SAFETY: open until it is dropped.
-        unsafe { tinyrun_meeting_port(self.0) }
     }
 
     pub(super) fn set(&self, key: &str, value: &str) -> Result<(), String> {
@@ -150,7 +148,8 @@ impl Drop for Meeting {
 pub(super) struct Group(*mut CGroup);
 
 impl Group {
-    /// Waits for all ranks. `host` is this machine's address towards them.
+    /// Waits for all ranks. `host` is this machine's address towards them; beside it how long connecting and a
+    /// sum may take.
     ///
     /// # Errors
     /// libtorch's words.
@@ -158,12 +157,14 @@ impl Group {
         meeting: &Meeting,
         (rank, size): (usize, usize),
         host: &str,
-        timeout: Duration,
+        (connecting, sum): (Duration, Duration),
     ) -> Result<Self, String> {
         let host = c_string(host);
-        let (rank, size, limit) = (rank as i32, size as i32, milliseconds(timeout));
+        let (rank, size) = (rank as i32, size as i32);
+        let (connecting, sum) = (milliseconds(connecting), milliseconds(sum));
         // SAFETY: an open meeting; a string that lives as long as the call.
-        let open = unsafe { tinyrun_group_open(meeting.0, rank, size, host.as_ptr(), limit) };
+        let open =
+            unsafe { tinyrun_group_open(meeting.0, rank, size, host.as_ptr(), connecting, sum) };
         if open.is_null() {
             Err(reason())
         } else {
