@@ -164,8 +164,14 @@ fn work(
         ranks.tell(&panic_failure(panic.as_ref()));
         resume_unwind(panic)
     });
-    let ended = ended.map_err(|error| ranks.explained(error))?;
-    Ok((ended, ranks.finish(peak_memory())))
+    match ended {
+        Ok(ended) => Ok((ended, ranks.finish(peak_memory()))),
+        Err(error) => {
+            let error = ranks.explained(error);
+            ranks.abandon();
+            Err(error)
+        }
+    }
 }
 
 /// Keeps a second kernel out of the folder: one whose runner was killed may live for a moment

@@ -148,6 +148,29 @@ fn a_rank_that_is_killed_is_named_and_the_run_goes_on_with_another_number() {
         .says("its training was resumed with another number of ranks");
 }
 
+/// Every rank knows of the scores that end a training.
+#[test]
+fn a_training_that_is_out_of_patience_ends_on_all_ranks_after_the_same_step() {
+    let test = root();
+    let sets = [
+        "--until",
+        "finetune",
+        "--set",
+        "stages.finetune.epochs=40",
+        "--set",
+        "stages.finetune.patience=2",
+    ];
+    run(&test, &sets);
+    let expected = losses(&test, "finetune")["loss"].len();
+    run(
+        &test,
+        &[&sets[..], &["--force", "finetune", "--ranks", "3"]].concat(),
+    );
+    assert_eq!(losses(&test, "finetune")["loss"].len(), expected);
+    // 40 epochs have more steps than are read.
+    assert!(expected < STEPS, "{expected} steps");
+}
+
 #[test]
 fn ranks_that_cannot_be_are_refused_before_anything_runs() {
     let test = root();

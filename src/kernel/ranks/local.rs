@@ -22,8 +22,9 @@ const JOIN: &str = "--join";
 
 const JOB: &str = "job";
 
-/// How long connecting and a sum may take.
-const TIMES: (Duration, Duration) = (COMING, ENDLESS);
+/// How long connecting, once all are there, and a sum may take. A rank that dies while ranks connect is noticed
+/// by the end of that time alone.
+const TIMES: (Duration, Duration) = (Duration::from_secs(30), ENDLESS);
 
 /// Where a rank finds the others: arguments of its process.
 #[derive(Debug)]

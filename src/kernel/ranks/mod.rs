@@ -283,6 +283,20 @@ impl Ranks {
         ends.flatten().fold(peak_memory, u64::max)
     }
 
+    /// Leaves the others after a failure: those that this rank has started are ended. What libtorch holds is not
+    /// closed, since it waits for work that nobody does any more.
+    pub(crate) fn abandon(self) {
+        if let Some(Link {
+            group,
+            meeting,
+            others,
+        }) = self.link
+        {
+            drop(others);
+            std::mem::forget((group, meeting));
+        }
+    }
+
     /// Tells the others why this rank ends.
     pub(crate) fn tell(&self, failure: &Failure) {
         if let Some(link) = &self.link {
