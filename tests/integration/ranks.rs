@@ -73,7 +73,7 @@ fn compare(all_ranks: &[usize], sets: &[&str]) {
     }
 }
 
-/// With dropout, without padding, the teacher asked once, scorings between steps.
+/// With dropout, packed batches, cached teacher outputs, and dev scored between steps.
 #[test]
 fn losses_of_two_three_and_four_ranks_are_those_of_one() {
     compare(&[2, 3, 4], &[]);
@@ -183,7 +183,7 @@ fn ranks_that_cannot_be_are_refused_before_anything_runs() {
         .says("set `device` to \"cpu\", or `ranks` to 1");
 }
 
-/// A kernel that is told to join nobody ends by itself.
+/// A rank that cannot connect to rank 0 exits with an error.
 #[test]
 fn a_kernel_that_finds_no_first_rank_ends() {
     let ended = Command::new(env!("CARGO_BIN_EXE_tinyrun-kernel"))

@@ -126,7 +126,7 @@ fn unpack(mut packed: &[u8]) -> Option<Vec<i64>> {
     Some(values)
 }
 
-/// A number of at most three bytes, seven bits in each, the lowest first; and what comes after it.
+/// A varint of at most three bytes, and the bytes after it.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     const MORE: u8 = 0x80;
     let bits = |byte: u8, place: u32| u64::from(byte & !MORE) << (7 * place);
