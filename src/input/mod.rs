@@ -2,6 +2,7 @@
 
 mod excerpt;
 mod foreign;
+pub mod wire;
 
 pub use excerpt::{escape_lines, excerpt, excerpt_bytes, excerpt_list, excerpt_path, for_terminal};
 pub use foreign::{

@@ -79,7 +79,7 @@ fn with(name: &str, change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     while bytes[start] != 0x0a {
         start -= 1;
     }
-    let (len, taken) = super::wire::varint(&bytes[start - 2..]).unwrap();
+    let (len, taken) = crate::input::wire::varint(&bytes[start - 2..]).unwrap();
     let (from, len) = match (bytes[start - 2] == 0x0a, taken) {
         (true, _) => (start - 2, usize::from(bytes[start - 1]) + 2),
         (false, _) => (start - 3, usize::try_from(len).unwrap() + 3),

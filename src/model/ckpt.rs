@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::error::ModelError;
 use super::tensor::{Checked, Checksum, Dtype, Entry, Part};
-use super::wire::{BadField, Field, Fields, packed};
+use crate::input::wire::{BadField, Field, Fields, packed};
 use crate::input::{Expected, excerpt, recognize};
 
 /// First four bytes of encrypted checkpoints, little-endian, with the mode of each.
@@ -248,6 +248,7 @@ impl Found<'_> {
             dtype,
             shape,
             parts: pending.parts,
+            regions: None,
             strides: None,
         };
         if self.entries.insert(name.clone(), entry).is_some() {

@@ -2,7 +2,7 @@
 //! (`tensorflow/core/lib/io/format.cc`): blocks of sorted keys, each with a checksum, and a footer.
 
 use super::tensor::Checksum;
-use super::wire::varint;
+use crate::input::wire::varint;
 
 /// Length of the footer, and its last bytes.
 const FOOTER: usize = 48;

@@ -99,6 +99,10 @@ pub(super) fn config(
         .filter_map(|name| layer_of(name, "bert.encoder.layer."))
         .map(|(layer, _)| layer.saturating_add(1));
     let is_relative = weights.contains(&relative_positions(0));
+    // A relative position has a number for each of a head's: only with them are heads in the file.
+    let head_width = size(&relative_positions(0), 1);
+    let head_width =
+        head_width.filter(|head_width| *head_width > 0 && width.is_multiple_of(*head_width));
     let family = if is_relative {
         Family::relative()
     } else {
@@ -110,7 +114,7 @@ pub(super) fn config(
         vocab_size: size(WORDS, 0).unwrap_or(1),
         hidden_size: width,
         num_hidden_layers: layers.max().unwrap_or(1),
-        num_attention_heads: HEADS,
+        num_attention_heads: head_width.map_or(HEADS, |head_width| width / head_width),
         intermediate_size: size("bert.encoder.layer.0.intermediate.dense.weight", 0).unwrap_or(1),
         hidden_act: HIDDEN_ACT.to_owned(),
         hidden_dropout_prob: 0.1,

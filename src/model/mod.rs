@@ -22,6 +22,7 @@ pub mod names;
 mod open_file;
 mod pickle;
 mod pickle_machine;
+mod regions;
 mod stated;
 mod tensor;
 mod tensorflow;
@@ -29,7 +30,6 @@ mod tensorflow_names;
 #[cfg(test)]
 mod tensorflow_tests;
 pub mod weights;
-mod wire;
 
 pub use ckpt_write::write_mindspore;
 pub use config::BertConfig;

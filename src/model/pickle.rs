@@ -191,6 +191,7 @@ fn place(tensor: PickledTensor, storage: Checked) -> Option<Entry> {
         dtype,
         shape,
         parts: vec![part],
+        regions: None,
         strides,
     })
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::regions::Regions;
+
 /// Type of a tensor's numbers, little-endian all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
@@ -101,11 +103,13 @@ pub(super) struct Entry {
     /// The tensor's bytes, cut into one stretch or several. The loader has checked that they lie in
     /// their files and are as many as the shape needs.
     pub(super) parts: Vec<Part>,
-    /// Steps of each axis, in numbers; `None` for row-major.
+    /// Which box of the tensor each part is; `None` where the parts follow each other.
+    pub(super) regions: Option<Regions>,
+    /// Steps of each axis in the bytes as put together, in numbers; `None` for row-major.
     pub(super) strides: Option<Vec<usize>>,
 }
 
-/// A stretch of a file that holds a tensor, or some of its first axis.
+/// A stretch of a file that holds a tensor, or some of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
     /// Which of the opened files.

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use super::error::ModelError;
 use super::leveldb::{Fault, each_entry};
 use super::open_file::OpenFile;
+use super::regions::{Region, Regions};
 use super::tensor::{Checked, Checksum, Dtype, Entry, Part};
-use super::wire::{Field, Fields};
 use crate::input::excerpt;
+use crate::input::wire::{Field, Fields};
 
 /// More tensors, or files of numbers, are taken for damage.
 const MAX_TENSORS: usize = 50_000;
@@ -161,10 +162,12 @@ impl Bundle {
         let dtype = dtype(described.dtype);
         let shape = described.dims.iter().map(|dim| usize::try_from(*dim).ok());
         let shape: Vec<usize> = shape.collect::<Option<_>>().ok_or("has a damaged shape")?;
-        let parts = if described.slices.is_empty() {
-            vec![part(described, files).ok_or("reaches beyond its file")?]
+        let (parts, regions) = if described.slices.is_empty() {
+            let part = part(described, files).ok_or("reaches beyond its file")?;
+            (vec![part], None)
         } else {
-            self.parts(name, described, files)?
+            let (parts, regions) = self.slices(name, described, &shape, files)?;
+            (parts, Some(regions))
         };
         let len: usize = parts.iter().map(|part| part.len).sum();
         let mut dims = shape.iter();
@@ -185,42 +188,22 @@ impl Bundle {
             dtype,
             shape,
             parts,
+            regions,
             strides,
         })
     }
 
-    /// The slices of a partitioned variable, which follow each other along its first axis.
-    fn parts(
+    /// The slices of a partitioned variable of this shape.
+    fn slices(
         &self,
         name: &str,
         whole: &Described,
+        shape: &[usize],
         files: &[OpenFile],
-    ) -> Result<Vec<Part>, &'static str> {
-        let mut next = 0;
-        let mut parts = Vec::new();
-        let mut slices: Vec<_> = whole.slices.iter().collect();
-        slices.sort();
-        for slice in slices {
-            let Some(((start, length), others)) = slice.split_first() else {
-                return Err("is cut into slices without axes");
-            };
-            if others
-                .iter()
-                .any(|(start, length)| *start != 0 || length.is_some())
-            {
-                return Err("is partitioned along another axis than the first, which is not read");
-            }
-            if *start != next {
-                return Err("is cut into slices that do not follow each other");
-            }
-            let rows = whole
-                .dims
-                .first()
-                .and_then(|rows| i64::try_from(*rows).ok());
-            let length = length.or(rows).filter(|length| *length >= 0);
-            next = length
-                .and_then(|length| start.checked_add(length))
-                .ok_or("is cut into damaged slices")?;
+    ) -> Result<(Vec<Part>, Regions), &'static str> {
+        let (mut parts, mut regions) = (Vec::new(), Vec::new());
+        for slice in &whole.slices {
+            let region = region(slice, shape).ok_or("is cut into damaged slices")?;
             let described = self
                 .slices
                 .get(&slice_key(name, slice))
@@ -228,10 +211,35 @@ impl Bundle {
             if described.dtype != whole.dtype {
                 return Err("is cut into slices of different types");
             }
-            parts.push(part(described, files).ok_or("reaches beyond its file")?);
+            let part = part(described, files).ok_or("reaches beyond its file")?;
+            let size = dtype(whole.dtype).size();
+            let needed = size.map(|size| region.numbers().and_then(|all| all.checked_mul(size)));
+            if needed.is_some_and(|needed| needed != Some(part.len)) {
+                return Err("has a slice of more or fewer bytes than its shape needs");
+            }
+            parts.push(part);
+            regions.push(region);
         }
-        Ok(parts)
+        Ok((parts, Regions::new(shape.to_vec(), regions)?))
     }
+}
+
+/// Where a slice lies in a tensor of this shape. An axis without a length is whole.
+fn region(slice: &[(i64, Option<i64>)], shape: &[usize]) -> Option<Region> {
+    let axes = slice.iter().zip(shape);
+    let axes = axes.map(|((start, length), whole)| {
+        let length = match length {
+            Some(length) => usize::try_from(*length).ok()?,
+            None => *whole,
+        };
+        Some((usize::try_from(*start).ok()?, length))
+    });
+    let (start, lengths) = axes.collect::<Option<_>>()?;
+    let region = Region {
+        start,
+        shape: lengths,
+    };
+    (slice.len() == shape.len()).then_some(region)
 }
 
 /// Number of files of numbers; `None` for a damaged header, or big-endian numbers.

@@ -161,16 +161,15 @@ impl Weights {
         for part in &entry.parts {
             self.verify(name, part)?;
         }
-        let stored = match &entry.parts[..] {
-            [part] => Cow::Borrowed(self.stretch(part)?),
-            parts => {
-                let len = parts.iter().map(|part| part.len).sum();
-                let mut bytes = Vec::with_capacity(len);
-                for part in parts {
-                    bytes.extend_from_slice(self.stretch(part)?);
-                }
-                Cow::Owned(bytes)
+        let parts = entry.parts.iter().map(|part| self.stretch(part));
+        let parts: Vec<&[u8]> = parts.collect::<Result<_, _>>()?;
+        let stored = match (&entry.regions, &parts[..]) {
+            (Some(regions), parts) => {
+                let whole = regions.assemble(parts, size);
+                Cow::Owned(whole.ok_or_else(|| self.beyond())?)
             }
+            (None, [part]) => Cow::Borrowed(*part),
+            (None, parts) => Cow::Owned(parts.concat()),
         };
         let bytes = match &entry.strides {
             None => stored,
@@ -374,6 +373,7 @@ fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry
             dtype: dtype(info.dtype),
             shape: info.shape.clone(),
             parts: vec![part],
+            regions: None,
             strides: None,
         };
         (name, entry)

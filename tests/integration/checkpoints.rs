@@ -379,6 +379,29 @@ fn a_model_that_transformers_computes_otherwise_has_a_note_and_no_example() {
 }
 
 #[test]
+fn a_model_with_relative_positions_has_a_note_of_them() {
+    let test = test();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mindspore-run/relative");
+    fs::copy(fixtures.join("teacher.ckpt"), test.path("relative.ckpt")).expect("copied");
+    let told = test.run(&["export", "relative.ckpt", "-o", "out"]);
+    let note = "the model has the relative positions of MindSpore's BERT, with which `transformers` does \
+                not open it";
+    let told = told.succeeds().stdout;
+    assert!(told.contains(note), "{told}");
+    // 24 wide, and 12 numbers to a position.
+    assert!(
+        told.contains("read as 4 layers, 24 wide, 2 heads"),
+        "{told}"
+    );
+    let card = test.read("out/README.md");
+    assert!(card.contains(note), "{card}");
+    assert!(!card.contains("--format onnx"), "{card}");
+    test.run(&["export", "relative.ckpt", "--format", "onnx", "-o", "onnx"])
+        .ends_with(2)
+        .says("relative positions");
+}
+
+#[test]
 fn an_exported_checkpoint_has_what_was_implied_in_its_config() {
     let test = test();
     let export = [

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use self::labels::{Classes, Seen};
-use self::reading::{At, Reading};
+use self::reading::{At, Reading, RowHash, run_hash, split_hash};
 use super::pump::{Watch, shown};
 use crate::data::error::DataError;
 use crate::data::labels::LabelRule;
@@ -82,9 +82,9 @@ pub fn prepare_record_task(
 ) -> Result<PrepReport, DataError> {
     let begin = Instant::now();
     let none = RecordFiles::default();
-    let dev = match &settings.dev {
-        RecordDev::Files(files) => files,
-        RecordDev::Fraction(_) => &none,
+    let (dev, hash): (_, RowHash) = match &settings.dev {
+        RecordDev::Files(files) => (files, run_hash),
+        RecordDev::Fraction(_) => (&none, split_hash),
     };
     let more = settings.more_dev.iter().map(|(_, files)| files);
     let all: Vec<&RecordFiles> = [dev, &settings.train].into_iter().chain(more).collect();
@@ -95,7 +95,7 @@ pub fn prepare_record_task(
         &all,
         watch,
     )?
-    .labelled();
+    .labelled(hash);
     let classes = Classes::of(&settings.labels);
     let mut train = Side::create("train", output, settings.rules)?;
     let mut dev_side = Side::create("dev", output, settings.rules)?;

@@ -1,6 +1,6 @@
 //! The columns that an example is made of.
 
-use super::columns::{Column, Values};
+use super::columns::{Column, Ints, Values};
 use super::fault::RecordFault;
 use super::schema::Schema;
 
@@ -15,13 +15,13 @@ pub(super) const LABEL: &str = "label_ids";
 
 /// The columns that are read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fields {
+pub struct Fields<'r> {
     /// Token ids.
-    pub ids: Vec<i64>,
+    pub ids: Ints<'r>,
     /// Where there are tokens.
-    pub mask: Vec<i64>,
+    pub mask: Ints<'r>,
     /// Which text they are of.
-    pub segments: Vec<i64>,
+    pub segments: Ints<'r>,
     /// Class or value, where it is wanted.
     pub label: Option<Label>,
 }
@@ -35,11 +35,11 @@ pub enum Label {
     Float(f32),
 }
 
-impl Fields {
+impl<'r> Fields<'r> {
     /// Takes the columns that are read, `label_ids` only if it is wanted. A schema's columns must
     /// all be there as it states them; further ones are ignored.
     pub(super) fn of(
-        mut columns: Vec<Column>,
+        mut columns: Vec<Column<'r>>,
         schema: Option<&Schema>,
         is_labelled: bool,
     ) -> Result<Self, RecordFault> {
@@ -65,19 +65,22 @@ impl Fields {
 fn missing(name: &str, columns: &[Column]) -> RecordFault {
     RecordFault::Missing {
         column: name.to_owned(),
-        there: columns.iter().map(|column| column.name.clone()).collect(),
+        there: columns
+            .iter()
+            .map(|column| column.name.to_string())
+            .collect(),
     }
 }
 
 /// Takes the values of a column and leaves it empty.
-fn take(columns: &mut [Column], name: &'static str) -> Result<Values, RecordFault> {
+fn take<'r>(columns: &mut [Column<'r>], name: &'static str) -> Result<Values<'r>, RecordFault> {
     match columns.iter_mut().find(|column| column.name == name) {
         Some(column) => Ok(std::mem::replace(&mut column.values, Values::Texts(0))),
         None => Err(missing(name, columns)),
     }
 }
 
-fn ints(columns: &mut [Column], name: &'static str) -> Result<Vec<i64>, RecordFault> {
+fn ints<'r>(columns: &mut [Column<'r>], name: &'static str) -> Result<Ints<'r>, RecordFault> {
     match take(columns, name)? {
         Values::Ints(values) => Ok(values),
         other => Err(RecordFault::Kind {
@@ -91,7 +94,7 @@ fn ints(columns: &mut [Column], name: &'static str) -> Result<Vec<i64>, RecordFa
 fn label(columns: &mut [Column]) -> Result<Label, RecordFault> {
     let values = take(columns, LABEL)?;
     match &values {
-        Values::Ints(list) if list.len() == 1 => Ok(Label::Int(list[0])),
+        Values::Ints(list) if list.len() == 1 => Ok(Label::Int(list.iter().sum())),
         Values::Floats(list) if list.len() == 1 => Ok(Label::Float(list[0])),
         Values::Texts(_) => Err(RecordFault::Kind {
             column: LABEL.to_owned(),

@@ -23,6 +23,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+pub use self::columns::Ints;
 pub use self::fault::RecordFault;
 pub use self::fields::{Fields, Label};
 pub use self::reader::{Record, RecordReader};

@@ -57,9 +57,9 @@ impl Record {
         &self,
         schema: Option<&Schema>,
         is_labelled: bool,
-    ) -> Result<Fields, RecordFault> {
+    ) -> Result<Fields<'_>, RecordFault> {
         let columns: Vec<Column> = match &self.content {
-            Content::Example(data) => example::columns(data.clone())?,
+            Content::Example(data) => example::columns(data)?,
             Content::Row {
                 arrays,
                 scalars,

@@ -1,5 +1,6 @@
 //! The columns of a row to an example: padding goes, and what a token store cannot hold is a fault.
 
+use super::columns::Ints;
 use super::fault::RecordFault;
 use super::fields::{Fields, Label, MASK, SEGMENTS};
 
@@ -44,7 +45,7 @@ impl RowRules {
     /// # Errors
     /// Where the columns are not of one length, an id is not in the vocabulary, `input_mask` is not ones
     /// and then zeros, or segments or padding are others than those that a batch gets.
-    pub fn row(&self, fields: &Fields) -> Result<TokenRow, RecordFault> {
+    pub fn row(&self, fields: Fields) -> Result<TokenRow, RecordFault> {
         let width = fields.ids.len();
         for (column, values) in [(MASK, &fields.mask), (SEGMENTS, &fields.segments)] {
             if values.len() != width {
@@ -71,7 +72,7 @@ impl RowRules {
             _ => {}
         }
         let length = tokens(&fields.mask)?;
-        let input_ids = self.ids(&fields.ids, length)?;
+        let input_ids = self.ids(fields.ids, length)?;
         let text_b_start = second_text(&fields.segments, length)?;
         if text_b_start < length && !self.has_second_segment {
             return Err(RecordFault::OneSegment);
@@ -85,55 +86,128 @@ impl RowRules {
     }
 
     /// The ids of the tokens; those after them must be padding.
-    fn ids(&self, ids: &[i64], length: usize) -> Result<Vec<u32>, RecordFault> {
-        let token = |(position, &id): (usize, &i64)| {
-            let found = u32::try_from(id).ok();
-            let is_known = |found: &u32| (*found as usize) < self.vocab_size;
-            found.filter(is_known).ok_or(RecordFault::Id {
+    fn ids(&self, ids: Ints, length: usize) -> Result<Vec<u32>, RecordFault> {
+        let words = match ids {
+            Ints::Words(words) => Ok(words),
+            Ints::Bytes(bytes) => Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
+            Ints::Wide(wide) => {
+                let words = wide.iter().map(|id| u32::try_from(*id));
+                let words: Result<Vec<u32>, _> = words.collect();
+                words.map_err(|_| Ints::Wide(wide))
+            }
+        };
+        match words {
+            Ok(mut words)
+                if self.are_known(&words[..length]) && all_are(&words[length..], self.pad) =>
+            {
+                words.truncate(length);
+                Ok(words)
+            }
+            words => Err(self.wrong_id(&words.map_or_else(|wide| wide, Ints::Words), length)),
+        }
+    }
+
+    /// Whether ids are in the vocabulary. It looks at all, which is faster than stopping at one that is not.
+    fn are_known(&self, ids: &[u32]) -> bool {
+        let highest = ids.iter().fold(0, |highest, id| highest.max(*id));
+        (highest as usize) < self.vocab_size
+    }
+
+    /// The first id that is not in the vocabulary, or else that is no padding where there should be.
+    fn wrong_id(&self, ids: &Ints, length: usize) -> RecordFault {
+        let is_known = |id: i64| usize::try_from(id).is_ok_and(|id| id < self.vocab_size);
+        let mut ids = ids.iter().enumerate();
+        let unknown = ids.by_ref().take(length).find(|(_, id)| !is_known(*id));
+        if let Some((position, id)) = unknown {
+            return RecordFault::Id {
                 id,
                 position,
                 vocabulary: self.vocab_size,
-            })
-        };
-        let tokens = ids[..length].iter().enumerate().map(token);
-        let tokens = tokens.collect::<Result<Vec<u32>, _>>()?;
-        let padding = ids.iter().enumerate().skip(length);
-        let mut other = padding.filter(|(_, id)| **id != i64::from(self.pad));
-        match other.next() {
-            Some((position, &id)) => Err(RecordFault::Padding {
-                id,
-                position,
-                pad: self.pad,
-            }),
-            None => Ok(tokens),
+            };
+        }
+        let other = ids.find(|(_, id)| *id != i64::from(self.pad));
+        let (position, id) = other.expect("an id is at fault");
+        RecordFault::Padding {
+            id,
+            position,
+            pad: self.pad,
         }
     }
 }
 
+/// Whether all are one value. It looks at all, many at a time.
+fn all_are<T: Copy + PartialEq>(values: &[T], one: T) -> bool {
+    count(values, one) == values.len()
+}
+
+/// How many there are of a value.
+fn count<T: Copy + PartialEq>(values: &[T], one: T) -> usize {
+    values.iter().filter(|value| **value == one).count()
+}
+
 /// How many tokens a mask has: ones, then zeros.
-fn tokens(mask: &[i64]) -> Result<usize, RecordFault> {
-    let length = mask.iter().take_while(|value| **value == 1).count();
-    let rest = mask.iter().enumerate().skip(length);
-    let mut rest = rest.filter(|(_, value)| **value != 0);
-    match rest.next() {
-        Some((position, &value)) => Err(RecordFault::Mask { value, position }),
-        None if length == 0 => Err(RecordFault::NoToken),
-        None => Ok(length),
+fn tokens(mask: &Ints) -> Result<usize, RecordFault> {
+    fn ones<T: Copy + PartialEq + From<u8>>(mask: &[T]) -> Result<usize, usize> {
+        let ones = count(mask, T::from(1));
+        let (tokens, padding) = mask.split_at(ones);
+        if all_are(tokens, T::from(1)) && all_are(padding, T::from(0)) {
+            return Ok(ones);
+        }
+        let ones = mask
+            .iter()
+            .take_while(|value| **value == T::from(1))
+            .count();
+        let is_wrong = |value: &T| *value != T::from(0);
+        Err(ones
+            + mask[ones..]
+                .iter()
+                .position(is_wrong)
+                .expect("one is wrong"))
+    }
+    let ones = match mask {
+        Ints::Bytes(mask) => ones(mask),
+        Ints::Words(mask) => ones(mask),
+        Ints::Wide(mask) => ones(mask),
+    };
+    match ones {
+        Ok(0) => Err(RecordFault::NoToken),
+        Ok(length) => Ok(length),
+        Err(position) => Err(RecordFault::Mask {
+            value: mask.get(position).expect("a place in the mask"),
+            position,
+        }),
     }
 }
 
 /// Where the second text begins; the length where there is none.
-fn second_text(segments: &[i64], length: usize) -> Result<usize, RecordFault> {
-    let begin = segments[..length]
-        .iter()
-        .take_while(|value| **value == 0)
-        .count();
-    let is_wrong = |(position, value): &(usize, &i64)| {
-        let expected = i64::from(*position >= begin && *position < length);
-        **value != expected
-    };
-    match segments.iter().enumerate().find(is_wrong) {
-        Some((position, &value)) => Err(RecordFault::Segment { value, position }),
-        None => Ok(begin),
+fn second_text(segments: &Ints, length: usize) -> Result<usize, RecordFault> {
+    fn zeros<T: Copy + PartialEq + From<u8>>(
+        segments: &[T],
+        length: usize,
+    ) -> Result<usize, usize> {
+        let (tokens, padding) = segments.split_at(length);
+        let zeros = count(tokens, T::from(0));
+        let (first, second) = tokens.split_at(zeros);
+        let is_first = all_are(first, T::from(0)) && all_are(padding, T::from(0));
+        if is_first && all_are(second, T::from(1)) {
+            return Ok(zeros);
+        }
+        let begin = tokens
+            .iter()
+            .take_while(|value| **value == T::from(0))
+            .count();
+        let expected = |place: usize| T::from(u8::from(place >= begin && place < length));
+        let mut places = 0..segments.len();
+        let wrong = places.find(|place| segments[*place] != expected(*place));
+        Err(wrong.expect("one is wrong"))
     }
+    let zeros = match segments {
+        Ints::Bytes(segments) => zeros(segments, length),
+        Ints::Words(segments) => zeros(segments, length),
+        Ints::Wide(segments) => zeros(segments, length),
+    };
+    zeros.map_err(|position| RecordFault::Segment {
+        value: segments.get(position).expect("a place in the segments"),
+        position,
+    })
 }

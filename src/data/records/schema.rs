@@ -213,7 +213,7 @@ impl Stated {
         match (self.kind, values) {
             (Kind::Ints(low, high), Values::Ints(list)) => {
                 let beyond = list.iter().find(|value| !(low..=high).contains(value));
-                if let Some(&value) = beyond {
+                if let Some(value) = beyond {
                     let word = self.word;
                     return Err(RecordFault::OutOfType {
                         column: column(),

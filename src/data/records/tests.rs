@@ -17,19 +17,40 @@ pub(super) fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// The fields of a row, without its record.
+#[derive(Debug, PartialEq)]
+pub(super) struct Whole {
+    pub(super) ids: Vec<i64>,
+    mask: Vec<i64>,
+    segments: Vec<i64>,
+    label: Option<Label>,
+}
+
+impl From<Fields<'_>> for Whole {
+    fn from(fields: Fields) -> Self {
+        Self {
+            ids: fields.ids.iter().collect(),
+            mask: fields.mask.iter().collect(),
+            segments: fields.segments.iter().collect(),
+            label: fields.label,
+        }
+    }
+}
+
 /// All rows of files, or the first fault.
 pub(super) fn read(
     files: &[PathBuf],
     format: RecordFormat,
     schema: Option<&Schema>,
     is_labelled: bool,
-) -> Result<Vec<Fields>, String> {
+) -> Result<Vec<Whole>, String> {
     let shown = |error: DataError| error.to_string();
     let mut reader = RecordReader::new(files, format, schema, false).map_err(shown)?;
     let mut rows = Vec::new();
     while let Some(record) = reader.next_record().map_err(shown)? {
         let fields = record.fields(schema, is_labelled);
-        rows.push(fields.map_err(|fault| format!("record {}: {fault}", record.number))?);
+        let fields = fields.map_err(|fault| format!("record {}: {fault}", record.number))?;
+        rows.push(fields.into());
     }
     Ok(rows)
 }
@@ -128,7 +149,7 @@ impl Folder {
 }
 
 /// Rows of a file of this content.
-fn rows_of(bytes: &[u8]) -> Result<Vec<Fields>, String> {
+fn rows_of(bytes: &[u8]) -> Result<Vec<Whole>, String> {
     let folder = Folder::new();
     let path = folder.write("x.tf_record", bytes);
     let found = read(&[path], RecordFormat::TfRecord, None, true);
@@ -476,38 +497,67 @@ const RULES: RowRules = RowRules {
     longest: Longest::Written(6),
 };
 
-fn fields(ids: &[i64], mask: &[i64], segments: &[i64]) -> Fields {
-    Fields {
-        ids: ids.to_vec(),
-        mask: mask.to_vec(),
-        segments: segments.to_vec(),
-        label: None,
+/// What the rules make of a row; it is the same however its numbers are held.
+fn checked(
+    rules: RowRules,
+    ids: &[i64],
+    mask: &[i64],
+    segments: &[i64],
+) -> Result<TokenRow, RecordFault> {
+    let wide = |values: &[i64]| Ints::Wide(values.to_vec());
+    let words = |values: &[i64]| {
+        let words = values.iter().map(|value| u32::try_from(*value).ok());
+        words.collect::<Option<Vec<_>>>().map(Ints::Words)
+    };
+    let bytes = |values: &[i64]| {
+        let bytes = values.iter().map(|value| u8::try_from(*value).ok());
+        bytes.collect::<Option<Vec<_>>>()
+    };
+    let narrow = [ids, mask, segments].map(bytes);
+    let [narrow_ids, narrow_mask, narrow_segments] = narrow
+        .each_ref()
+        .map(|bytes| bytes.as_deref().map(Ints::Bytes));
+    let held = |ids: Option<Ints>, mask: Option<Ints>, segments: Option<Ints>| {
+        let fields = Fields {
+            ids: ids?,
+            mask: mask?,
+            segments: segments?,
+            label: None,
+        };
+        Some(rules.row(fields))
+    };
+    let expected = held(Some(wide(ids)), Some(wide(mask)), Some(wide(segments))).unwrap();
+    for found in [
+        held(words(ids), words(mask), words(segments)),
+        held(words(ids), narrow_mask, narrow_segments.clone()),
+        held(narrow_ids, Some(wide(mask)), narrow_segments),
+    ] {
+        assert!(found.is_none_or(|found| found == expected));
     }
+    expected
 }
 
 #[test]
 fn a_row_loses_its_padding() {
-    let row = RULES.row(&fields(
+    let found = checked(
+        RULES,
         &[2, 7, 3, 8, 3, 0],
         &[1, 1, 1, 1, 1, 0],
         &[0, 0, 0, 1, 1, 0],
-    ));
-    let row = row.unwrap();
+    );
+    let found = found.unwrap();
     assert_eq!(
-        (&row.input_ids[..], row.text_b_start, row.width),
+        (&found.input_ids[..], found.text_b_start, found.width),
         (&[2, 7, 3, 8, 3][..], 3, 6)
     );
-    let row = RULES.row(&fields(&[2, 3], &[1, 1], &[0, 0])).unwrap();
-    assert_eq!((row.text_b_start, row.width), (2, 2));
+    let found = checked(RULES, &[2, 3], &[1, 1], &[0, 0]).unwrap();
+    assert_eq!((found.text_b_start, found.width), (2, 2));
 }
 
 #[test]
 fn a_row_that_a_store_cannot_hold_is_refused() {
     let found = |ids: &[i64], mask: &[i64], segments: &[i64]| {
-        RULES
-            .row(&fields(ids, mask, segments))
-            .unwrap_err()
-            .to_string()
+        checked(RULES, ids, mask, segments).unwrap_err().to_string()
     };
     let ids = [2, 7, 3, 0];
     let (mask, none) = ([1, 1, 1, 0], [0; 4]);
@@ -559,11 +609,12 @@ fn a_row_that_a_store_cannot_hold_is_refused() {
         ..RULES
     };
     let row = |length: usize, segment: i64| {
-        one.row(&fields(
+        checked(
+            one,
             &vec![2; length],
             &vec![1; length],
             &vec![segment; length],
-        ))
+        )
     };
     assert_eq!(
         row(3, 1).unwrap_err().to_string(),

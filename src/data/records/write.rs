@@ -54,7 +54,7 @@ fn is_regression(store: &TokenStore) -> bool {
     store.meta().labels.is_empty()
 }
 
-fn columns(store: &TokenStore, row: usize) -> Vec<Column> {
+fn columns(store: &TokenStore, row: usize) -> Vec<Column<'static>> {
     let (ids, second) = (store.input_ids(row), store.text_b_start(row));
     let padded = |value: &dyn Fn(usize) -> i64, padding: u32| {
         let place = |at: usize| {
@@ -64,7 +64,12 @@ fn columns(store: &TokenStore, row: usize) -> Vec<Column> {
                 i64::from(padding)
             }
         };
-        Values::Ints((0..store.meta().max_seq_length).map(place).collect())
+        Values::Ints(
+            (0..store.meta().max_seq_length)
+                .map(place)
+                .collect::<Vec<_>>()
+                .into(),
+        )
     };
     let pad = store.meta().pad_token_id;
     // In the order of their names, as Google's writer has them and MindSpore's needs them.
@@ -79,7 +84,7 @@ fn columns(store: &TokenStore, row: usize) -> Vec<Column> {
     let columns = columns.into_iter();
     columns
         .map(|(name, values)| Column {
-            name: name.to_owned(),
+            name: name.into(),
             values,
         })
         .collect()
@@ -89,10 +94,10 @@ fn columns(store: &TokenStore, row: usize) -> Vec<Column> {
     clippy::cast_possible_truncation,
     reason = "classes are few, and whole"
 )]
-fn label_of(label: f32, is_regression: bool) -> Values {
+fn label_of(label: f32, is_regression: bool) -> Values<'static> {
     if is_regression {
         Values::Floats(vec![label])
     } else {
-        Values::Ints(vec![label as i64])
+        Values::Ints(vec![label as i64].into())
     }
 }

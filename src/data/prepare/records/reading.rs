@@ -1,5 +1,6 @@
 //! Reading the records of all splits: decoded on all threads, handed on in order.
 
+use std::hash::{DefaultHasher, Hasher as _};
 use std::path::Path;
 use std::time::Instant;
 
@@ -34,9 +35,21 @@ impl At<'_> {
     }
 }
 
-fn hash_of(row: &TokenRow) -> u64 {
+/// What tells rows of the same text by their ids.
+pub(super) type RowHash = fn(&TokenRow) -> u64;
+
+/// The hash that puts a row on a side of a split: the same in every run of every version.
+pub(super) fn split_hash(row: &TokenRow) -> u64 {
     let (first, second) = row.input_ids.split_at(row.text_b_start);
     ids_hash(first, second)
+}
+
+/// A hash for finding equal rows within a run, several times as fast.
+pub(super) fn run_hash(row: &TokenRow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_usize(row.text_b_start);
+    hasher.write(bytemuck::cast_slice(&row.input_ids));
+    hasher.finish()
 }
 
 /// What is common to the splits of a preparation.
@@ -45,6 +58,7 @@ pub(super) struct Reading<'a> {
     schema: Option<Schema>,
     schema_path: Option<&'a Path>,
     rules: RowRules,
+    hash: RowHash,
     is_labelled: bool,
     /// Tokens of the longest record, padding included.
     widest: usize,
@@ -69,6 +83,7 @@ impl<'a> Reading<'a> {
             schema: schema.map(Schema::read).transpose()?,
             schema_path: schema,
             rules,
+            hash: |_| 0,
             is_labelled: false,
             widest: 0,
             files: Vec::new(),
@@ -78,10 +93,11 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// Rows have labels.
-    pub(super) fn labelled(self) -> Self {
+    /// Rows have labels, and their hashes are wanted.
+    pub(super) fn labelled(self, hash: RowHash) -> Self {
         Self {
             is_labelled: true,
+            hash,
             ..self
         }
     }
@@ -94,7 +110,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Hands every row of a split to `write`, in the order of the files, with the hash of its ids.
+    /// Hands every row of a split to `write`, in the order of the files, with its hash, which is 0
+    /// where none is wanted.
     pub(super) fn read(
         &mut self,
         split: &str,
@@ -104,7 +121,12 @@ impl<'a> Reading<'a> {
         if let (Some(schema), Some(path)) = (&self.schema, self.schema_path) {
             schema.check_columns(path, wanted_columns(self.is_labelled))?;
         }
-        let (rules, is_labelled, schema) = (self.rules, self.is_labelled, self.schema.as_ref());
+        let (rules, hash, is_labelled, schema) = (
+            self.rules,
+            self.hash,
+            self.is_labelled,
+            self.schema.as_ref(),
+        );
         let (watch, bytes_total) = (self.watch, self.bytes_total);
         let before: u64 = self.files.iter().map(|file| file.bytes).sum();
         let sizes = sizes(&from.files)?;
@@ -133,9 +155,9 @@ impl<'a> Reading<'a> {
                     byte: record.byte,
                 };
                 let fields = record.fields(schema, is_labelled);
-                let row = fields.and_then(|fields| rules.row(&fields));
+                let row = fields.and_then(|fields| rules.row(fields));
                 // A fault waits for its turn: the first one is reported.
-                Ok((at, row.map(|row| (hash_of(&row), row))))
+                Ok((at, row.map(|row| (hash(&row), row))))
             },
             |(at, row): (At<'_>, Result<(u64, TokenRow), RecordFault>)| {
                 let (hash, row) = row.map_err(|fault| at.error(fault))?;

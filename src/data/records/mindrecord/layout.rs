@@ -1,5 +1,7 @@
 //! How the columns of a row lie in a MindRecord file.
 
+use std::borrow::Cow;
+
 use rmpv::Value;
 
 use super::integers::unpack;
@@ -55,13 +57,13 @@ impl Layout {
         &self,
         arrays: &[u8],
         scalars: &[u8],
-    ) -> Result<Vec<Column>, RecordFault> {
+    ) -> Result<Vec<Column<'_>>, RecordFault> {
         let mut columns = self.arrays(arrays)?;
         columns.extend(self.scalars(scalars)?);
         Ok(columns)
     }
 
-    fn arrays(&self, mut rest: &[u8]) -> Result<Vec<Column>, RecordFault> {
+    fn arrays(&self, mut rest: &[u8]) -> Result<Vec<Column<'_>>, RecordFault> {
         let mut columns = Vec::with_capacity(self.arrays.len() + self.scalars.len());
         for (name, r#type, length) in &self.arrays {
             // A single column has no length in front.
@@ -85,7 +87,7 @@ impl Layout {
                     shape: format!("[{length}]"),
                 });
             }
-            let name = name.clone();
+            let name = Cow::Borrowed(&name[..]);
             columns.push(Column { name, values });
         }
         if rest.is_empty() {
@@ -95,7 +97,7 @@ impl Layout {
         }
     }
 
-    fn scalars(&self, mut bytes: &[u8]) -> Result<Vec<Column>, RecordFault> {
+    fn scalars(&self, mut bytes: &[u8]) -> Result<Vec<Column<'_>>, RecordFault> {
         const DEPTH: usize = 8;
         let row =
             rmpv::decode::read_value_with_max_depth(&mut bytes, DEPTH).map_err(|_| SCALARS)?;
@@ -108,16 +110,16 @@ impl Layout {
         let scalars = self.scalars.iter().filter_map(|(name, r#type)| {
             let mut entries = entries.iter();
             let (_, value) = entries.find(|(key, _)| key.as_str() == Some(name))?;
-            let name = name.clone();
+            let name = Cow::Borrowed(&name[..]);
             Some(scalar(*r#type, value).map(|values| Column { name, values }))
         });
         scalars.collect()
     }
 }
 
-fn array(r#type: Type, bytes: &[u8]) -> Result<Values, RecordFault> {
+fn array(r#type: Type, bytes: &[u8]) -> Result<Values<'static>, RecordFault> {
     Ok(match r#type {
-        Type::Int32 | Type::Int64 => Values::Ints(unpack(bytes).ok_or(INTEGERS)?),
+        Type::Int32 | Type::Int64 => Values::Ints(unpack(bytes).ok_or(INTEGERS)?.into()),
         Type::Float32 => {
             let (values, []) = bytes.as_chunks::<4>() else {
                 return Err(NUMBERS);
@@ -135,9 +137,9 @@ fn array(r#type: Type, bytes: &[u8]) -> Result<Values, RecordFault> {
     })
 }
 
-fn scalar(r#type: Type, value: &Value) -> Result<Values, RecordFault> {
+fn scalar(r#type: Type, value: &Value) -> Result<Values<'static>, RecordFault> {
     let values = match r#type {
-        Type::Int32 | Type::Int64 => value.as_i64().map(|value| Values::Ints(vec![value])),
+        Type::Int32 | Type::Int64 => value.as_i64().map(|value| Values::Ints(vec![value].into())),
         Type::Float32 | Type::Float64 => {
             let value = value.as_f64().map(narrowed);
             value.map(|value| Values::Floats(vec![value]))

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::integers::pack;
 use super::write_rows;
 use crate::data::records::columns::{Column, Values};
-use crate::data::records::tests::{fixture, read};
+use crate::data::records::tests::{Whole, fixture, read};
 use crate::data::records::{Fields, RecordFormat, RecordReader, recognize_records};
 
 /// Unpacks files of the fixtures, in their order.
@@ -28,7 +28,7 @@ fn unpacked(folder: &TempDir, names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(unpack).collect()
 }
 
-fn rows(files: &[PathBuf], is_labelled: bool) -> Result<Vec<Fields>, String> {
+fn rows(files: &[PathBuf], is_labelled: bool) -> Result<Vec<Whole>, String> {
     read(files, RecordFormat::MindRecord, None, is_labelled)
 }
 
@@ -141,18 +141,18 @@ fn files_that_are_cut_off_are_refused() {
 }
 
 /// Short rows, so many that they need several pages of both kinds.
-fn many() -> Vec<Vec<Column>> {
-    let column = |name: &str, values| Column {
-        name: name.to_owned(),
-        values,
+fn many() -> Vec<Vec<Column<'static>>> {
+    let column = |name: &'static str, values: Vec<i64>| Column {
+        name: name.into(),
+        values: Values::Ints(values.into()),
     };
     let row = |row: i64| {
         let ids = (0..4).map(|place| (row * 131 + place * 7) % 70_000);
         vec![
-            column("input_ids", Values::Ints(ids.collect())),
-            column("input_mask", Values::Ints(vec![1; 4])),
-            column("label_ids", Values::Ints(vec![row % 2])),
-            column("segment_ids", Values::Ints(vec![row % 300 - 150; 4])),
+            column("input_ids", ids.collect()),
+            column("input_mask", vec![1; 4]),
+            column("label_ids", vec![row % 2]),
+            column("segment_ids", vec![row % 300 - 150; 4]),
         ]
     };
     (0..10_000).map(row).collect()
@@ -170,7 +170,7 @@ fn rows_that_are_written_are_read() {
     let found = rows(&[path], true).unwrap();
     let expected = many()
         .into_iter()
-        .map(|row| Fields::of(row, None, true).unwrap());
+        .map(|row| Whole::from(Fields::of(row, None, true).unwrap()));
     assert!(found.into_iter().eq(expected));
 }
 
@@ -216,7 +216,10 @@ fn the_database_has_the_place_of_every_row() {
         let Values::Ints(ids) = &row[0].values else {
             unreachable!()
         };
-        assert!(blob.starts_with(&pack(ids)), "row {count}");
+        assert!(
+            blob.starts_with(&pack(&ids.iter().collect::<Vec<_>>())),
+            "row {count}"
+        );
         // Its group is the page of its arrays, whose scalars begin where the header says.
         let group = &pages[place[5]];
         assert_eq!(group["page_type_id"], place[4]);

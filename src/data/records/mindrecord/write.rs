@@ -26,7 +26,7 @@ const NO_SCALARS: [u8; 13] = *b"\x05\0\0\0\0\0\0\0\x81\xa2id\0";
 /// Where the disk refuses.
 pub(in crate::data::records) fn write_rows(
     path: &Path,
-    mut rows: impl ExactSizeIterator<Item = Vec<Column>>,
+    mut rows: impl ExactSizeIterator<Item = Vec<Column<'static>>>,
 ) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let count = rows.len() as u64;
@@ -51,7 +51,7 @@ fn blob(row: &[Column]) -> (Vec<u8>, u64) {
     for column in row {
         let array = match &column.values {
             Values::Ints(values) => {
-                let packed = pack(values);
+                let packed = pack(&values.iter().collect::<Vec<_>>());
                 // Modulo 2^64, as MindSpore adds them: what is packed may be longer.
                 let plain = 8 * values.len() as u64;
                 saved = u64::wrapping_add(saved, plain.wrapping_sub(packed.len() as u64));
@@ -74,7 +74,7 @@ fn schema_of(row: &[Column]) -> Value {
             _ => "int64",
         };
         let column_schema = json!({"shape": [column.values.len()], "type": word});
-        (column.name.clone(), column_schema)
+        (column.name.to_string(), column_schema)
     });
     let columns: Map<String, Value> = columns.collect();
     let names: Vec<&String> = columns.keys().collect();

@@ -1,10 +1,11 @@
 //! Walking over a protobuf message in place: each field as its number and its value, borrowed.
 //!
-//! Of the crates for protobuf, `prost` copies every `bytes` field, which here are the weights.
+//! Of the crates for protobuf, `prost` copies every `bytes` field, which in checkpoints are the weights, and
+//! allocates for every message, of which a record has ten.
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field<'b> {
+pub enum Field<'b> {
     /// Whole number.
     Varint(u64),
     /// Eight bytes.
@@ -17,13 +18,14 @@ pub(super) enum Field<'b> {
 
 /// A field that is not one, and the byte of the file that it begins at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BadField {
-    pub(super) at: usize,
+pub struct BadField {
+    /// The byte.
+    pub at: usize,
 }
 
 /// The fields of a message, in order. It ends after the first one that is bad.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'b> {
+pub struct Fields<'b> {
     bytes: &'b [u8],
     /// Where `bytes` begin in the file.
     start: usize,
@@ -32,7 +34,7 @@ pub(super) struct Fields<'b> {
 
 impl<'b> Fields<'b> {
     /// Those of `bytes`, which begin at `start` in their file.
-    pub(super) fn of(bytes: &'b [u8], start: usize) -> Self {
+    pub fn of(bytes: &'b [u8], start: usize) -> Self {
         Self {
             bytes,
             start,
@@ -41,7 +43,7 @@ impl<'b> Fields<'b> {
     }
 
     /// Byte of the file that the next field begins at.
-    pub(super) fn at(&self) -> usize {
+    pub fn at(&self) -> usize {
         self.start + self.place
     }
 
@@ -96,7 +98,11 @@ impl<'b> Iterator for Fields<'b> {
 }
 
 /// A varint of protobuf, and how many bytes it takes.
-pub(super) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+pub fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    // Most numbers of fields and lengths.
+    if let Some(&byte @ ..0x80) = bytes.first() {
+        return Some((u64::from(byte), 1));
+    }
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(10).enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -113,7 +119,7 @@ pub(super) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
 }
 
 /// The numbers of a packed field.
-pub(super) fn packed(mut bytes: &[u8]) -> Option<Vec<u64>> {
+pub fn packed(mut bytes: &[u8]) -> Option<Vec<u64>> {
     let mut values = Vec::new();
     while !bytes.is_empty() {
         let (value, len) = varint(bytes)?;
