@@ -8,6 +8,7 @@ mod forward_check;
 mod gc;
 mod given_model;
 mod init;
+mod launched;
 mod man;
 mod plan;
 mod predict;
@@ -189,6 +190,7 @@ impl RunArguments {
                 (None, None, None) => StageRange::All,
             },
             forced: self.force.iter().cloned().collect(),
+            started: None,
         }
     }
 }
@@ -338,11 +340,30 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
 
 fn run_files(arguments: &RunArguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
-    let workload = Workload::read(KINDS, &arguments.selection(), &layout)?;
+    let launched = launched::of_environment(arguments)?;
+    let mut selection = arguments.selection();
+    selection.started = launched
+        .as_ref()
+        .map(|launched| (launched.size, launched.by));
+    let workload = Workload::read(KINDS, &selection, &layout)?;
+    let is_first = launched.as_ref().is_none_or(|launched| launched.rank == 0);
     if arguments.dry_run {
-        return plan::run(arguments, &workload, &layout);
+        // One plan is enough.
+        return if is_first {
+            plan::run(arguments, &workload, &layout)
+        } else {
+            Ok(())
+        };
     }
-    run::run(arguments, &workload)
+    match launched {
+        Some(launched) if !is_first => launched::serve(&launched, &selection, &layout),
+        launched => run::run(
+            arguments,
+            &workload,
+            launched.map(|it| (it, &selection)),
+            &layout,
+        ),
+    }
 }
 
 /// Writes an answer to stdout. A reader that has seen enough, as `head`, is no fault.

@@ -6,19 +6,27 @@ use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{Failure, RunArguments};
+use super::{Failure, RunArguments, launched};
 use crate::input::for_terminal;
 use crate::kinds::WORKS;
-use crate::plan::{Pipeline, Workload};
+use crate::plan::{Pipeline, Selection, Workload};
 use crate::report::{
     Caption, Console, Style, Verbosity, matrix_heading, matrix_summary, scores, summary,
 };
+use crate::runs::Layout;
 use crate::stage::{
     Interrupts, Kernel, MatrixResults, Observer, Outcome, Reporter, Scheduler, StageError, goals,
 };
+use crate::system::Launched;
 
 /// Does what is not up to date in every experiment, and prints the results.
-pub(super) fn run(arguments: &RunArguments, workload: &Workload) -> Result<(), Failure> {
+/// `launched` are the ranks that a launcher has started, of which this process is the first.
+pub(super) fn run(
+    arguments: &RunArguments,
+    workload: &Workload,
+    launched: Option<(Launched, &Selection)>,
+    layout: &Layout,
+) -> Result<(), Failure> {
     let interrupts = Interrupts::listen().map_err(|error| Failure::Usage {
         message: format!("cannot install signal handlers: {error}"),
         hint: None,
@@ -32,21 +40,47 @@ pub(super) fn run(arguments: &RunArguments, workload: &Workload) -> Result<(), F
     }
     let pipelines = workload.pipelines();
     let reporter = Terminal::new(arguments, &pipelines);
+    let ranks = match &launched {
+        Some((launched, selection)) => {
+            let ranks = launched::gather(&kernel, launched, selection, layout, &interrupts)?;
+            reporter.print(&format!(
+                "{} ranks, started by {}\n",
+                launched.size, launched.by
+            ));
+            kernel = kernel.with_ranks(&ranks);
+            Some(ranks)
+        }
+        None => None,
+    };
+    let outcomes = run_all(arguments, &pipelines, &kernel, &interrupts, &reporter);
+    if let Some(ranks) = ranks {
+        ranks.end();
+    }
+    verdict(&pipelines, &outcomes?)
+}
+
+fn run_all(
+    arguments: &RunArguments,
+    pipelines: &[Pipeline<'_>],
+    kernel: &Kernel,
+    interrupts: &Interrupts,
+    reporter: &Terminal<'_>,
+) -> Result<Vec<Outcome>, Failure> {
     let scheduler = Scheduler {
-        jobs,
+        jobs: usize::from(arguments.jobs),
         keep_going: arguments.keep_going,
         works: WORKS,
-        kernel: &kernel,
-        interrupts: &interrupts,
-        reporter: &reporter,
+        kernel,
+        interrupts,
+        reporter,
     };
-    let outcomes = scheduler.run(&pipelines)?;
+    let outcomes = scheduler.run(pipelines)?;
     if reporter.is_parallel {
         for (place, outcome) in outcomes.iter().enumerate() {
             reporter.print_results(place, outcome);
         }
     }
-    verdict(&pipelines, &outcomes)
+    Ok(outcomes)
 }
 
 /// Fails if a stage failed or a goal was missed.

@@ -6,11 +6,13 @@
 //! so that a runner and a kernel of two builds do not misunderstand each other.
 
 mod event;
+mod launch;
 mod settings;
 mod train;
 mod word;
 
 pub use event::{Event, Failure, Progress};
+pub use launch::{At, END, Gathered, LAUNCHED, Launch, Meeting, STOP};
 pub use settings::*;
 pub use train::{Gate, ModelSelection, Saving, Steps, Student, Teacher, Train, TrainData};
 pub use word::Word;
@@ -29,6 +31,7 @@ pub use crate::model::WeightDtype;
 pub const VERSION: u32 = hash(&[
     include_bytes!("mod.rs"),
     include_bytes!("event.rs"),
+    include_bytes!("launch.rs"),
     include_bytes!("settings.rs"),
     include_bytes!("train.rs"),
     include_bytes!("word.rs"),
@@ -78,6 +81,10 @@ pub struct Job {
     pub threads: Option<usize>,
     /// Processes that share the work, each on so many threads.
     pub ranks: usize,
+    /// Where they meet, if a launcher has started them.
+    pub meeting: Option<Meeting>,
+    /// How long a rank may wait for the others in a step, in seconds; without end where `None`.
+    pub wait_seconds: Option<u64>,
     /// Folder that the kernel writes its artifacts, checkpoints and `metrics.csv` to.
     /// It exists when the kernel starts.
     pub output: PathBuf,

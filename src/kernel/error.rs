@@ -1,6 +1,7 @@
 //! Why a stage failed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 use tinyrun::job::Failure;
@@ -118,6 +119,14 @@ pub(crate) enum KernelError {
         /// Its own advice.
         hint: Option<String>,
     },
+    #[error("rank 0 cannot listen on port {port}: {reason}")]
+    NoPort { port: u16, reason: String },
+    /// What another rank says.
+    #[error("{message}")]
+    Told {
+        message: String,
+        hint: Option<String>,
+    },
     #[error("the ranks lost contact with each other: {reason}")]
     LostRanks { reason: String },
     #[error("after step {step} rank {rank} has other weights than rank 0")]
@@ -125,6 +134,24 @@ pub(crate) enum KernelError {
 }
 
 impl KernelError {
+    /// Two processes that say that they are one rank.
+    pub(crate) fn two_processes(rank: usize) -> Self {
+        Self::Rank {
+            rank,
+            what: "is two processes".to_owned(),
+            hint: Some("start each rank once, and no other run under the same name".to_owned()),
+        }
+    }
+
+    /// A rank that others wait for.
+    pub(crate) fn does_not_come(rank: usize, waited: Duration) -> Self {
+        Self::Rank {
+            rank,
+            what: format!("has not come within {} seconds", waited.as_secs()),
+            hint: None,
+        }
+    }
+
     /// Message and hint for the user.
     pub(crate) fn failure(&self) -> Failure {
         Failure {
@@ -165,6 +192,8 @@ impl KernelError {
             | Self::Rank {
                 hint: Some(hint), ..
             } => Some(hint.clone()),
+            Self::Told { hint, .. } => hint.clone(),
+            Self::NoPort { .. } => Some("set `MASTER_PORT` to a free port".to_owned()),
             Self::OneRankOnly => Some("set `ranks` to 1".to_owned()),
             Self::RanksOnGpu { .. } => Some("set `device` to \"cpu\", or `ranks` to 1".to_owned()),
             Self::Rank { .. } | Self::LostRanks { .. } => Some(

@@ -73,6 +73,9 @@ use crate::training::Ended;
 pub(crate) use tinyrun::job::LIBTORCH_VERSION;
 
 fn main() -> ExitCode {
+    if let Some(launch) = ranks::launch_of_arguments() {
+        return ranks::serve_launch(&launch);
+    }
     let seat = Seat::of_arguments();
     // The first rank speaks for all.
     let reporter = match seat {
@@ -110,14 +113,14 @@ fn main() -> ExitCode {
 /// Returns the most memory that a rank has had, in bytes, beside how the work ended.
 fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<(Ended, u64), KernelError> {
     if let Some(seat) = seat {
-        let (job, ranks) = seat.take()?;
+        let (job, ranks) = seat.take(stop)?;
         let compute = Compute::resolve(job.device, job.precision, job.threads)?;
         return work(&job, compute, ranks, reporter, stop);
     }
     let job = job_of_runner()?;
     // A prediction reads stdin itself, and ends with it.
     if !matches!(job.work, Work::Predict(_)) {
-        stop::die_with_the_runner();
+        stop::die_with_the_runner(stop);
     }
     let _lock = output_lock(&job)?;
     let compute = Compute::resolve(job.device, job.precision, job.threads)?;

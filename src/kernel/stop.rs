@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tinyrun::job::STOP;
 use tinyrun::system::heeded;
 
 /// Whether somebody asked the kernel to stop. Looked at once a step.
@@ -13,7 +14,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Listens to SIGTERM, by which the runner stops a kernel, and to SIGINT and SIGHUP unless they are ignored.
+    /// Listens to SIGTERM, and to SIGINT and SIGHUP unless they are ignored.
     pub(crate) fn on_signals() -> Self {
         let stop = Self::default();
         let signals = [vec![SIGTERM], heeded(&[SIGINT, SIGHUP])].concat();
@@ -25,7 +26,6 @@ impl Stop {
     }
 
     /// Asks, as a signal would.
-    #[cfg(test)]
     pub(crate) fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
     }
@@ -36,18 +36,25 @@ impl Stop {
     }
 }
 
-/// Ends this process when stdin closes: the runner holds its other end, so that is how a
-/// kernel learns that its runner died. Nothing is written on the way out: the next run may
+/// Listens to stdin, whose other end the runner holds: a line [`STOP`] asks to stop, and this process ends when it
+/// closes, which is how a kernel learns that its runner died. Nothing is written on the way out: the next run may
 /// already be reading the folder.
+///
+/// A signal would do on one machine. What starts a kernel for the runner, such as `srun`, ends it on a signal.
 #[expect(
     clippy::disallowed_methods,
     reason = "the runner is dead; nothing may be written any more"
 )]
-pub(crate) fn die_with_the_runner() {
-    std::thread::spawn(|| {
-        let mut byte = [0_u8; 64];
-        let mut stdin = std::io::stdin();
-        while let Ok(1..) = std::io::Read::read(&mut stdin, &mut byte) {}
+pub(crate) fn die_with_the_runner(stop: &Stop) {
+    let stop = stop.clone();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            match line {
+                Ok(line) if line.trim() == STOP => stop.ask(),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
         std::process::exit(1);
     });
 }

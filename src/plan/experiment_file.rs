@@ -6,7 +6,7 @@ use super::find::{find_inputs, find_missing};
 use super::find_records::{lost_formats, stated_formats};
 use super::graph::{Node, graph};
 use super::inputs::Inputs;
-use super::selection::SelectionError;
+use super::selection::{Selection, SelectionError};
 use crate::document::{Fault, Faults, Sources};
 use crate::experiment::{Elsewhere, Experiment, Experiments, Kinds, Stated};
 use crate::runs::Layout;
@@ -26,7 +26,7 @@ impl ExperimentFile {
     pub(super) fn read(
         kinds: Kinds,
         path: &Path,
-        overrides: &[String],
+        selection: &Selection,
         layout: &Layout,
     ) -> Result<Self, SelectionError> {
         let bytes = std::fs::read(path)
@@ -36,20 +36,44 @@ impl ExperimentFile {
         })?;
         // A name that is not UTF-8 is refused as a name of results, unless the file sets `name`.
         let stem = path.file_stem().map(|stem| stem.to_string_lossy());
-        let (experiments, sources) = Experiments::read(
-            kinds,
-            &path.display().to_string(),
-            stem.as_deref().unwrap_or("experiment"),
-            &text,
-            overrides,
-            &Files { layout },
-        )?;
+        let stem = stem.as_deref().unwrap_or("experiment");
+        let file = path.display().to_string();
+        let files = Files { layout };
+        let read =
+            |overrides: &[String]| Experiments::read(kinds, &file, stem, &text, overrides, &files);
+        let (mut experiments, mut sources) = read(&selection.overrides)?;
+        if let Some((ranks, by)) = selection.started {
+            let faults = other_ranks(&experiments, ranks, by);
+            if !faults.is_empty() {
+                return Err(Faults::new(faults, sources).into());
+            }
+            let started = [&selection.overrides[..], &[format!("ranks={ranks}")]].concat();
+            (experiments, sources) = read(&started)?;
+        }
         Ok(Self {
             prepared: prepare(&experiments, sources, layout)?,
             path: path.to_owned(),
             experiments,
         })
     }
+}
+
+/// Experiments that are to run on another number of ranks than a launcher has started.
+fn other_ranks(experiments: &Experiments, started: usize, by: &str) -> Vec<Fault> {
+    let ranks = experiments
+        .variants
+        .iter()
+        .map(|variant| &variant.experiment.ranks);
+    let other = ranks.filter(|ranks| ***ranks != 1 && ***ranks != started);
+    // Variants mostly share the key.
+    let mut other: Vec<_> = other.map(|ranks| (**ranks, ranks.span.clone())).collect();
+    other.dedup();
+    let fault = |(ranks, span)| {
+        let message = format!("`ranks` is {ranks}, but {by} has started {started}");
+        let hint = format!("remove the key, or start {ranks} ranks");
+        Fault::new(message, span).with_hint(Some(hint))
+    };
+    other.into_iter().map(fault).collect()
 }
 
 /// What files state and lack.

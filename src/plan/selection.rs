@@ -21,6 +21,8 @@ pub struct Selection {
     pub stages: StageRange,
     /// Stages to run even if they are fresh.
     pub forced: BTreeSet<StageName>,
+    /// How many ranks a launcher has started, and its name: experiments run on so many.
+    pub started: Option<(usize, &'static str)>,
 }
 
 impl Selection {

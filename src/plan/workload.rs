@@ -30,8 +30,7 @@ impl Workload {
         layout: &Layout,
     ) -> Result<Self, SelectionError> {
         let files = selection.files.iter();
-        let files =
-            files.map(|path| ExperimentFile::read(kinds, path, &selection.overrides, layout));
+        let files = files.map(|path| ExperimentFile::read(kinds, path, selection, layout));
         let files: Vec<ExperimentFile> = files.collect::<Result<_, _>>()?;
         check_names(&files)?;
         check_stages(selection, &files)?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::interrupts::Attached;
 use super::{Interrupts, KernelError, LoadFailure};
-use crate::job::{Event, Job};
+use crate::job::{Event, Job, STOP};
 use crate::runs::Error;
 
 /// Lines of the log that a failure shows.
@@ -108,6 +108,15 @@ impl<'a> Child<'a> {
         self.stdin = None;
     }
 
+    /// Asks it to stop after the step, with a checkpoint. Not by a signal: what starts it for us, such as `srun`,
+    /// would end it.
+    pub(super) fn stop(&mut self) {
+        if let Some(stdin) = &mut self.stdin {
+            // It may just have ended by itself.
+            let _ = writeln!(stdin, "{STOP}");
+        }
+    }
+
     /// Sends it a signal.
     pub(super) fn signal(&self, signal: Signal) {
         // It may just have ended by itself.
@@ -136,7 +145,7 @@ impl<'a> Child<'a> {
     }
 }
 
-fn cannot_start(program: &Path, source: io::Error) -> KernelError {
+pub(super) fn cannot_start(program: &Path, source: io::Error) -> KernelError {
     let program = program.to_owned();
     if source.kind() == io::ErrorKind::NotFound {
         KernelError::Missing { program }
@@ -146,7 +155,7 @@ fn cannot_start(program: &Path, source: io::Error) -> KernelError {
 }
 
 /// Where a kernel finds libtorch that is not where its own search path leads: in the folder that `LIBTORCH` names.
-fn libraries() -> Option<(&'static str, OsString)> {
+pub(super) fn libraries() -> Option<(&'static str, OsString)> {
     let folder = PathBuf::from(std::env::var_os("LIBTORCH")?).join("lib");
     let before = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let others = std::env::split_paths(&before).filter(|path| !path.as_os_str().is_empty());
@@ -156,7 +165,7 @@ fn libraries() -> Option<(&'static str, OsString)> {
 
 /// What asks glibc for huge pages and to keep what is freed: a step takes and frees some hundred MB, and
 /// each fresh page of them is a fault and 4 kB of zeroes. Nothing where the user has set it up otherwise.
-fn allocation() -> Option<(&'static str, &'static str)> {
+pub(super) fn allocation() -> Option<(&'static str, &'static str)> {
     let set = std::env::var_os("GLIBC_TUNABLES").is_some();
     let tunables = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:\
                     glibc.malloc.trim_threshold=4294967296";

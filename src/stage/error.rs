@@ -33,6 +33,12 @@ pub enum StageError {
         /// What the kernel reported, or how it ended.
         source: KernelError,
     },
+    /// Ranks of a launcher do not come together, or lose each other between stages.
+    #[error("{source}")]
+    Ranks {
+        /// What the kernel that gathers or serves them reported.
+        source: KernelError,
+    },
     /// A preparation failed.
     #[error("`{stage}` failed: {message}")]
     Prep {
@@ -119,6 +125,7 @@ impl StageError {
                 source, checkpoint, ..
             } => kernel_hint(source, *checkpoint),
             Self::Prediction { source } => prediction_hint(source),
+            Self::Ranks { source } => kernel_hint(source, None),
             Self::Prep { hint, .. } | Self::Unfit { hint, .. } => hint.clone(),
             Self::Model { source, .. } => source.hint(),
             Self::Store { source, .. } => source.hint(),

@@ -24,6 +24,9 @@ use crate::runs::{
 /// How often a taken lock is tried again.
 const LOCK_TICK: Duration = Duration::from_millis(100);
 
+/// How long rank 0 may take, once it has waited for another one, to say which.
+const NAME_A_RANK: Duration = Duration::from_secs(10);
+
 /// How often a lock is told how far the work is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -213,6 +216,8 @@ fn do_work(
         precision: experiment.precision,
         threads: experiment.threads.or(hands.kernel.threads_of(ranks)),
         ranks,
+        meeting: hands.kernel.meeting().filter(|_| ranks > 1).cloned(),
+        wait_seconds: Some(experiment.watchdog_seconds).filter(|seconds| *seconds > 0),
         output: place.work.to_owned(),
         work,
     };
@@ -237,7 +242,13 @@ fn run_kernel(
         ..Harvest::default()
     };
     let watchdog = place.experiment.watchdog_seconds;
-    let watchdog = (watchdog > 0).then(|| Duration::from_secs(watchdog));
+    // Rank 0 finds out which other one hangs, if it has the time.
+    let more = if job.ranks > 1 {
+        NAME_A_RANK
+    } else {
+        Duration::ZERO
+    };
+    let watchdog = (watchdog > 0).then(|| Duration::from_secs(watchdog) + more);
     let mut teller = Teller::new(lock);
     let observer = std::cell::RefCell::new(&mut *hands.observer);
     let ended = hands.kernel.run(

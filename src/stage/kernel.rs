@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::child::Child;
-use super::{Interrupts, KernelError};
-use crate::job::{EXIT_INTERRUPTED, Event, Job};
+use super::{Interrupts, KernelError, Ranks};
+use crate::job::{EXIT_INTERRUPTED, Event, Job, Meeting};
 
 /// How often is looked whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(50);
@@ -21,6 +21,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Kernel {
     program: PathBuf,
     threads: Option<usize>,
+    /// Those that a launcher has started.
+    launched: Option<(Meeting, usize)>,
 }
 
 /// How a kernel ended that was not at fault.
@@ -45,7 +47,23 @@ impl Kernel {
         Self {
             program,
             threads: None,
+            launched: None,
         }
+    }
+
+    /// The same, whose ranks a launcher has started.
+    #[must_use]
+    pub fn with_ranks(self, ranks: &Ranks) -> Self {
+        let (meeting, sharing) = ranks.meeting();
+        Self {
+            launched: Some((meeting.clone(), sharing)),
+            ..self
+        }
+    }
+
+    /// Where the ranks of a launcher meet.
+    pub(super) fn meeting(&self) -> Option<&Meeting> {
+        self.launched.as_ref().map(|(meeting, _)| meeting)
     }
 
     /// The same, on so many threads where an experiment does not say how many.
@@ -65,9 +83,13 @@ impl Kernel {
     /// The same of each of so many ranks, which share the cores.
     pub(super) fn threads_of(&self, ranks: usize) -> Option<usize> {
         let cores = || thread::available_parallelism().map_or(1, NonZero::get);
-        match ranks {
+        let sharing = match &self.launched {
+            Some((_, sharing)) if ranks > 1 => *sharing,
+            _ => ranks,
+        };
+        match sharing {
             1 => self.threads,
-            _ => Some((self.threads.unwrap_or_else(cores) / ranks).max(1)),
+            _ => Some((self.threads.unwrap_or_else(cores) / sharing).max(1)),
         }
     }
 
@@ -105,7 +127,7 @@ impl Kernel {
         };
         let followed = follow(
             &events,
-            &child,
+            &mut child,
             interrupts,
             &mut supervise,
             stopping,
@@ -124,7 +146,7 @@ impl Kernel {
             (Some(Ended::Done), Some(0)) => Ok(Ended::Done),
             (Some(ended @ Ended::Interrupted(_)), _) => Ok(ended),
             _ if followed == Followed::Quit => Ok(Ended::Interrupted(None)),
-            // Asked to stop while it was still loading libtorch, before it listens to signals.
+            // What starts kernels for us may pass a signal on to one that is still loading libtorch.
             _ if interrupts.count() > 0 && status.signal() == Some(Signal::TERM.as_raw()) => {
                 Ok(Ended::Interrupted(None))
             }
@@ -148,7 +170,7 @@ enum Followed {
 /// Passes events on until the kernel closes its stdout, and the user's wishes to the kernel.
 fn follow(
     events: &Receiver<Event>,
-    child: &Child<'_>,
+    child: &mut Child<'_>,
     interrupts: &Interrupts,
     supervise: &mut impl FnMut(Event),
     mut stopping: impl FnMut(),
@@ -177,12 +199,11 @@ fn follow(
         }
         let count = interrupts.count();
         if count > passed_on {
-            let signal = if count == 1 {
-                Signal::TERM
+            if count == 1 {
+                child.stop();
             } else {
-                Signal::KILL
-            };
-            child.signal(signal);
+                child.signal(Signal::KILL);
+            }
             if passed_on == 0 {
                 stopping();
             }

@@ -5,6 +5,7 @@
 mod bytes;
 mod digest;
 mod lacks;
+mod launcher;
 mod list;
 mod locks;
 mod reason;
@@ -15,6 +16,7 @@ pub use bytes::FileBytes;
 pub use digest::{Digest, ParseDigestError};
 pub use lacks::{Lack, take_lacks};
 pub(crate) use lacks::{is_lacking, note};
+pub use launcher::{BadLaunch, Launched, MeetingPlace, launched};
 pub use list::list_folder;
 pub use locks::{Locking, try_lock, try_lock_shared};
 pub use reason::{advice, advice_for_output, reason};

@@ -60,10 +60,13 @@ int tinyrun_meeting_set(const Meeting* meeting, const char* key, const char* val
   return tinyrun::succeeds([&] { meeting->store->set(key, std::string(value)); });
 }
 
-// Waits for a value of this key; whether there is one then, -1 after a failure.
+// Waits for a value of this key, or only looks for one where there is no time; whether there is one then, -1 after a
+// failure.
 int tinyrun_meeting_wait(const Meeting* meeting, const char* key, int64_t milliseconds) {
   // That the time is up is thrown too.
-  tinyrun::succeeds([&] { meeting->store->wait({key}, std::chrono::milliseconds(milliseconds)); });
+  if (milliseconds > 0) {
+    tinyrun::succeeds([&] { meeting->store->wait({key}, std::chrono::milliseconds(milliseconds)); });
+  }
   bool found = false;
   return tinyrun::succeeds([&] { found = meeting->store->check({key}); }) == 0 ? -1 : static_cast<int>(found);
 }

@@ -1,35 +1,40 @@
-//! Ranks of this machine: the first one starts the others and hands its job to them.
+//! How the ranks of a job meet: the first one starts the others, or calls those that a launcher has started
+//! (`launched.rs`), and hands its job to them.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _, stdin};
-use std::net::TcpListener;
+use std::io::{self, Read as _, Write as _, stdin};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket,
+};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use tinyrun::job::Job;
 
+use super::launched::Called;
 use super::native::{Group, Meeting, are_there};
 use super::{COMING, ENDLESS, EXIT_LOST, LOOK, Link, Rank, Ranks, lost};
-use crate::error::{KernelError, io};
-use crate::stop::die_with_the_runner;
+use crate::error::{self, KernelError};
+use crate::stop::{Stop, die_with_the_runner};
 
 /// Between the processes of one machine.
-const HOST: &str = "127.0.0.1";
+pub(super) const HOST: &str = "127.0.0.1";
 
 /// First argument of a kernel that joins others.
 const JOIN: &str = "--join";
 
 const JOB: &str = "job";
 
-/// How long connecting, once all are there, and a sum may take. A rank that dies while ranks connect is noticed
-/// by the end of that time alone.
-const TIMES: (Duration, Duration) = (Duration::from_secs(30), ENDLESS);
+/// How long connecting may take, once all are there. A rank that dies meanwhile is noticed by the end of that
+/// time alone.
+const CONNECTING: Duration = Duration::from_secs(30);
 
 /// Where a rank finds the others: arguments of its process.
 #[derive(Debug)]
 pub(crate) struct Seat {
     rank: Rank,
+    host: String,
     port: u16,
 }
 
@@ -42,6 +47,7 @@ impl Seat {
         }
         let mut next = || arguments.next();
         Some(Self {
+            host: next()?,
             port: next()?.parse().ok()?,
             rank: Rank {
                 rank: next()?.parse().ok()?,
@@ -50,29 +56,47 @@ impl Seat {
         })
     }
 
+    /// Starts a process that sits here. `run` goes through its stdin: everybody on the machine can read arguments.
+    pub(super) fn start(host: &str, port: u16, rank: Rank, run: &str) -> io::Result<Child> {
+        let Rank { rank, size } = rank;
+        let arguments = [
+            host.to_owned(),
+            port.to_string(),
+            rank.to_string(),
+            size.to_string(),
+        ];
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(JOIN)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        if let Some(stdin) = &mut child.stdin {
+            writeln!(stdin, "{run}")?;
+        }
+        Ok(child)
+    }
+
     /// Joins the others, and takes the job that the first one hands on.
     ///
     /// # Errors
     /// The first one is not there, or another process sits here already.
-    pub(crate) fn take(self) -> Result<(Job, Ranks), KernelError> {
-        // Not an argument, which everybody on the machine can read.
+    pub(crate) fn take(self, stop: &Stop) -> Result<(Job, Ranks), KernelError> {
         let mut run = String::new();
         let read = stdin().read_line(&mut run);
         read.map_err(|error| lost(error.to_string()))?;
-        // The rest of stdin says that the first rank is there.
-        die_with_the_runner();
-        let address = (HOST, self.port);
+        // The rest of stdin says that whoever started this process is there.
+        die_with_the_runner(stop);
+        let address = (&self.host[..], self.port);
         let meeting = Meeting::open(address, None, run.trim(), COMING).map_err(lost)?;
-        let Rank { rank, size } = self.rank;
-        if meeting.count(&format!("hello/{rank}")).map_err(lost)? > 1 {
-            let what = "is two processes".to_owned();
-            let hint = None;
-            return Err(KernelError::Rank { rank, what, hint });
+        let Rank { rank, .. } = self.rank;
+        if meeting.count(&hello_of(rank)).map_err(lost)? > 1 {
+            return Err(KernelError::two_processes(rank));
         }
         let text = meeting.wait_for(JOB, COMING).map_err(lost)?;
         let text = text.ok_or_else(|| lost("rank 0 has no job".to_owned()))?;
         let job = serde_json::from_str(&text).map_err(KernelError::Job)?;
-        let group = Group::open(&meeting, (rank, size), HOST, TIMES).map_err(lost)?;
+        let group = connect(&meeting, self.rank, address, &job).map_err(lost)?;
         let link = Link {
             group,
             meeting,
@@ -84,6 +108,38 @@ impl Seat {
         };
         Ok((job, ranks))
     }
+}
+
+/// Connects this rank with the others, by the interface towards their meeting.
+fn connect(
+    meeting: &Meeting,
+    Rank { rank, size }: Rank,
+    towards: (&str, u16),
+    job: &Job,
+) -> Result<Group, String> {
+    let own = own_address(towards).map_err(|error| error.to_string())?;
+    let wait = job.wait_seconds.map_or(ENDLESS, Duration::from_secs);
+    Group::open(meeting, (rank, size), &own, (CONNECTING, wait))
+}
+
+/// This machine's address towards another, without a packet being sent.
+fn own_address(towards: (&str, u16)) -> io::Result<String> {
+    let mut last = None;
+    for address in towards.to_socket_addrs()? {
+        let any: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0)).and_then(|socket| {
+            socket.connect(address)?;
+            socket.local_addr()
+        });
+        match socket {
+            Ok(own) => return Ok(own.ip().to_string()),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
 impl Ranks {
@@ -98,19 +154,37 @@ impl Ranks {
         if !are_there() {
             return Err(KernelError::OneRankOnly);
         }
-        let run = token()?;
-        let listening = TcpListener::bind((HOST, 0));
-        let listening = listening.map_err(|error| lost(error.to_string()))?;
-        let address = listening.local_addr();
-        let port = address.map_err(|error| lost(error.to_string()))?.port();
-        let meeting = Meeting::open((HOST, port), Some(listening), &run, COMING).map_err(lost)?;
         let text = serde_json::to_string(job).expect("a job is plain data");
-        meeting.set(JOB, &text).map_err(lost)?;
         let size = job.ranks;
-        let mut others = Others::start(port, size, &run)?;
-        others.come(&meeting)?;
         let first = Rank { rank: 0, size };
-        let group = Group::open(&meeting, (0, size), HOST, TIMES);
+        let run = token()?;
+        let (meeting, mut others, host, port) = match &job.meeting {
+            None => {
+                let listening = TcpListener::bind((HOST, 0));
+                let listening = listening.map_err(|error| lost(error.to_string()))?;
+                let address = listening.local_addr();
+                let port = address.map_err(|error| lost(error.to_string()))?.port();
+                let meeting = Meeting::open((HOST, port), Some(listening), &run, COMING);
+                let meeting = meeting.map_err(lost)?;
+                meeting.set(JOB, &text).map_err(lost)?;
+                (
+                    meeting,
+                    Others::Own(Processes::start(port, size, &run)?),
+                    HOST,
+                    port,
+                )
+            }
+            Some(place) => {
+                let address = (&place.host[..], place.port);
+                let run = format!("{}/{run}", place.run);
+                let meeting = Meeting::open(address, None, &run, COMING).map_err(lost)?;
+                meeting.set(JOB, &text).map_err(lost)?;
+                let called = Called::new(place, size, &run)?;
+                (meeting, Others::Called(called), &place.host[..], place.port)
+            }
+        };
+        come(&meeting, &mut others, size)?;
+        let group = connect(&meeting, first, (host, port), job);
         let group = group.map_err(|reason| others.at_fault().unwrap_or(lost(reason)))?;
         Ok(Self {
             own: first,
@@ -123,70 +197,80 @@ impl Ranks {
     }
 }
 
+/// Waits until all have come.
+fn come(meeting: &Meeting, others: &mut Others, size: usize) -> Result<(), KernelError> {
+    let since = Instant::now();
+    for rank in 1..size {
+        while meeting
+            .wait_for(&hello_of(rank), LOOK)
+            .map_err(lost)?
+            .is_none()
+        {
+            if let Some(fault) = others.at_fault() {
+                return Err(fault);
+            }
+            if since.elapsed() > COMING {
+                return Err(KernelError::does_not_come(rank, COMING));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn hello_of(rank: usize) -> String {
+    format!("hello/{rank}")
+}
+
+/// The other ranks, as the first one knows them.
+#[derive(Debug)]
+pub(super) enum Others {
+    /// Processes that it has started.
+    Own(Processes),
+    /// Processes that ranks of a launcher have started.
+    Called(Called),
+}
+
+impl Others {
+    /// One that has ended by itself, or else one that has ended because others were gone.
+    pub(super) fn at_fault(&mut self) -> Option<KernelError> {
+        match self {
+            Self::Own(processes) => processes.at_fault(),
+            Self::Called(called) => called.at_fault(),
+        }
+    }
+}
+
 /// The processes of the other ranks, from rank 1 on. They end with this one, whose end of their stdin then closes, and
 /// are killed where this is dropped before.
 #[derive(Debug)]
-pub(super) struct Others(Vec<Child>);
+pub(super) struct Processes(Vec<Child>);
 
-impl Others {
+impl Processes {
     fn start(port: u16, size: usize, run: &str) -> Result<Self, KernelError> {
         let mut all = Self(Vec::new());
         for rank in 1..size {
-            let cannot_start = |error: std::io::Error| KernelError::Rank {
+            let child = Seat::start(HOST, port, Rank { rank, size }, run);
+            let child = child.map_err(|error| KernelError::Rank {
                 rank,
                 what: format!("cannot be started: {error}"),
                 hint: None,
-            };
-            let program = std::env::current_exe().map_err(cannot_start)?;
-            let child = Command::new(program)
-                .args([
-                    JOIN,
-                    &port.to_string(),
-                    &rank.to_string(),
-                    &size.to_string(),
-                ])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .spawn();
-            all.0.push(child.map_err(cannot_start)?);
-            let child = all.0.last_mut().and_then(|child| child.stdin.as_mut());
-            if let Some(stdin) = child {
-                writeln!(stdin, "{run}").map_err(cannot_start)?;
-            }
+            });
+            all.0.push(child?);
         }
         Ok(all)
     }
 
-    /// Waits until all have come.
-    fn come(&mut self, meeting: &Meeting) -> Result<(), KernelError> {
-        let since = Instant::now();
-        for rank in 1..=self.0.len() {
-            let hello = format!("hello/{rank}");
-            while meeting.wait_for(&hello, LOOK).map_err(lost)?.is_none() {
-                if let Some(fault) = self.at_fault() {
-                    return Err(fault);
-                }
-                if since.elapsed() > COMING {
-                    return Err(lost(format!("rank {rank} does not come")));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// One that has ended by itself, or else one that has ended because others were gone.
-    pub(super) fn at_fault(&mut self) -> Option<KernelError> {
+    fn at_fault(&mut self) -> Option<KernelError> {
         let all = self.0.iter_mut().enumerate();
         let ended = all.filter_map(|(place, child)| Some((place + 1, child.try_wait().ok()??)));
-        let is_victim = |status: &ExitStatus| status.code() == Some(i32::from(EXIT_LOST));
-        let (rank, status) = ended.min_by_key(|(_, status)| is_victim(status))?;
+        let (rank, status) = ended.min_by_key(|(_, status)| is_victim(*status))?;
         let what = how(status);
         let hint = None;
         Some(KernelError::Rank { rank, what, hint })
     }
 }
 
-impl Drop for Others {
+impl Drop for Processes {
     fn drop(&mut self) {
         for child in &mut self.0 {
             // It may have ended by itself.
@@ -196,17 +280,22 @@ impl Drop for Others {
     }
 }
 
+/// Whether a rank has ended because others were gone.
+pub(super) fn is_victim(status: ExitStatus) -> bool {
+    status.code() == Some(i32::from(EXIT_LOST))
+}
+
 /// A word that nobody guesses.
-fn token() -> Result<String, KernelError> {
+pub(super) fn token() -> Result<String, KernelError> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(io("read", "/dev/urandom"))?;
+        .map_err(error::io("read", "/dev/urandom"))?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
 /// How a process ended.
-fn how(status: ExitStatus) -> String {
+pub(super) fn how(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("was ended by signal {signal}"),
         (_, code) => format!("ended with exit code {}", code.unwrap_or_default()),

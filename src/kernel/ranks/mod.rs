@@ -2,8 +2,10 @@
 //! make the same update from the sums. What is sampled and drawn is a function of the whole batch, so that the result
 //! depends on the number of ranks by rounding alone (docs/concepts/exactness.md#ranks).
 //!
-//! Rank 0 is the kernel that the runner has started: it alone writes, and starts the others (`local.rs`).
+//! Rank 0 is the kernel that the runner has started: it alone writes, and starts the others (`local.rs`) or calls
+//! those that a launcher has started (`launched.rs`).
 
+mod launched;
 mod local;
 mod native;
 
@@ -20,13 +22,14 @@ use self::local::Others;
 use self::native::{Group, Meeting};
 use crate::error::KernelError;
 
+pub(crate) use self::launched::{launch_of_arguments, serve_launch};
 pub(crate) use self::local::Seat;
 
 /// How long a rank may take to come.
 const COMING: Duration = Duration::from_mins(2);
 
-/// How long ranks wait for each other's work: that of the first alone takes as long as the disk does, and all may be
-/// suspended for a night. That one has died is noticed at once, that one hangs by the runner's watchdog.
+/// How long ranks wait for each other's work where no watchdog is set: that of the first alone takes as long as the
+/// disk does, and all may be suspended for a night. That one has died is noticed at once.
 const ENDLESS: Duration = Duration::from_hours(24 * 20);
 
 /// How long ranks whose work is done may take to say so.
@@ -316,6 +319,8 @@ impl Ranks {
         let Some(link) = &mut self.link else {
             return error;
         };
+        // One that hangs does not say so.
+        let _ = link.meeting.set(&waiting_of(own), "");
         let since = Instant::now();
         while since.elapsed() < LAST_WORDS {
             for rank in (0..self.own.size).filter(|rank| *rank != own) {
@@ -331,12 +336,31 @@ impl Ranks {
                 return ended;
             }
         }
-        error
+        let mut others = (0..self.own.size).filter(|rank| *rank != own);
+        let hangs = |rank: &usize| {
+            let waits = link.meeting.wait_for(&waiting_of(*rank), LOOK);
+            matches!(waits, Ok(None))
+        };
+        match others.find(hangs) {
+            Some(rank) => KernelError::Rank {
+                rank,
+                what: "does not answer".to_owned(),
+                hint: None,
+            },
+            None => match &link.others {
+                Some(Others::Called(called)) => called.silent().unwrap_or(error),
+                _ => error,
+            },
+        }
     }
 }
 
 fn end_of(rank: usize) -> String {
     format!("end/{rank}")
+}
+
+fn waiting_of(rank: usize) -> String {
+    format!("waiting/{rank}")
 }
 
 fn fault_of(rank: usize) -> String {
