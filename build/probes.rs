@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::processor::Processor;
@@ -17,11 +17,19 @@ pub(crate) fn probe() {
         ("has_python", on_path("python3")),
         ("has_transformers", has_transformers()),
         ("has_onnxruntime", has_onnxruntime()),
+        ("has_mpirun", on_path("mpirun")),
+        (
+            "has_slurm",
+            can_mount() && on_path("slurmctld") && on_path("slurmd"),
+        ),
+        ("has_torchrun", torchrun().is_some()),
         ("can_mount", can_mount()),
         ("has_avx2", Processor::Avx2.is_here()),
         ("has_avx512", Processor::Avx512.is_here()),
         ("has_bf16", Processor::Avx512Bf16.is_here()),
     ];
+    let torchrun = torchrun().unwrap_or_default();
+    println!("cargo:rustc-env=TORCHRUN={}", torchrun.display());
     for (name, is_there) in found {
         println!("cargo:rustc-check-cfg=cfg({name})");
         if is_there {
@@ -46,6 +54,14 @@ fn has_transformers() -> bool {
 /// The environment that `scripts/fetch_onnxruntime` installs; the file is written last.
 fn has_onnxruntime() -> bool {
     Path::new(".venv-onnx/requirements.txt").is_file()
+}
+
+/// That of the environment in which `make parity` runs PyTorch, or else on the path.
+fn torchrun() -> Option<PathBuf> {
+    let own = env::current_dir().ok()?.join(".venv-parity/bin");
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let mut all = std::iter::once(own).chain(env::split_paths(&folders));
+    all.find_map(|folder| Some(folder.join("torchrun")).filter(|path| path.is_file()))
 }
 
 /// Whether this process has `CAP_SYS_ADMIN`.

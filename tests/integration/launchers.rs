@@ -1,0 +1,413 @@
+//! Ranks that a launcher has started: by its variables alone, and by `torchrun`, `mpirun` and `srun` where they are
+//! installed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::chaos::{results, root};
+use crate::harness::{Ran, Started, Test};
+use crate::pipeline::real;
+
+/// Ends with the first long stage.
+const FINETUNE: [&str; 4] = ["chaos.toml", "--until", "finetune", "--set"];
+const LONG: &str = "stages.finetune.epochs=40";
+
+/// One process as Open MPI's `mpirun` starts it.
+fn rank(test: &Test, rank: usize, size: usize, arguments: &[&str]) -> Started {
+    test.start_with(arguments, |command| {
+        real(command);
+        let rank = rank.to_string();
+        let size = size.to_string();
+        command
+            .env("OMPI_COMM_WORLD_RANK", rank)
+            .env("OMPI_COMM_WORLD_SIZE", &size)
+            .env("OMPI_COMM_WORLD_LOCAL_SIZE", size)
+            .env("PMIX_NAMESPACE", "1.0")
+            .env("TINYRUN_RANKS_WAIT", "5");
+    })
+}
+
+fn ranks(test: &Test, size: usize, arguments: &[&str]) -> Vec<Started> {
+    (0..size)
+        .map(|it| rank(test, it, size, arguments))
+        .collect()
+}
+
+fn end(started: Vec<Started>) -> Vec<Ran> {
+    started.into_iter().map(Started::wait).collect()
+}
+
+/// Processes of a root whose command has this argument, oldest first.
+fn processes(test: &Test, argument: &str) -> Vec<Pid> {
+    let root = test.path("").canonicalize().expect("the root");
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let found = entries.filter_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let command = fs::read(entry.path().join("cmdline")).ok()?;
+        let mut arguments = command.split(|byte| *byte == 0);
+        let is_meant = arguments.any(|it| it == argument.as_bytes());
+        let is_here = fs::read_link(entry.path().join("cwd")).ok()? == root;
+        (is_meant && is_here).then_some(pid)
+    });
+    let mut found: Vec<i32> = found.collect();
+    found.sort_unstable();
+    found.into_iter().filter_map(Pid::from_raw).collect()
+}
+
+/// Waits for a checkpoint of a stage that is running.
+fn wait_for_checkpoint(test: &Test) {
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let is_checkpoint = |path: &std::path::PathBuf| path.to_string_lossy().contains("/checkpoint-");
+    test.wait_until("a checkpoint", || {
+        let mut folders = names(&test.path("runs/work")).into_iter();
+        folders.any(|folder| names(&folder).iter().any(is_checkpoint))
+    });
+}
+
+fn no_process_is_left(test: &Test) {
+    test.wait_until("the end of every process", || {
+        processes(test, "--join").is_empty() && processes(test, "--launched").is_empty()
+    });
+}
+
+#[test]
+fn ranks_of_a_launcher_give_the_bytes_of_ranks_that_tinyrun_starts() {
+    let sets = ["chaos.toml", "--set", "threads=1", "--until", "td-phase1"];
+    let own = root();
+    own.run_with(&[&sets[..], &["--ranks", "3"]].concat(), real)
+        .succeeds();
+    let test = root();
+    let ended = end(ranks(&test, 3, &sets));
+    for (rank, ran) in ended.into_iter().enumerate() {
+        let ran = ran.succeeds();
+        if rank == 0 {
+            ran.says("3 ranks, started by mpirun (Open MPI)");
+        } else {
+            assert_eq!((&ran.stdout[..], &ran.stderr[..]), ("", ""));
+        }
+    }
+    assert!(results(&own) == results(&test));
+    assert!(!test.exists("runs/work/ranks-1.0.json"));
+    // Nothing to do is done by all.
+    for ran in end(ranks(&test, 3, &sets)) {
+        ran.succeeds();
+    }
+    no_process_is_left(&test);
+}
+
+#[test]
+fn the_process_of_a_rank_that_is_killed_is_named() {
+    let test = root();
+    let started = ranks(&test, 3, &[&FINETUNE[..], &[LONG]].concat());
+    wait_for_checkpoint(&test);
+    let all = processes(&test, "--join");
+    assert_eq!(all.len(), 2);
+    kill_process(all[0], Signal::KILL).expect("sent");
+    let mut ended = end(started).into_iter();
+    let first = ended.next().expect("rank 0").ends_with(1);
+    assert!(
+        first.stderr.contains("rank 1 was ended by signal 9")
+            || first.stderr.contains("rank 2 was ended by signal 9"),
+        "{}",
+        first.stderr
+    );
+    for ran in ended {
+        ran.succeeds();
+    }
+    no_process_is_left(&test);
+    // Another number goes on.
+    test.run_with(
+        &[&FINETUNE[..], &["stages.finetune.epochs=40"]].concat(),
+        real,
+    )
+    .succeeds()
+    .says("resuming from step");
+}
+
+#[test]
+fn a_rank_that_is_killed_with_its_runner_is_named() {
+    let test = root();
+    let mut started = ranks(&test, 2, &[&FINETUNE[..], &[LONG]].concat());
+    wait_for_checkpoint(&test);
+    let second = started.pop().expect("two");
+    second.signal(Signal::KILL);
+    started
+        .pop()
+        .expect("the first")
+        .wait()
+        .ends_with(1)
+        .says("`finetune` failed: rank 1 ");
+    no_process_is_left(&test);
+}
+
+#[test]
+fn the_other_ranks_end_with_the_first() {
+    let test = root();
+    let mut started = ranks(&test, 3, &[&FINETUNE[..], &[LONG]].concat());
+    wait_for_checkpoint(&test);
+    let first = started.remove(0);
+    first.signal(Signal::KILL);
+    for ran in end(started) {
+        ran.ends_with(1).says("rank 0 has ended");
+    }
+    no_process_is_left(&test);
+}
+
+#[test]
+fn a_signal_to_any_rank_stops_all_with_a_checkpoint() {
+    for to in [0, 1] {
+        let test = root();
+        let started = ranks(&test, 2, &[&FINETUNE[..], &[LONG]].concat());
+        wait_for_checkpoint(&test);
+        started[to].signal(Signal::TERM);
+        let mut ended = end(started).into_iter();
+        ended
+            .next()
+            .expect("rank 0")
+            .ends_with(130)
+            .says("it resumes from step");
+        ended.next().expect("rank 1").succeeds();
+        no_process_is_left(&test);
+        for ran in end(ranks(
+            &test,
+            2,
+            &["chaos.toml", "--until", "finetune", "--set", LONG],
+        )) {
+            ran.succeeds();
+        }
+    }
+}
+
+/// A stopped process is neither ended nor does it answer.
+#[test]
+fn a_rank_that_hangs_is_named_once_the_watchdog_has_waited() {
+    let test = root();
+    let watchdog = "watchdog-seconds=3";
+    let started = ranks(
+        &test,
+        3,
+        &[&FINETUNE[..], &[LONG, "--set", watchdog]].concat(),
+    );
+    wait_for_checkpoint(&test);
+    let hung = processes(&test, "--join")[1];
+    kill_process(hung, Signal::STOP).expect("sent");
+    let mut ended = end(started).into_iter();
+    let first = ended.next().expect("rank 0").ends_with(1).stderr;
+    assert!(first.contains("does not answer"), "{first}");
+    for ran in ended {
+        ran.succeeds();
+    }
+    no_process_is_left(&test);
+
+    let started = test.start_with(
+        &[
+            "chaos.toml",
+            "--set",
+            LONG,
+            "--set",
+            watchdog,
+            "--ranks",
+            "3",
+        ],
+        real,
+    );
+    test.wait_until("ranks", || processes(&test, "--join").len() == 2);
+    wait_for_checkpoint(&test);
+    kill_process(processes(&test, "--join")[1], Signal::STOP).expect("sent");
+    started
+        .wait()
+        .ends_with(1)
+        .says("`finetune` failed: rank 2 does not answer");
+    no_process_is_left(&test);
+}
+
+#[test]
+fn ranks_that_do_not_belong_together_say_so() {
+    let test = root();
+    let sets = ["chaos.toml", "--until", "data-prep"];
+    // Another experiment.
+    test.write(
+        "other.toml",
+        &format!("{}\n# other\n", test.read("chaos.toml")),
+    );
+    let started = vec![
+        rank(&test, 0, 2, &sets),
+        rank(&test, 1, 2, &["other.toml", "--until", "data-prep"]),
+    ];
+    for ran in end(started) {
+        ran.ends_with(1)
+            .says("rank 1 has another experiment file than rank 0, or other options");
+    }
+    // Another number of them.
+    for ran in end(vec![rank(&test, 0, 2, &sets), rank(&test, 1, 3, &sets)]) {
+        ran.ends_with(1)
+            .says("rank 1 is one of 3 ranks, rank 0 one of 2");
+    }
+    // One that never comes, and one that comes to nobody.
+    rank(&test, 0, 2, &sets)
+        .wait()
+        .ends_with(1)
+        .says("rank 1 has not come within 5 seconds");
+    rank(&test, 1, 2, &sets)
+        .wait()
+        .ends_with(1)
+        .says("rank 0 has not come within 5 seconds");
+    // Two processes that are one rank.
+    let long = [&FINETUNE[..], &[LONG]].concat();
+    let started = ranks(&test, 2, &long);
+    wait_for_checkpoint(&test);
+    rank(&test, 1, 2, &long)
+        .wait()
+        .ends_with(1)
+        .says("rank 1 is two processes");
+    started[0].signal(Signal::TERM);
+    end(started);
+    no_process_is_left(&test);
+}
+
+#[test]
+fn what_a_launcher_cannot_start_is_told_at_the_key_on_every_rank() {
+    let test = root();
+    test.replace("chaos.toml", "threads = 1", "threads = 1\nranks = 3");
+    for ran in end(ranks(&test, 2, &["chaos.toml"])) {
+        ran.ends_with(2)
+            .says("`ranks` is 3, but mpirun (Open MPI) has started 2")
+            .says("chaos.toml:2");
+    }
+    test.replace("chaos.toml", "\nranks = 3", "");
+    for ran in end(ranks(&test, 2, &["chaos.toml", "--jobs", "2"])) {
+        ran.ends_with(2).says("`--jobs` 2 with ranks that mpirun");
+    }
+    for ran in end(ranks(&test, 17, &["chaos.toml"])) {
+        ran.ends_with(2)
+            .says("`ranks` 17 exceeds the 16 examples of a batch");
+    }
+}
+
+/// As Kubeflow and scripts set it up: rank 0 listens on a given port.
+#[test]
+fn an_address_is_used_and_a_busy_port_is_named() {
+    let test = root();
+    let listening = std::net::TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = listening
+        .local_addr()
+        .expect("an address")
+        .port()
+        .to_string();
+    let start = |rank: &str| {
+        test.start_with(&["chaos.toml", "--until", "finetune"], |command| {
+            real(command);
+            command
+                .env("RANK", rank)
+                .env("WORLD_SIZE", "2")
+                .env("MASTER_ADDR", "localhost")
+                .env("MASTER_PORT", &port)
+                .env("TINYRUN_RANKS_WAIT", "5");
+        })
+    };
+    start("0")
+        .wait()
+        .ends_with(1)
+        .says(&format!("rank 0 cannot listen on port {port}"))
+        .says("set `MASTER_PORT` to a free port");
+    drop(listening);
+    for ran in end(vec![start("0"), start("1")]) {
+        ran.succeeds();
+    }
+}
+
+/// What a launcher with its own processes did.
+fn launch(test: &Test, launcher: &str, arguments: &[&str], attempt: &str) -> Ran {
+    // `start_as` puts the fake kernel in place.
+    let (program, kernel) = (
+        env!("CARGO_BIN_EXE_tinyrun"),
+        env!("CARGO_BIN_EXE_tinyrun-kernel"),
+    );
+    let script = format!(
+        "#!/bin/sh\n{attempt}\nexport TINYRUN_KERNEL={kernel}\nexec {program} chaos.toml --set threads=1 --until td-phase1\n"
+    );
+    test.write("rank.sh", &script);
+    let mut command = Command::new(launcher);
+    test.start_as(command.args(arguments).args(["sh", "rank.sh"]))
+        .wait()
+}
+
+/// The bytes of two ranks that tinyrun starts itself.
+fn two_ranks() -> std::collections::BTreeMap<String, Vec<u8>> {
+    let own = root();
+    let two = [
+        "chaos.toml",
+        "--set",
+        "threads=1",
+        "--until",
+        "td-phase1",
+        "--ranks",
+        "2",
+    ];
+    own.run_with(&two, real).succeeds();
+    results(&own)
+}
+
+#[test]
+#[cfg_attr(
+    not(has_mpirun),
+    ignore = "mpirun was not found when the tests were built"
+)]
+fn mpirun_starts_ranks() {
+    let test = root();
+    let arguments = ["--allow-run-as-root", "--oversubscribe", "-np", "2"];
+    launch(&test, "mpirun", &arguments, "")
+        .succeeds()
+        .says("2 ranks, started by mpirun (Open MPI)");
+    assert!(two_ranks() == results(&test));
+    no_process_is_left(&test);
+}
+
+#[test]
+#[cfg_attr(
+    not(has_slurm),
+    ignore = "root with Slurm was not found when the tests were built"
+)]
+fn srun_starts_ranks() {
+    let test = root();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/one_node_slurm");
+    launch(
+        &test,
+        script,
+        &["slurm", "srun", "-n", "2", "--overcommit"],
+        "",
+    )
+    .succeeds()
+    .says("2 ranks, started by srun");
+    assert!(two_ranks() == results(&test));
+    no_process_is_left(&test);
+}
+
+#[test]
+#[cfg_attr(
+    not(has_torchrun),
+    ignore = "torchrun was not found when the tests were built"
+)]
+fn torchrun_starts_ranks_and_restarts_them() {
+    let test = root();
+    // The launcher keeps its store when it starts all ranks anew.
+    let fails_once = "[ $RANK$TORCHELASTIC_RESTART_COUNT = 10 ] && sleep 2 && exit 9";
+    let arguments = [
+        "--nproc-per-node",
+        "2",
+        "--max-restarts",
+        "1",
+        "--no-python",
+    ];
+    launch(&test, env!("TORCHRUN"), &arguments, fails_once)
+        .succeeds()
+        .says("2 ranks, started by torchrun");
+    assert!(two_ranks() == results(&test));
+    no_process_is_left(&test);
+}
