@@ -355,14 +355,12 @@ fn run_files(arguments: &RunArguments) -> Result<(), Failure> {
             Ok(())
         };
     }
-    match launched {
-        Some(launched) if !is_first => launched::serve(&launched, &selection, &layout),
-        launched => run::run(
-            arguments,
-            &workload,
-            launched.map(|it| (it, &selection)),
-            &layout,
-        ),
+    match &launched {
+        Some(launched) if !is_first => launched::serve(launched, &selection, &layout),
+        launched => {
+            let launched = launched.as_ref().map(|it| (it, &selection));
+            run::run(arguments, &workload, launched, &layout)
+        }
     }
 }
 

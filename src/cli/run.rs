@@ -24,7 +24,7 @@ use crate::system::Launched;
 pub(super) fn run(
     arguments: &RunArguments,
     workload: &Workload,
-    launched: Option<(Launched, &Selection)>,
+    launched: Option<(&Launched, &Selection)>,
     layout: &Layout,
 ) -> Result<(), Failure> {
     let interrupts = Interrupts::listen().map_err(|error| Failure::Usage {
@@ -40,7 +40,7 @@ pub(super) fn run(
     }
     let pipelines = workload.pipelines();
     let reporter = Terminal::new(arguments, &pipelines);
-    let ranks = match &launched {
+    let ranks = match launched {
         Some((launched, selection)) => {
             let ranks = launched::gather(&kernel, launched, selection, layout, &interrupts)?;
             reporter.print(&format!(

@@ -9,7 +9,7 @@ use super::stage_name::StageName;
 use super::top::Experiment;
 use super::training::Training;
 use crate::document::{Collector, Fault, Located, Span, alternatives, did_you_mean};
-use crate::job::{Device, LayerMap};
+use crate::job::{Device, LayerMap, Precision};
 
 /// Checks what takes more than one table to see.
 pub(super) fn check(experiment: &Experiment, faults: &Collector) {
@@ -19,6 +19,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     check_goals(experiment, faults);
     check_classifier(experiment, faults);
     check_ranks(experiment, faults);
+    check_leaves(experiment, faults);
     let before = faults.count();
     for stage in &experiment.stages {
         for port in model_ports(experiment, stage) {
@@ -72,6 +73,43 @@ fn check_ranks(experiment: &Experiment, faults: &Collector) {
                 **ranks, stage.name
             );
             faults.unfit(Fault::new(message, ranks.span.clone()));
+        }
+        let leaves = *training.reduction_leaves as usize;
+        let key = format!("stages.{}.reduction-leaves", stage.name);
+        if leaves > 1 && !leaves.is_multiple_of(**ranks) && faults.sound(&[&key]) {
+            let message = format!(
+                "`ranks` {} does not divide the {leaves} `reduction-leaves` of `{}`",
+                **ranks, stage.name
+            );
+            faults.unfit(Fault::new(message, ranks.span.clone()));
+        }
+    }
+}
+
+/// Leaves where sums have no order of ours, or more of them than there are rows.
+fn check_leaves(experiment: &Experiment, faults: &Collector) {
+    for (stage, training) in experiment.stages.with::<Training>() {
+        let leaves = &training.reduction_leaves;
+        let key = |name: &str| format!("stages.{}.{name}", stage.name);
+        if **leaves == 1 || !faults.sound(&[&key("reduction-leaves"), &key("batch-size")]) {
+            continue;
+        }
+        let rows = *training.batch_size / *training.gradient_accumulation_steps;
+        let on = match (experiment.device, experiment.precision) {
+            (Device::Cuda(_), _) => Some("on a CUDA device"),
+            (_, Precision::Fp16) => Some("in fp16"),
+            _ => None,
+        };
+        if let Some(on) = on {
+            let message = format!("`reduction-leaves` = {} {on} is not supported", **leaves);
+            let hint = Some("remove the key: the sums there have no fixed order".to_owned());
+            faults.unfit(Fault::new(message, leaves.span.clone()).with_hint(hint));
+        } else if **leaves > rows {
+            let message = format!(
+                "`reduction-leaves` {} exceeds the {rows} examples of a batch",
+                **leaves
+            );
+            faults.unfit(Fault::new(message, leaves.span.clone()));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::job::{Clipping, LossScaling, Optimizer, OptimizerKind, PadTo, Precisi
 settings! {
     /// Settings that every training stage has, with its own defaults.
     pub struct Training(stage, defaults: TrainingDefaults)
-    titled "Training stages" checked by check_accumulation {
+    titled "Training stages" checked by check_parts {
         /// Seed of this stage: weight initialization, data order and dropout.
         // It counts as the stage's own or the file's: `Experiment::seed_of`.
         recorded seed: Option<u64> = key("seed").range(0..).default_text("the file's `seed`");
@@ -28,6 +28,13 @@ settings! {
         /// Number of micro-batches that a batch is split into, to save memory.
         counts gradient_accumulation_steps: Located<u32> =
             key("gradient-accumulation-steps").range(1..=65536).range_text("divides `batch-size`"),
+            default 1;
+        /// Parts of a batch whose gradients are computed apart and added in a fixed tree: a power of
+        /// two. The result then has the same bytes on any number of ranks that divides it, one
+        /// included. On the CPU in fp32 or bf16.
+        counts reduction_leaves: Located<u32> =
+            key("reduction-leaves").range(1..=64).range_text("a power of two, at most 64")
+                .counted_as(leaves),
             default 1;
         /// Learning rate as a function of the step.
         group schedule: Schedule = defaults;
@@ -67,7 +74,7 @@ settings! {
     }
 }
 
-fn check_accumulation(training: &Training, stage: &Section<'_>) {
+fn check_parts(training: &Training, stage: &Section<'_>) {
     let steps = &training.gradient_accumulation_steps;
     let batch_size = *training.batch_size;
     if stage.sound(&["batch-size", "gradient-accumulation-steps"])
@@ -80,6 +87,20 @@ fn check_accumulation(training: &Training, stage: &Section<'_>) {
         let fault = Fault::new(message, steps.span.clone());
         stage.unfit(fault.with_label("all micro-batches must have the same size"));
     }
+    let leaves = &training.reduction_leaves;
+    if stage.sound(&["reduction-leaves"]) && !leaves.is_power_of_two() {
+        let message = format!("`reduction-leaves` = {} is not a power of two", **leaves);
+        stage.unfit(Fault::new(message, leaves.span.clone()));
+    }
+}
+
+/// One leaf is the sum as it always was.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form of what says how a value is counted"
+)]
+fn leaves(leaves: &u32) -> Option<Value> {
+    (*leaves != 1).then(|| Value::Integer(i64::from(*leaves)))
 }
 
 /// Without padding a result is that of the longest row's but for rounding, and dropout as of

@@ -108,6 +108,9 @@ pub struct TrainData {
     pub batch_size: u32,
     /// Micro-steps an optimizer step.
     pub gradient_accumulation_steps: u32,
+    /// Parts of a micro-batch whose gradients are computed apart and added in a fixed tree: a power of two, which is
+    /// a multiple of the number of ranks. 1: each rank computes its rows together.
+    pub reduction_leaves: u32,
     /// Batches laid out ahead of the step that takes them; 0: none.
     pub prefetch: u32,
 }

@@ -112,6 +112,8 @@ pub(crate) enum KernelError {
     OneRankOnly,
     #[error("{ranks} ranks share a training on the CPU only, not on a CUDA device")]
     RanksOnGpu { ranks: usize },
+    #[error("`reduction-leaves` fixes the order of sums on the CPU only, not on a CUDA device")]
+    LeavesOnGpu,
     #[error("rank {rank} {what}")]
     Rank {
         rank: usize,
@@ -195,6 +197,7 @@ impl KernelError {
             Self::Told { hint, .. } => hint.clone(),
             Self::NoPort { .. } => Some("set `MASTER_PORT` to a free port".to_owned()),
             Self::OneRankOnly => Some("set `ranks` to 1".to_owned()),
+            Self::LeavesOnGpu => Some("set `device` to \"cpu\", or remove the key".to_owned()),
             Self::RanksOnGpu { .. } => Some("set `device` to \"cpu\", or `ranks` to 1".to_owned()),
             Self::Rank { .. } | Self::LostRanks { .. } => Some(
                 "run it again: it resumes from the last checkpoint, with any number of ranks"

@@ -1,5 +1,6 @@
 //! The rows of each step, laid out ahead of it on a thread of their own.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -73,16 +74,22 @@ impl Data {
 /// Rows whose gradients are computed together, by one process or by several ranks.
 #[derive(Debug)]
 pub(crate) struct MicroBatch {
-    /// Those of this rank; `None` where it has none.
-    pub(crate) block: Option<Block>,
+    /// Those of this rank, by leaf of the sum over the batch; `None` for a leaf without rows.
+    pub(crate) parts: Vec<Option<Part>>,
     /// What the rows of all ranks hold.
     pub(crate) whole: Amounts,
-    /// What those of the ranks before this one hold.
-    pub(crate) before: Amounts,
     /// Tokens and padding of all ranks.
     pub(crate) cells: u64,
     /// The words of all ranks, each once and ascending, where they were found.
     pub(crate) words: Option<Vec<i64>>,
+}
+
+/// Rows whose gradient is computed in one go.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) block: Block,
+    /// What the rows of the micro-batch before them hold.
+    pub(crate) before: Amounts,
 }
 
 /// The micro-batches of one optimizer step after the other.
@@ -118,6 +125,7 @@ impl Feed {
                 pad_to,
                 fixed_row,
                 rank,
+                leaves: laid.reduction_leaves as usize,
             },
             step,
             epoch: None,
@@ -158,6 +166,8 @@ struct Order {
     fixed_row: i64,
     /// Whose rows are laid out.
     rank: Rank,
+    /// Leaves of the sum over a batch.
+    leaves: usize,
 }
 
 /// Lays out one step after the other.
@@ -188,42 +198,59 @@ impl Layout {
 
     /// The rows at these places, of which this rank has a part.
     fn micro_batch(&self, places: &[u32]) -> MicroBatch {
+        let Order { rank, leaves, .. } = self.order;
+        let data = &self.data;
+        let length = |&place: &u32| u64::from(data.lengths[place as usize]);
+        let whole = Amounts::of(places.iter().map(length));
+        let longest = places.iter().map(length).max().unwrap_or(0);
+        let (mut parts, mut cells, mut words) = (Vec::new(), 0, None);
+        for own in rank.parts(places.len(), leaves) {
+            let block = self.block(places, own.clone(), (whole, longest as usize));
+            // The same of all parts, those without rows too.
+            let width = block.padded().map(|width| width as u64);
+            cells = width.map_or(whole.tokens, |width| width * whole.rows);
+            words = block.words().map(<[i64]>::to_vec);
+            let before = Amounts::of(places[..own.start].iter().map(length));
+            parts.push((!own.is_empty()).then_some(Part { block, before }));
+        }
+        MicroBatch {
+            parts,
+            whole,
+            cells,
+            words,
+        }
+    }
+
+    /// The rows at some of these places, padded as all of them are.
+    fn block(
+        &self,
+        places: &[u32],
+        own: Range<usize>,
+        (whole, longest): (Amounts, usize),
+    ) -> Block {
         let Order {
-            rank,
             pad_to,
             accumulation,
             fixed_row,
             ..
         } = self.order;
         let data = &self.data;
-        let length = |&place: &u32| u64::from(data.lengths[place as usize]);
-        let whole = Amounts::of(places.iter().map(length));
-        let longest = places.iter().map(length).max().unwrap_or(0);
-        let own = rank.slice(places.len());
         let row = |&place: &u32| data.rows[place as usize];
         let rows: Vec<u32> = places[own.clone()].iter().map(row).collect();
-        let mut block = Block::new(&data.train, &rows, pad_to, longest as usize);
+        let mut block = Block::new(&data.train, &rows, pad_to, longest);
         block.places = places[own.clone()].to_vec();
-        let width = block.padded().map(|width| width as u64);
-        let cells = width.map_or(whole.tokens, |width| width * whole.rows);
         // Gradients of several micro-batches are added, and those of other rows cannot be.
-        let mut words = None;
         if accumulation == 1 {
             // The same on every rank, whether its own rows are padded or not.
-            let pad = (cells > whole.tokens).then_some(data.train.meta().pad_token_id);
+            let width = block.padded().map_or(0, |width| width as u64);
+            let is_padded = width * whole.rows > whole.tokens;
+            let pad = is_padded.then_some(data.train.meta().pad_token_id);
             let others = places[..own.start].iter().chain(&places[own.end..]);
             let ids = others.flat_map(|place| data.train.input_ids(row(place) as usize));
             let ids: Vec<u32> = ids.copied().chain(pad).collect();
             block.find_words(fixed_row, &ids);
-            words = block.words().map(<[i64]>::to_vec);
         }
-        MicroBatch {
-            whole,
-            before: Amounts::of(places[..own.start].iter().map(length)),
-            cells,
-            words,
-            block: (!rows.is_empty()).then_some(block),
-        }
+        block
     }
 
     /// Makes the plan of `epoch`, a function of seed and epoch alone.

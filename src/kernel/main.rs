@@ -127,6 +127,12 @@ fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<(Ended, u
     if compute.device != tch::Device::Cpu && job.ranks > 1 {
         return Err(KernelError::RanksOnGpu { ranks: job.ranks });
     }
+    if let Work::Train(train) = &job.work
+        && compute.device != tch::Device::Cpu
+        && train.data.reduction_leaves > 1
+    {
+        return Err(KernelError::LeavesOnGpu);
+    }
     let ranks = Ranks::of_job(&job)?;
     work(&job, compute, ranks, reporter, stop)
 }

@@ -1,13 +1,14 @@
 //! One optimizer step: forward and backward of its micro-batches, then the update.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::batch::{Amounts, Batch, Block};
 use crate::dropout::reseed;
 use crate::error::KernelError;
-use crate::feed::MicroBatch;
+use crate::feed::{MicroBatch, Part};
 use crate::objective::{Losses, Share, losses};
 use crate::optimizer::Rows;
+use crate::ranks::Ranks;
 use crate::row::columns_of_losses;
 use crate::schedule::learning_rate;
 use crate::seed::Seed;
@@ -42,6 +43,15 @@ pub(crate) struct Gradients {
 }
 
 impl Gradients {
+    /// Of no rows, with so many losses.
+    fn none(losses: usize) -> Self {
+        Self {
+            of_parameters: Vec::new(),
+            losses: vec![0.0; losses],
+            stopping: false,
+        }
+    }
+
     /// The loss and its parts; the tensors are freed.
     pub(crate) fn into_losses(self) -> Vec<f64> {
         self.losses
@@ -70,55 +80,24 @@ impl Session<'_> {
         update: &Update,
         watch: &mut Stopwatch,
     ) -> Result<Gradients, KernelError> {
-        let Context {
-            job,
-            train,
-            compute,
-            ..
-        } = self.context;
+        let Context { train, ranks, .. } = self.context;
         let columns = self.state.window.losses.len().max(columns_of_losses(train));
-        let mut found = Gradients {
-            of_parameters: Vec::new(),
-            losses: vec![0.0; columns],
-            stopping: false,
-        };
+        let count = ranks
+            .own()
+            .parts(0, train.data.reduction_leaves as usize)
+            .len();
+        let mut leaves: Vec<Gradients> = (0..count).map(|_| Gradients::none(columns)).collect();
         let all: Vec<Amounts> = micro_batches.iter().map(|batch| batch.whole).collect();
         for (micro, micro_batch) in micro_batches.iter().enumerate() {
             let flops = self.trainee.flops(micro_batch.whole);
             self.state.window.count(micro_batch, flops);
-            let Some(block) = &micro_batch.block else {
-                continue;
-            };
-            let accumulated = u64::from(train.data.gradient_accumulation_steps);
-            let place = self.state.step * accumulated + micro as u64;
-            reseed(Seed(job.seed).of_micro_step(place), micro_batch.before);
-            let mut batch = Batch::of(block, compute.device);
-            watch.lap(Phase::Data);
-            let target = match &self.memory {
-                Some(memory) => memory.answers(&self.data, block)?.target(compute.device),
-                None => Target::of(&train.objective, self.trainee.teacher.as_ref(), &batch),
-            };
-            watch.lap(Phase::Teacher);
-            let leaves = self.leaves(&mut batch, block);
-            let share = Share::of(block.amounts(), &all);
-            let Losses { total, parts } = losses(
-                &train.objective,
-                &self.trainee.student,
-                &target,
-                &batch,
-                share,
-            );
-            let scaled = match self.state.loss_scale {
-                Some(_) => &total * update.scale,
-                None => total.shallow_clone(),
-            };
-            watch.lap(Phase::Forward);
-            let gradients = Tensor::run_backward(&[&scaled], &leaves, false, false);
-            accumulate(&mut found.of_parameters, gradients);
-            watch.lap(Phase::Backward);
-            add(&mut found.losses, &total, &parts);
+            for (leaf, part) in leaves.iter_mut().zip(&micro_batch.parts) {
+                if let Some(part) = part {
+                    self.add_part(leaf, (part, micro), &all, update, watch)?;
+                }
+            }
         }
-        self.sum_over_ranks(&mut found, micro_batches)?;
+        let found = self.sum(leaves, micro_batches)?;
         watch.lap(Phase::Backward);
         let loss = found.losses[0];
         if loss.is_finite() {
@@ -128,42 +107,96 @@ impl Session<'_> {
         }
     }
 
-    /// Replaces gradients and losses by their sums over all ranks.
+    /// Forward and backward of the rows of a leaf in a micro-batch.
+    ///
+    /// # Errors
+    /// Cached teacher outputs that cannot be read.
+    fn add_part(
+        &self,
+        leaf: &mut Gradients,
+        (part, micro): (&Part, usize),
+        all: &[Amounts],
+        update: &Update,
+        watch: &mut Stopwatch,
+    ) -> Result<(), KernelError> {
+        let Context {
+            job,
+            train,
+            compute,
+            ..
+        } = self.context;
+        let Part { block, before } = part;
+        let accumulated = u64::from(train.data.gradient_accumulation_steps);
+        let place = self.state.step * accumulated + micro as u64;
+        reseed(Seed(job.seed).of_micro_step(place), *before);
+        let mut batch = Batch::of(block, compute.device);
+        watch.lap(Phase::Data);
+        let target = match &self.memory {
+            Some(memory) => memory.answers(&self.data, block)?.target(compute.device),
+            None => Target::of(&train.objective, self.trainee.teacher.as_ref(), &batch),
+        };
+        watch.lap(Phase::Teacher);
+        let inputs = self.leaves(&mut batch, block);
+        let share = Share::of(block.amounts(), all);
+        let Losses { total, parts } = losses(
+            &train.objective,
+            &self.trainee.student,
+            &target,
+            &batch,
+            share,
+        );
+        let scaled = match self.state.loss_scale {
+            Some(_) => &total * update.scale,
+            None => total.shallow_clone(),
+        };
+        watch.lap(Phase::Forward);
+        let gradients = Tensor::run_backward(&[&scaled], &inputs, false, false);
+        accumulate(&mut leaf.of_parameters, gradients);
+        watch.lap(Phase::Backward);
+        add(&mut leaf.losses, &total, &parts);
+        Ok(())
+    }
+
+    /// The sums of gradients and losses over all leaves and ranks.
     ///
     /// # Errors
     /// A rank that is lost, or whose weights are others.
-    fn sum_over_ranks(
+    fn sum(
         &self,
-        found: &mut Gradients,
+        mut leaves: Vec<Gradients>,
         micro_batches: &[MicroBatch],
-    ) -> Result<(), KernelError> {
-        let Context { ranks, stop, .. } = self.context;
-        if ranks.are_one() {
-            return Ok(());
+    ) -> Result<Gradients, KernelError> {
+        let Context {
+            train, ranks, stop, ..
+        } = self.context;
+        let is_tree = train.data.reduction_leaves > 1;
+        if !ranks.are_one() {
+            let is_due = self.is_fresh() || (self.state.step + 1).is_multiple_of(COMPARED_EVERY);
+            let digest = is_due.then(|| self.trainee.parameters.digest());
+            ranks.compare_weights(self.state.step, digest)?;
         }
-        let is_due = self.is_fresh() || (self.state.step + 1).is_multiple_of(COMPARED_EVERY);
-        let digest = is_due.then(|| self.trainee.parameters.digest());
-        ranks.compare_weights(self.state.step, digest)?;
+        if ranks.are_one() && !is_tree {
+            return Ok(leaves.remove(0));
+        }
         // Of the words only those of the batch.
         let words = self.words.filter(|_| micro_batches[0].words.is_some());
-        let shapes = self
-            .parameters
-            .iter()
-            .enumerate()
-            .map(|(place, parameter)| {
-                let mut shape = parameter.size();
-                if words == Some(place) {
-                    shape[0] = micro_batches[0].words.as_ref().map_or(0, Vec::len) as i64;
-                }
-                shape
-            });
+        let shapes = self.parameters.iter().enumerate();
+        let shapes = shapes.map(|(place, parameter)| {
+            let mut shape = parameter.size();
+            if words == Some(place) {
+                shape[0] = micro_batches[0].words.as_ref().map_or(0, Vec::len) as i64;
+            }
+            shape
+        });
         let shapes: Vec<Vec<i64>> = shapes.collect();
+        if is_tree {
+            return sum_in_tree(ranks, leaves, &shapes, stop.asked());
+        }
+        let mut found = leaves.remove(0);
         found.stopping = ranks.sum_numbers_and_wishes(&mut found.losses, stop.asked())?;
-        ranks.sum_gradients(
-            &mut found.of_parameters,
-            &shapes,
-            self.context.compute.device,
-        )
+        let device = self.context.compute.device;
+        ranks.sum_gradients(&mut found.of_parameters, &shapes, device)?;
+        Ok(found)
     }
 
     /// What has a gradient: the parameters, but of the words only those of the batch.
@@ -220,6 +253,56 @@ impl Session<'_> {
             checkpoint: self.checkpoints.newest_step(),
         }
     }
+}
+
+/// Sums leaves of one size of tree on each rank, and then those of the ranks: neighbours first, so that the order, and
+/// with it every bit, is that of one rank with all leaves.
+fn sum_in_tree(
+    ranks: &Ranks,
+    mut leaves: Vec<Gradients>,
+    shapes: &[Vec<i64>],
+    is_asked: bool,
+) -> Result<Gradients, KernelError> {
+    for leaf in &mut leaves {
+        leaf.of_parameters.resize_with(shapes.len(), Tensor::new);
+    }
+    let count = |place: usize| {
+        let defined = leaves
+            .iter()
+            .filter(|leaf| leaf.of_parameters[place].defined());
+        defined.count() as f64
+    };
+    let mut counts: Vec<f64> = (0..shapes.len()).map(count).collect();
+    let stopping = ranks.sum_numbers_and_wishes(&mut counts, is_asked)?;
+    let places: Vec<usize> = (0..shapes.len()).filter(|at| counts[*at] > 0.0).collect();
+    // A leaf without a gradient that others have counts as zeros, whichever rank it is on.
+    for leaf in &mut leaves {
+        for &place in &places {
+            let gradient = &mut leaf.of_parameters[place];
+            if !gradient.defined() {
+                *gradient = Tensor::zeros(&shapes[place][..], (Kind::Float, Device::Cpu));
+            }
+        }
+    }
+    while leaves.len() > 1 {
+        let mut pairs = leaves.into_iter();
+        let mut sums = Vec::new();
+        while let (Some(mut first), Some(second)) = (pairs.next(), pairs.next()) {
+            accumulate(&mut first.of_parameters, second.of_parameters);
+            for (sum, loss) in first.losses.iter_mut().zip(second.losses) {
+                *sum += loss;
+            }
+            sums.push(first);
+        }
+        leaves = sums;
+    }
+    let mut found = leaves.remove(0);
+    found.stopping = stopping;
+    let losses = Tensor::from_slice(&found.losses);
+    ranks.sum_in_tree(&losses)?;
+    found.losses = Vec::try_from(losses).expect("numbers");
+    ranks.sum_gradients_in_tree(&mut found.of_parameters, &places, shapes)?;
+    Ok(found)
 }
 
 /// Adds the gradients of a micro-batch.

@@ -57,6 +57,7 @@ impl Lesson<'_> {
                 pad_to: training.pad_to,
                 batch_size: *training.batch_size / (*training.gradient_accumulation_steps).max(1),
                 gradient_accumulation_steps: *training.gradient_accumulation_steps,
+                reduction_leaves: *training.reduction_leaves,
                 prefetch: training.prefetch,
             },
             steps: Steps {

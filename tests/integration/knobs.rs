@@ -48,7 +48,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "layer-map") => "{ attention = [1, 0], hidden = [0, 1, 1] }",
         (_, "epochs") => "9",
         (_, "batch-size") => "16",
-        (_, "gradient-accumulation-steps") => "2",
+        (_, "gradient-accumulation-steps" | "reduction-leaves") => "2",
         (_, "learning-rate") => "0.5",
         (_, "end-learning-rate") => "1e-9",
         (_, "schedule") if path == "stages.td-phase1" => "linear",

@@ -28,6 +28,7 @@ mod kernel_faults;
 mod kinds;
 mod knobs;
 mod language;
+#[cfg(feature = "kernel")]
 mod launchers;
 mod lifecycle;
 mod make;

@@ -99,6 +99,105 @@ fn the_same_number_of_ranks_gives_the_same_bytes() {
     assert!(results(&once) == results(&again));
 }
 
+/// With `reduction-leaves` = 4 a result is the same bytes on 1, 2 and 4 ranks, and so it is after a kill on 4 and a
+/// resume on 2.
+#[test]
+fn leaves_give_the_same_bytes_on_any_number_of_ranks() {
+    let leaves = STAGES.iter().flat_map(|stage| {
+        let set = format!("stages.{stage}.reduction-leaves=4");
+        ["--set".to_owned(), set]
+    });
+    let leaves: Vec<String> = leaves.collect();
+    let mut leaves: Vec<&str> = leaves.iter().map(String::as_str).collect();
+    leaves.extend(["--until", "td-phase2"]);
+    let one = root();
+    run(&one, &leaves);
+    let expected = results(&one);
+    for ranks in ["2", "4"] {
+        let test = root();
+        run(&test, &[&leaves[..], &["--ranks", ranks]].concat());
+        assert!(results(&test) == expected, "{ranks} ranks");
+    }
+
+    let test = root();
+    let four = [
+        &["chaos.toml", "--set", "threads=1", "--ranks", "4"],
+        &leaves[..],
+    ]
+    .concat();
+    for steps in [2, 7] {
+        let started = test.start_with(&four, real);
+        wait_for_checkpoints(&test, steps);
+        let all = kernels(&test);
+        let last = all.iter().max_by_key(|pid| pid.as_raw_nonzero());
+        kill_process(*last.expect("four"), Signal::KILL).expect("sent");
+        started.wait().ends_with(1);
+    }
+    run(&test, &[&leaves[..], &["--ranks", "2"]].concat());
+    assert!(results(&test) == expected, "after two kills");
+}
+
+#[test]
+fn leaves_that_cannot_be_are_refused_at_their_key() {
+    let test = root();
+    for (sets, text) in [
+        (
+            &["stages.finetune.reduction-leaves=3"][..],
+            "`reduction-leaves` = 3 is not a power of two",
+        ),
+        (
+            &["stages.finetune.reduction-leaves=32"],
+            "`reduction-leaves` 32 exceeds the 16 examples of a batch",
+        ),
+        (
+            &["stages.finetune.reduction-leaves=4", "ranks=3"],
+            "`ranks` 3 does not divide the 4 `reduction-leaves` of `finetune`",
+        ),
+        (
+            &["stages.finetune.reduction-leaves=4", "ranks=8"],
+            "`ranks` 8 does not divide the 4 `reduction-leaves` of `finetune`",
+        ),
+        (
+            &["stages.finetune.reduction-leaves=4", "precision=fp16"],
+            "`reduction-leaves` = 4 in fp16 is not supported",
+        ),
+        (
+            &["stages.finetune.reduction-leaves=4", "device=cuda:0"],
+            "`reduction-leaves` = 4 on a CUDA device is not supported",
+        ),
+    ] {
+        let sets = sets.iter().flat_map(|set| ["--set", *set]);
+        let arguments: Vec<&str> = ["chaos.toml", "--dry-run"]
+            .into_iter()
+            .chain(sets)
+            .collect();
+        test.run(&arguments).ends_with(2).says(text);
+    }
+}
+
+/// Waits until a stage has a checkpoint of such a step or a later one.
+fn wait_for_checkpoints(test: &Test, step: u32) {
+    let names = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let is_late = |path: &PathBuf| {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let number = name
+            .strip_prefix("checkpoint-")
+            .and_then(|number| number.parse().ok());
+        number.is_some_and(|number: u32| number >= step)
+    };
+    test.wait_until("a checkpoint", || {
+        let mut folders = names(&test.path("runs/work")).into_iter();
+        folders.any(|folder| names(&folder).iter().any(is_late))
+    });
+}
+
 #[test]
 fn a_rank_that_is_killed_is_named_and_the_run_goes_on_with_another_number() {
     let test = root();

@@ -116,6 +116,17 @@ int tinyrun_group_sum(const Group* group, const at::Tensor* tensor) {
   });
 }
 
+// Sends a tensor to another rank and receives one of its size.
+int tinyrun_group_exchange(const Group* group, const at::Tensor* own, const at::Tensor* other, int peer) {
+  return tinyrun::succeeds([&] {
+    std::vector<at::Tensor> out{*own}, in{*other};
+    const auto sent = group->gloo->send(out, peer, 0);
+    const auto received = group->gloo->recv(in, peer, 0);
+    sent->wait();
+    received->wait();
+  });
+}
+
 void tinyrun_group_close(Group* group) {
   tinyrun::succeeds([&] { delete group; });
 }
@@ -144,6 +155,7 @@ int64_t tinyrun_meeting_count(const void*, const char*) { return -1; }
 void tinyrun_meeting_close(void*) {}
 void* tinyrun_group_open(const void*, int, int, const char*, int64_t, int64_t) { return nullptr; }
 int tinyrun_group_sum(const void*, const void*) { return 0; }
+int tinyrun_group_exchange(const void*, const void*, const void*, int) { return 0; }
 void tinyrun_group_close(void*) {}
 
 }  // extern "C"

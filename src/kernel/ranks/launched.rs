@@ -393,7 +393,7 @@ impl Served {
                 match child {
                     Ok(child) => self.child = Some(child),
                     Err(error) => {
-                        self.tell(meeting, false, &format!("cannot be started: {error}"))?
+                        self.tell(meeting, false, &format!("cannot be started: {error}"))?;
                     }
                 }
                 if self.stopping {

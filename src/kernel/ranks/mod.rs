@@ -73,6 +73,17 @@ impl Rank {
     }
 }
 
+impl Rank {
+    /// The parts of `count` things that it computes apart: its slice, or of several `leaves` those that are its own.
+    pub(crate) fn parts(self, count: usize, leaves: usize) -> Vec<Range<usize>> {
+        if leaves == 1 {
+            return vec![self.slice(count)];
+        }
+        let leaf = |rank| Self { rank, size: leaves }.slice(count);
+        self.slice(leaves).map(leaf).collect()
+    }
+}
+
 /// The ranks of a training, as one of them sees the others.
 #[derive(Debug)]
 pub(crate) struct Ranks {
@@ -209,41 +220,50 @@ impl Ranks {
         let is_defined = gradients.iter().map(Tensor::defined);
         let mut defined: Vec<f64> = is_defined.map(|is| f64::from(u8::from(is))).collect();
         self.sum_numbers_and_wishes(&mut defined, false)?;
-        let count = |shape: &[i64]| shape.iter().product::<i64>();
         let places: Vec<usize> = (0..shapes.len()).filter(|at| defined[*at] > 0.0).collect();
-        // What is summed together is a function of the shapes, and so are the sums' bits.
-        let mut rest = &places[..];
-        while !rest.is_empty() {
-            let mut numbers = 0;
-            let taken = rest.iter().take_while(|place| {
-                let before = numbers;
-                numbers += count(&shapes[**place]);
-                before < AT_ONCE
-            });
-            let (bucket, after) = rest.split_at(taken.count());
-            rest = after;
-            no_grad(|| -> Result<(), KernelError> {
-                let parts = bucket.iter().map(|&place| {
-                    let gradient = &gradients[place];
-                    if gradient.defined() {
-                        gradient.detach().reshape([-1])
-                    } else {
-                        Tensor::zeros([count(&shapes[place])], (Kind::Float, device))
-                    }
-                });
-                let sum = Tensor::cat(&parts.collect::<Vec<_>>(), 0).to_device(Device::Cpu);
-                link.group.sum(&sum).map_err(lost)?;
-                let sum = sum.to_device(device);
-                let mut from = 0;
-                for &place in bucket {
-                    let length = count(&shapes[place]);
-                    gradients[place] = sum.narrow(0, from, length).view(&shapes[place][..]);
-                    from += length;
-                }
-                Ok(())
-            })?;
+        in_buckets(gradients, &places, shapes, device, |sum| {
+            link.group.sum(sum).map_err(lost)
+        })
+    }
+
+    /// Replaces numbers by their sums in the tree that the leaves of a rank continue: neighbours first, then
+    /// neighbouring pairs, and so on. The number of ranks is a power of two.
+    ///
+    /// # Errors
+    /// A rank that is lost.
+    pub(crate) fn sum_in_tree(&self, numbers: &Tensor) -> Result<(), KernelError> {
+        let Some(link) = &self.link else {
+            return Ok(());
+        };
+        let Rank { rank, size } = self.own;
+        let other = numbers.empty_like();
+        let mut distance = 1;
+        while distance < size {
+            let peer = rank ^ distance;
+            link.group.exchange(numbers, &other, peer).map_err(lost)?;
+            // The same bits on both sides: `a + b` is `b + a`.
+            let _ = no_grad(|| numbers.shallow_clone().g_add_(&other));
+            distance *= 2;
         }
         Ok(())
+    }
+
+    /// The same of gradients of these shapes, each of which is there.
+    ///
+    /// # Errors
+    /// A rank that is lost.
+    pub(crate) fn sum_gradients_in_tree(
+        &self,
+        gradients: &mut [Tensor],
+        places: &[usize],
+        shapes: &[Vec<i64>],
+    ) -> Result<(), KernelError> {
+        if self.are_one() {
+            return Ok(());
+        }
+        in_buckets(gradients, places, shapes, Device::Cpu, |sum| {
+            self.sum_in_tree(sum)
+        })
     }
 
     /// Compares the weights of all ranks after a step by their `digest`; nothing where there is none.
@@ -353,6 +373,50 @@ impl Ranks {
             },
         }
     }
+}
+
+/// Lets `add` change the gradients at these places, many at a time in one tensor. What is together in one is a
+/// function of the shapes, and so are the sums' bits.
+fn in_buckets(
+    gradients: &mut [Tensor],
+    places: &[usize],
+    shapes: &[Vec<i64>],
+    device: Device,
+    add: impl Fn(&Tensor) -> Result<(), KernelError>,
+) -> Result<(), KernelError> {
+    let count = |place: usize| shapes[place].iter().product::<i64>();
+    let mut rest = places;
+    while !rest.is_empty() {
+        let mut numbers = 0;
+        let taken = rest.iter().take_while(|place| {
+            let before = numbers;
+            numbers += count(**place);
+            before < AT_ONCE
+        });
+        let (bucket, after) = rest.split_at(taken.count());
+        rest = after;
+        no_grad(|| -> Result<(), KernelError> {
+            let parts = bucket.iter().map(|&place| {
+                let gradient = &gradients[place];
+                if gradient.defined() {
+                    gradient.detach().reshape([-1])
+                } else {
+                    Tensor::zeros([count(place)], (Kind::Float, device))
+                }
+            });
+            let sum = Tensor::cat(&parts.collect::<Vec<_>>(), 0).to_device(Device::Cpu);
+            add(&sum)?;
+            let sum = sum.to_device(device);
+            let mut from = 0;
+            for &place in bucket {
+                let length = count(place);
+                gradients[place] = sum.narrow(0, from, length).view(&shapes[place][..]);
+                from += length;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 fn end_of(rank: usize) -> String {

@@ -48,6 +48,12 @@ unsafe extern "C" {
         milliseconds: i64,
     ) -> *mut CGroup;
     fn tinyrun_group_sum(group: *const CGroup, tensor: *const C_tensor) -> i32;
+    fn tinyrun_group_exchange(
+        group: *const CGroup,
+        own: *const C_tensor,
+        other: *const C_tensor,
+        peer: i32,
+    ) -> i32;
     fn tinyrun_group_close(group: *mut CGroup);
 }
 
@@ -180,6 +186,17 @@ impl Group {
     pub(super) fn sum(&self, tensor: &Tensor) -> Result<(), String> {
         // SAFETY: an open group, and a live tensor that nobody else reads meanwhile.
         let well = unsafe { tinyrun_group_sum(self.0, tensor.as_ptr()) };
+        if well == 0 { Err(reason()) } else { Ok(()) }
+    }
+
+    /// Sends a tensor to another rank, which sends one of the same shape and type, and writes that to `other`.
+    ///
+    /// # Errors
+    /// As [`Self::sum`].
+    pub(super) fn exchange(&self, own: &Tensor, other: &Tensor, peer: usize) -> Result<(), String> {
+        // SAFETY: an open group; live, contiguous tensors of one size, of which nobody reads `other` meanwhile.
+        let well =
+            unsafe { tinyrun_group_exchange(self.0, own.as_ptr(), other.as_ptr(), peer as i32) };
         if well == 0 { Err(reason()) } else { Ok(()) }
     }
 }

@@ -94,6 +94,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
                 pad_to: PadTo::None,
                 batch_size: 4,
                 gradient_accumulation_steps: 2,
+                reduction_leaves: 1,
                 prefetch: 2,
             },
             steps: Steps {

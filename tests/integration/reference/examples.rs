@@ -62,7 +62,7 @@ fn value(path: &str, key: &Key) -> String {
         ("student.layer-map", "hidden") => "[0, 3, 6, 9, 12]",
         (_, "epochs") => "5",
         (_, "batch-size") => "64",
-        (_, "gradient-accumulation-steps") => "4",
+        (_, "gradient-accumulation-steps" | "reduction-leaves") => "4",
         (_, "learning-rate") => "1e-4",
         (_, "end-learning-rate") => "1e-7",
         (_, "schedule") => "\"linear\"",
