@@ -26,6 +26,7 @@ use crate::checkpoint::write_and_rename;
 use crate::device::Compute;
 use crate::error::{KernelError, io};
 use crate::feed::Data;
+use crate::ranks::Ranks;
 use crate::reporter::Reporter;
 use crate::stop::Stop;
 use crate::target::{Target, Teacher, asks_logits};
@@ -122,18 +123,32 @@ fn pays(train: &Train) -> bool {
     same && train.steps.epochs > 1 && !draws
 }
 
-/// Asks `teacher` about every example, or goes on with that, where it pays and fits. A run that goes on from a
-/// checkpoint does as it did `before`, whatever the limit or the disk says now.
+/// What the first rank has found where answers are kept, and decided.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Begin {
+    /// All are there.
+    Asked,
+    /// So many batches are there.
+    From(usize),
+    /// The teacher is asked in every step; with what should be told about it.
+    InEveryStep(Option<String>),
+    /// On request.
+    Interrupted,
+}
+
+/// Asks `teacher` about every example, or goes on with that, where it pays and fits: each rank about a part. A run that
+/// goes on from a checkpoint does as it did `before`, whatever the limit or the disk says now.
 ///
 /// # Errors
-/// What the disk says. That it has no room to begin with is none: then the teacher is asked in every step.
+/// What the disk says. That it has no room to begin with is none: then the teacher is asked in every step. A rank that is
+/// lost.
 pub(crate) fn ask(
     (job, train): (&Job, &Train),
     before: Option<bool>,
     data: &Data,
     teacher: Option<&Teacher>,
     (compute, pad_to): (Compute, PadTo),
-    (reporter, stop): (&Reporter, &Stop),
+    (reporter, stop, ranks): (&Reporter, &Stop, &Ranks),
 ) -> Result<Asked, KernelError> {
     let cache = train.teacher.as_ref();
     let limit = cache.map_or(0, |cache| cache.cache_bytes);
@@ -170,42 +185,27 @@ pub(crate) fn ask(
         "{of} {:?} {:?} {pad_to:?} {end}",
         compute.kind, compute.device
     );
-    let memory = |file, lock| TeacherMemory {
-        path: bin(folder),
-        file,
-        layout: Arc::clone(&layout),
-        offsets: offsets.clone(),
-        _lock: lock,
-    };
     let total = data.lengths.len() as u64;
-    let whole = (batches.len(), end);
     let wait = || {
         // A kernel that says nothing may be taken for one that hangs.
         reporter.send(&Event::Asking { done: 0, total });
         stop.asked()
     };
-    let turn = shared.map(|folder| turn(folder, &key, whole, wait));
-    let lock = match turn.transpose()? {
-        None => None,
-        Some(Turn::Asked { answers, lock }) => {
-            return Ok(Asked::Remembered(memory(answers, Some(lock))));
-        }
-        Some(Turn::Mine(lock)) => Some(lock),
-        Some(Turn::Interrupted) => return Ok(Asked::Interrupted),
+    // Of the first rank, for all of them.
+    let mut lock = None;
+    let begin = ranks.first_does("looking for the teacher's outputs", || {
+        let room = (limit, before.is_none());
+        let (begin, held) = begin(folder, shared.is_some(), &key, &ends, room, wait)?;
+        lock = held;
+        Ok(begin)
+    })?;
+    let done = match begin {
+        Begin::Asked => batches.len(),
+        Begin::From(done) => done,
+        Begin::InEveryStep(why) => return Ok(Asked::InEveryStep(why)),
+        Begin::Interrupted => return Ok(Asked::Interrupted),
     };
-    let (done, written) = written_before(folder, &key, &ends)?;
-    if let Some(shared) = shared
-        && !make_room(shared, end, limit)?
-        && before.is_none()
-    {
-        return Ok(Asked::InEveryStep(None));
-    }
-    if before.is_none() && done < batches.len() && has_no_room(folder, end - written) {
-        remove(folder)?;
-        return Ok(Asked::InEveryStep(Some(no_room(end))));
-    }
     let file = opened(&bin(folder))?;
-
     let asking = Asking {
         folder,
         file: &file,
@@ -215,14 +215,58 @@ pub(crate) fn ask(
         lengths: &data.lengths,
         is_padded: pad_to != PadTo::None,
     };
-    if !asking.run(&batches, done, answer, (reporter, stop))? {
+    if !asking.run(&batches, done, answer, (reporter, stop, ranks))? {
         return Ok(Asked::Interrupted);
     }
     if let Some(lock) = &lock {
         // From now on others may read beside this one.
         lock.lock_shared().map_err(io("lock", folder))?;
     }
-    Ok(Asked::Remembered(memory(file, lock)))
+    // Opened anew: what other machines have written may not be seen by what was open before.
+    Ok(Asked::Remembered(TeacherMemory {
+        path: bin(folder),
+        file: opened(&bin(folder))?,
+        layout,
+        offsets,
+        _lock: lock,
+    }))
+}
+
+/// Looks for answers in `folder`, and makes room for the others. `ends` are where each batch ends in the file; all may
+/// take `limit` bytes, if this run may still ask the teacher in every step. A shared folder stays locked by what is
+/// returned beside.
+///
+/// # Errors
+/// What the disk says.
+fn begin(
+    folder: &Path,
+    is_shared: bool,
+    key: &str,
+    ends: &[u64],
+    (limit, is_new): (u64, bool),
+    wait: impl FnMut() -> bool,
+) -> Result<(Begin, Option<File>), KernelError> {
+    let end = ends.last().copied().unwrap_or(0);
+    let lock = if is_shared {
+        match turn(folder, key, (ends.len(), end), wait)? {
+            Turn::Asked { lock } => return Ok((Begin::Asked, Some(lock))),
+            Turn::Interrupted => return Ok((Begin::Interrupted, None)),
+            Turn::Mine(lock) => Some(lock),
+        }
+    } else {
+        None
+    };
+    let (done, written) = written_before(folder, key, ends)?;
+    if is_shared && !make_room(folder, end, limit)? && is_new {
+        return Ok((Begin::InEveryStep(None), None));
+    }
+    if is_new && done < ends.len() && has_no_room(folder, end - written) {
+        remove(folder)?;
+        return Ok((Begin::InEveryStep(Some(no_room(end))), None));
+    }
+    // There for the other ranks to open.
+    opened(&bin(folder))?;
+    Ok((Begin::From(done), lock))
 }
 
 fn has_no_room(folder: &Path, bytes: u64) -> bool {
@@ -293,27 +337,25 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Asks about the batches that are not `done`; `false` where asked to stop before the last.
+    /// Asks about the batches that are not `done`, each rank about one in turn; `false` where a rank was asked to stop
+    /// before the last.
     fn run(
         &self,
         batches: &[Vec<u32>],
-        done: usize,
+        mut done: usize,
         answer: impl Fn(&[u32]) -> Target,
-        (reporter, stop): (&Reporter, &Stop),
+        (reporter, stop, ranks): (&Reporter, &Stop, &Ranks),
     ) -> Result<bool, KernelError> {
         let total = self.lengths.len() as u64;
         let mut examples: u64 = batches[..done].iter().map(|batch| batch.len() as u64).sum();
         let (mut saved_at, mut told_at) = (Instant::now(), None::<Instant>);
-        for (index, batch) in batches.iter().enumerate().skip(done) {
-            let lengths = batch.iter().map(|&place| self.lengths[place as usize]);
-            let lengths: Vec<usize> = lengths.map(|length| length as usize).collect();
-            let longest = lengths.iter().copied().max().unwrap_or(0);
-            let padded = self.is_padded.then_some(longest);
-            let rows = rows(self.layout, &answer(batch), &lengths, padded);
-            self.file
-                .write_all_at(&rows, self.offsets[batch[0] as usize])
-                .map_err(io("write", &bin(self.folder)))?;
-            examples += batch.len() as u64;
+        while done < batches.len() {
+            let turn = &batches[done..batches.len().min(done + ranks.own().size())];
+            if let Some(batch) = turn.get(ranks.own().place()) {
+                self.write(batch, &answer(batch))?;
+            }
+            done += turn.len();
+            examples += turn.iter().map(|batch| batch.len() as u64).sum::<u64>();
             if told_at.is_none_or(|at| at.elapsed() > TELL_EVERY) || examples == total {
                 reporter.send(&Event::Asking {
                     done: examples,
@@ -321,10 +363,12 @@ impl Asking<'_> {
                 });
                 told_at = Some(Instant::now());
             }
-            let stopping = stop.asked();
-            let is_last = index + 1 == batches.len();
-            if stopping || saved_at.elapsed() > SYNC_EVERY || is_last {
-                self.save(index + 1)?;
+            let is_last = done == batches.len();
+            let is_late = ranks.is_first() && saved_at.elapsed() > SYNC_EVERY;
+            let mut late = [f64::from(u8::from(is_late))];
+            let stopping = ranks.sum_numbers_and_wishes(&mut late, stop.asked())?;
+            if stopping || late[0] > 0.0 || is_last {
+                self.save(done, ranks)?;
                 saved_at = Instant::now();
             }
             if stopping && !is_last {
@@ -334,10 +378,26 @@ impl Asking<'_> {
         Ok(true)
     }
 
-    /// So many batches are on the disk.
-    fn save(&self, batches: usize) -> Result<(), KernelError> {
+    /// Writes the answers to a batch to their place.
+    fn write(&self, batch: &[u32], target: &Target) -> Result<(), KernelError> {
+        let lengths = batch.iter().map(|&place| self.lengths[place as usize]);
+        let lengths: Vec<usize> = lengths.map(|length| length as usize).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let padded = self.is_padded.then_some(longest);
+        let rows = rows(self.layout, target, &lengths, padded);
+        self.file
+            .write_all_at(&rows, self.offsets[batch[0] as usize])
+            .map_err(io("write", &bin(self.folder)))
+    }
+
+    /// So many batches are on the disk. Not before every rank has put its own there.
+    fn save(&self, batches: usize, ranks: &Ranks) -> Result<(), KernelError> {
         let written = self.file.sync_data();
         written.map_err(io("write", &bin(self.folder)))?;
+        ranks.sum_numbers_and_wishes(&mut [], false)?;
+        if !ranks.is_first() {
+            return Ok(());
+        }
         let standing = Standing {
             version: VERSION,
             key: self.key.to_owned(),
@@ -351,7 +411,7 @@ impl Asking<'_> {
 /// Whose turn it is to ask for what is shared.
 enum Turn {
     /// It was asked already.
-    Asked { answers: File, lock: File },
+    Asked { lock: File },
     /// This process's, while it holds the lock.
     Mine(File),
     /// Somebody else's, until the user had enough.
@@ -392,10 +452,10 @@ fn turn(
         if lock.try_lock_shared().is_ok() && is_there() && standing(folder, key) >= batches {
             let answers = OpenOptions::new().read(true).write(true).open(bin(folder));
             let whole = |file: &File| file.metadata().is_ok_and(|file| file.len() >= bytes);
-            if let Some(answers) = answers.ok().filter(whole) {
+            if answers.is_ok_and(|answers| whole(&answers)) {
                 // The age by which folders make room.
                 let _ = lock.set_modified(SystemTime::now());
-                return Ok(Turn::Asked { answers, lock });
+                return Ok(Turn::Asked { lock });
             }
         }
         let _ = lock.unlock();

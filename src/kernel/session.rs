@@ -185,36 +185,14 @@ impl<'a> Session<'a> {
         } = self.context;
         // What the steps before did: the two differ by rounding.
         let before = self.resumed_from.map(|_| self.state.remembers);
-        // Whether to stop is the first rank's to say.
-        let never = Stop::default();
-        let stop = if ranks.is_first() { stop } else { &never };
-        let ask = |before| {
-            memory::ask(
-                (job, train),
-                before,
-                &self.data,
-                self.trainee.teacher.as_ref(),
-                (compute, self.trainee.layout),
-                (reporter, stop),
-            )
-        };
-        let mut first = None;
-        let remembers = ranks.first_does("caching the teacher's outputs", || {
-            let asked = ask(before)?;
-            let remembers = match &asked {
-                Asked::Remembered(_) => Some(true),
-                Asked::InEveryStep(_) => Some(false),
-                Asked::Interrupted => None,
-            };
-            first = Some(asked);
-            Ok(remembers)
-        })?;
-        let asked = match (first, remembers) {
-            (Some(asked), _) => asked,
-            // What the first rank has asked is there to be read.
-            (None, Some(remembers)) => ask(Some(remembers))?,
-            (None, None) => Asked::Interrupted,
-        };
+        let asked = memory::ask(
+            (job, train),
+            before,
+            &self.data,
+            self.trainee.teacher.as_ref(),
+            (compute, self.trainee.layout),
+            (reporter, stop, ranks),
+        )?;
         match asked {
             Asked::Remembered(answers) => {
                 self.memory = Some(answers);
