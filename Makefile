@@ -73,9 +73,9 @@ seed-parity: libtorch ## train from MindSpore's own files and compare every loss
 	  seed_parity::mindspores_losses_with_relative_positions_are_reached_too
 
 .PHONY: ranks
-ranks: libtorch ## compare trainings on 1 to 4 processes, and kill one
+ranks: libtorch ## compare trainings on 1 to 4 processes, kill ranks, try launchers
 	@scripts/prerequisites cargo compiler crates
-	@cargo test --locked --test integration -- --nocapture --test-threads 1 ranks::
+	@cargo test --locked --test integration -- --nocapture --test-threads 1 ranks:: launchers::
 
 .PHONY: sanitize
 sanitize: libtorch ## test the kernel's C++ with AddressSanitizer and UndefinedBehaviorSanitizer

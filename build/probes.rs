@@ -23,6 +23,7 @@ pub(crate) fn probe() {
             can_mount() && on_path("slurmctld") && on_path("slurmd"),
         ),
         ("has_torchrun", torchrun().is_some()),
+        ("has_networks", can_mount() && on_path("ip")),
         ("can_mount", can_mount()),
         ("has_avx2", Processor::Avx2.is_here()),
         ("has_avx512", Processor::Avx512.is_here()),

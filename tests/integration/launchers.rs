@@ -327,6 +327,91 @@ fn an_address_is_used_and_a_busy_port_is_named() {
     }
 }
 
+/// Two ranks with a network of their own each, and a link between them.
+struct Networks {
+    names: [String; 2],
+}
+
+impl Networks {
+    /// `None` where this machine does not let us.
+    fn new() -> Option<Self> {
+        let names = ["a", "b"].map(|letter| format!("tinyrun-{}-{letter}", std::process::id()));
+        let networks = Self { names };
+        let [a, b] = &networks.names;
+        let made = [
+            format!("netns add {a}"),
+            format!("netns add {b}"),
+            format!("link add va netns {a} type veth peer name vb netns {b}"),
+            format!("-n {a} addr add 10.77.0.1/24 dev va"),
+            format!("-n {b} addr add 10.77.0.2/24 dev vb"),
+            format!("-n {a} link set lo up"),
+            format!("-n {b} link set lo up"),
+            format!("-n {a} link set va up"),
+            format!("-n {b} link set vb up"),
+        ];
+        made.iter().all(|line| ip(line)).then_some(networks)
+    }
+
+    fn start(&self, test: &Test, rank: usize, arguments: &[&str]) -> Started {
+        let mut command = Command::new("ip");
+        let program = env!("CARGO_BIN_EXE_tinyrun");
+        let kernel = env!("CARGO_BIN_EXE_tinyrun-kernel");
+        let variables = [
+            format!("RANK={rank}"),
+            "WORLD_SIZE=2".to_owned(),
+            "MASTER_ADDR=10.77.0.1".to_owned(),
+            "MASTER_PORT=29600".to_owned(),
+            format!("TINYRUN_KERNEL={kernel}"),
+        ];
+        command
+            .args(["netns", "exec", &self.names[rank], "env"])
+            .args(variables)
+            .arg(program)
+            .args(arguments);
+        test.start_as(&mut command)
+    }
+}
+
+impl Drop for Networks {
+    fn drop(&mut self) {
+        for name in &self.names {
+            ip(&format!("netns del {name}"));
+        }
+    }
+}
+
+fn ip(arguments: &str) -> bool {
+    let mut ip = Command::new("ip");
+    let output = ip.args(arguments.split_whitespace()).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// As on two machines.
+#[test]
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+#[cfg_attr(not(has_networks), ignore = "networks cannot be made by this user")]
+fn a_link_that_is_cut_ends_the_ranks_on_both_sides() {
+    let Some(networks) = Networks::new() else {
+        println!("skipped: networks cannot be made here");
+        return;
+    };
+    let test = root();
+    let arguments = [&FINETUNE[..], &[LONG, "--set", "watchdog-seconds=3"]].concat();
+    let second = networks.start(&test, 1, &arguments);
+    let first = networks.start(&test, 0, &arguments);
+    wait_for_checkpoint(&test);
+    assert!(ip(&format!("-n {} link set va down", networks.names[0])));
+    first
+        .wait()
+        .ends_with(1)
+        .says("`finetune` failed: rank 1 does not answer");
+    second
+        .wait()
+        .ends_with(1)
+        .says("rank 0 has not answered for 30 seconds");
+    no_process_is_left(&test);
+}
+
 /// What a launcher with its own processes did.
 fn launch(test: &Test, launcher: &str, arguments: &[&str], attempt: &str) -> Ran {
     // `start_as` puts the fake kernel in place.

@@ -11,6 +11,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,12 +22,18 @@ use tinyrun::job::{self, At, END, Failure, Gathered, LAUNCHED, Launch, STOP};
 
 use super::local::{HOST, Seat, hello_of, how, is_victim, token};
 use super::native::{Meeting, are_there};
-use super::{COMING, ENDING, LOOK, Rank, lost};
+use super::{COMING, LOOK, Rank, lost};
 use crate::error::{self, KernelError};
 
 /// Between two beats of a rank, and how long one may be late that others ask for.
 const BEAT: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(3);
+
+/// How long an answer of the meeting may take: where a link is cut, none ever comes.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How long rank 0 waits for the others to leave.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// How long one try to reach rank 0 may take, where its address may be that of an earlier run.
 const TRY: Duration = Duration::from_secs(2);
@@ -243,7 +251,7 @@ fn gather(launch: &Launch, lines: &Receiver<String>) -> Result<(), KernelError> 
         let hint = None;
         end(Some(&Failure { message, hint }))?;
     }
-    leave(meeting, launch.size, ENDING);
+    leave(meeting, launch.size, LEAVING);
     Ok(())
 }
 
@@ -340,7 +348,9 @@ fn serve(launch: &Launch, lines: &Receiver<String>) -> Result<(), KernelError> {
         stopping: false,
     };
     let mut beats: Option<Instant> = None;
+    let answered = end_with_the_link();
     loop {
+        answered.store(true, Ordering::Relaxed);
         match lines.recv_timeout(LOOK) {
             Ok(line) if line == STOP => served.stop(),
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
@@ -361,6 +371,28 @@ fn serve(launch: &Launch, lines: &Receiver<String>) -> Result<(), KernelError> {
         }
         served.look(&meeting)?;
     }
+}
+
+/// Ends this process, and with it that of a stage, where nobody sets the flag for [`SILENCE`].
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread that would return waits for an answer that never comes"
+)]
+fn end_with_the_link() -> Arc<AtomicBool> {
+    let answered = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&answered);
+    thread::spawn(move || {
+        while flag.swap(false, Ordering::Relaxed) {
+            thread::sleep(SILENCE);
+        }
+        let error = lost(format!(
+            "rank 0 has not answered for {} seconds",
+            SILENCE.as_secs()
+        ));
+        say(&Gathered::Failed(error.failure()));
+        std::process::exit(1);
+    });
+    answered
 }
 
 fn beat_of(rank: usize) -> String {
