@@ -81,6 +81,8 @@ pub struct Job {
     pub threads: Option<usize>,
     /// Processes that share the work, each on so many threads.
     pub ranks: usize,
+    /// How many of them share this machine's cores.
+    pub ranks_here: usize,
     /// Where they meet, if a launcher has started them.
     pub meeting: Option<Meeting>,
     /// How long a rank may wait for the others in a step, in seconds; without end where `None`.

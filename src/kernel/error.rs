@@ -150,7 +150,10 @@ impl KernelError {
         Self::Rank {
             rank,
             what: format!("has not come within {} seconds", waited.as_secs()),
-            hint: None,
+            hint: Some(
+                "start all ranks together; `TINYRUN_RANKS_WAIT` sets for how many seconds one is waited for"
+                    .to_owned(),
+            ),
         }
     }
 

@@ -74,7 +74,7 @@ pub(crate) use tinyrun::job::LIBTORCH_VERSION;
 
 fn main() -> ExitCode {
     if let Some(launch) = ranks::launch_of_arguments() {
-        return ranks::serve_launch(&launch);
+        return ranks::serve_launch(launch);
     }
     let seat = Seat::of_arguments();
     // The first rank speaks for all.

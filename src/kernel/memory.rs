@@ -349,8 +349,14 @@ impl Asking<'_> {
         let total = self.lengths.len() as u64;
         let mut examples: u64 = batches[..done].iter().map(|batch| batch.len() as u64).sum();
         let (mut saved_at, mut told_at) = (Instant::now(), None::<Instant>);
+        // Pages of a file that several machines write are not put together everywhere: then the first rank asks.
+        let at_once = if ranks.are_here() {
+            ranks.own().size()
+        } else {
+            1
+        };
         while done < batches.len() {
-            let turn = &batches[done..batches.len().min(done + ranks.own().size())];
+            let turn = &batches[done..batches.len().min(done + at_once)];
             if let Some(batch) = turn.get(ranks.own().place()) {
                 self.write(batch, &answer(batch))?;
             }

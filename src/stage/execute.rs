@@ -216,6 +216,7 @@ fn do_work(
         precision: experiment.precision,
         threads: experiment.threads.or(hands.kernel.threads_of(ranks)),
         ranks,
+        ranks_here: hands.kernel.ranks_here(ranks),
         meeting: hands.kernel.meeting().filter(|_| ranks > 1).cloned(),
         wait_seconds: Some(experiment.watchdog_seconds).filter(|seconds| *seconds > 0),
         output: place.work.to_owned(),

@@ -83,13 +83,17 @@ impl Kernel {
     /// The same of each of so many ranks, which share the cores.
     pub(super) fn threads_of(&self, ranks: usize) -> Option<usize> {
         let cores = || thread::available_parallelism().map_or(1, NonZero::get);
-        let sharing = match &self.launched {
+        match self.ranks_here(ranks) {
+            1 => self.threads,
+            here => Some((self.threads.unwrap_or_else(cores) / here).max(1)),
+        }
+    }
+
+    /// How many of so many ranks share the cores of this one.
+    pub(super) fn ranks_here(&self, ranks: usize) -> usize {
+        match &self.launched {
             Some((_, sharing)) if ranks > 1 => *sharing,
             _ => ranks,
-        };
-        match sharing {
-            1 => self.threads,
-            _ => Some((self.threads.unwrap_or_else(cores) / sharing).max(1)),
         }
     }
 

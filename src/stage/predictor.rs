@@ -52,6 +52,7 @@ impl<'a> Predictor<'a> {
             precision: prediction.precision,
             threads: prediction.threads.or(kernel.threads()),
             ranks: 1,
+            ranks_here: 1,
             meeting: None,
             wait_seconds: None,
             output: folder.path().to_owned(),

@@ -77,7 +77,7 @@ const LAUNCHERS: [Variables; 5] = [
         rank: "PMI_RANK",
         size: "PMI_SIZE",
         local: "MPI_LOCALNRANKS",
-        run: &["PMI_ID", "HYDI_CONTROL_FD"],
+        run: &[],
     },
     // Not `SLURM_NTASKS`, which a batch script has too, where nobody has started the tasks.
     Variables {
@@ -126,7 +126,7 @@ pub enum BadLaunch {
         size: usize,
     },
     /// Ranks of several machines without an address.
-    #[error("{by} has started ranks on several machines, and none knows where rank 0 is")]
+    #[error("{by} has started ranks, and does not say where rank 0 is")]
     NoAddress {
         /// The launcher.
         by: &'static str,
@@ -188,8 +188,16 @@ fn launched_by(get: impl Fn(&str) -> Option<String>) -> Result<Option<Launched>,
     let parts = run.iter().filter_map(|name| get(name));
     let run = plain(&parts.collect::<Vec<_>>().join("-"));
     let address = get(HOST).filter(|host| !host.is_empty());
-    let port = is_set(PORT).then(|| number(PORT)).transpose()?;
-    let port = port.and_then(|port| u16::try_from(port).ok());
+    let port = is_set(PORT).then(|| {
+        let value = get(PORT).unwrap_or_default();
+        let port = value.parse::<u16>();
+        port.map_err(|_| BadLaunch::Number {
+            by,
+            name: PORT,
+            value,
+        })
+    });
+    let port = port.transpose()?;
     let meeting = match address.zip(port) {
         Some((host, port)) if get("TORCHELASTIC_USE_AGENT_STORE").as_deref() == Some("True") => {
             MeetingPlace::Launcher { host, port, run }
@@ -309,8 +317,10 @@ mod tests {
             "{error}"
         );
         let ranks = [("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "h")];
-        let port = [("MASTER_PORT", "http")];
-        let error = found(&[&ranks[..], &port].concat()).unwrap_err();
-        assert!(error.to_string().contains("`MASTER_PORT`"), "{error}");
+        for port in ["http", "70000"] {
+            let port = [("MASTER_PORT", port)];
+            let error = found(&[&ranks[..], &port].concat()).unwrap_err();
+            assert!(error.to_string().contains("`MASTER_PORT`"), "{error}");
+        }
     }
 }

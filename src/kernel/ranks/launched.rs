@@ -24,6 +24,7 @@ use super::local::{HOST, Seat, hello_of, how, is_victim, token};
 use super::native::{Meeting, are_there};
 use super::{COMING, LOOK, Rank, lost};
 use crate::error::{self, KernelError};
+use crate::stop::Stop;
 
 /// Between two beats of a rank, and how long one may be late that others ask for.
 const BEAT: Duration = Duration::from_millis(500);
@@ -38,6 +39,7 @@ const LEAVING: Duration = Duration::from_secs(5);
 /// How long one try to reach rank 0 may take, where its address may be that of an earlier run.
 const TRY: Duration = Duration::from_secs(2);
 
+const NEWEST: &str = "newest";
 const GATHERED: &str = "gathered";
 const OVER: &str = "end";
 
@@ -95,23 +97,23 @@ impl Hello {
 }
 
 /// What this process was started for, if it gathers ranks or is one of a launcher's.
-pub(crate) fn launch_of_arguments() -> Option<Launch> {
+pub(crate) fn launch_of_arguments() -> Option<Result<Launch, KernelError>> {
     let mut arguments = std::env::args().skip(1);
     let is_launched = arguments.next()? == LAUNCHED;
     let text = arguments.next().filter(|_| is_launched)?;
-    serde_json::from_str(&text).ok()
+    Some(serde_json::from_str(&text).map_err(KernelError::Job))
 }
 
 /// Gathers the ranks as rank 0, or serves as another one, until the run is over.
-pub(crate) fn serve_launch(launch: &Launch) -> ExitCode {
+pub(crate) fn serve_launch(launch: Result<Launch, KernelError>) -> ExitCode {
+    // It is told everything on stdin. A signal to all processes must not end it before the stage has its checkpoint.
+    let _ = Stop::on_signals();
     let lines = lines_of_stdin();
-    let done = if !are_there() {
-        Err(KernelError::OneRankOnly)
-    } else if launch.rank == 0 {
-        gather(launch, &lines)
-    } else {
-        serve(launch, &lines)
-    };
+    let done = launch.and_then(|launch| match launch.rank {
+        _ if !are_there() => Err(KernelError::OneRankOnly),
+        0 => gather(&launch, &lines),
+        _ => serve(&launch, &lines),
+    });
     match done {
         Ok(()) => {
             say(&Gathered::End);
@@ -148,6 +150,8 @@ fn lines_of_stdin() -> Receiver<String> {
 struct Found {
     meeting: Meeting,
     at: job::Meeting,
+    /// What others ask for the newest run; of an address or a file, the store that all connect to.
+    _lobby: Meeting,
     /// A file that is removed at the end.
     _file: Option<Removed>,
 }
@@ -163,44 +167,52 @@ impl Drop for Removed {
 }
 
 fn open_first(launch: &Launch) -> Result<Found, KernelError> {
-    let listen = |host: &str, port: u16| {
-        TcpListener::bind((host, port)).map_err(|error| KernelError::NoPort {
-            port,
-            reason: error.to_string(),
+    let since = Instant::now();
+    let listen = |host: &str, port: u16| loop {
+        // That of a run before may take a moment to leave.
+        match TcpListener::bind((host, port)) {
+            Ok(socket) => return Ok(socket),
+            Err(_) if since.elapsed() < 2 * LEAVING => thread::park_timeout(LOOK),
+            Err(error) => {
+                let reason = error.to_string();
+                return Err(KernelError::NoPort { port, reason });
+            }
+        }
+    };
+    // What others join is this run, and none before it in the same store.
+    let token = token()?;
+    let serve = |at: &job::Meeting, socket, file| -> Result<Found, KernelError> {
+        let address = (&at.host[..], at.port);
+        let lobby = Meeting::open(address, socket, &at.run, COMING).map_err(lost)?;
+        let run = format!("{}/{token}", at.run);
+        let meeting = Meeting::open(address, None, &run, COMING).map_err(lost)?;
+        lobby.set(NEWEST, &token).map_err(lost)?;
+        let (host, port) = (at.host.clone(), at.port);
+        Ok(Found {
+            meeting,
+            at: job::Meeting { host, port, run },
+            _lobby: lobby,
+            _file: file,
         })
     };
-    let serve = |at: &job::Meeting, socket| {
-        Meeting::open((&at.host, at.port), socket, &at.run, COMING).map_err(lost)
-    };
     match &launch.at {
-        At::Launcher(at) => Ok(Found {
-            meeting: serve(at, None)?,
-            at: at.clone(),
-            _file: None,
-        }),
+        At::Launcher(at) => serve(at, None, None),
         // Other machines may know this one by any of its addresses.
-        At::Address(at) => Ok(Found {
-            meeting: serve(at, Some(listen("0.0.0.0", at.port)?))?,
-            at: at.clone(),
-            _file: None,
-        }),
+        At::Address(at) => serve(at, Some(listen("0.0.0.0", at.port)?), None),
         At::File(path) => {
             let socket = listen(HOST, 0)?;
             let port = socket
                 .local_addr()
                 .map_err(|error| lost(error.to_string()))?
                 .port();
-            let (host, run) = (HOST.to_owned(), token()?);
-            let at = job::Meeting { host, port, run };
-            let meeting = serve(&at, Some(socket))?;
-            let text = serde_json::to_vec(&at).expect("plain data");
-            write_private(path, &text)?;
+            // Nobody else knows the name of the keys.
+            let (host, run) = (HOST.to_owned(), self::token()?);
+            let lobby = job::Meeting { host, port, run };
             let file = Some(Removed(path.clone()));
-            Ok(Found {
-                meeting,
-                at,
-                _file: file,
-            })
+            let found = serve(&lobby, Some(socket), file)?;
+            let text = serde_json::to_vec(&lobby).expect("plain data");
+            write_private(path, &text)?;
+            Ok(found)
         }
     }
 }
@@ -284,7 +296,7 @@ fn all_come(
             }
             match lines.try_recv() {
                 Err(TryRecvError::Disconnected) => return Ok(None),
-                Ok(line) if line == END => return Ok(None),
+                Ok(line) if line == END || line == STOP => return Ok(None),
                 _ => {}
             }
         };
@@ -297,28 +309,30 @@ fn all_come(
     Ok(Some(sharing))
 }
 
-/// Another rank's way to the meeting.
-fn open_other(launch: &Launch) -> Result<(Meeting, job::Meeting), KernelError> {
+/// Another rank's way to the meeting of rank 0's run; `None` where it is not wanted any more.
+fn open_other(
+    launch: &Launch,
+    lines: &Receiver<String>,
+) -> Result<Option<(Meeting, job::Meeting)>, KernelError> {
     let wait = Duration::from_secs(launch.wait_seconds);
     let since = Instant::now();
     let mut reason = String::new();
     while since.elapsed() <= wait {
-        let (at, limit) = match &launch.at {
-            At::Launcher(at) | At::Address(at) => (Some(at.clone()), wait),
+        match lines.recv_timeout(LOOK) {
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let at = match &launch.at {
+            At::Launcher(at) | At::Address(at) => Some(at.clone()),
             At::File(path) => {
                 let text = fs::read(path).ok();
-                (
-                    text.and_then(|text| serde_json::from_slice(&text).ok()),
-                    TRY,
-                )
+                text.and_then(|text| serde_json::from_slice(&text).ok())
             }
         };
-        let Some(at) = at else {
-            thread::park_timeout(LOOK);
-            continue;
-        };
-        match Meeting::open((&at.host, at.port), None, &at.run, limit) {
-            Ok(meeting) => return Ok((meeting, at)),
+        let Some(at) = at else { continue };
+        match newest(&at) {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
             Err(why) => reason = why,
         }
     }
@@ -328,9 +342,27 @@ fn open_other(launch: &Launch) -> Result<(Meeting, job::Meeting), KernelError> {
     Err(lost(reason))
 }
 
+/// The newest run that meets here, if it is not over.
+fn newest(lobby: &job::Meeting) -> Result<Option<(Meeting, job::Meeting)>, String> {
+    let address = (&lobby.host[..], lobby.port);
+    let meeting = Meeting::open(address, None, &lobby.run, TRY)?;
+    let Some(token) = meeting.wait_for(NEWEST, Duration::ZERO)? else {
+        return Ok(None);
+    };
+    let run = format!("{}/{token}", lobby.run);
+    let meeting = Meeting::open(address, None, &run, COMING)?;
+    if meeting.wait_for(OVER, Duration::ZERO)?.is_some() {
+        return Ok(None);
+    }
+    let (host, port) = (lobby.host.clone(), lobby.port);
+    Ok(Some((meeting, job::Meeting { host, port, run })))
+}
+
 /// Another rank: starts a process for each stage that rank 0 calls, until rank 0 says that the run is over.
 fn serve(launch: &Launch, lines: &Receiver<String>) -> Result<(), KernelError> {
-    let (meeting, at) = open_other(launch)?;
+    let Some((meeting, at)) = open_other(launch, lines)? else {
+        return Ok(());
+    };
     let rank = launch.rank;
     if meeting.count(&format!("seat/{rank}")).map_err(lost)? > 1 {
         return Err(KernelError::two_processes(rank));
@@ -355,7 +387,10 @@ fn serve(launch: &Launch, lines: &Receiver<String>) -> Result<(), KernelError> {
             Ok(line) if line == STOP => served.stop(),
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             // Whoever has started this is gone, and the process of a stage with it.
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => {
+                let _ = meeting.set(&format!("bye/{rank}"), "");
+                return Ok(());
+            }
         }
         if beats.is_none_or(|last| last.elapsed() > BEAT) {
             beats = Some(Instant::now());
@@ -414,36 +449,41 @@ struct Served {
 }
 
 impl Served {
-    /// Starts a process for the next stage if it was called, or looks whether that of this one has ended.
+    /// Starts a process for the next stage if it was called, and looks whether that of this one has ended.
     fn look(&mut self, meeting: &Meeting) -> Result<(), KernelError> {
-        let Some(child) = &mut self.child else {
-            let call = format!("stage/{}", self.calls + 1);
-            let called = meeting.wait_for(&call, Duration::ZERO).map_err(lost)?;
-            if let Some(run) = called {
-                self.calls += 1;
-                let child = Seat::start(&self.at.host, self.at.port, self.rank, &run);
-                match child {
-                    Ok(child) => self.child = Some(child),
-                    Err(error) => {
-                        self.tell(meeting, false, &format!("cannot be started: {error}"))?;
-                    }
-                }
-                if self.stopping {
-                    self.stop();
-                }
+        if let Some(child) = &mut self.child
+            && let Ok(Some(status)) = child.try_wait()
+        {
+            self.child = None;
+            let code = status.code();
+            if code != Some(0) && code != Some(i32::from(job::EXIT_INTERRUPTED)) {
+                self.tell(meeting, is_victim(status), &how(status))?;
             }
-            return Ok(());
-        };
-        let Ok(Some(status)) = child.try_wait() else {
-            return Ok(());
-        };
-        self.child = None;
-        let is_well = matches!(status.code(), Some(0))
-            || status.code() == Some(i32::from(job::EXIT_INTERRUPTED));
-        if is_well {
-            return Ok(());
         }
-        self.tell(meeting, is_victim(status), &how(status))
+        let call = format!("stage/{}", self.calls + 1);
+        let called = meeting.wait_for(&call, Duration::ZERO).map_err(lost)?;
+        let Some(run) = called else {
+            return Ok(());
+        };
+        // One that waits for a rank 0 that has given the stage up.
+        self.end_child();
+        self.calls += 1;
+        match Seat::start(&self.at.host, self.at.port, self.rank, &run) {
+            Ok(child) => self.child = Some(child),
+            Err(error) => self.tell(meeting, false, &format!("cannot be started: {error}"))?,
+        }
+        if self.stopping {
+            self.stop();
+        }
+        Ok(())
+    }
+
+    fn end_child(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     fn tell(&self, meeting: &Meeting, is_victim: bool, how: &str) -> Result<(), KernelError> {
@@ -464,10 +504,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.end_child();
     }
 }
 

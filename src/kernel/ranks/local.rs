@@ -26,6 +26,9 @@ const JOIN: &str = "--join";
 
 const JOB: &str = "job";
 
+/// How long a rank may take to come before others ask whether it is there.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// How long connecting may take, once all are there. A rank that dies meanwhile is noticed by the end of that
 /// time alone.
 const CONNECTING: Duration = Duration::from_secs(30);
@@ -95,7 +98,7 @@ impl Seat {
         }
         let text = meeting.wait_for(JOB, COMING).map_err(lost)?;
         let text = text.ok_or_else(|| lost("rank 0 has no job".to_owned()))?;
-        let job = serde_json::from_str(&text).map_err(KernelError::Job)?;
+        let job: Job = serde_json::from_str(&text).map_err(KernelError::Job)?;
         let group = connect(&meeting, self.rank, address, &job).map_err(lost)?;
         let link = Link {
             group,
@@ -104,6 +107,7 @@ impl Seat {
         };
         let ranks = Ranks {
             own: self.rank,
+            here: job.ranks_here,
             link: Some(link),
         };
         Ok((job, ranks))
@@ -188,6 +192,7 @@ impl Ranks {
         let group = group.map_err(|reason| others.at_fault().unwrap_or(lost(reason)))?;
         Ok(Self {
             own: first,
+            here: job.ranks_here,
             link: Some(Link {
                 group,
                 meeting,
@@ -208,6 +213,11 @@ fn come(meeting: &Meeting, others: &mut Others, size: usize) -> Result<(), Kerne
         {
             if let Some(fault) = others.at_fault() {
                 return Err(fault);
+            }
+            if since.elapsed() > SLOW
+                && let Some(gone) = others.silent()
+            {
+                return Err(gone);
             }
             if since.elapsed() > COMING {
                 return Err(KernelError::does_not_come(rank, COMING));
@@ -236,6 +246,14 @@ impl Others {
         match self {
             Self::Own(processes) => processes.at_fault(),
             Self::Called(called) => called.at_fault(),
+        }
+    }
+
+    /// One that does not serve any more, if a launcher has started them.
+    pub(super) fn silent(&self) -> Option<KernelError> {
+        match self {
+            Self::Own(_) => None,
+            Self::Called(called) => called.silent(),
         }
     }
 }

@@ -32,6 +32,9 @@ const COMING: Duration = Duration::from_mins(2);
 /// disk does, and all may be suspended for a night. That one has died is noticed at once.
 const ENDLESS: Duration = Duration::from_hours(24 * 20);
 
+/// Between two looks at whether the first rank still works.
+const BETWEEN: Duration = Duration::from_secs(1);
+
 /// How long ranks whose work is done may take to say so.
 const ENDING: Duration = Duration::from_secs(20);
 
@@ -88,6 +91,8 @@ impl Rank {
 #[derive(Debug)]
 pub(crate) struct Ranks {
     own: Rank,
+    /// How many share the cores of this machine, as far as is known.
+    here: usize,
     link: Option<Link>,
 }
 
@@ -105,6 +110,7 @@ impl Ranks {
     pub(crate) fn one() -> Self {
         Self {
             own: Rank::ONLY,
+            here: 1,
             link: None,
         }
     }
@@ -124,10 +130,15 @@ impl Ranks {
         self.own
     }
 
+    /// Whether all are on this machine, and write to a file as one process does.
+    pub(crate) fn are_here(&self) -> bool {
+        self.here == self.own.size
+    }
+
     /// What to tell of ranks whose threads are more than the cores.
     pub(crate) fn crowd(&self, threads: usize) -> Option<String> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let ranks = self.own.size;
+        let ranks = self.here;
         let is_crowd = !self.are_one() && ranks * threads > cores;
         is_crowd.then(|| {
             format!(
@@ -156,9 +167,17 @@ impl Ranks {
             link.meeting.set(&key, &text).map_err(lost)?;
             return Ok(done);
         }
-        let text = link.meeting.wait_for(&key, ENDLESS).map_err(lost)?;
-        let text = text.ok_or_else(|| lost(format!("rank 0 has not ended {name}")))?;
-        serde_json::from_str(&text).map_err(|error| lost(error.to_string()))
+        loop {
+            // Its store may outlive it, where a launcher serves it.
+            let text = link.meeting.wait_for(&key, BETWEEN).map_err(lost)?;
+            if let Some(text) = text {
+                return serde_json::from_str(&text).map_err(|error| lost(error.to_string()));
+            }
+            let fault = link.meeting.wait_for(&fault_of(0), Duration::ZERO);
+            if fault.map_err(lost)?.is_some() {
+                return Err(lost(format!("rank 0 has not ended {name}")));
+            }
+        }
     }
 
     /// Replaces numbers by their sums, and returns whether any rank `wishes` something.
@@ -361,17 +380,13 @@ impl Ranks {
             let waits = link.meeting.wait_for(&waiting_of(*rank), LOOK);
             matches!(waits, Ok(None))
         };
-        match others.find(hangs) {
-            Some(rank) => KernelError::Rank {
-                rank,
-                what: "does not answer".to_owned(),
-                hint: None,
-            },
-            None => match &link.others {
-                Some(Others::Called(called)) => called.silent().unwrap_or(error),
-                _ => error,
-            },
+        if let Some(rank) = others.find(hangs) {
+            let what = "does not answer".to_owned();
+            let hint = None;
+            return KernelError::Rank { rank, what, hint };
         }
+        let silent = link.others.as_ref().and_then(Others::silent);
+        silent.unwrap_or(error)
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
         precision: Precision::Fp32,
         threads: None,
         ranks: 1,
+        ranks_here: 1,
         meeting: None,
         wait_seconds: None,
         output: folder.join("out"),
