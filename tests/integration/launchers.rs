@@ -149,6 +149,32 @@ fn a_rank_that_is_killed_with_its_runner_is_named() {
     no_process_is_left(&test);
 }
 
+/// A stage that rank 0 gives up by itself, while the others wait for it.
+#[test]
+fn a_stage_that_fails_on_the_first_rank_alone_does_not_hold_up_the_next() {
+    let test = root();
+    let file = test.read("chaos.toml");
+    // A teacher that has learned nothing does not pass its check.
+    let checked = file
+        .replacen("learning-rate = 1e-3", "learning-rate = 1e-9", 1)
+        .replace("gate = \"off\"", "gate = 0.9");
+    test.write("checked.toml", &checked);
+    let arguments = [
+        "checked.toml",
+        "chaos.toml",
+        "--keep-going",
+        "--until",
+        "td-phase1",
+    ];
+    let mut ended = end(ranks(&test, 2, &arguments)).into_iter();
+    let first = ended.next().expect("rank 0").ends_with(1).stderr;
+    assert!(first.contains("`td-phase1` failed"), "{first}");
+    assert!(!first.contains("rank 1"), "{first}");
+    ended.next().expect("rank 1").succeeds();
+    assert!(test.exists("runs/chaos/td-phase1/record.json"), "{first}");
+    no_process_is_left(&test);
+}
+
 #[test]
 fn the_other_ranks_end_with_the_first() {
     let test = root();
@@ -420,7 +446,7 @@ fn launch(test: &Test, launcher: &str, arguments: &[&str], attempt: &str) -> Ran
         env!("CARGO_BIN_EXE_tinyrun-kernel"),
     );
     let script = format!(
-        "#!/bin/sh\n{attempt}\nexport TINYRUN_KERNEL={kernel}\nexec {program} chaos.toml --set threads=1 --until td-phase1\n"
+        "#!/bin/sh\nexport TINYRUN_KERNEL={kernel}\n{attempt}\nexec {program} chaos.toml --set threads=1 --until td-phase1\n"
     );
     test.write("rank.sh", &script);
     let mut command = Command::new(launcher);
@@ -488,6 +514,10 @@ fn torchrun_starts_ranks_and_restarts_them() {
     let test = root();
     // The launcher keeps its store when it starts all ranks anew.
     let fails_once = "[ $RANK$TORCHELASTIC_RESTART_COUNT = 10 ] && sleep 2 && exit 9";
+    // So it does for a second run in one launch.
+    let program = env!("CARGO_BIN_EXE_tinyrun");
+    let before = format!("{program} chaos.toml --set threads=1 --until finetune || exit");
+    let attempt = format!("{fails_once}\n{before}");
     let arguments = [
         "--nproc-per-node",
         "2",
@@ -495,7 +525,7 @@ fn torchrun_starts_ranks_and_restarts_them() {
         "1",
         "--no-python",
     ];
-    launch(&test, env!("TORCHRUN"), &arguments, fails_once)
+    launch(&test, env!("TORCHRUN"), &arguments, &attempt)
         .succeeds()
         .says("2 ranks, started by torchrun");
     assert!(two_ranks() == results(&test));
