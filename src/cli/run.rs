@@ -47,7 +47,7 @@ pub(super) fn run(
                 "{} ranks, started by {}\n",
                 launched.size, launched.by
             ));
-            kernel = kernel.with_ranks(&ranks);
+            kernel = ranks.call(kernel);
             Some(ranks)
         }
         None => None,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::child::Child;
-use super::{Interrupts, KernelError, Ranks};
+use super::{Interrupts, KernelError};
 use crate::job::{EXIT_INTERRUPTED, Event, Job, Meeting};
 
 /// How often is looked whether the user wants to stop.
@@ -51,12 +51,11 @@ impl Kernel {
         }
     }
 
-    /// The same, whose ranks a launcher has started.
+    /// The same, whose ranks a launcher has started: they meet there, and `sharing` of them share the cores of this one.
     #[must_use]
-    pub fn with_ranks(self, ranks: &Ranks) -> Self {
-        let (meeting, sharing) = ranks.meeting();
+    pub fn with_ranks(self, meeting: Meeting, sharing: usize) -> Self {
         Self {
-            launched: Some((meeting.clone(), sharing)),
+            launched: Some((meeting, sharing)),
             ..self
         }
     }

@@ -22,7 +22,6 @@ const WAIT_SECONDS: u64 = 120;
 /// The ranks of a launcher, which serve until this is dropped.
 #[derive(Debug)]
 pub struct Ranks {
-    launched: Launched,
     helper: Helper,
     meeting: Meeting,
     sharing: usize,
@@ -52,7 +51,6 @@ impl Ranks {
         let mut helper = Helper::start(kernel, &launch(launched, runs, experiment))?;
         match helper.answer(interrupts)? {
             Some(Gathered::All { meeting, sharing }) => Ok(Self {
-                launched: launched.clone(),
                 helper,
                 meeting,
                 sharing,
@@ -61,14 +59,10 @@ impl Ranks {
         }
     }
 
-    /// Who has started them.
-    pub fn launched(&self) -> &Launched {
-        &self.launched
-    }
-
-    /// Where they meet, and how many share the cores of this one.
-    pub(super) fn meeting(&self) -> (&Meeting, usize) {
-        (&self.meeting, self.sharing)
+    /// The kernel of rank 0, which calls the others.
+    #[must_use]
+    pub fn call(&self, kernel: Kernel) -> Kernel {
+        kernel.with_ranks(self.meeting.clone(), self.sharing)
     }
 
     /// Lets the others know that the run is over.

@@ -18,6 +18,9 @@ const RUN: [&str; 5] = ["tinyrun", "make", "cat", "export", "mkdir"];
 
 /// Commands that are not run, and why; a script that they name must exist.
 const NOT_RUN: &[(&str, &str)] = &[
+    ("torchrun ", "needs PyTorch; tried by launchers.rs"),
+    ("mpirun ", "needs Open MPI; tried by launchers.rs"),
+    ("srun ", "needs Slurm; tried by launchers.rs"),
     ("scripts/check_with_transformers.py ", "needs PyTorch"),
     ("tinyrun predict ", "needs weights of the real kernel"),
     ("echo ", "the same"),
