@@ -1,8 +1,8 @@
-//! Ranks that a launcher has started (`torchrun`, `mpirun`, `srun`): what the kernel is told that gathers them, or
-//! serves as one of them, as a JSON document after its first argument [`LAUNCHED`].
+//! Ranks that a launcher has started (`torchrun`, `mpirun`, `srun`). Each rank's runner starts one kernel for the
+//! whole run, with the argument [`LAUNCHED`] and a [`Launch`] as JSON.
 //!
-//! The kernel of rank 0 serves the others' meeting until a line [`END`] on its stdin. That of another rank starts a
-//! process for each stage, until rank 0 ends. Each answers with [`Gathered`] lines on its stdout.
+//! On rank 0 this kernel runs the store in which the ranks meet, until it reads the line [`END`] on its stdin. On
+//! another rank it starts a process for each stage, until rank 0 ends. Both print [`Gathered`] lines on stdout.
 
 use std::path::PathBuf;
 

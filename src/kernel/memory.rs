@@ -130,18 +130,18 @@ enum Begin {
     Asked,
     /// So many batches are there.
     From(usize),
-    /// The teacher is asked in every step; with what should be told about it.
+    /// The teacher runs in every step; with a warning for the user, if there is one.
     InEveryStep(Option<String>),
-    /// On request.
+    /// The user asked to stop.
     Interrupted,
 }
 
-/// Asks `teacher` about every example, or goes on with that, where it pays and fits: each rank about a part. A run that
-/// goes on from a checkpoint does as it did `before`, whatever the limit or the disk says now.
+/// Caches the outputs of `teacher` for every example, or continues a cache, where it pays and fits; each rank computes a
+/// part. A run that resumes from a checkpoint does as it did `before`, whatever the limit or the free space is now.
 ///
 /// # Errors
-/// What the disk says. That it has no room to begin with is none: then the teacher is asked in every step. A rank that is
-/// lost.
+/// The cache cannot be read or written; a rank is lost. A disk that has no room for a new cache is no error: the teacher
+/// then runs in every step.
 pub(crate) fn ask(
     (job, train): (&Job, &Train),
     before: Option<bool>,

@@ -106,7 +106,8 @@ pub(crate) fn launch_of_arguments() -> Option<Result<Launch, KernelError>> {
 
 /// Gathers the ranks as rank 0, or serves as another one, until the run is over.
 pub(crate) fn serve_launch(launch: Result<Launch, KernelError>) -> ExitCode {
-    // It is told everything on stdin. A signal to all processes must not end it before the stage has its checkpoint.
+    // Catches signals, and ignores them: commands come on stdin. SIGTERM to a whole process tree must not end this
+    // process while the stage still writes its checkpoint.
     let _ = Stop::on_signals();
     let lines = lines_of_stdin();
     let done = launch.and_then(|launch| match launch.rank {

@@ -2,8 +2,8 @@
 //! make the same update from the sums. What is sampled and drawn is a function of the whole batch, so that the result
 //! depends on the number of ranks by rounding alone (docs/concepts/exactness.md#ranks).
 //!
-//! Rank 0 is the kernel that the runner has started: it alone writes, and starts the others (`local.rs`) or calls
-//! those that a launcher has started (`launched.rs`).
+//! Rank 0 is the kernel that the runner has started: it writes all but the teacher's cached outputs, and starts the
+//! others (`local.rs`) or calls those that a launcher has started (`launched.rs`).
 
 mod launched;
 mod local;
