@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
             rows += 1;
             assert!(rows <= data.len());
             if let Ok(fields) = record.fields(None, true) {
-                let _ = RULES.row(&fields);
+                let _ = RULES.row(fields);
             }
         }
     }

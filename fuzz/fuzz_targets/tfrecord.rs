@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     loop {
         match reader.next_record() {
             Ok(Some(record)) => match record.fields(None, mode % 3 == 0) {
-                Ok(fields) => check(RULES.row(&fields).ok()),
+                Ok(fields) => check(RULES.row(fields).ok()),
                 Err(fault) => assert!(!fault.to_string().is_empty()),
             },
             Ok(None) => break,
