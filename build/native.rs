@@ -9,8 +9,9 @@ use crate::link;
 use crate::processor::Processor;
 
 /// Files that include libtorch's headers and only call it: optimising the headers for them would take minutes.
-const CALLS: [&str; 3] = [
+const CALLS: [&str; 4] = [
     "src/kernel/native/ffi.cpp",
+    "src/kernel/native/hooks.cpp",
     "src/kernel/native/probe.cpp",
     "src/kernel/native/ranks.cpp",
 ];

@@ -9,7 +9,7 @@ use super::stage_name::StageName;
 use super::top::Experiment;
 use super::training::Training;
 use crate::document::{Collector, Fault, Located, Span, alternatives, did_you_mean};
-use crate::job::{Device, LayerMap, Precision};
+use crate::job::{Device, GradientExchange, LayerMap, Precision};
 
 /// Checks what takes more than one table to see.
 pub(super) fn check(experiment: &Experiment, faults: &Collector) {
@@ -104,6 +104,11 @@ fn check_leaves(experiment: &Experiment, faults: &Collector) {
             let message = format!("`reduction-leaves` = {} {on} is not supported", **leaves);
             let hint = Some("remove the key: the sums there have no fixed order".to_owned());
             faults.unfit(Fault::new(message, leaves.span.clone()).with_hint(hint));
+        } else if *training.gradient_exchange != GradientExchange::Fp32 {
+            let exchange = &training.gradient_exchange;
+            let message = "`gradient-exchange` = \"bf16\" with `reduction-leaves` is not supported";
+            let hint = Some("remove one of them: the leaves fix every bit of a sum".to_owned());
+            faults.unfit(Fault::new(message, exchange.span.clone()).with_hint(hint));
         } else if **leaves > rows {
             let message = format!(
                 "`reduction-leaves` {} exceeds the {rows} examples of a batch",

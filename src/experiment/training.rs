@@ -9,7 +9,9 @@ use super::recipe::TrainingDefaults;
 use super::setting::{Range, Setting, above_zero_to};
 use super::settings::{Item, Settings, key, settings};
 use crate::document::{Fault, Located, Section};
-use crate::job::{Clipping, LossScaling, Optimizer, OptimizerKind, PadTo, Precision, Schedule};
+use crate::job::{
+    Clipping, GradientExchange, LossScaling, Optimizer, OptimizerKind, PadTo, Precision, Schedule,
+};
 
 settings! {
     /// Settings that every training stage has, with its own defaults.
@@ -36,6 +38,10 @@ settings! {
             key("reduction-leaves").range(1..=64).range_text("a power of two, at most 64")
                 .counted_as(leaves),
             default 1;
+        /// Number format in which gradients travel between ranks. `bf16` halves the bytes for slow
+        /// networks, and rounds every sum.
+        counts gradient_exchange: Located<GradientExchange> =
+            key("gradient-exchange").unless(GradientExchange::Fp32), default GradientExchange::Fp32;
         /// Learning rate as a function of the step.
         group schedule: Schedule = defaults;
         /// Update rule.

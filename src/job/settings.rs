@@ -174,6 +174,16 @@ pub enum HiddenLoss {
     Cosine,
 }
 
+/// Number format in which gradients travel between ranks (docs/guides/ranks.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GradientExchange {
+    /// As they are computed.
+    Fp32,
+    /// Half the bytes; sums are rounded to 8 bits.
+    Bf16,
+}
+
 /// Which hidden states share a projection (docs/concepts/losses.md#projections).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -407,6 +417,7 @@ words! {
     HeadKind { "plain" => Plain, "relu" => Relu }
     Reduction { "tokens" => Tokens, "block" => Block }
     HiddenLoss { "mse" => Mse, "cosine" => Cosine }
+    GradientExchange { "fp32" => Fp32, "bf16" => Bf16 }
     Projection {
         "shared" => Shared,
         "per-layer" => PerLayer,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HeadKind, Initializer, LossScaling, Metric, Objective, Optimizer, PadTo, Schedule, Scoring,
-    WeightDtype,
+    GradientExchange, HeadKind, Initializer, LossScaling, Metric, Objective, Optimizer, PadTo,
+    Schedule, Scoring, WeightDtype,
 };
 use crate::model::ModelRef;
 use crate::model::config::BertConfig;
@@ -111,6 +111,8 @@ pub struct TrainData {
     /// Parts of a micro-batch whose gradients are computed apart and added in a fixed tree: a power of two, which is
     /// a multiple of the number of ranks. 1: each rank computes its rows together.
     pub reduction_leaves: u32,
+    /// Number format in which gradients travel between ranks.
+    pub gradient_exchange: GradientExchange,
     /// Batches laid out ahead of the step that takes them; 0: none.
     pub prefetch: u32,
 }

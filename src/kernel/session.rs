@@ -19,7 +19,7 @@ use crate::gate::{Verdict, check_teacher};
 use crate::loss_scale::LossScale;
 use crate::memory::{self, Asked, TeacherMemory};
 use crate::optimizer::Optimizer;
-use crate::ranks::Ranks;
+use crate::ranks::{Exchange, Ranks};
 use crate::reporter::Reporter;
 use crate::row::{columns, row};
 use crate::schedule::Length;
@@ -61,6 +61,8 @@ pub(crate) struct Session<'a> {
     pub(crate) parameters: Vec<Tensor>,
     /// Place of the table of words among them, where a batch's rows alone are looked at.
     pub(crate) words: Option<usize>,
+    /// Sums over ranks; `None` of one rank, and of sums in a fixed tree.
+    pub(crate) exchange: Option<Exchange>,
     pub(crate) length: Length,
     pub(crate) state: State,
     /// The teacher's cached outputs; `None` where it is asked in every step.
@@ -135,11 +137,17 @@ impl<'a> Session<'a> {
             .is_first()
             .then(|| MetricsFile::create_or_resume(&path, &columns(train), resumed_from));
         let metrics = metrics.transpose()?;
+        let is_cpu = compute.device == Device::Cpu;
+        let words = is_cpu.then(|| optimizer.place(WORDS)).flatten();
+        let is_tree = train.data.reduction_leaves > 1;
+        let exchange = (!is_tree).then(|| {
+            let parameters: Vec<_> = trainee.parameters.iter().collect();
+            ranks.exchange(&parameters, words, train.data.gradient_exchange)
+        });
         let mut session = Self {
             parameters: optimizer.parameters(),
-            words: (compute.device == Device::Cpu)
-                .then(|| optimizer.place(WORDS))
-                .flatten(),
+            words,
+            exchange: exchange.flatten(),
             peak: flops::peak(compute) * ranks.own().size() as f64,
             saved_at: (state.step, Instant::now()),
             told_at: Instant::now(),

@@ -86,11 +86,21 @@ impl Session<'_> {
             .own()
             .parts(0, train.data.reduction_leaves as usize)
             .len();
+        self.compare_ranks()?;
+        if let Some(exchange) = &self.exchange {
+            let words = micro_batches[0].words.as_ref();
+            exchange.begin(words.map(Vec::len));
+        }
         let mut leaves: Vec<Gradients> = (0..count).map(|_| Gradients::none(columns)).collect();
         let all: Vec<Amounts> = micro_batches.iter().map(|batch| batch.whole).collect();
         for (micro, micro_batch) in micro_batches.iter().enumerate() {
             let flops = self.trainee.flops(micro_batch.whole);
             self.state.window.count(micro_batch, flops);
+            if let Some(exchange) = &self.exchange
+                && micro + 1 == micro_batches.len()
+            {
+                exchange.last_pass();
+            }
             for (leaf, part) in leaves.iter_mut().zip(&micro_batch.parts) {
                 if let Some(part) = part {
                     self.add_part(leaf, (part, micro), &all, update, watch)?;
@@ -150,17 +160,40 @@ impl Session<'_> {
             None => total.shallow_clone(),
         };
         watch.lap(Phase::Forward);
+        // The rows of words in use are a leaf of this pass; all other leaves have had their hooks from the start.
+        let hook = match (&self.exchange, self.words) {
+            (Some(exchange), Some(words)) if block.words().is_some() => {
+                exchange.rows(&inputs[words])
+            }
+            _ => None,
+        };
         let gradients = Tensor::run_backward(&[&scaled], &inputs, false, false);
-        accumulate(&mut leaf.of_parameters, gradients);
+        drop(hook);
+        if self.exchange.is_none() {
+            accumulate(&mut leaf.of_parameters, gradients);
+        }
         watch.lap(Phase::Backward);
         add(&mut leaf.losses, &total, &parts);
         Ok(())
     }
 
-    /// The sums of gradients and losses over all leaves and ranks.
+    /// Compares the weights of all ranks where that is due.
     ///
     /// # Errors
     /// A rank that is lost, or whose weights are others.
+    fn compare_ranks(&self) -> Result<(), KernelError> {
+        let is_due = self.is_fresh() || (self.state.step + 1).is_multiple_of(COMPARED_EVERY);
+        let ranks = self.context.ranks;
+        if ranks.are_one() || !is_due {
+            return Ok(());
+        }
+        ranks.compare_weights(self.state.step, self.trainee.parameters.digest())
+    }
+
+    /// The sums of gradients and losses over all leaves and ranks.
+    ///
+    /// # Errors
+    /// A rank that is lost.
     fn sum(
         &self,
         mut leaves: Vec<Gradients>,
@@ -169,13 +202,16 @@ impl Session<'_> {
         let Context {
             train, ranks, stop, ..
         } = self.context;
-        let is_tree = train.data.reduction_leaves > 1;
-        if !ranks.are_one() {
-            let is_due = self.is_fresh() || (self.state.step + 1).is_multiple_of(COMPARED_EVERY);
-            let digest = is_due.then(|| self.trainee.parameters.digest());
-            ranks.compare_weights(self.state.step, digest)?;
+        if let Some(exchange) = &self.exchange {
+            let mut losses = leaves.remove(0).losses;
+            let (of_parameters, stopping) = exchange.finish(&mut losses, stop.asked())?;
+            return Ok(Gradients {
+                of_parameters,
+                losses,
+                stopping,
+            });
         }
-        if ranks.are_one() && !is_tree {
+        if train.data.reduction_leaves == 1 {
             return Ok(leaves.remove(0));
         }
         // Of the words only those of the batch.
@@ -189,14 +225,7 @@ impl Session<'_> {
             shape
         });
         let shapes: Vec<Vec<i64>> = shapes.collect();
-        if is_tree {
-            return sum_in_tree(ranks, leaves, &shapes, stop.asked());
-        }
-        let mut found = leaves.remove(0);
-        found.stopping = ranks.sum_numbers_and_wishes(&mut found.losses, stop.asked())?;
-        let device = self.context.compute.device;
-        ranks.sum_gradients(&mut found.of_parameters, &shapes, device)?;
-        Ok(found)
+        sum_in_tree(ranks, leaves, &shapes, stop.asked())
     }
 
     /// What has a gradient: the parameters, but of the words only those of the batch.

@@ -58,6 +58,7 @@ impl Lesson<'_> {
                 batch_size: *training.batch_size / (*training.gradient_accumulation_steps).max(1),
                 gradient_accumulation_steps: *training.gradient_accumulation_steps,
                 reduction_leaves: *training.reduction_leaves,
+                gradient_exchange: *training.gradient_exchange,
                 prefetch: training.prefetch,
             },
             steps: Steps {

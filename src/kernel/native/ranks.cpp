@@ -32,6 +32,10 @@ struct Group {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 };
 
+struct Sum {
+  c10::intrusive_ptr<c10d::Work> work;
+};
+
 }  // namespace
 
 extern "C" {
@@ -106,14 +110,25 @@ Group* tinyrun_group_open(const Meeting* meeting, int rank, int size, const char
   return group;
 }
 
-// Replaces a tensor by its sum over all ranks, in an order that depends on their number alone.
-int tinyrun_group_sum(const Group* group, const at::Tensor* tensor) {
-  return tinyrun::succeeds([&] {
+// Begins to replace a tensor by its sum over all ranks, in an order that depends on their number and its size alone.
+// Ranks begin their sums in one order.
+Sum* tinyrun_group_begin_sum(const Group* group, const at::Tensor* tensor) {
+  Sum* sum = nullptr;
+  tinyrun::succeeds([&] {
     std::vector<at::Tensor> tensors{*tensor};
     c10d::AllreduceOptions options;
     options.reduceOp = c10d::ReduceOp::SUM;
-    group->gloo->allreduce(tensors, options)->wait();
+    sum = new Sum{group->gloo->allreduce(tensors, options)};
   });
+  return sum;
+}
+
+int tinyrun_sum_wait(const Sum* sum) {
+  return tinyrun::succeeds([&] { sum->work->wait(); });
+}
+
+void tinyrun_sum_close(Sum* sum) {
+  tinyrun::succeeds([&] { delete sum; });
 }
 
 // Sends a tensor to another rank and receives one of its size.
@@ -154,7 +169,9 @@ const char* tinyrun_meeting_get(const void*, const char*) { return nullptr; }
 int64_t tinyrun_meeting_count(const void*, const char*) { return -1; }
 void tinyrun_meeting_close(void*) {}
 void* tinyrun_group_open(const void*, int, int, const char*, int64_t, int64_t) { return nullptr; }
-int tinyrun_group_sum(const void*, const void*) { return 0; }
+void* tinyrun_group_begin_sum(const void*, const void*) { return nullptr; }
+int tinyrun_sum_wait(const void*) { return 0; }
+void tinyrun_sum_close(void*) {}
 int tinyrun_group_exchange(const void*, const void*, const void*, int) { return 0; }
 void tinyrun_group_close(void*) {}
 

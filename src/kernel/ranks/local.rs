@@ -8,6 +8,7 @@ use std::net::{
 };
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tinyrun::job::Job;
@@ -99,7 +100,7 @@ impl Seat {
         let text = meeting.wait_for(JOB, COMING).map_err(lost)?;
         let text = text.ok_or_else(|| lost("rank 0 has no job".to_owned()))?;
         let job: Job = serde_json::from_str(&text).map_err(KernelError::Job)?;
-        let group = connect(&meeting, self.rank, address, &job).map_err(lost)?;
+        let group = Rc::new(connect(&meeting, self.rank, address, &job).map_err(lost)?);
         let link = Link {
             group,
             meeting,
@@ -190,6 +191,7 @@ impl Ranks {
         come(&meeting, &mut others, size)?;
         let group = connect(&meeting, first, (host, port), job);
         let group = group.map_err(|reason| others.at_fault().unwrap_or(lost(reason)))?;
+        let group = Rc::new(group);
         Ok(Self {
             own: first,
             here: job.ranks_here,

@@ -5,23 +5,27 @@
 //! Rank 0 is the kernel that the runner has started: it writes all but the teacher's cached outputs, and starts the
 //! others (`local.rs`) or calls those that a launcher has started (`launched.rs`).
 
+mod exchange;
+mod hooks;
 mod launched;
 mod local;
 mod native;
 
 use std::num::NonZero;
 use std::ops::Range;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, Kind, Tensor, no_grad};
-use tinyrun::job::Failure;
+use tinyrun::job::{Failure, GradientExchange};
 
 use self::local::Others;
 use self::native::{Group, Meeting};
 use crate::error::KernelError;
 
+pub(crate) use self::exchange::Exchange;
 pub(crate) use self::launched::{launch_of_arguments, serve_launch};
 pub(crate) use self::local::Seat;
 
@@ -99,7 +103,7 @@ pub(crate) struct Ranks {
 /// What a rank has of the others. In the order in which it is dropped.
 #[derive(Debug)]
 struct Link {
-    group: Group,
+    group: Rc<Group>,
     meeting: Meeting,
     /// The processes of the others, where this one has started them.
     others: Option<Others>,
@@ -221,28 +225,15 @@ impl Ranks {
         Ok(())
     }
 
-    /// Replaces gradients of these shapes by their sums, which are undefined where those of all ranks are. A rank
-    /// without rows has none at all.
-    ///
-    /// # Errors
-    /// A rank that is lost.
-    pub(crate) fn sum_gradients(
+    /// What sums the gradients of these parameters over ranks while they are computed; `None` of one rank.
+    pub(crate) fn exchange(
         &self,
-        gradients: &mut Vec<Tensor>,
-        shapes: &[Vec<i64>],
-        device: Device,
-    ) -> Result<(), KernelError> {
-        let Some(link) = &self.link else {
-            return Ok(());
-        };
-        gradients.resize_with(shapes.len(), Tensor::new);
-        let is_defined = gradients.iter().map(Tensor::defined);
-        let mut defined: Vec<f64> = is_defined.map(|is| f64::from(u8::from(is))).collect();
-        self.sum_numbers_and_wishes(&mut defined, false)?;
-        let places: Vec<usize> = (0..shapes.len()).filter(|at| defined[*at] > 0.0).collect();
-        in_buckets(gradients, &places, shapes, device, |sum| {
-            link.group.sum(sum).map_err(lost)
-        })
+        parameters: &[(&str, &Tensor)],
+        words: Option<usize>,
+        wire: GradientExchange,
+    ) -> Option<Exchange> {
+        let link = self.link.as_ref()?;
+        Some(Exchange::new(&link.group, parameters, words, wire))
     }
 
     /// Replaces numbers by their sums in the tree that the leaves of a rank continue: neighbours first, then
@@ -280,23 +271,14 @@ impl Ranks {
         if self.are_one() {
             return Ok(());
         }
-        in_buckets(gradients, places, shapes, Device::Cpu, |sum| {
-            self.sum_in_tree(sum)
-        })
+        in_buckets(gradients, places, shapes, |sum| self.sum_in_tree(sum))
     }
 
-    /// Compares the weights of all ranks after a step by their `digest`; nothing where there is none.
+    /// Compares the weights of all ranks before a step by their `digest`.
     ///
     /// # Errors
     /// A rank whose weights are others, or that is lost.
-    pub(crate) fn compare_weights(
-        &self,
-        step: u64,
-        digest: Option<u32>,
-    ) -> Result<(), KernelError> {
-        let Some(digest) = digest else {
-            return Ok(());
-        };
+    pub(crate) fn compare_weights(&self, step: u64, digest: u32) -> Result<(), KernelError> {
         let mut all = vec![0.0; self.own.size];
         all[self.own.rank] = f64::from(digest);
         self.sum_numbers_and_wishes(&mut all, false)?;
@@ -396,7 +378,6 @@ fn in_buckets(
     gradients: &mut [Tensor],
     places: &[usize],
     shapes: &[Vec<i64>],
-    device: Device,
     add: impl Fn(&Tensor) -> Result<(), KernelError>,
 ) -> Result<(), KernelError> {
     let count = |place: usize| shapes[place].iter().product::<i64>();
@@ -416,12 +397,11 @@ fn in_buckets(
                 if gradient.defined() {
                     gradient.detach().reshape([-1])
                 } else {
-                    Tensor::zeros([count(place)], (Kind::Float, device))
+                    Tensor::zeros([count(place)], (Kind::Float, Device::Cpu))
                 }
             });
-            let sum = Tensor::cat(&parts.collect::<Vec<_>>(), 0).to_device(Device::Cpu);
+            let sum = Tensor::cat(&parts.collect::<Vec<_>>(), 0);
             add(&sum)?;
-            let sum = sum.to_device(device);
             let mut from = 0;
             for &place in bucket {
                 let length = count(place);

@@ -20,6 +20,10 @@ struct CMeeting([u8; 0]);
 #[repr(C)]
 struct CGroup([u8; 0]);
 
+/// Opaque: a sum over ranks that has begun.
+#[repr(C)]
+struct CSum([u8; 0]);
+
 unsafe extern "C" {
     fn tinyrun_ranks_are_there() -> i32;
     fn tinyrun_meeting_open(
@@ -47,7 +51,9 @@ unsafe extern "C" {
         connecting: i64,
         milliseconds: i64,
     ) -> *mut CGroup;
-    fn tinyrun_group_sum(group: *const CGroup, tensor: *const C_tensor) -> i32;
+    fn tinyrun_group_begin_sum(group: *const CGroup, tensor: *const C_tensor) -> *mut CSum;
+    fn tinyrun_sum_wait(sum: *const CSum) -> i32;
+    fn tinyrun_sum_close(sum: *mut CSum);
     fn tinyrun_group_exchange(
         group: *const CGroup,
         own: *const C_tensor,
@@ -178,21 +184,33 @@ impl Group {
         }
     }
 
-    /// Replaces a tensor's numbers by their sums over all ranks, which all call it with tensors of one shape and
-    /// in one order.
+    /// Begins to replace a tensor's numbers by their sums over all ranks, which all call it with tensors of one shape
+    /// and in one order.
     ///
     /// # Errors
     /// libtorch's words; the group is of no use then.
+    pub(super) fn begin_sum(&self, tensor: &Tensor) -> Result<Sum, String> {
+        // SAFETY: an open group, and a live tensor that nobody else reads meanwhile; the sum keeps it.
+        let sum = unsafe { tinyrun_group_begin_sum(self.0, tensor.as_ptr()) };
+        if sum.is_null() {
+            return Err(reason());
+        }
+        let tensor = tensor.shallow_clone();
+        Ok(Sum { sum, tensor })
+    }
+
+    /// The same, and waits for them.
+    ///
+    /// # Errors
+    /// As [`Self::begin_sum`].
     pub(super) fn sum(&self, tensor: &Tensor) -> Result<(), String> {
-        // SAFETY: an open group, and a live tensor that nobody else reads meanwhile.
-        let well = unsafe { tinyrun_group_sum(self.0, tensor.as_ptr()) };
-        if well == 0 { Err(reason()) } else { Ok(()) }
+        self.begin_sum(tensor)?.wait().map(drop)
     }
 
     /// Sends a tensor to another rank, which sends one of the same shape and type, and writes that to `other`.
     ///
     /// # Errors
-    /// As [`Self::sum`].
+    /// As [`Self::begin_sum`].
     pub(super) fn exchange(&self, own: &Tensor, other: &Tensor, peer: usize) -> Result<(), String> {
         // SAFETY: an open group; live, contiguous tensors of one size, of which nobody reads `other` meanwhile.
         let well =
@@ -205,5 +223,34 @@ impl Drop for Group {
     fn drop(&mut self) {
         // SAFETY: it was opened, and is closed once.
         unsafe { tinyrun_group_close(self.0) };
+    }
+}
+
+/// A sum over ranks that has begun, on threads of Gloo.
+#[derive(Debug)]
+pub(super) struct Sum {
+    sum: *mut CSum,
+    tensor: Tensor,
+}
+
+impl Sum {
+    /// Waits for it, and returns the tensor that it was begun with.
+    ///
+    /// # Errors
+    /// libtorch's words; the group is of no use then.
+    pub(super) fn wait(self) -> Result<Tensor, String> {
+        // SAFETY: it has begun, and is closed when this is dropped.
+        let well = unsafe { tinyrun_sum_wait(self.sum) };
+        if well == 0 {
+            return Err(reason());
+        }
+        Ok(self.tensor.shallow_clone())
+    }
+}
+
+impl Drop for Sum {
+    fn drop(&mut self) {
+        // SAFETY: it has begun, and is closed once; the work itself keeps what it needs.
+        unsafe { tinyrun_sum_close(self.sum) };
     }
 }

@@ -96,6 +96,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
                 batch_size: 4,
                 gradient_accumulation_steps: 2,
                 reduction_leaves: 1,
+                gradient_exchange: job::GradientExchange::Fp32,
                 prefetch: 2,
             },
             steps: Steps {

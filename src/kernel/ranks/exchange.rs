@@ -1,0 +1,298 @@
+//! Sums of gradients over ranks, which begin while the backward pass still computes other gradients.
+//!
+//! Parameters are cut into buckets, in the order in which a backward pass completes their gradients. A bucket leaves
+//! when it is full and all buckets before it have left: ranks match sums by their order. Buckets are a function of the
+//! model, and so are the bits of the sums (docs/concepts/exactness.md#ranks).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tch::{Device, Kind, Tensor, no_grad};
+use tinyrun::job::GradientExchange;
+
+use super::hooks::Hook;
+use super::lost;
+use super::native::{Group, Sum};
+use crate::error::KernelError;
+
+/// Numbers of a bucket, at least: 4 MB. Smaller ones cost more time in messages than they save
+/// (docs/performance/index.md#ranks).
+const BUCKET: i64 = 1 << 20;
+
+/// The exchange of one rank with the others. Its hooks are on the parameters until it is dropped.
+pub(crate) struct Exchange {
+    /// Dropped before what they fill.
+    _hooks: Vec<Hook>,
+    state: Rc<RefCell<State>>,
+}
+
+/// What a step has so far.
+struct State {
+    group: Rc<Group>,
+    wire: GradientExchange,
+    /// Of each parameter.
+    shapes: Vec<Vec<i64>>,
+    /// The table of words, which is the last in the last bucket: its rows differ from step to step.
+    words: Option<usize>,
+    buckets: Vec<Bucket>,
+    /// Bucket of each parameter, and where it begins there.
+    at: Vec<(usize, i64)>,
+    /// Whether a gradient of this parameter was computed in this step.
+    is_there: Vec<bool>,
+    /// Whether this is the step's last backward pass.
+    is_last: bool,
+    /// Sums that have begun, of the first buckets.
+    sums: Vec<Sum>,
+    failure: Option<String>,
+}
+
+/// Gradients that travel together.
+struct Bucket {
+    places: Vec<usize>,
+    /// Room for them, fp32.
+    numbers: Tensor,
+    /// Gradients that the last backward pass has not completed yet.
+    missing: usize,
+}
+
+impl Exchange {
+    /// Of parameters with these names, in the optimizer's order; `words` is the table of words, if it is one of them.
+    pub(super) fn new(
+        group: &Rc<Group>,
+        parameters: &[(&str, &Tensor)],
+        words: Option<usize>,
+        wire: GradientExchange,
+    ) -> Self {
+        let shapes: Vec<Vec<i64>> = parameters.iter().map(|(_, tensor)| tensor.size()).collect();
+        let named = parameters.iter().zip(&shapes);
+        let sizes: Vec<(&str, i64)> = named
+            .map(|((name, _), shape)| (*name, shape.iter().product()))
+            .collect();
+        let mut at = vec![(0, 0); sizes.len()];
+        let buckets = plan(&sizes, words).into_iter().enumerate();
+        let buckets = buckets.map(|(bucket, places)| {
+            let mut count = 0;
+            for &place in &places {
+                at[place] = (bucket, count);
+                count += sizes[place].1;
+            }
+            Bucket {
+                places,
+                // Of the table of words most is never touched.
+                numbers: Tensor::empty([count], (Kind::Float, Device::Cpu)),
+                missing: 0,
+            }
+        });
+        let buckets = buckets.collect();
+        let state = Rc::new(RefCell::new(State {
+            group: Rc::clone(group),
+            wire,
+            words,
+            buckets,
+            at,
+            is_there: vec![false; shapes.len()],
+            shapes,
+            is_last: false,
+            sums: Vec::new(),
+            failure: None,
+        }));
+        let hooks = parameters.iter().enumerate();
+        let hooks = hooks.map(|(place, (_, tensor))| hook(&state, tensor, place));
+        Self {
+            _hooks: hooks.collect(),
+            state,
+        }
+    }
+
+    /// A step begins, in which so many rows of the table of words are in use by any rank, or all of them.
+    pub(crate) fn begin(&self, rows: Option<usize>) {
+        let mut state = self.state.borrow_mut();
+        state.is_there.fill(false);
+        state.is_last = false;
+        state.sums.clear();
+        for bucket in &mut state.buckets {
+            bucket.missing = bucket.places.len();
+        }
+        if let (Some(words), Some(rows)) = (state.words, rows) {
+            state.shapes[words][0] = rows as i64;
+        }
+    }
+
+    /// The next backward pass is the step's last one, after which nothing is added.
+    pub(crate) fn last_pass(&self) {
+        self.state.borrow_mut().is_last = true;
+    }
+
+    /// Takes the gradient of rows of the table of words, which are a leaf of their own, while the hook lives.
+    pub(crate) fn rows(&self, leaf: &Tensor) -> Option<Hook> {
+        let words = self.state.borrow().words?;
+        Some(hook(&self.state, leaf, words))
+    }
+
+    /// Sends what has not left yet and waits for all sums. Returns the gradients, which are undefined where no rank
+    /// has one and valid until the next step begins, and whether any rank `wishes` something. Replaces `losses` by
+    /// their sums.
+    ///
+    /// # Errors
+    /// A rank that is lost.
+    pub(crate) fn finish(
+        &self,
+        losses: &mut [f64],
+        wishes: bool,
+    ) -> Result<(Vec<Tensor>, bool), KernelError> {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        no_grad(|| state.send_the_rest());
+        if let Some(reason) = state.failure.take() {
+            return Err(lost(reason));
+        }
+        let flag = |is: bool| f64::from(u8::from(is));
+        let all = losses.iter().copied().chain([flag(wishes)]);
+        let all: Vec<f64> = all
+            .chain(state.is_there.iter().map(|is| flag(*is)))
+            .collect();
+        let all = Tensor::from_slice(&all);
+        let flags = state.group.begin_sum(&all).map_err(lost)?;
+        let mut summed = Vec::new();
+        for (sum, bucket) in state.sums.drain(..).zip(&state.buckets) {
+            let numbers = sum.wait().map_err(lost)?;
+            // Of bf16.
+            summed.push(if numbers.kind() == Kind::Float {
+                numbers
+            } else {
+                let own = bucket.numbers.narrow(0, 0, numbers.size()[0]);
+                no_grad(|| own.shallow_clone().copy_(&numbers));
+                own
+            });
+        }
+        let all = Vec::<f64>::try_from(flags.wait().map_err(lost)?).expect("numbers");
+        let (first, defined) = all.split_at(losses.len() + 1);
+        losses.copy_from_slice(&first[..losses.len()]);
+        let gradients = defined.iter().enumerate().map(|(place, count)| {
+            if *count == 0.0 {
+                return Tensor::new();
+            }
+            let (bucket, from) = state.at[place];
+            let shape = &state.shapes[place];
+            let count = shape.iter().product();
+            summed[bucket].narrow(0, from, count).view(&shape[..])
+        });
+        Ok((gradients.collect(), first[losses.len()] > 0.0))
+    }
+}
+
+fn hook(state: &Rc<RefCell<State>>, leaf: &Tensor, place: usize) -> Hook {
+    let state = Rc::clone(state);
+    Hook::new(leaf, move |gradient| {
+        no_grad(|| state.borrow_mut().take(place, gradient));
+    })
+}
+
+impl State {
+    /// Adds the gradient of a parameter to what the step has, and lets buckets leave that are full.
+    fn take(&mut self, place: usize, gradient: &Tensor) {
+        // One of several micro-batches adds to those before it.
+        let mut room = self.room(place);
+        if self.is_there[place] {
+            let _ = room.g_add_(&gradient.detach().reshape([-1]));
+        } else {
+            room.copy_(&gradient.detach().reshape([-1]));
+        }
+        self.is_there[place] = true;
+        if self.is_last {
+            self.buckets[self.at[place].0].missing -= 1;
+            while self.sums.len() < self.buckets.len()
+                && self.buckets[self.sums.len()].missing == 0
+                && self.failure.is_none()
+            {
+                self.send();
+            }
+        }
+    }
+
+    /// Where the gradient of a parameter is put, a vector.
+    fn room(&mut self, place: usize) -> Tensor {
+        let (bucket, from) = self.at[place];
+        let count = self.shapes[place].iter().product();
+        self.buckets[bucket].numbers.narrow(0, from, count)
+    }
+
+    /// Begins the sum of the next bucket.
+    fn send(&mut self) {
+        let bucket = &self.buckets[self.sums.len()];
+        let counts = bucket.places.iter().map(|place| {
+            let shape = &self.shapes[*place];
+            shape.iter().product::<i64>()
+        });
+        let numbers = bucket.numbers.narrow(0, 0, counts.sum());
+        let numbers = match self.wire {
+            GradientExchange::Fp32 => numbers,
+            GradientExchange::Bf16 => numbers.to_kind(Kind::BFloat16),
+        };
+        match self.group.begin_sum(&numbers) {
+            Ok(sum) => self.sums.push(sum),
+            Err(reason) => self.failure = Some(reason),
+        }
+    }
+
+    /// Begins the sums that the backward pass has not begun: zeros for what this rank has no gradient of.
+    fn send_the_rest(&mut self) {
+        for bucket in self.sums.len()..self.buckets.len() {
+            for place in self.buckets[bucket].places.clone() {
+                if !self.is_there[place] {
+                    let _ = self.room(place).zero_();
+                }
+            }
+            if self.failure.is_none() {
+                self.send();
+            }
+        }
+    }
+}
+
+/// The parameters of each bucket, of names and numbers of them in the optimizer's order: a backward pass begins with
+/// what follows the encoder, goes through its layers from the last to the first, and ends with the embeddings and with
+/// what layers share. The last bucket is the one whose sum nothing hides, so it is not made larger than it is.
+fn plan(parameters: &[(&str, i64)], words: Option<usize>) -> Vec<Vec<usize>> {
+    let mut places: Vec<usize> = (0..parameters.len()).collect();
+    places.sort_by_key(|place| (words == Some(*place), turn(parameters[*place].0), *place));
+    let mut buckets: Vec<Vec<usize>> = vec![Vec::new()];
+    let mut numbers = 0;
+    let mut last_turn = None;
+    for place in places {
+        let (name, count) = parameters[place];
+        let turn = turn(name);
+        // What comes last does not hold up what comes before.
+        let is_end = turn == Turn::Last && last_turn.is_some_and(|before| before != turn);
+        if numbers >= BUCKET || (is_end && numbers > 0) {
+            buckets.push(Vec::new());
+            numbers = 0;
+        }
+        last_turn = Some(turn);
+        numbers += count;
+        buckets.last_mut().expect("one").push(place);
+    }
+    buckets
+}
+
+/// When a backward pass is done with a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Head,
+    /// Layers before it, from the end.
+    Layer(std::cmp::Reverse<u32>),
+    /// Embeddings, and what several layers share.
+    Last,
+}
+
+fn turn(name: &str) -> Turn {
+    let layer = name.split_once(".layer.").and_then(|(_, rest)| {
+        let number = rest.split('.').next()?;
+        number.parse().ok()
+    });
+    match layer {
+        Some(layer) => Turn::Layer(std::cmp::Reverse(layer)),
+        None if name.starts_with("classifier") || name.contains(".pooler.") => Turn::Head,
+        None => Turn::Last,
+    }
+}
