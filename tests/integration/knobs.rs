@@ -49,6 +49,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "epochs") => "9",
         (_, "batch-size") => "16",
         (_, "gradient-accumulation-steps" | "reduction-leaves") => "2",
+        (_, "gradient-exchange") => "bf16",
         (_, "learning-rate") => "0.5",
         (_, "end-learning-rate") => "1e-9",
         (_, "schedule") if path == "stages.td-phase1" => "linear",

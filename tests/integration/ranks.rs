@@ -90,6 +90,22 @@ fn losses_of_padded_rows_and_of_micro_batches_are_those_of_one_rank_too() {
     compare(&[3], &sets.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
+/// By more than fp32 does, and by no more than its eight bits.
+#[test]
+fn gradients_that_travel_in_bf16_change_losses_by_their_rounding() {
+    let test = root();
+    run(&test, &["--until", "finetune"]);
+    let expected = losses(&test, "finetune");
+    let exchange = "stages.finetune.gradient-exchange=bf16";
+    let again = ["--single-stage", "finetune", "--ranks", "2"];
+    run(&test, &[&again[..], &["--set", exchange]].concat());
+    let found = losses(&test, "finetune");
+    let pairs = found["loss"].iter().zip(&expected["loss"]);
+    let differences = pairs.map(|(found, expected)| (found - expected).abs() / expected);
+    let largest = differences.fold(0.0, f64::max);
+    assert!((1e-6..0.05).contains(&largest), "{largest:e}");
+}
+
 #[test]
 fn the_same_number_of_ranks_gives_the_same_bytes() {
     let once = root();
@@ -164,6 +180,13 @@ fn leaves_that_cannot_be_are_refused_at_their_key() {
         (
             &["stages.finetune.reduction-leaves=4", "device=cuda:0"],
             "`reduction-leaves` = 4 on a CUDA device is not supported",
+        ),
+        (
+            &[
+                "stages.finetune.reduction-leaves=4",
+                "stages.finetune.gradient-exchange=bf16",
+            ],
+            "`gradient-exchange` = \"bf16\" with `reduction-leaves` is not supported",
         ),
     ] {
         let sets = sets.iter().flat_map(|set| ["--set", *set]);

@@ -277,7 +277,7 @@ fn plan(parameters: &[(&str, i64)], words: Option<usize>) -> Vec<Vec<usize>> {
 
 /// When a backward pass is done with a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
+pub(crate) enum Turn {
     Head,
     /// Layers before it, from the end.
     Layer(std::cmp::Reverse<u32>),
@@ -285,7 +285,8 @@ enum Turn {
     Last,
 }
 
-fn turn(name: &str) -> Turn {
+/// When a backward pass is done with the parameter of this name.
+pub(crate) fn turn(name: &str) -> Turn {
     let layer = name.split_once(".layer.").and_then(|(_, rest)| {
         let number = rest.split('.').next()?;
         number.parse().ok()
@@ -294,5 +295,38 @@ fn turn(name: &str) -> Turn {
         Some(layer) => Turn::Layer(std::cmp::Reverse(layer)),
         None if name.starts_with("classifier") || name.contains(".pooler.") => Turn::Head,
         None => Turn::Last,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYER: i64 = BUCKET / 2;
+
+    /// A small student's.
+    const SOME: [(&str, i64); 7] = [
+        ("bert.embeddings.position_embeddings.weight", 10),
+        ("bert.embeddings.word_embeddings.weight", 50 * BUCKET),
+        ("bert.encoder.layer.0.output.dense.weight", LAYER),
+        ("bert.encoder.layer.1.output.dense.weight", LAYER),
+        ("bert.encoder.layer.10.output.dense.weight", LAYER),
+        ("classifier.weight", 10),
+        ("fit_dense.weight", 20),
+    ];
+
+    #[test]
+    fn buckets_follow_the_backward_pass_and_end_with_the_table_of_words() {
+        let buckets = plan(&SOME, Some(1));
+        assert_eq!(buckets, [vec![5, 4, 3], vec![2], vec![0, 6, 1]]);
+    }
+
+    #[test]
+    fn every_parameter_is_in_one_bucket() {
+        for count in 0..SOME.len() {
+            let mut all: Vec<usize> = plan(&SOME[..count], None).concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..count).collect::<Vec<_>>());
+        }
     }
 }

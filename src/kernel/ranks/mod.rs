@@ -28,6 +28,8 @@ use crate::error::KernelError;
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::launched::{launch_of_arguments, serve_launch};
 pub(crate) use self::local::Seat;
+#[cfg(test)]
+pub(crate) use self::{exchange::turn, hooks::Hook};
 
 /// How long a rank may take to come.
 const COMING: Duration = Duration::from_mins(2);

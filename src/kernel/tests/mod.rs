@@ -5,6 +5,7 @@ mod attention;
 mod boundary;
 mod columns;
 mod distilbert;
+mod exchange;
 mod fixture;
 mod forward;
 mod half;

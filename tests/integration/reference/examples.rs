@@ -63,6 +63,7 @@ fn value(path: &str, key: &Key) -> String {
         (_, "epochs") => "5",
         (_, "batch-size") => "64",
         (_, "gradient-accumulation-steps" | "reduction-leaves") => "4",
+        (_, "gradient-exchange") => "\"bf16\"",
         (_, "learning-rate") => "1e-4",
         (_, "end-learning-rate") => "1e-7",
         (_, "schedule") => "\"linear\"",

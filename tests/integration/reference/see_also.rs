@@ -34,7 +34,7 @@ pub(super) fn page_about(table: &str, key: &str) -> Option<(&'static str, &'stat
             ("Prediction", "../concepts/losses.md#prediction")
         }
         "regression" | "regression-target" => ("Regression", "../concepts/losses.md#regression"),
-        "reduction-leaves" => ("Ranks", "../concepts/exactness.md#ranks"),
+        "reduction-leaves" | "gradient-exchange" => ("Ranks", "../concepts/exactness.md#ranks"),
         "gradient-accumulation-steps" => ("Micro-batches", "../concepts/losses.md#micro-batches"),
         "hidden-act" | "layer-norm-eps" => (
             "Activation and LayerNorm",
