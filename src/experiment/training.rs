@@ -38,8 +38,8 @@ settings! {
             key("reduction-leaves").range(1..=64).range_text("a power of two, at most 64")
                 .counted_as(leaves),
             default 1;
-        /// Number format in which gradients travel between ranks. `bf16` halves the bytes for slow
-        /// networks, and rounds every sum.
+        /// Number format in which gradients travel between ranks. `bf16` takes half the bytes, for
+        /// slow networks, and rounds every sum.
         counts gradient_exchange: Located<GradientExchange> =
             key("gradient-exchange").unless(GradientExchange::Fp32), default GradientExchange::Fp32;
         /// Learning rate as a function of the step.
