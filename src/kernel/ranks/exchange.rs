@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tinyrun::job::GradientExchange;
+use tinyrun::model::names::EMBEDDINGS;
 
 use super::hooks::Hook;
 use super::lost;
@@ -251,8 +252,7 @@ impl State {
 }
 
 /// The parameters of each bucket, of names and numbers of them in the optimizer's order: a backward pass begins with
-/// what follows the encoder, goes through its layers from the last to the first, and ends with the embeddings and with
-/// what layers share. The last bucket is the one whose sum nothing hides, so it is not made larger than it is.
+/// what follows the encoder, goes through its layers from the last to the first, and ends with the embeddings. The last bucket is the one whose sum nothing hides, so it is not made larger than it is.
 fn plan(parameters: &[(&str, i64)], words: Option<usize>) -> Vec<Vec<usize>> {
     let mut places: Vec<usize> = (0..parameters.len()).collect();
     places.sort_by_key(|place| (words == Some(*place), turn(parameters[*place].0), *place));
@@ -278,10 +278,11 @@ fn plan(parameters: &[(&str, i64)], words: Option<usize>) -> Vec<Vec<usize>> {
 /// When a backward pass is done with a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Turn {
+    /// What is computed after the encoder: classifier, pooler, projections of all hidden states.
     Head,
     /// Layers before it, from the end.
     Layer(std::cmp::Reverse<u32>),
-    /// Embeddings, and what several layers share.
+    /// Embeddings.
     Last,
 }
 
@@ -293,8 +294,8 @@ pub(crate) fn turn(name: &str) -> Turn {
     });
     match layer {
         Some(layer) => Turn::Layer(std::cmp::Reverse(layer)),
-        None if name.starts_with("classifier") || name.contains(".pooler.") => Turn::Head,
-        None => Turn::Last,
+        None if name.starts_with(EMBEDDINGS) => Turn::Last,
+        None => Turn::Head,
     }
 }
 
@@ -318,7 +319,7 @@ mod tests {
     #[test]
     fn buckets_follow_the_backward_pass_and_end_with_the_table_of_words() {
         let buckets = plan(&SOME, Some(1));
-        assert_eq!(buckets, [vec![5, 4, 3], vec![2], vec![0, 6, 1]]);
+        assert_eq!(buckets, [vec![5, 6, 4, 3], vec![2], vec![0, 1]]);
     }
 
     #[test]
