@@ -105,6 +105,8 @@ check: libtorch ## formatting, lints, documentation and its links, forbidden wor
 	@cargo clippy --locked --all-targets -- --deny warnings
 	@# The runner and the library must build on a machine without libtorch.
 	@cargo check --locked --all-targets --no-default-features
+	@# The fuzz targets call what readers offer today.
+	@cargo check --quiet --locked --manifest-path fuzz/Cargo.toml
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --no-deps --lib --document-private-items
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --no-deps --bin tinyrun-kernel --document-private-items
 	@# Generated pages, and the files that pages and comments name.

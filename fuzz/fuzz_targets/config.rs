@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let labels = config.labels();
-    let written = config.to_json("BertForSequenceClassification", &labels);
+    let written = config.to_json(true, &labels);
     std::fs::write(&path, written.to_string()).expect("written");
     let again = BertConfig::read(folder.path()).expect("what we wrote");
     assert_eq!(again.hidden_size, config.hidden_size);
