@@ -33,8 +33,9 @@ struct State {
     wire: GradientExchange,
     /// Of each parameter.
     shapes: Vec<Vec<i64>>,
-    /// The table of words, which is the last in the last bucket: its rows differ from step to step.
-    words: Option<usize>,
+    /// The table of words and its rows. It is the last in the last bucket: how many are in use differs from step to
+    /// step.
+    words: Option<(usize, i64)>,
     buckets: Vec<Bucket>,
     /// Bucket of each parameter, and where it begins there.
     at: Vec<(usize, i64)>,
@@ -88,7 +89,7 @@ impl Exchange {
         let state = Rc::new(RefCell::new(State {
             group: Rc::clone(group),
             wire,
-            words,
+            words: words.map(|place| (place, shapes[place][0])),
             buckets,
             at,
             is_there: vec![false; shapes.len()],
@@ -114,8 +115,8 @@ impl Exchange {
         for bucket in &mut state.buckets {
             bucket.missing = bucket.places.len();
         }
-        if let (Some(words), Some(rows)) = (state.words, rows) {
-            state.shapes[words][0] = rows as i64;
+        if let Some((words, all)) = state.words {
+            state.shapes[words][0] = rows.map_or(all, |rows| rows as i64);
         }
     }
 
@@ -126,7 +127,7 @@ impl Exchange {
 
     /// Takes the gradient of rows of the table of words, which are a leaf of their own, while the hook lives.
     pub(crate) fn rows(&self, leaf: &Tensor) -> Option<Hook> {
-        let words = self.state.borrow().words?;
+        let (words, _) = self.state.borrow().words?;
         Some(hook(&self.state, leaf, words))
     }
 
@@ -252,7 +253,8 @@ impl State {
 }
 
 /// The parameters of each bucket, of names and numbers of them in the optimizer's order: a backward pass begins with
-/// what follows the encoder, goes through its layers from the last to the first, and ends with the embeddings. The last bucket is the one whose sum nothing hides, so it is not made larger than it is.
+/// what follows the encoder, goes through its layers from the last to the first, and ends with the embeddings. No
+/// computation hides the sum of the last bucket, so the embeddings are alone in it.
 fn plan(parameters: &[(&str, i64)], words: Option<usize>) -> Vec<Vec<usize>> {
     let mut places: Vec<usize> = (0..parameters.len()).collect();
     places.sort_by_key(|place| (words == Some(*place), turn(parameters[*place].0), *place));
