@@ -6,6 +6,7 @@ use super::schema::{ClassifierStart, LayerMapRule, ModelSource, RANDOM};
 use super::stage::Stage;
 use super::stage_keys::Corpus;
 use super::stage_name::StageName;
+use super::student_start;
 use super::top::Experiment;
 use super::training::Training;
 use crate::document::{Collector, Fault, Located, Span, alternatives, did_you_mean};
@@ -16,6 +17,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     check_shape(experiment, faults);
     check_layer_map(experiment, faults);
     check_lengths(experiment, faults);
+    student_start::check(experiment, faults);
     check_goals(experiment, faults);
     check_classifier(experiment, faults);
     check_ranks(experiment, faults);
@@ -335,7 +337,7 @@ fn check_model(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: 
         return;
     }
     let made_or_given = match experiment.connect(stage, port).map(|origin| origin.value) {
-        Some(Origin::Stage(_) | Origin::Folder(_)) => true,
+        Some(Origin::Stage(_) | Origin::Folder(_) | Origin::Layers { .. }) => true,
         Some(Origin::Random) | None => false,
     };
     let role = port.of.as_str();

@@ -74,6 +74,7 @@ impl CheckpointKeys {
             hidden_dropout_prob: self.hidden_dropout_prob,
             attention_probs_dropout_prob: self.attention_probs_dropout_prob,
             max_position_embeddings: self.max_position_embeddings.as_deref().copied(),
+            layers: Vec::new(),
         }
     }
 }
@@ -88,11 +89,17 @@ impl Settings for StudentCheckpoint {
     const TITLE: Option<&'static str> = None;
 
     fn read_from(section: &Section<'_>, model: &Self::Defaults) -> Self {
-        let is_checkpoint = model.as_ref().is_some_and(|model| names_checkpoint(model));
-        Self(if is_checkpoint {
-            CheckpointKeys::read_from(section, &())
-        } else {
-            CheckpointKeys::none()
+        Self(match model {
+            Some(model) if names_checkpoint(model) => CheckpointKeys::read_from(section, &()),
+            Some(_) => {
+                let found = CheckpointKeys::read_from(section, &());
+                CheckpointKeys {
+                    hidden_dropout_prob: found.hidden_dropout_prob,
+                    attention_probs_dropout_prob: found.attention_probs_dropout_prob,
+                    ..CheckpointKeys::none()
+                }
+            }
+            None => CheckpointKeys::none(),
         })
     }
 
@@ -106,6 +113,20 @@ impl Settings for StudentCheckpoint {
 
     fn find(&self, group: TypeId) -> Option<&dyn Any> {
         self.0.find(group)
+    }
+}
+
+/// Keys of a student that may change what the files of a model folder say.
+const OF_FOLDERS: [&str; 2] = ["hidden-dropout-prob", "attention-probs-dropout-prob"];
+
+impl StudentCheckpoint {
+    /// The keys that may stand beside `model`.
+    pub(super) fn beside(is_checkpoint: bool) -> Vec<&'static str> {
+        if is_checkpoint {
+            CheckpointKeys::names()
+        } else {
+            OF_FOLDERS.to_vec()
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn counted(
     for part in stage.kind.counts() {
         found.part(part);
     }
-    found.checkpoints();
+    found.stated();
     found.settings
 }
 
@@ -88,15 +88,11 @@ impl Counted<'_> {
         }
     }
 
-    /// What is stated of the checkpoints that the stage takes.
-    fn checkpoints(&mut self) {
+    /// What is stated of the models that the stage takes.
+    fn stated(&mut self) {
         let experiment = self.experiment;
         for role in [Role::Teacher, Role::Student] {
-            let origin = experiment.origin_of(self.stage, role);
-            let Some(Origin::Folder(model)) = origin.map(|origin| origin.value) else {
-                continue;
-            };
-            let stated = experiment.stated(role, &model);
+            let stated = experiment.stated_of(self.stage, role);
             if let Ok(Value::Table(stated)) = Value::try_from(stated) {
                 for (key, value) in stated {
                     let key = key.replace('_', "-");

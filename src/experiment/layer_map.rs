@@ -54,6 +54,12 @@ pub(super) fn resolve_layer_map(
             attention: (0..student).collect(),
             hidden: (0..=student).collect(),
         }),
+        LayerMapRule::Layers => of_start(experiment, teacher, student).map_err(|message| {
+            let layers = experiment.student.layers.as_ref();
+            let at = layers.and_then(|layers| layers.span.clone());
+            let fault = Fault::new(message, rule.span.clone().or(at));
+            vec![fault.with_hint(spread_hint(teacher, student))]
+        }),
         LayerMapRule::Explicit(map) => {
             let mut faults = map_length_faults(map, student, rule.span.as_ref());
             let lists = [
@@ -84,6 +90,30 @@ pub(super) fn resolve_layer_map(
             }
         }
     }
+}
+
+/// The teacher layers that the student started from.
+fn of_start(experiment: &Experiment, teacher: usize, student: usize) -> Result<LayerMap, String> {
+    let layers = experiment.student.layers.as_deref();
+    let layers = layers.ok_or("`layer-map = \"layers\"` needs `layers` in `[student]`")?;
+    if !experiment.starts_from_teacher() || layers.iter().any(|layer| *layer >= teacher) {
+        return Err(
+            "`layers` in `[student]` are not the teacher's, so that `layer-map` must be given"
+                .to_owned(),
+        );
+    }
+    if layers.len() != student {
+        return Err(format!(
+            "`layers` in `[student]` has {} entries, the student {student} layers",
+            layers.len()
+        ));
+    }
+    Ok(LayerMap {
+        attention: layers.clone(),
+        hidden: std::iter::once(0)
+            .chain(layers.iter().map(|layer| layer + 1))
+            .collect(),
+    })
 }
 
 /// Layers at equal distances, rounded down: the uniform map where it comes out even.

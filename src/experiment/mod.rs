@@ -34,6 +34,7 @@ mod stage_settings;
 mod stages;
 mod starter;
 mod student;
+mod student_start;
 mod task;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -44,9 +44,21 @@ pub fn check_models(
 ) -> Result<Models, Vec<Fault>> {
     let config = |model: &Located<String>| folders.get(model.as_str()).copied();
     let teacher = config(&experiment.teacher.model).ok_or_else(Vec::new)?;
-    let student = match &experiment.student.model {
-        Some(model) => config(model).cloned().ok_or_else(Vec::new)?,
-        None => from_shape(experiment, teacher),
+    let student = match (experiment.start_of_student(), experiment.student_folder()) {
+        (None, _) => from_shape(experiment, teacher),
+        (Some(start), Some(model)) => {
+            let mut whole = config(model).cloned().ok_or_else(Vec::new)?;
+            check_layers(experiment, &whole)?;
+            experiment.stated_start(&start.value).reshape(&mut whole);
+            whole
+        }
+        // The fine-tuned teacher.
+        (Some(start), None) => {
+            let mut whole = teacher.clone();
+            check_layers(experiment, &whole)?;
+            experiment.stated_start(&start.value).reshape(&mut whole);
+            whole
+        }
     };
     let mut check = Check {
         experiment,
@@ -66,6 +78,7 @@ pub fn check_models(
         let teacher = check.config(experiment.origin_of(stage, Role::Teacher));
         let student = check.config(experiment.origin_of(stage, Role::Student));
         if let (Some(teacher), Some(student)) = (teacher, student) {
+            let (teacher, student) = (&teacher, &student);
             let pair = Pair::of(student, teacher);
             let known = seen.contains(&pair);
             check.layer_weights(stage, distill, student.num_hidden_layers);
@@ -121,7 +134,7 @@ struct Check<'a> {
     faults: Vec<Fault>,
 }
 
-impl<'a> Check<'a> {
+impl Check<'_> {
     /// The models of `[teacher]` and `[student]`.
     fn own_models(&mut self) {
         let experiment = self.experiment;
@@ -227,14 +240,15 @@ impl<'a> Check<'a> {
     }
 
     /// Shape of a stage's student or teacher; `None` for a folder that could not be read.
-    fn config(&self, origin: Option<Located<Origin>>) -> Option<&'a BertConfig> {
+    fn config(&self, origin: Option<Located<Origin>>) -> Option<BertConfig> {
         match origin?.value {
-            Origin::Folder(folder) => self.folders.get(folder.as_str()).copied(),
-            Origin::Random => Some(self.student),
+            Origin::Folder(folder) => self.folders.get(folder.as_str()).copied().cloned(),
+            // Layers are kept of what `[student]` names alone.
+            Origin::Random | Origin::Layers { .. } => Some(self.student.clone()),
             Origin::Stage(name) => {
                 let stage = self.experiment.stages.get(name.as_str())?;
                 match stage.makes_model_of()? {
-                    Role::Teacher => Some(self.teacher),
+                    Role::Teacher => Some(self.teacher.clone()),
                     // Reading the file has refused cycles.
                     Role::Student => self.config(self.experiment.origin_of(stage, Role::Student)),
                 }
@@ -333,6 +347,29 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         tinyrun_head: None,
         train_padding: experiment.student.train_padding,
     }
+}
+
+/// Layers of `[student]` that its model does not have.
+fn check_layers(experiment: &Experiment, model: &BertConfig) -> Result<(), Vec<Fault>> {
+    let there = model.num_hidden_layers;
+    let layers = experiment.student.layers.as_ref();
+    let missing = layers.and_then(|layers| layers.iter().find(|layer| **layer >= there));
+    let (Some(layers), Some(missing)) = (layers, missing) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`layers` in `[student]` has {missing}, which is out of range for `{}`",
+        experiment
+            .student
+            .model
+            .as_ref()
+            .map_or("", |model| &model.value)
+    );
+    let last = there.saturating_sub(1);
+    let fault = Fault::new(message, layers.span.clone());
+    Err(vec![
+        fault.with_label(format!("its layers are 0 to {last}")),
+    ])
 }
 
 fn check_config(role: &str, config: &BertConfig, model: &Located<String>, faults: &mut Vec<Fault>) {
@@ -524,6 +561,51 @@ mod tests {
                 "a `uniform` layer map needs a teacher with a multiple of the student's 5 layers, the teacher has 12",
             ]
         );
+    }
+
+    #[test]
+    fn a_student_of_some_layers_is_compared_with_them() {
+        let text = pipeline().replace("[stages.finetune]\n", "[stages.finetune]\nepochs = 1\n");
+        let teacher = config(6, 12);
+        let folders = [("models/teacher", &teacher)];
+        for model in ["models/teacher", "finetune"] {
+            let sets = [
+                &format!("student.model={model}"),
+                "student.layers=[0, 2, 5]",
+                "student.hidden-dropout-prob=0.0",
+            ];
+            let experiment = read_with(&text, &sets).unwrap();
+            let models = check(&experiment, &folders).unwrap();
+            assert_eq!(models.student.num_hidden_layers, 3);
+            assert_eq!(models.student.hidden_size, teacher.hidden_size);
+            assert_eq!(models.student.hidden_dropout_prob.to_string(), "0");
+            let map = &models.layer_maps["td-phase1"];
+            assert_eq!(map.attention, [0, 2, 5]);
+            assert_eq!(map.hidden, [0, 1, 3, 6]);
+        }
+        let sets = ["student.model=finetune", "student.layers=[0, 6]"];
+        let faults = check(&read_with(&text, &sets).unwrap(), &folders).unwrap_err();
+        assert_eq!(
+            messages(&faults),
+            ["`layers` in `[student]` has 6, which is out of range for `finetune`"]
+        );
+        assert!(faults[0].span.is_some());
+    }
+
+    #[test]
+    fn layers_of_another_model_need_a_map() {
+        let sets = ["student.model=models/small", "student.layers=[0, 5]"];
+        let experiment = read_with(&pipeline(), &sets).unwrap();
+        let (teacher, small) = (config(12, 12), config(6, 12));
+        let folders = [("models/teacher", &teacher), ("models/small", &small)];
+        let faults = check(&experiment, &folders).unwrap_err();
+        assert_eq!(
+            messages(&faults),
+            ["`layers` in `[student]` are not the teacher's, so that `layer-map` must be given"]
+        );
+        let sets = [sets[0], sets[1], "student.layer-map=uniform"];
+        let models = check(&read_with(&pipeline(), &sets).unwrap(), &folders).unwrap();
+        assert_eq!(models.layer_maps["td-phase1"].attention, [5, 11]);
     }
 
     #[test]

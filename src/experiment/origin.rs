@@ -19,6 +19,24 @@ pub enum Origin {
     Folder(String),
     /// Random weights in the shape of `[student]`.
     Random,
+    /// Some layers of another one: what `[student]` starts from.
+    Layers {
+        /// The model with all its layers.
+        of: Box<Origin>,
+        /// Those that are kept, from 0 on.
+        layers: Vec<usize>,
+    },
+}
+
+impl Origin {
+    /// The same with all its layers.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        match self {
+            Self::Layers { of, .. } => of.whole(),
+            whole => whole,
+        }
+    }
 }
 
 impl Experiment {
@@ -55,10 +73,9 @@ impl Experiment {
         }
         match port.of {
             Role::Teacher => Some(self.teacher.model.clone().map(Origin::Folder)),
-            Role::Student => match &self.student.model {
-                Some(model) => Some(model.clone().map(Origin::Folder)),
+            Role::Student => match self.start_of_student() {
                 None if port.is_trained => Some(Located::default_value(Origin::Random)),
-                None => None,
+                start => start,
             },
         }
     }
@@ -101,10 +118,12 @@ impl Experiment {
             let from = match port.wants {
                 Wants::Rows => self.rows_for(stage, port.role).cloned(),
                 Wants::Text => stage.preparation.clone(),
-                Wants::Model(model) => match self.connect(stage, model).map(|it| it.value) {
-                    Some(Origin::Stage(name)) => Some(name),
-                    _ => None,
-                },
+                Wants::Model(model) => {
+                    match self.connect(stage, model).map(|it| it.value.whole()) {
+                        Some(Origin::Stage(name)) => Some(name),
+                        _ => None,
+                    }
+                }
                 Wants::Scores => self.scores_for(stage).map(|(name, _)| name.clone()),
                 Wants::Files(_) | Wants::OneFile(_) | Wants::Records(..) | Wants::Tokenizer => None,
             };

@@ -154,6 +154,8 @@ pub enum LayerMapRule {
     Top,
     /// The first `S` layers.
     Bottom,
+    /// Those of the teacher that the student started from.
+    Layers,
     /// As listed.
     Explicit(LayerMap),
 }

@@ -50,13 +50,21 @@ settings! {
 settings! {
     /// `[student]`
     pub struct Student(student, recipe: Recipe) titled "Student" checked by check_shape_is_omitted {
-        /// Model to start from; excludes all keys of the shape.
+        /// Model to start from; excludes the keys of the shape but for the dropouts. A stage that
+        /// fine-tunes the teacher may be named too.
         // Its files are inputs.
         recorded model: Option<Located<String>> =
             key("model")
                 .kind_text("path")
                 .range_text("folder of Hugging Face or of Google's TensorFlow BERT, or MindSpore checkpoint")
                 .default_text("random weights with the shape below");
+        /// Layers of `model` that the student starts from, in this order.
+        // They count for the stage that keeps them (`counted.rs`).
+        recorded layers: Option<Located<Vec<usize>>> =
+            key("layers")
+                .range(0..=1000)
+                .range_text("layers of `model`, from 0")
+                .default_text("all of them");
         /// File of the projection that the first distillation of layers starts from, whatever
         /// `keep-projection` is: tensors `fit_dense.weight` and `fit_dense.bias`. A later stage has
         /// a key of its own, `initial-projection`.
@@ -83,10 +91,12 @@ settings! {
         counts dtype: WeightDtype =
             key("dtype").unless(WeightDtype::Fp32), default WeightDtype::Fp32;
         /// Teacher layers to distill; `uniform` requires a teacher with a multiple of the student's
-        /// layers. The table form has the two keys below.
+        /// layers, `layers` takes those that the student has from the teacher. The table form has
+        /// the two keys below.
         // It counts as the layers that it comes to.
         recorded layer_map: Located<LayerMapRule> =
-            key("layer-map"), default LayerMapRule::Uniform;
+            key("layer-map").default_text("`uniform`; `layers` with that key"),
+            default if layers.is_some() { LayerMapRule::Layers } else { LayerMapRule::Uniform };
     }
 }
 
@@ -202,10 +212,10 @@ fn check_shape_is_omitted(found: &Student, student: &Section<'_>) {
     let Some(model) = &found.model else {
         return;
     };
-    let beside = CheckpointKeys::names();
     let is_checkpoint = names_checkpoint(model);
+    let beside = StudentCheckpoint::beside(is_checkpoint);
     for key in StudentShape::names() {
-        if student.has(key) && !(is_checkpoint && beside.contains(&key)) {
+        if student.has(key) && !beside.contains(&key) {
             let message = format!("`model` and `{key}` in `[student]` cannot be combined");
             let fault = Fault::new(message, student.key_span(key));
             student.unfit(fault.with_label(if is_checkpoint {
@@ -289,6 +299,7 @@ impl Setting for LayerMapRule {
             ("uniform", &Self::Uniform),
             ("top", &Self::Top),
             ("bottom", &Self::Bottom),
+            ("layers", &Self::Layers),
         ];
         let table = "`{ attention = [..], hidden = [..] }`";
         Some(match at.section.choice_or_section(at.key, &words, table)? {
@@ -305,6 +316,7 @@ impl Setting for LayerMapRule {
             Self::Uniform => "uniform".into(),
             Self::Top => "top".into(),
             Self::Bottom => "bottom".into(),
+            Self::Layers => "layers".into(),
             Self::Explicit(map) => {
                 let entries = map.entries().into_iter();
                 let keys = entries.filter_map(|entry| Some((entry.key.to_owned(), entry.written?)));
@@ -314,7 +326,7 @@ impl Setting for LayerMapRule {
     }
 
     fn kind((): &()) -> String {
-        "`uniform`, `top`, `bottom`, or a table".to_owned()
+        "`uniform`, `top`, `bottom`, `layers`, or a table".to_owned()
     }
 }
 
@@ -324,8 +336,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_given_student_excludes_every_key_of_the_shape() {
+    fn a_given_student_excludes_every_key_of_the_shape_but_the_dropouts() {
+        let sets = [
+            "student.model=models/small",
+            "student.hidden-dropout-prob=0.3",
+        ];
+        let student = read_with(MINIMAL, &sets).unwrap().student;
+        assert_eq!(student.checkpoint.0.hidden_dropout_prob, Some(0.3));
+
+        let kept = StudentCheckpoint::beside(false);
         for key in StudentShape::names() {
+            if kept.contains(&key) {
+                continue;
+            }
             let value = match key {
                 "hidden-act" => "relu",
                 "family" => "distilbert",

@@ -248,7 +248,11 @@ fn fill_projections(
     };
     let spec = &train.student;
     let projections = projection_names(*projection, spec.config.num_hidden_layers + 1);
-    let beside = spec.weights.as_deref().filter(|_| *keep_projection);
+    // Of some layers of a model its projections are not those of the student's hidden states.
+    let beside = spec
+        .weights
+        .as_ref()
+        .filter(|model| *keep_projection && model.stated.layers.is_empty());
     let beside = beside.map(|folder| folder.join(FIT_DENSE_FILE));
     let given = spec.projection.clone();
     let from = given.or(beside.filter(|path| path.exists()));

@@ -28,6 +28,16 @@ pub enum ModelError {
         /// Files in it that may hold weights in other formats.
         others: Vec<String>,
     },
+    /// A layer that is to be kept.
+    #[error("the model in `{}` has no layer {layer}", excerpt_path(folder))]
+    NoLayer {
+        /// The folder.
+        folder: PathBuf,
+        /// The layer, from 0 on.
+        layer: usize,
+        /// How many there are.
+        layers: usize,
+    },
     /// The weights are cut into several files.
     #[error(
         "the weights in `{}` are split into several files, listed in `{index}`",
@@ -263,6 +273,7 @@ impl ModelError {
                 "name one in a file `checkpoint`: `model_checkpoint_path: \"model.ckpt-1000\"`"
                     .to_owned(),
             ),
+            Self::NoLayer { layers, .. } => Some(format!("its layers are 0 to {}", layers.saturating_sub(1))),
             Self::Encrypted { .. } => {
                 Some("load it with its key in MindSpore, and save it without `enc_key`".to_owned())
             }

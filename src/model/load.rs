@@ -10,7 +10,7 @@ use super::config::BertConfig;
 use super::error::ModelError;
 use super::mindspore;
 use super::mismatch::{MatchReport, Names, match_weights};
-use super::names::{canonical, expected_classifier, expected_encoder};
+use super::names::{canonical, expected_classifier, expected_encoder, in_layer, layer_tensor};
 use super::stated::Stated;
 use super::tensor::Dtype;
 use super::tensorflow::find_index;
@@ -48,11 +48,11 @@ pub fn load_model(folder: &Path) -> Result<LoadedModel, ModelError> {
     load_stated(folder, &Stated::default())
 }
 
-/// As [`load_model`], for a model of which something is `stated` beside its path. A model folder
-/// has all of it in its `config.json`, and nothing else is read.
+/// As [`load_model`], for a model of which something is `stated` beside its path. Where layers are stated, it is the
+/// model of these layers, with all else of the model in the files.
 ///
 /// # Errors
-/// As [`load_model`].
+/// As [`load_model`]; a layer that the model does not have.
 pub fn load_stated(path: &Path, stated: &Stated) -> Result<LoadedModel, ModelError> {
     let opened = if path.is_file() {
         open_mindspore(path, stated)?
@@ -61,7 +61,46 @@ pub fn load_stated(path: &Path, stated: &Stated) -> Result<LoadedModel, ModelErr
     } else {
         open_folder(path)?
     };
-    check(path, opened)
+    let mut model = check(path, opened)?;
+    if !stated.layers.is_empty() {
+        let names = keep_layers(&model, &stated.layers)?;
+        model.weights = model.weights.renamed(&names);
+        // Those of each hidden state would be others' now.
+        model.projections.clear();
+    }
+    stated.reshape(&mut model.config);
+    Ok(model)
+}
+
+/// The tensors of a model of some of its layers, by their new names.
+fn keep_layers(
+    model: &LoadedModel,
+    layers: &[usize],
+) -> Result<BTreeMap<String, String>, ModelError> {
+    let there = model.config.num_hidden_layers;
+    if let Some(layer) = layers.iter().copied().find(|layer| *layer >= there) {
+        return Err(ModelError::NoLayer {
+            folder: model.folder.clone(),
+            layer,
+            layers: there,
+        });
+    }
+    let mut names = BTreeMap::new();
+    for found in model.weights.names() {
+        match in_layer(found) {
+            Some((layer, rest)) => {
+                let places = layers.iter().enumerate();
+                for (place, _) in places.filter(|(_, kept)| **kept == layer) {
+                    names.insert(layer_tensor(place, rest), found.to_owned());
+                }
+            }
+            None if found.starts_with("fit_dense") => {}
+            None => {
+                names.insert(found.to_owned(), found.to_owned());
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// Shape and settings of a model, as [`load_stated`] finds them, without a look at all tensors.
@@ -69,13 +108,15 @@ pub fn load_stated(path: &Path, stated: &Stated) -> Result<LoadedModel, ModelErr
 /// # Errors
 /// A file is missing or damaged.
 pub fn read_config(path: &Path, stated: &Stated) -> Result<BertConfig, ModelError> {
-    if path.is_file() {
-        return Ok(open_mindspore(path, stated)?.config);
-    }
-    if is_tensorflow(path) {
-        return read_bert_config(path);
-    }
-    BertConfig::read(path)
+    let mut config = if path.is_file() {
+        open_mindspore(path, stated)?.config
+    } else if is_tensorflow(path) {
+        read_bert_config(path)?
+    } else {
+        BertConfig::read(path)?
+    };
+    stated.reshape(&mut config);
+    Ok(config)
 }
 
 /// A model whose tensors have their names here, and have not been compared with its shape.
@@ -300,6 +341,49 @@ mod tests {
         )
         .unwrap();
         folder
+    }
+
+    /// The bytes of one tensor.
+    fn bytes(model: &LoadedModel, name: &str) -> Vec<u8> {
+        model.weights.tensor(name).unwrap().bytes.to_vec()
+    }
+
+    #[test]
+    fn a_model_of_some_layers_has_their_tensors_and_all_that_is_no_layers() {
+        let whole = load_model(&fixture("bert-tiny")).unwrap();
+        let stated = Stated {
+            layers: vec![2, 0],
+            hidden_dropout_prob: Some(0.25),
+            ..Stated::default()
+        };
+        let cut = load_stated(&fixture("bert-tiny"), &stated).unwrap();
+        assert_eq!(cut.config.num_hidden_layers, 2);
+        assert_eq!(cut.config.hidden_dropout_prob.to_string(), "0.25");
+        assert_eq!(cut.num_labels, whole.num_labels);
+        let expected = expected_classifier(&cut.config, 3);
+        assert!(cut.weights.names().eq(expected.keys().map(String::as_str)));
+        for (own, of) in [(0, 2), (1, 0)] {
+            let tensor = |layer| format!("bert.encoder.layer.{layer}.attention.self.key.weight");
+            assert_eq!(bytes(&cut, &tensor(own)), bytes(&whole, &tensor(of)));
+        }
+        for name in [
+            "classifier.weight",
+            "bert.embeddings.word_embeddings.weight",
+        ] {
+            assert_eq!(bytes(&cut, name), bytes(&whole, name));
+        }
+        let read = read_config(&fixture("bert-tiny"), &stated).unwrap();
+        assert_eq!(read, cut.config);
+    }
+
+    #[test]
+    fn a_layer_that_the_model_does_not_have_is_named() {
+        let stated = Stated {
+            layers: vec![0, 9],
+            ..Stated::default()
+        };
+        let error = load_stated(&fixture("bert-tiny"), &stated).unwrap_err();
+        assert!(error.to_string().contains("has no layer 9"), "{error}");
     }
 
     fn report(folder: &TempDir) -> MatchReport {

@@ -69,6 +69,20 @@ fn renamed<'a>(name: &str, parts: impl Iterator<Item = (&'a str, &'a str)>) -> S
     parts.fold(name.to_owned(), replace)
 }
 
+/// What the names of a layer's tensors begin with, before its number.
+const LAYER: &str = "bert.encoder.layer.";
+
+/// The layer of a tensor and its name within it, if it is one of a layer.
+pub(super) fn in_layer(name: &str) -> Option<(usize, &str)> {
+    let (layer, rest) = name.strip_prefix(LAYER)?.split_once('.')?;
+    Some((layer.parse().ok()?, rest))
+}
+
+/// Name of a layer's tensor: the reverse of [`in_layer`].
+pub(super) fn layer_tensor(layer: usize, name: &str) -> String {
+    format!("{LAYER}{layer}.{name}")
+}
+
 /// Names and shapes of an encoder: embeddings, layers and pooler.
 pub fn expected_encoder(config: &BertConfig) -> BTreeMap<String, Vec<usize>> {
     let width = config.hidden_size;

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::BertConfig;
 
-/// Settings of a model that its checkpoint does not hold, where they are not the ones that such a
-/// checkpoint implies. A model folder has them in its `config.json`.
+/// What holds for a model beside its files: settings that its checkpoint does not hold, where they are not the ones
+/// that such a checkpoint implies, and what is made of a model otherwise than its files say. Of a model folder the
+/// dropouts and the layers alone are looked at: it has the others in its `config.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stated {
@@ -30,6 +31,9 @@ pub struct Stated {
     /// Longest input in tokens. A table of positions must have as many rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_position_embeddings: Option<usize>,
+    /// Layers that are kept, from 0 on, in this order; all of them where empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<usize>,
 }
 
 impl Stated {
@@ -49,12 +53,23 @@ impl Stated {
         put(&mut config.num_attention_heads, heads);
         put(&mut config.hidden_act, self.hidden_act.as_ref());
         put(&mut config.layer_norm_eps, self.layer_norm_eps.as_ref());
-        let dropout = self.hidden_dropout_prob.as_ref();
-        put(&mut config.hidden_dropout_prob, dropout);
-        let dropout = self.attention_probs_dropout_prob.as_ref();
-        put(&mut config.attention_probs_dropout_prob, dropout);
         let positions = self.max_position_embeddings.as_ref();
         put(&mut config.max_position_embeddings, positions);
+    }
+
+    /// Changes the shape of a model as it is in its files to that of the model that is made of it: what counts for
+    /// folders too.
+    pub fn reshape(&self, config: &mut BertConfig) {
+        if let Some(dropout) = self.hidden_dropout_prob {
+            config.hidden_dropout_prob = dropout;
+            config.seq_classif_dropout = config.seq_classif_dropout.map(|_| dropout);
+        }
+        if let Some(dropout) = self.attention_probs_dropout_prob {
+            config.attention_probs_dropout_prob = dropout;
+        }
+        if !self.layers.is_empty() {
+            config.num_hidden_layers = self.layers.len();
+        }
     }
 }
 
@@ -64,7 +79,7 @@ impl Stated {
 pub struct ModelRef {
     /// Model folder, or a checkpoint.
     pub path: PathBuf,
-    /// What is stated of a checkpoint.
+    /// What holds beside its files.
     #[serde(default, skip_serializing_if = "Stated::is_empty")]
     pub stated: Stated,
 }

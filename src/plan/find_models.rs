@@ -33,7 +33,7 @@ impl Finder<'_> {
     pub(super) fn folders(&mut self, experiment: &Experiment) -> BTreeMap<String, ModelFolder> {
         let mut named: BTreeMap<String, (Role, Option<Span>)> = BTreeMap::new();
         let own = [
-            (Role::Student, experiment.student.model.as_ref()),
+            (Role::Student, experiment.student_folder()),
             (Role::Teacher, Some(&experiment.teacher.model)),
         ];
         for (role, model) in own {
@@ -47,7 +47,7 @@ impl Finder<'_> {
                 let Some(origin) = experiment.origin_of(stage, role) else {
                     continue;
                 };
-                if let Origin::Folder(folder) = origin.value {
+                if let Origin::Folder(folder) = origin.value.whole() {
                     let (known, _) = named
                         .entry(folder.clone())
                         .or_insert((role, origin.span.clone()));

@@ -55,7 +55,7 @@ pub(crate) fn check_classifiers(
     let mut faults: Vec<Fault> = Vec::new();
     for stage in &experiment.stages {
         for user in users(experiment, stage) {
-            let fault = match &user.origin.value {
+            let fault = match &user.origin.value.clone().whole() {
                 Origin::Stage(from) => {
                     let lacks = user.port.needs_classifier() && !has_classifier(experiment, from);
                     let hint = classifying(experiment);
@@ -64,7 +64,7 @@ pub(crate) fn check_classifiers(
                 Origin::Folder(name) => folders
                     .get(name)
                     .and_then(|folder| user.fault_of(name, folder, classes)),
-                Origin::Random => None,
+                Origin::Random | Origin::Layers { .. } => None,
             };
             let Some(fault) = fault else { continue };
             let span = user.origin.span.clone();
@@ -254,6 +254,9 @@ pub(super) fn check_projections(
         {
             // Random weights either way.
             Some(Origin::Random) | None => None,
+            Some(Origin::Layers { .. }) => {
+                Some("`layers` in `[student]` keeps the layers alone".to_owned())
+            }
             Some(Origin::Folder(folder)) => folders
                 .get(&folder)
                 .filter(|found| !found.files.iter().any(|file| file.name == PROJECTION))

@@ -148,19 +148,21 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
                 node.tokenizes = true;
                 node.folders.push((role, own.clone()));
             }
-            Wants::Model(model) => match experiment.connect(stage, model).map(|it| it.value) {
-                Some(Origin::Stage(from)) => {
-                    node.takes.extend(take(experiment, role, from, is_model));
-                }
-                Some(Origin::Folder(folder)) => {
-                    // The student is handed on with the tokenizer that cut its text.
-                    if model.of == Role::Teacher && folder != *own {
-                        node.folders.push(("tokenizer", own.clone()));
+            Wants::Model(model) => {
+                match experiment.connect(stage, model).map(|it| it.value.whole()) {
+                    Some(Origin::Stage(from)) => {
+                        node.takes.extend(take(experiment, role, from, is_model));
                     }
-                    node.folders.push((role, folder));
+                    Some(Origin::Folder(folder)) => {
+                        // The student is handed on with the tokenizer that cut its text.
+                        if model.of == Role::Teacher && folder != *own {
+                            node.folders.push(("tokenizer", own.clone()));
+                        }
+                        node.folders.push((role, folder));
+                    }
+                    Some(Origin::Random | Origin::Layers { .. }) | None => {}
                 }
-                Some(Origin::Random) | None => {}
-            },
+            }
         }
     }
     node.files

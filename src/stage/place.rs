@@ -67,8 +67,13 @@ impl Place<'_> {
 
     /// A model, from a stage or the user; `None` for random weights.
     pub(crate) fn model(&self, role: &str) -> Option<ModelRef> {
-        let made = self.upstream(role).map(ModelRef::from);
-        made.or_else(|| Some(self.given(role)?.model.clone()))
+        let given = || Some(self.given(role)?.model.path.clone());
+        let path = self.upstream(role).or_else(given)?;
+        let stated = match role {
+            "student" => self.experiment.stated_of(self.stage(), Role::Student),
+            _ => self.experiment.stated_of(self.stage(), Role::Teacher),
+        };
+        Some(ModelRef { path, stated })
     }
 
     /// Folder of the tokenizer, or vocabulary: that of `[teacher]`, which cut the text, or of the

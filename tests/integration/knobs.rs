@@ -144,7 +144,7 @@ fn beside(path: &str, key: &str) -> Vec<String> {
 
 /// Keys that this test leaves to others: what they change is a choice between tables, or is
 /// checked where the tables are read.
-const ELSEWHERE: [(&str, &str); 30] = [
+const ELSEWHERE: [(&str, &str); 31] = [
     // No business of the kernel; `exports.rs` tests them.
     ("stages.export", "format"),
     ("stages.export", "dtype"),
@@ -169,6 +169,8 @@ const ELSEWHERE: [(&str, &str); 30] = [
     // A layer fewer needs another layer map; excluded together with the shape.
     ("student", "num-hidden-layers"),
     ("student", "model"),
+    // Of a given model; `students.rs` tests it.
+    ("student", "layers"),
     // The kernel translates names and keys of a folder; `distilbert.rs` tests it.
     ("student", "family"),
     // Beside a checkpoint only, or a file; `checkpoints.rs` tests them.

@@ -50,6 +50,7 @@ mod release;
 mod seed_parity;
 mod signals;
 mod stored_runs;
+mod students;
 mod tables;
 #[cfg(feature = "kernel")]
 mod tasks;

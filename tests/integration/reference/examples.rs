@@ -44,6 +44,7 @@ fn value(path: &str, key: &Key) -> String {
         ("task", "labels") => "[\"negative\", \"neutral\", \"positive\"]",
         ("teacher", "model") => "\"models/all-MiniLM-L6-v2\"",
         ("student", "model") => "\"models/TinyBERT_General_4L_312D\"",
+        ("student", "layers") => "[0, 2, 3, 5]",
         ("student", "projection") | (_, "initial-projection") => "\"models/fit_dense.safetensors\"",
         ("teacher", "vocab") => "\"models/vocab.txt\"",
         ("teacher", "num-attention-heads") => "12",
@@ -160,6 +161,7 @@ fn beside(path: &str, key: &str) -> (&'static str, &'static str) {
             | "max-predictions-per-seq"
             | "whole-word-mask",
         ) => ("", "windows = \"paragraphs\"\n"),
+        ("student", "layers") => ("", "model = \"finetune\"\n"),
         (_, "power") => ("", "schedule = \"polynomial\"\n"),
         ("stages.td-phase1", "end-learning-rate" | "decay-from") => ("", "schedule = \"linear\"\n"),
         ("student.layer-map", "attention") => ("", "hidden = [0, 3, 6, 9, 12]\n"),

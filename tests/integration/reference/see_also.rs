@@ -18,6 +18,10 @@ pub(super) fn page_about(table: &str, key: &str) -> Option<(&'static str, &'stat
         "corpus" | "long-lines" => ("Corpus", "../concepts/pipeline.md#corpus"),
         "teacher-memory" => ("Teacher cache", "../concepts/pipeline.md#teacher-cache"),
         "head" => ("Heads", "../concepts/losses.md#heads"),
+        "layers" => (
+            "Choose a student",
+            "../guides/students.md#start-from-layers-of-a-model",
+        ),
         "layer-map" => ("Layer mapping", "../concepts/losses.md#layer-mapping"),
         "attention-weight" | "attention-layer-weights" | "reduction" => {
             ("Attention", "../concepts/losses.md#attention")

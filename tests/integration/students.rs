@@ -1,0 +1,92 @@
+//! Students that start from layers of another model, with the script in the kernel's place.
+
+use serde_json::{Value, json};
+
+use crate::harness::Test;
+
+/// The experiment of the tests with a student of these keys.
+fn test(student: &str) -> Test {
+    let test = Test::new();
+    let shape = "num-hidden-layers = 2\nhidden-size = 4\nintermediate-size = 8\n\
+                 num-attention-heads = 2\nmax-position-embeddings = 32\n";
+    test.replace("x.toml", shape, student);
+    test
+}
+
+/// The student of a stage, as the kernel is told.
+fn student(test: &Test, stage: &str) -> Value {
+    test.job(stage)["work"]["train"]["student"].clone()
+}
+
+const FROM_FINE_TUNED: &str = "model = \"finetune\"\nlayers = [1, 0]\nhidden-dropout-prob = 0.0\n";
+
+#[test]
+fn layers_of_the_fine_tuned_teacher_are_the_students_start() {
+    let test = test(FROM_FINE_TUNED);
+    test.run(&["x.toml"]).succeeds();
+    let first = student(&test, "general-distill");
+    let path = first["weights"]["path"].as_str().expect("a path");
+    assert!(
+        path.contains("finetune") && path.ends_with("model"),
+        "{path}"
+    );
+    assert_eq!(
+        first["weights"]["stated"],
+        json!({"layers": [1, 0], "hidden_dropout_prob": 0.0})
+    );
+    assert_eq!(first["config"]["num_hidden_layers"], 2);
+    assert_eq!(first["config"]["hidden_dropout_prob"], 0.0);
+    // Each layer learns from the one that it was.
+    let map =
+        &test.job("general-distill")["work"]["train"]["objective"]["intermediate"]["layer_map"];
+    assert_eq!(*map, json!({"attention": [1, 0], "hidden": [0, 2, 1]}));
+    // What that stage makes has two layers, and all of them are taken.
+    let next = student(&test, "td-phase1");
+    assert_eq!(next["weights"].get("stated"), None);
+    let folder = next["weights"]["path"].as_str().expect("a path");
+    assert!(folder.contains("general-distill"), "{folder}");
+
+    // The settings as resolved are those of the same experiment.
+    let resolved = test.read("runs/x/experiment.toml");
+    assert!(resolved.contains("layers = [1, 0]"), "{resolved}");
+    test.write("x.toml", &resolved);
+    assert!(!test.plan().contains("stale"), "{}", test.plan());
+}
+
+#[test]
+fn other_layers_or_dropouts_re_run_the_stage_that_starts_from_them() {
+    let test = test(FROM_FINE_TUNED);
+    test.run(&["x.toml"]).succeeds();
+    for set in ["student.layers=[0]", "student.hidden-dropout-prob=0.1"] {
+        let plan = test.run(&["x.toml", "--dry-run", "--set", set]).succeeds();
+        let status = |stage: &str| {
+            let mut lines = plan.stdout.lines();
+            let line = lines.find(|line| line.split_whitespace().nth(1) == Some(stage));
+            line.unwrap_or_default().starts_with("fresh")
+        };
+        assert!(status("finetune") && !status("general-distill"), "{set}");
+    }
+}
+
+#[test]
+fn layers_of_a_folder_leave_its_own_files_as_they_are() {
+    let test = test("model = \"./other\"\nlayers = [1]\nlayer-map = \"top\"\n");
+    test.write_teacher("other");
+    test.run(&["x.toml"]).succeeds();
+    let first = student(&test, "general-distill");
+    assert_eq!(first["weights"]["stated"], json!({"layers": [1]}));
+    // The same folder is a whole model where a stage names it.
+    let named = ["x.toml", "--set", "stages.td-phase2.student=./other"];
+    test.run(&named).succeeds();
+    assert_eq!(student(&test, "td-phase2")["weights"].get("stated"), None);
+}
+
+#[test]
+fn layers_that_cannot_be_are_told_before_anything_runs() {
+    let test = test("model = \"finetune\"\nlayers = [0, 2]\n");
+    let plan = test.run(&["x.toml", "--dry-run"]).ends_with(2);
+    plan.says("`layers` in `[student]` has 2, which is out of range for `finetune`");
+    let other = ["x.toml", "--dry-run", "--set", "student.model=td-phase1"];
+    let plan = test.run(&other).ends_with(2);
+    plan.says("`td-phase1` cannot be the `model` of `[student]`");
+}
