@@ -76,6 +76,9 @@ fn main() -> ExitCode {
     if let Some(launch) = ranks::launch_of_arguments() {
         return ranks::serve_launch(launch);
     }
+    if let Some(measured) = ranks::measurement_of_arguments() {
+        return measured;
+    }
     let seat = Seat::of_arguments();
     // The first rank speaks for all.
     let reporter = match seat {
@@ -162,6 +165,7 @@ fn work(
     reporter: &Reporter,
     stop: &Stop,
 ) -> Result<(Ended, u64), KernelError> {
+    ranks.bind(tch::get_num_threads() as usize);
     let ended = catch_unwind(AssertUnwindSafe(|| match &job.work {
         Work::Train(train) => training::train(job, train, compute, reporter, stop, &ranks),
         Work::Evaluate(work) => evaluate::evaluate(job, work, compute, reporter, stop),

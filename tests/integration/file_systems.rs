@@ -29,7 +29,7 @@ fn library() -> &'static Path {
     })
 }
 
-fn lacking(command: &mut Command, words: &str) {
+pub(crate) fn lacking(command: &mut Command, words: &str) {
     command.env("LD_PRELOAD", library()).env("LACKS", words);
 }
 

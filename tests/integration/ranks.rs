@@ -8,6 +8,7 @@ use std::process::Command;
 use rustix::process::{Signal, kill_process};
 
 use crate::chaos::{kernels, results, root};
+use crate::file_systems::lacking;
 use crate::harness::Test;
 use crate::pipeline::real;
 
@@ -268,6 +269,63 @@ fn a_rank_that_is_killed_is_named_and_the_run_goes_on_with_another_number() {
     test.run(&["rerun", "chaos/finetune"])
         .ends_with(2)
         .says("its training was resumed with another number of ranks");
+}
+
+/// Ranks that take all cores have each their own, for all their threads.
+#[test]
+fn ranks_that_take_all_cores_are_bound_to_their_own() {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if !cores.is_multiple_of(2) {
+        return;
+    }
+    let test = root();
+    run(&test, &["--until", "data-prep"]);
+    let threads = format!("threads={}", cores / 2);
+    let long = ["--set", &threads, "--set", "stages.finetune.epochs=8"];
+    let all = [
+        &["chaos.toml", "--single-stage", "finetune", "--ranks", "2"],
+        &long[..],
+    ]
+    .concat();
+    let started = test.start_with(&all, real);
+    wait_for_checkpoints(&test, 1);
+    let bound = |pid: rustix::process::Pid| {
+        let status = format!("/proc/{}/status", pid.as_raw_nonzero());
+        let status = std::fs::read_to_string(status).expect("a process");
+        let mut lines = status.lines();
+        let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        list.expect("a list").trim().to_owned()
+    };
+    let mut lists: Vec<String> = kernels(&test).into_iter().map(bound).collect();
+    lists.sort();
+    assert_eq!(lists.len(), 2);
+    assert_ne!(lists[0], lists[1]);
+    started.signal(Signal::INT);
+    started.wait().ends_with(130);
+}
+
+/// Rank 0 writes checkpoints, every rank its part of the teacher's outputs.
+#[test]
+#[cfg_attr(not(has_cc), ignore = "cc was not found when the tests were built")]
+fn a_full_disk_of_one_rank_ends_all_and_names_it_and_the_next_run_resumes() {
+    let before = root();
+    // A rank asks about so many tokens at once that a small table is one rank's work.
+    let rows = before.read("data/films.tsv");
+    let (header, rows) = rows.split_once('\n').expect("a header");
+    before.write("data/films.tsv", &format!("{header}\n{}", rows.repeat(6)));
+    run(&before, &["--until", "general-distill"]);
+    for (rank, says) in [(0, "cannot write"), (1, "rank 1 failed: cannot write")] {
+        let arguments = ["--single-stage", "td-phase1", "--ranks", "2"];
+        let all = [&["chaos.toml", "--set", "threads=1"], &arguments[..]].concat();
+        let ended = before.run_with(&all, |command| {
+            real(command);
+            lacking(command, &format!("space-{rank}"));
+        });
+        let ended = ended.ends_with(1).says(says);
+        assert!(ended.stderr.contains("o space left"), "{}", ended.stderr);
+        before.wait_until("the end of every rank", || kernels(&before).is_empty());
+    }
+    run(&before, &["--single-stage", "td-phase1", "--ranks", "3"]);
 }
 
 /// Every rank knows of the scores that end a training.

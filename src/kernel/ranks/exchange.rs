@@ -131,6 +131,11 @@ impl Exchange {
         Some(hook(&self.state, leaf, words))
     }
 
+    /// Takes the gradient of the parameter at a place, as its hook does.
+    pub(super) fn hand(&self, place: usize, gradient: &Tensor) {
+        no_grad(|| self.state.borrow_mut().take(place, gradient));
+    }
+
     /// Sends what has not left yet and waits for all sums. Returns the gradients, which are undefined where no rank
     /// has one and valid until the next step begins, and whether any rank `wishes` something. Replaces `losses` by
     /// their sums.

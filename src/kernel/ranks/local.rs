@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tinyrun::job::Job;
 
-use super::launched::Called;
+use super::called::Called;
 use super::native::{Group, Meeting, are_there};
 use super::{COMING, ENDLESS, EXIT_LOST, LOOK, Link, Rank, Ranks, lost};
 use crate::error::{self, KernelError};
@@ -109,6 +109,7 @@ impl Seat {
         let ranks = Ranks {
             own: self.rank,
             here: job.ranks_here,
+            cores: super::cores(),
             link: Some(link),
         };
         Ok((job, ranks))
@@ -128,7 +129,7 @@ fn connect(
 }
 
 /// This machine's address towards another, without a packet being sent.
-fn own_address(towards: (&str, u16)) -> io::Result<String> {
+pub(super) fn own_address(towards: (&str, u16)) -> io::Result<String> {
     let mut last = None;
     for address in towards.to_socket_addrs()? {
         let any: IpAddr = match address {
@@ -195,6 +196,7 @@ impl Ranks {
         Ok(Self {
             own: first,
             here: job.ranks_here,
+            cores: super::cores(),
             link: Some(Link {
                 group,
                 meeting,

@@ -5,11 +5,17 @@
 //! Rank 0 is the kernel that the runner has started: it writes all but the teacher's cached outputs, and starts the
 //! others (`local.rs`) or calls those that a launcher has started (`launched.rs`).
 
+mod called;
+mod cores;
 mod exchange;
+mod gather;
+mod hello;
 mod hooks;
 mod launched;
 mod local;
+mod measured;
 mod native;
+mod serve;
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -28,6 +34,7 @@ use crate::error::KernelError;
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::launched::{launch_of_arguments, serve_launch};
 pub(crate) use self::local::Seat;
+pub(crate) use self::measured::measurement_of_arguments;
 #[cfg(test)]
 pub(crate) use self::{exchange::turn, hooks::Hook};
 
@@ -99,6 +106,8 @@ pub(crate) struct Ranks {
     own: Rank,
     /// How many share the cores of this machine, as far as is known.
     here: usize,
+    /// Cores that they may use.
+    cores: usize,
     link: Option<Link>,
 }
 
@@ -117,6 +126,7 @@ impl Ranks {
         Self {
             own: Rank::ONLY,
             here: 1,
+            cores: cores(),
             link: None,
         }
     }
@@ -143,7 +153,7 @@ impl Ranks {
 
     /// What to tell of ranks whose threads are more than the cores.
     pub(crate) fn crowd(&self, threads: usize) -> Option<String> {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let cores = self.cores;
         let ranks = self.here;
         let is_crowd = !self.are_one() && ranks * threads > cores;
         is_crowd.then(|| {
@@ -151,6 +161,17 @@ impl Ranks {
                 "{ranks} ranks of {threads} threads are more than the {cores} cores of this machine"
             )
         })
+    }
+
+    /// Binds this thread, and those that it starts from now on, to the cores of this rank, if the ranks take all.
+    pub(crate) fn bind(&self, threads: usize) {
+        let cores = cores::allowed();
+        // Of ranks on several machines the launcher knows who is where.
+        if self.are_here()
+            && let Some(own) = cores::share(&cores, self.own.rank, self.here, threads)
+        {
+            cores::bind(own);
+        }
     }
 
     /// Does something on the first rank, while the others wait for its result, however long it takes. `name` is
@@ -372,6 +393,11 @@ impl Ranks {
         let silent = link.others.as_ref().and_then(Others::silent);
         silent.unwrap_or(error)
     }
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Lets `add` change the gradients at these places, many at a time in one tensor. What is together in one is a

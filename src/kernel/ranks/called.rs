@@ -1,0 +1,70 @@
+//! A stage of rank 0, to which ranks of a launcher (`hello.rs`) are called.
+
+use std::thread;
+use std::time::Duration;
+
+use tinyrun::job;
+
+use super::hello::{beat_of, ended_of};
+use super::native::Meeting;
+use super::{COMING, lost};
+use crate::error::KernelError;
+
+/// How long a beat of a rank may be late that others ask for.
+const LATE: Duration = Duration::from_secs(3);
+
+/// The other ranks of a stage that rank 0 has called.
+#[derive(Debug)]
+pub(super) struct Called {
+    meeting: Meeting,
+    size: usize,
+    call: i64,
+}
+
+impl Called {
+    /// Calls them to a meeting whose keys begin with `run`.
+    pub(super) fn new(at: &job::Meeting, size: usize, run: &str) -> Result<Self, KernelError> {
+        let meeting = Meeting::open((&at.host, at.port), None, &at.run, COMING).map_err(lost)?;
+        let call = meeting.count("stages").map_err(lost)?;
+        meeting.set(&format!("stage/{call}"), run).map_err(lost)?;
+        Ok(Self {
+            meeting,
+            size,
+            call,
+        })
+    }
+
+    /// One that has ended by itself, or else one that has ended because others were gone.
+    pub(super) fn at_fault(&self) -> Option<KernelError> {
+        let ended = (1..self.size).filter_map(|rank| {
+            let told = self
+                .meeting
+                .wait_for(&ended_of(self.call, rank), Duration::ZERO);
+            let told: (bool, String) = serde_json::from_str(&told.ok()??).ok()?;
+            Some((rank, told))
+        });
+        let (rank, (_, what)) = ended.min_by_key(|(_, (is_victim, _))| *is_victim)?;
+        let hint = None;
+        Some(KernelError::Rank { rank, what, hint })
+    }
+
+    /// A rank that does not serve any more.
+    pub(super) fn silent(&self) -> Option<KernelError> {
+        let beats = || -> Vec<Option<String>> {
+            let beat = |rank| self.meeting.wait_for(&beat_of(rank), Duration::ZERO);
+            (1..self.size)
+                .map(|rank| beat(rank).ok().flatten())
+                .collect()
+        };
+        let before = beats();
+        thread::park_timeout(LATE);
+        let mut same = before
+            .iter()
+            .zip(beats())
+            .map(|(before, now)| *before == now);
+        let rank = same.position(|is_same| is_same)? + 1;
+        let what = "is gone".to_owned();
+        let hint = None;
+        Some(KernelError::Rank { rank, what, hint })
+    }
+}
