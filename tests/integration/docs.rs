@@ -358,9 +358,11 @@ fn file_name(block: &Block) -> Option<String> {
 fn merge(into: &mut toml::Table, from: toml::Table) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {
-            // Another table of rows has other columns and another dev set.
+            // Another table of rows has other columns and another dev set; a student that starts from a model has no
+            // shape.
             (Some(toml::Value::Table(into)), toml::Value::Table(from))
-                if !from.contains_key("train") =>
+                if !from.contains_key("train")
+                    && !(key == "student" && from.contains_key("model")) =>
             {
                 merge(into, from);
             }
