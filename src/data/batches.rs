@@ -12,6 +12,7 @@ const WINDOW: usize = 64;
 // Streams of one seed that must not be the same.
 const EPOCH_STREAM: u64 = 1;
 const LIMIT_STREAM: u64 = 2;
+const TURN_STREAM: u64 = 3;
 
 /// Batches of an epoch as indices into `lengths` (in tokens), in training order.
 ///
@@ -123,6 +124,25 @@ pub fn choose_limit(n: usize, limit: u64, seed: u64) -> Vec<u32> {
     chosen
 }
 
+/// The `each` of the indices `0..n` whose turn it is in an epoch, in ascending order: each epoch takes the next ones of
+/// one shuffling, which begins anew after its last.
+///
+/// # Panics
+/// Where `n` is more than `u32::MAX`.
+pub fn choose_turn(n: usize, each: usize, seed: u64, epoch: u64) -> Vec<u32> {
+    let mut all = indices(n);
+    if each >= n {
+        return all;
+    }
+    shuffle(&mut all, &mut SplitMix64::from_parts(&[seed, TURN_STREAM]));
+    // Below `n`, and so is each summand of the next line.
+    let turn = usize::try_from(epoch % n as u64).expect("below a usize");
+    let begin = turn * each % n;
+    let mut chosen: Vec<u32> = (0..each).map(|at| all[(begin + at) % n]).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
 fn indices(n: usize) -> Vec<u32> {
     let n = u32::try_from(n).expect("more examples than `u32::MAX` in one plan");
     (0..n).collect()
@@ -141,6 +161,23 @@ mod tests {
         let mut all: Vec<u32> = batches.iter().flatten().copied().collect();
         all.sort_unstable();
         all
+    }
+
+    #[test]
+    fn every_index_has_its_turn_before_one_has_a_second() {
+        let turns: Vec<Vec<u32>> = (0..5).map(|epoch| choose_turn(10, 4, 7, epoch)).collect();
+        let mut counts = [0; 10];
+        for (epoch, turn) in turns.iter().enumerate() {
+            assert_eq!(turn.len(), 4);
+            for index in turn {
+                counts[*index as usize] += 1;
+            }
+            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            assert!(most - least <= 1, "epoch {epoch}: {counts:?}");
+        }
+        assert_eq!(counts, [2; 10]);
+        assert_eq!(choose_turn(3, 5, 7, 1), [0, 1, 2]);
+        assert_ne!(choose_turn(10, 4, 8, 0), turns[0]);
     }
 
     #[test]

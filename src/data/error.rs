@@ -266,6 +266,25 @@ pub enum DataError {
         /// What is missing: `rows below the header`, `line that is not blank`.
         what: &'static str,
     },
+    /// All unlabelled texts are left out.
+    #[error(
+        "{} {} no text that is neither in dev nor in train: {in_dev} are in dev, {repeated} are repeated",
+        excerpt_list(paths), if paths.len() == 1 { "has" } else { "have" }
+    )]
+    NoUnlabelled {
+        /// The files.
+        paths: Vec<String>,
+        /// Texts that are in dev.
+        in_dev: u64,
+        /// Texts that are in train, or occur before.
+        repeated: u64,
+    },
+    /// A file with a text a line, where each example has two.
+    #[error("`{}` has one text per line, the task has pairs", excerpt_path(path))]
+    UnlabelledPairs {
+        /// The file.
+        path: PathBuf,
+    },
     /// Pairs are to be made of a single document.
     #[error(
         "the corpus of `{}` is one document, and a random second text needs another",

@@ -18,6 +18,9 @@ impl DataError {
             Self::Format { fault, .. }
             | Self::Record { fault, .. }
             | Self::RecordFile { fault, .. } => return fault.hint(settings),
+            Self::UnlabelledPairs { .. } => {
+                "name a table with both columns (`.csv`, `.tsv`, `.jsonl`)".to_owned()
+            }
             Self::OneDocument { .. } => {
                 "separate documents by a blank line, or set `windows = \"packed\"`".to_owned()
             }

@@ -26,11 +26,11 @@ pub use error::{DataError, Settings};
 pub use labels::{LabelRule, LabelSet};
 pub use prepare::{
     CorpusSettings, Dev, Masking, Pairs, RecordCorpus, RecordDev, RecordFiles, RecordTask,
-    TaskSettings, Unit, Watch, WindowSettings, prepare_corpus, prepare_record_corpus,
-    prepare_record_task, prepare_task,
+    TaskSettings, UNLABELLED_STORE, Unit, Watch, WindowSettings, prepare_corpus,
+    prepare_record_corpus, prepare_record_task, prepare_task,
 };
 pub use records::{Longest, RecordFormat, RowRules, is_packed_mindrecord, recognize_records};
-pub use report::{FileReport, LabelCount, PrepReport, SplitReport, WindowReport};
+pub use report::{FileReport, LabelCount, PrepReport, SplitReport, UnlabelledReport, WindowReport};
 pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Given, Survey, SurveyError, estimated_tokens, survey};
 pub use table::{DialectRule, Escape, Quoting, TableFormat, TableLayout};

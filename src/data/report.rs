@@ -16,13 +16,17 @@ pub const REPORT: &str = "report.json";
 pub struct PrepReport {
     /// Files in the order read.
     pub files: Vec<FileReport>,
-    /// Stores written: `train` and `dev`, or `train` alone for a corpus.
+    /// Stores written: `train` and `dev`, or `train` alone for a corpus; and the `unlabelled` rows of a task, which are
+    /// behind those of `train` in `train-and-unlabelled`.
     pub splits: Vec<SplitReport>,
     /// Training rows whose text is also the text of a dev row.
     pub train_texts_in_dev: u64,
     /// What is odd about the data, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Unlabelled texts that were left out, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<UnlabelledReport>,
     /// Windows that were made of documents, where they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<WindowReport>,
@@ -30,6 +34,16 @@ pub struct PrepReport {
     pub bytes_read: u64,
     /// Time it took.
     pub seconds: f64,
+}
+
+/// Unlabelled texts that were left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnlabelledReport {
+    /// Texts of rows that models are scored on.
+    pub in_dev: u64,
+    /// Texts of training rows, and those that occur before.
+    pub repeated: u64,
 }
 
 /// How the windows of a corpus came out.

@@ -40,6 +40,7 @@ mod task;
 pub(crate) mod testing;
 mod top;
 mod training;
+mod unlabelled;
 mod windows;
 
 pub(crate) use checkpoint_keys::names_checkpoint;
@@ -75,4 +76,5 @@ pub use student::{Student, StudentShape, Teacher};
 pub use task::Task;
 pub use top::Experiment;
 pub use training::Training;
+pub use unlabelled::UnlabelledUse;
 pub use windows::Windows;

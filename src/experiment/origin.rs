@@ -116,7 +116,7 @@ impl Experiment {
         let mut found: Vec<StageName> = Vec::new();
         for port in stage.ports(&self.task) {
             let from = match port.wants {
-                Wants::Rows => self.rows_for(stage, port.role).cloned(),
+                Wants::Rows(name) => self.rows_for(stage, name).cloned(),
                 Wants::Text => stage.preparation.clone(),
                 Wants::Model(model) => {
                     match self.connect(stage, model).map(|it| it.value.whole()) {

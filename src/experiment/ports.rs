@@ -1,6 +1,9 @@
 //! What stages take and leave, by type.
 
-use crate::data::RecordFormat;
+use super::stage_settings::StageSettings;
+use super::task::Task;
+use super::unlabelled::UnlabelledUse;
+use crate::data::{RecordFormat, UNLABELLED_STORE};
 use crate::document::Located;
 
 /// Something that a stage leaves for others.
@@ -106,8 +109,8 @@ pub(crate) enum Wants {
     OneFile(Located<String>),
     /// Records: files that the user names by paths, globs and folders.
     Records(Vec<Located<String>>, RecordFormat),
-    /// Labelled rows: the artifact of the port's name.
-    Rows,
+    /// Rows of the task: the artifact of this name.
+    Rows(&'static str),
     /// Text that the stage's own preparation has made.
     Text,
     /// The tokenizer of the model of `[teacher]`, which cuts all text.
@@ -218,8 +221,21 @@ impl ModelPort {
 impl Port {
     /// Labelled rows of a split.
     pub(crate) fn rows(role: &'static str) -> Self {
-        let wants = Wants::Rows;
+        let wants = Wants::Rows(role);
         Self { role, wants }
+    }
+
+    /// Rows to train on: with those that have no label, where the stage takes such.
+    pub(crate) fn train(task: &Task, keys: &dyn StageSettings) -> Self {
+        let has_unlabelled = UnlabelledUse::of(task, keys).is_some();
+        Self {
+            role: "train",
+            wants: Wants::Rows(if has_unlabelled {
+                UNLABELLED_STORE
+            } else {
+                "train"
+            }),
+        }
     }
 
     /// Scores of the student that the stage takes.

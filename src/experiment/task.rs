@@ -38,6 +38,12 @@ settings! {
             key("dev-fraction")
                 .range(above_zero_to(0.5))
                 .default_text("none; `dev` or `dev-fraction` is required");
+        /// Text of the task without labels, which `td-phase1` and `td-phase2` learn from beside
+        /// `train`: tables (`.csv`, `.tsv`, `.jsonl`) with the column `text`, other files with a text
+        /// per line. Texts that are in dev, in `train` or repeated are left out.
+        // Its files are inputs.
+        recorded unlabelled: Option<Located<Vec<Located<String>>>> =
+            key("unlabelled").range_text("paths and globs").default_text("none");
         /// Table format; `auto` is CSV for files ending in `.csv`, else TSV without quoting, and
         /// detects other delimiters. `tsv` detects nothing. Records (`tfrecord`, `mindrecord`) hold
         /// token ids; `auto` detects them by the first training file.
@@ -107,6 +113,11 @@ impl Task {
     /// Whether its data are tables, and not records.
     pub fn is_table(&self) -> bool {
         self.format.records().is_none()
+    }
+
+    /// The files of unlabelled text, as they are written.
+    pub fn unlabelled_files(&self) -> &[Located<String>] {
+        self.unlabelled.as_deref().map_or(&[], Vec::as_slice)
     }
 
     /// The score that the best model is chosen by.

@@ -96,8 +96,12 @@ pub struct Student {
 pub struct TrainData {
     /// Token store.
     pub store: PathBuf,
-    /// Train on this many examples only, chosen by the seed.
+    /// Train on this many examples only, chosen by the seed; of a store with unlabelled rows these are labelled ones.
     pub limit: Option<u64>,
+    /// How many rows without a label are taken beside them, which stand behind the labelled ones in the store; `None`:
+    /// there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<Unlabelled>,
     /// Reshuffle every epoch and bucket rows by length; if false, keep the data's order.
     pub shuffle: bool,
     /// Leave out an epoch's last batch where it is not whole.
@@ -115,6 +119,40 @@ pub struct TrainData {
     pub gradient_exchange: GradientExchange,
     /// Batches laid out ahead of the step that takes them; 0: none.
     pub prefetch: u32,
+}
+
+/// How many rows without a label are trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unlabelled {
+    /// At most so many, chosen by the seed.
+    pub limit: Option<u64>,
+    /// Their share of an epoch's examples; all of them are in every epoch where `None`.
+    pub share: Option<f64>,
+}
+
+impl Unlabelled {
+    /// Rows of an epoch, of those that are `there`, beside so many labelled ones.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a number of rows, of which there are at most 2^32"
+    )]
+    pub fn each_epoch(&self, labelled: u64, there: u64) -> u64 {
+        let there = self.limit.map_or(there, |limit| limit.min(there));
+        self.share.map_or(there, |share| {
+            let wanted = (labelled as f64 * share / (1.0 - share)).round();
+            (wanted as u64).clamp(1, there.max(1)).min(there)
+        })
+    }
+
+    /// Rows of all epochs, each once.
+    pub fn in_all(&self, labelled: u64, there: u64, epochs: u32) -> u64 {
+        let each = self.each_epoch(labelled, there);
+        let there = self.limit.map_or(there, |limit| limit.min(there));
+        each.saturating_mul(u64::from(epochs)).min(there)
+    }
 }
 
 /// How many steps there are, and what each does.

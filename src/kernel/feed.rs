@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use tinyrun::data::batches::{choose_limit, plan_epoch, plan_unshuffled, steps_per_epoch};
+use tinyrun::data::batches::{
+    choose_limit, choose_turn, plan_epoch, plan_unshuffled, steps_per_epoch,
+};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{PadTo, Train, TrainData};
 
@@ -22,6 +24,10 @@ pub(crate) struct Data {
     /// Lengths of those rows in tokens.
     pub(crate) lengths: Vec<u32>,
     pub(crate) steps_per_epoch: u64,
+    /// How many of the rows, the first ones, are in every epoch.
+    always: usize,
+    /// How many of the others are in an epoch, in turn.
+    in_turn: usize,
 }
 
 impl Data {
@@ -38,15 +44,29 @@ impl Data {
                 store: data.store.clone(),
             });
         }
-        let rows = match data.limit {
-            Some(limit) if limit < u64::from(count) => choose_limit(store.len(), limit, seed),
-            _ => (0..count).collect(),
+        let labelled = match data.unlabelled {
+            Some(_) => labelled_rows(&store),
+            None => store.len(),
         };
+        let mut rows = match data.limit {
+            Some(limit) if limit < labelled as u64 => choose_limit(labelled, limit, seed),
+            _ => (0..labelled as u32).collect(),
+        };
+        let always = rows.len();
+        let mut in_turn = 0;
+        if let Some(unlabelled) = data.unlabelled {
+            let there = store.len() - labelled;
+            let (of, all) = (always as u64, there as u64);
+            let taken = unlabelled.in_all(of, all, train.steps.epochs);
+            let others = choose_limit(there, taken, seed).into_iter();
+            rows.extend(others.map(|row| row + labelled as u32));
+            in_turn = unlabelled.each_epoch(of, all) as usize;
+        }
         let lengths: Vec<u32> = rows
             .iter()
             .map(|&row| store.length(row as usize) as u32)
             .collect();
-        let examples = rows.len() as u64;
+        let examples = (always + in_turn) as u64;
         let steps_per_epoch = steps_per_epoch(
             examples,
             data.batch_size,
@@ -67,8 +87,24 @@ impl Data {
             train: store,
             rows,
             lengths,
+            always,
+            in_turn,
         })
     }
+
+    /// Places of the rows of an epoch, ascending.
+    fn places(&self, seed: u64, epoch: u64) -> Vec<u32> {
+        let always = 0..self.always as u32;
+        let turn = choose_turn(self.rows.len() - self.always, self.in_turn, seed, epoch);
+        let turn = turn.into_iter().map(|place| place + self.always as u32);
+        always.chain(turn).collect()
+    }
+}
+
+/// Rows with a label, which are the first.
+fn labelled_rows(store: &TokenStore) -> usize {
+    let rows = 0..store.len();
+    rows.take_while(|row| store.label(*row).is_some()).count()
 }
 
 /// Rows whose gradients are computed together, by one process or by several ranks.
@@ -266,11 +302,19 @@ impl Layout {
             ..
         } = self.order;
         let data = &self.data;
+        let places = data.places(seed, epoch);
+        let lengths: Vec<u32> = places
+            .iter()
+            .map(|place| data.lengths[*place as usize])
+            .collect();
         self.batches = if shuffle {
-            plan_epoch(&data.lengths, batch_size, seed, epoch, drop_last)
+            plan_epoch(&lengths, batch_size, seed, epoch, drop_last)
         } else {
-            plan_unshuffled(data.lengths.len(), batch_size, drop_last)
+            plan_unshuffled(lengths.len(), batch_size, drop_last)
         };
+        for place in self.batches.iter_mut().flatten() {
+            *place = places[*place as usize];
+        }
         self.epoch = Some(epoch);
     }
 }

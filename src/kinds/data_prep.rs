@@ -3,7 +3,7 @@
 use super::record_rules::{files, row_rules};
 use crate::data::{
     Dev, LabelRule, LabelSet, RecordDev, RecordFormat, RecordTask, TableLayout, TaskSettings,
-    prepare_record_task, prepare_task,
+    UNLABELLED_STORE, prepare_record_task, prepare_task,
 };
 use crate::experiment::settings::settings;
 use crate::experiment::{
@@ -18,6 +18,9 @@ settings! {
     /// `[stages.data-prep]`: nothing to set but what `[task]` holds.
     pub(super) struct Keys(stage, none: StageDefaults) {}
 }
+
+/// Files of text without labels.
+const UNLABELLED: &str = "unlabelled";
 
 /// The splits that a task may have.
 const SPLITS: [&str; 3] = ["train", "dev", "dev-mismatched"];
@@ -52,11 +55,20 @@ impl StageKind for DataPrep {
             let wants = wants?;
             Some(Port { role, wants })
         });
-        tables.chain([Port::tokenizer()]).collect()
+        let files = task.unlabelled_files().to_vec();
+        let unlabelled = (!files.is_empty()).then_some(Port {
+            role: UNLABELLED,
+            wants: Wants::Files(files),
+        });
+        tables
+            .chain(unlabelled)
+            .chain([Port::tokenizer()])
+            .collect()
     }
 
     fn makes(&self) -> Vec<Artifact> {
-        SPLITS.map(Artifact::rows).to_vec()
+        let stores = SPLITS.into_iter().chain([UNLABELLED_STORE]);
+        stores.map(Artifact::rows).collect()
     }
 
     fn counts(&self) -> Vec<Counts> {
@@ -159,6 +171,7 @@ fn settings_of(place: &Place<'_>) -> TaskSettings {
         more_dev: more
             .map(|file| ("dev-mismatched".to_owned(), file))
             .collect(),
+        unlabelled: place.files(UNLABELLED),
         labels: labels(task),
         tokenizer: place.tokenizer(),
         max_seq_length: task.max_seq_length.as_deref().copied().unwrap_or_default(),

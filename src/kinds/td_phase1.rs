@@ -3,7 +3,7 @@
 use crate::experiment::settings::settings;
 use crate::experiment::{
     Artifact, Counts, Distill, ModelPort, Part, Port, Role, Sources, StageDefaults, StageKind,
-    StageSettings, TableKeys, Task, TaskTeacher, Teaching, Training,
+    StageSettings, TableKeys, Task, TaskTeacher, Teaching, Training, UnlabelledUse,
 };
 use crate::job::WeightDtype;
 use crate::stage::{Activity, Lesson, Place, StageError, Work, layer_objective, training_files};
@@ -21,6 +21,8 @@ settings! {
         group teaching: Teaching = &defaults.recipe;
         /// Check and cache of the teacher.
         group task_teacher: TaskTeacher = &();
+        /// Text without labels.
+        group unlabelled: UnlabelledUse = &();
         /// Models.
         group sources: Sources = &();
     }
@@ -35,10 +37,10 @@ impl StageKind for TdPhase1 {
         Some(TableKeys::of::<Keys>())
     }
 
-    fn ports(&self, _: &Task, _: &dyn StageSettings) -> Vec<Port> {
+    fn ports(&self, task: &Task, keys: &dyn StageSettings) -> Vec<Port> {
         let teacher = ModelPort::used(Role::Teacher);
         let student = ModelPort::trained(Role::Student);
-        vec![Port::rows("train"), teacher.port(), student.port()]
+        vec![Port::train(task, keys), teacher.port(), student.port()]
     }
 
     fn makes(&self) -> Vec<Artifact> {

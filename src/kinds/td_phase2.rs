@@ -3,7 +3,7 @@
 use crate::experiment::settings::settings;
 use crate::experiment::{
     Artifact, Counts, ModelPort, Part, Port, Prediction, Role, Sources, StageDefaults, StageKind,
-    StageSettings, TableKeys, Task, TaskTeacher, Teaching, Training,
+    StageSettings, TableKeys, Task, TaskTeacher, Teaching, Training, UnlabelledUse,
 };
 use crate::job::{Objective, Scoring};
 use crate::stage::{Activity, Lesson, Place, StageError, Work, training_files};
@@ -23,6 +23,8 @@ settings! {
         group task_teacher: TaskTeacher = &();
         /// Scoring on dev.
         group scoring: Scoring = &();
+        /// Text without labels.
+        group unlabelled: UnlabelledUse = &();
         /// Models.
         group sources: Sources = &();
     }
@@ -37,10 +39,10 @@ impl StageKind for TdPhase2 {
         Some(TableKeys::of::<Keys>())
     }
 
-    fn ports(&self, _: &Task, _: &dyn StageSettings) -> Vec<Port> {
+    fn ports(&self, task: &Task, keys: &dyn StageSettings) -> Vec<Port> {
         let teacher = ModelPort::used(Role::Teacher).with_classifier();
         let student = ModelPort::trained(Role::Student).with_classifier();
-        let rows = ["train", "dev"].map(Port::rows);
+        let rows = [Port::train(task, keys), Port::rows("dev")];
         rows.into_iter()
             .chain([teacher.port(), student.port()])
             .collect()

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::graph::Node;
 use crate::data::batches::steps_per_epoch;
-use crate::experiment::{Experiment, Stage, Training};
+use crate::experiment::{Experiment, Stage, Training, UnlabelledUse};
+use crate::job::Unlabelled;
 use crate::runs::{Layout, Record, Value, linked};
 
 /// Work and cost of a stage that has yet to run.
@@ -42,7 +43,8 @@ pub fn estimate(
 ) -> Estimate {
     let stage = experiment.stages.get(node.stage.as_str());
     let training: Option<&Training> = stage.and_then(Stage::get);
-    let work = training.and_then(|training| work(training, data));
+    let unlabelled = stage.and_then(|it| UnlabelledUse::of_stage(&experiment.task, it));
+    let work = training.and_then(|training| work(training, unlabelled, data));
     let Some(earlier) = earlier(experiment, node, layout) else {
         return Estimate {
             work,
@@ -68,10 +70,22 @@ pub fn estimate(
     }
 }
 
-fn work(training: &Training, data: Option<&Record>) -> Option<Work> {
+fn work(
+    training: &Training,
+    unlabelled: Option<Unlabelled>,
+    data: Option<&Record>,
+) -> Option<Work> {
     let prepared = data?.summary.prepared.as_ref()?;
-    let (_, all) = prepared.examples.iter().find(|(name, _)| name == "train")?;
-    let examples = training.train_limit.map_or(*all, |limit| limit.min(*all));
+    let rows = |name: &str| {
+        let mut splits = prepared.examples.iter();
+        splits
+            .find(|(split, _)| split == name)
+            .map(|(_, rows)| *rows)
+    };
+    let all = rows("train")?;
+    let labelled = training.train_limit.map_or(all, |limit| limit.min(all));
+    let there = rows("unlabelled").unwrap_or(0);
+    let examples = labelled + unlabelled.map_or(0, |it| it.each_epoch(labelled, there));
     let accumulation = *training.gradient_accumulation_steps;
     let micro = *training.batch_size / accumulation.max(1);
     let steps = steps_per_epoch(examples, micro, accumulation, training.drop_last);

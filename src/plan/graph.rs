@@ -123,12 +123,12 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
                 is_one: true,
                 records: None,
             }),
-            Wants::Rows => {
-                let from = experiment.rows_for(stage, role);
+            Wants::Rows(artifact) => {
+                let from = experiment.rows_for(stage, artifact);
                 node.takes.extend(from.cloned().map(|from| Take {
                     role,
                     from,
-                    artifact: role,
+                    artifact,
                 }));
             }
             Wants::Text => {

@@ -440,6 +440,10 @@ fn prepared(counts: &Prepared) -> String {
         let rows = count(counts.train_texts_in_dev);
         parts.push(format!("{rows} training texts also in dev"));
     }
+    if counts.unlabelled_left_out > 0 {
+        let texts = count(counts.unlabelled_left_out);
+        parts.push(format!("{texts} unlabelled texts left out"));
+    }
     parts.join(", ")
 }
 

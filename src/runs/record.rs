@@ -168,6 +168,14 @@ pub struct Prepared {
     pub blank: u64,
     /// Training rows whose text is also the text of a dev row.
     pub train_texts_in_dev: u64,
+    /// Unlabelled texts that are in dev, in train, or occur before, and were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unlabelled_left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A scored model.

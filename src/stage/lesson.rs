@@ -6,7 +6,7 @@ use super::work::Activity;
 use crate::data::TokenStore;
 use crate::document::Located;
 use crate::experiment::{
-    ClassifierStart, Distill, GateRule, Role, Stage, TaskTeacher, Teaching, Training,
+    ClassifierStart, Distill, GateRule, Role, Stage, TaskTeacher, Teaching, Training, UnlabelledUse,
 };
 use crate::job::{
     Gate, HeadKind, Initializer, InitializerKind, ModelSelection, Objective, Saving, Scoring,
@@ -52,6 +52,7 @@ impl Lesson<'_> {
             data: TrainData {
                 store,
                 limit: training.train_limit,
+                unlabelled: UnlabelledUse::of_stage(&place.experiment.task, place.stage()),
                 shuffle: training.shuffle,
                 drop_last: training.drop_last,
                 pad_to: training.pad_to,

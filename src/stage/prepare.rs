@@ -72,5 +72,6 @@ fn counts(report: &PrepReport) -> Prepared {
         unknown: total(|split| split.unknown),
         blank: total(|split| split.blank),
         train_texts_in_dev: report.train_texts_in_dev,
+        unlabelled_left_out: report.unlabelled.map_or(0, |it| it.in_dev + it.repeated),
     }
 }

@@ -361,8 +361,8 @@ fn merge(into: &mut toml::Table, from: toml::Table) {
             // Another table of rows has other columns and another dev set; a student that starts from a model has no
             // shape.
             (Some(toml::Value::Table(into)), toml::Value::Table(from))
-                if !from.contains_key("train")
-                    && !(key == "student" && from.contains_key("model")) =>
+                if !(from.contains_key("train")
+                    || key == "student" && from.contains_key("model")) =>
             {
                 merge(into, from);
             }

@@ -281,6 +281,35 @@ impl Test {
         self.wait_until(name, || self.exists(name))
     }
 
+    /// Waits until a stage has a checkpoint of this step or a later one.
+    pub(crate) fn wait_for_checkpoint(&self, step: u32) -> &Self {
+        self.wait_for_checkpoint_of("", step)
+    }
+
+    /// The same of the stage whose name begins so.
+    pub(crate) fn wait_for_checkpoint_of(&self, stage: &str, step: u32) -> &Self {
+        let names = |folder: &Path| -> Vec<PathBuf> {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect()
+        };
+        let name = |path: &Path| -> String {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        };
+        let is_late = |path: &PathBuf| {
+            let name = name(path);
+            let number = name.strip_prefix("checkpoint-");
+            let number = number.map(|rest| rest.split('.').next().unwrap_or_default());
+            let number = number.and_then(|number| number.parse().ok());
+            number.is_some_and(|number: u32| number >= step)
+        };
+        self.wait_until("a checkpoint", || {
+            let folders = names(&self.path("runs/work")).into_iter();
+            let mut own = folders.filter(|folder| name(folder).starts_with(stage));
+            own.any(|folder| names(&folder).iter().any(is_late))
+        })
+    }
+
     /// Waits until something is true; `what` names it if that never happens.
     pub(crate) fn wait_until(&self, what: &str, is_true: impl Fn() -> bool) -> &Self {
         let begin = Instant::now();

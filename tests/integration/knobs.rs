@@ -21,6 +21,9 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         ("", "threads") => "1",
         ("", "ranks") => "2",
         ("task", "train") => "data/other.tsv",
+        ("task", "unlabelled") => "[\"data/other.tsv\"]",
+        (_, "unlabelled-limit") => "1",
+        (_, "unlabelled-share") => "0.5",
         ("task", "dev") => "data/other.tsv",
         ("task", "text") => "other",
         ("task", "pair") => "other",
@@ -122,6 +125,9 @@ fn beside(path: &str, key: &str) -> Vec<String> {
             .map(str::to_owned)
             .to_vec(),
         (_, "power") => vec![stage("schedule=polynomial")],
+        (_, "unlabelled-limit" | "unlabelled-share") => {
+            vec!["task.unlabelled=[\"data/other.tsv\"]".to_owned()]
+        }
         (
             _,
             "window-passes"

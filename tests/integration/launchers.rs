@@ -2,7 +2,6 @@
 //! installed.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -60,19 +59,6 @@ fn processes(test: &Test, argument: &str) -> Vec<Pid> {
     found.into_iter().filter_map(Pid::from_raw).collect()
 }
 
-/// Waits for a checkpoint of a stage that is running.
-fn wait_for_checkpoint(test: &Test) {
-    let names = |folder: &Path| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect::<Vec<_>>()
-    };
-    let is_checkpoint = |path: &std::path::PathBuf| path.to_string_lossy().contains("/checkpoint-");
-    test.wait_until("a checkpoint", || {
-        let mut folders = names(&test.path("runs/work")).into_iter();
-        folders.any(|folder| names(&folder).iter().any(is_checkpoint))
-    });
-}
-
 fn no_process_is_left(test: &Test) {
     test.wait_until("the end of every process", || {
         processes(test, "--join").is_empty() && processes(test, "--launched").is_empty()
@@ -108,7 +94,7 @@ fn ranks_of_a_launcher_give_the_bytes_of_ranks_that_tinyrun_starts() {
 fn the_process_of_a_rank_that_is_killed_is_named() {
     let test = root();
     let started = ranks(&test, 3, &[&FINETUNE[..], &[LONG]].concat());
-    wait_for_checkpoint(&test);
+    test.wait_for_checkpoint(1);
     let all = processes(&test, "--join");
     assert_eq!(all.len(), 2);
     kill_process(all[0], Signal::KILL).expect("sent");
@@ -137,7 +123,7 @@ fn the_process_of_a_rank_that_is_killed_is_named() {
 fn a_rank_that_is_killed_with_its_runner_is_named() {
     let test = root();
     let mut started = ranks(&test, 2, &[&FINETUNE[..], &[LONG]].concat());
-    wait_for_checkpoint(&test);
+    test.wait_for_checkpoint(1);
     let second = started.pop().expect("two");
     second.signal(Signal::KILL);
     started
@@ -179,7 +165,7 @@ fn a_stage_that_fails_on_the_first_rank_alone_does_not_hold_up_the_next() {
 fn the_other_ranks_end_with_the_first() {
     let test = root();
     let mut started = ranks(&test, 3, &[&FINETUNE[..], &[LONG]].concat());
-    wait_for_checkpoint(&test);
+    test.wait_for_checkpoint(1);
     let first = started.remove(0);
     first.signal(Signal::KILL);
     for ran in end(started) {
@@ -193,7 +179,7 @@ fn a_signal_to_any_rank_stops_all_with_a_checkpoint() {
     for to in [0, 1] {
         let test = root();
         let started = ranks(&test, 2, &[&FINETUNE[..], &[LONG]].concat());
-        wait_for_checkpoint(&test);
+        test.wait_for_checkpoint(1);
         started[to].signal(Signal::TERM);
         let mut ended = end(started).into_iter();
         ended
@@ -223,7 +209,7 @@ fn a_rank_that_hangs_is_named_once_the_watchdog_has_waited() {
         3,
         &[&FINETUNE[..], &[LONG, "--set", watchdog]].concat(),
     );
-    wait_for_checkpoint(&test);
+    test.wait_for_checkpoint(1);
     let hung = processes(&test, "--join")[1];
     kill_process(hung, Signal::STOP).expect("sent");
     let mut ended = end(started).into_iter();
@@ -249,7 +235,7 @@ fn a_rank_that_hangs_is_named_once_the_watchdog_has_waited() {
         real,
     );
     test.wait_until("ranks", || processes(&test, "--join").len() == 2);
-    wait_for_checkpoint(&test);
+    test.wait_for_checkpoint(1);
     kill_process(processes(&test, "--join")[1], Signal::STOP).expect("sent");
     started
         .wait()
@@ -292,7 +278,7 @@ fn ranks_that_do_not_belong_together_say_so() {
     // Two processes that are one rank.
     let long = [&FINETUNE[..], &[LONG]].concat();
     let started = ranks(&test, 2, &long);
-    wait_for_checkpoint(&test);
+    test.wait_for_checkpoint(1);
     rank(&test, 1, 2, &long)
         .wait()
         .ends_with(1)
@@ -425,7 +411,7 @@ fn a_link_that_is_cut_ends_the_ranks_on_both_sides() {
     let arguments = [&FINETUNE[..], &[LONG, "--set", "watchdog-seconds=3"]].concat();
     let second = networks.start(&test, 1, &arguments);
     let first = networks.start(&test, 0, &arguments);
-    wait_for_checkpoint(&test);
+    test.wait_for_checkpoint(1);
     assert!(ip(&format!("-n {} link set va down", networks.names[0])));
     first
         .wait()

@@ -54,3 +54,4 @@ mod students;
 mod tables;
 #[cfg(feature = "kernel")]
 mod tasks;
+mod unlabelled;

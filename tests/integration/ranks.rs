@@ -2,7 +2,6 @@
 //! `make ranks` prints the differences.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Signal, kill_process};
@@ -144,7 +143,7 @@ fn leaves_give_the_same_bytes_on_any_number_of_ranks() {
     .concat();
     for steps in [2, 7] {
         let started = test.start_with(&four, real);
-        wait_for_checkpoints(&test, steps);
+        test.wait_for_checkpoint(steps);
         let all = kernels(&test);
         let last = all.iter().max_by_key(|pid| pid.as_raw_nonzero());
         kill_process(*last.expect("four"), Signal::KILL).expect("sent");
@@ -199,29 +198,6 @@ fn leaves_that_cannot_be_are_refused_at_their_key() {
     }
 }
 
-/// Waits until a stage has a checkpoint of such a step or a later one.
-fn wait_for_checkpoints(test: &Test, step: u32) {
-    let names = |folder: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect()
-    };
-    let is_late = |path: &PathBuf| {
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let number = name
-            .strip_prefix("checkpoint-")
-            .and_then(|number| number.parse().ok());
-        number.is_some_and(|number: u32| number >= step)
-    };
-    test.wait_until("a checkpoint", || {
-        let mut folders = names(&test.path("runs/work")).into_iter();
-        folders.any(|folder| names(&folder).iter().any(is_late))
-    });
-}
-
 #[test]
 fn a_rank_that_is_killed_is_named_and_the_run_goes_on_with_another_number() {
     let test = root();
@@ -238,16 +214,7 @@ fn a_rank_that_is_killed_is_named_and_the_run_goes_on_with_another_number() {
     ]
     .concat();
     let started = test.start_with(&three, real);
-    let names = |folder: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect()
-    };
-    let is_checkpoint = |path: &PathBuf| path.to_string_lossy().contains("/checkpoint-");
-    let checkpoint = || {
-        let mut folders = names(&test.path("runs/work")).into_iter();
-        folders.any(|folder| names(&folder).iter().any(is_checkpoint))
-    };
-    test.wait_until("a checkpoint", checkpoint);
+    test.wait_for_checkpoint(1);
     // The youngest process is the last rank.
     let all = kernels(&test);
     assert_eq!(all.len(), 3);
@@ -288,7 +255,7 @@ fn ranks_that_take_all_cores_are_bound_to_their_own() {
     ]
     .concat();
     let started = test.start_with(&all, real);
-    wait_for_checkpoints(&test, 1);
+    test.wait_for_checkpoint(1);
     let bound = |pid: rustix::process::Pid| {
         let status = format!("/proc/{}/status", pid.as_raw_nonzero());
         let status = std::fs::read_to_string(status).expect("a process");

@@ -144,6 +144,7 @@ fn report(
         files,
         splits: vec![split],
         train_texts_in_dev: 0,
+        unlabelled: None,
         warnings: Vec::new(),
         windows,
         seconds: begin.elapsed().as_secs_f64(),

@@ -10,6 +10,7 @@ mod found_labels;
 mod pump;
 mod records;
 mod task;
+mod unlabelled;
 mod windows;
 
 pub(in crate::data) use found_labels::ENOUGH_ROWS;
@@ -20,4 +21,5 @@ pub use records::{
     RecordCorpus, RecordDev, RecordFiles, RecordTask, prepare_record_corpus, prepare_record_task,
 };
 pub use task::{Dev, TaskSettings, prepare_task};
+pub use unlabelled::STORE as UNLABELLED_STORE;
 pub use windows::{Masking, Pairs, Unit, WindowSettings};

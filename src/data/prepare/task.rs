@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::findings::Findings;
 use super::found_labels::{find_labels, no_rows, no_text};
 use super::pump::{Watch, pump, sizes};
+use super::unlabelled::{STORE as UNLABELLED_STORE, Unlabelled};
 use crate::data::encode::{Encoded, PAIR_SPECIALS, SINGLE_SPECIALS, encode_pair, encode_single};
 use crate::data::error::{DataError, Place};
 use crate::data::labels::{LabelRule, LabelSet};
@@ -34,6 +35,8 @@ pub struct TaskSettings {
     pub dev: Dev,
     /// Further tables to score on: the folder of the store, and the table.
     pub more_dev: Vec<(String, PathBuf)>,
+    /// Files with texts that have no label, which stand behind the training rows in a store of their own.
+    pub unlabelled: Vec<PathBuf>,
     /// Columns of all tables.
     pub layout: TableLayout,
     /// Classes.
@@ -79,7 +82,7 @@ pub fn prepare_task(
         .iter()
         .map(|(_, path)| path.clone())
         .collect();
-    let paths = [dev_table, &more, &settings.train].concat();
+    let paths = [dev_table, &more, &settings.train, &settings.unlabelled].concat();
     let bytes_total = sizes(&paths)?.iter().sum();
     let mut preparation = Preparation {
         settings,
@@ -90,6 +93,12 @@ pub fn prepare_task(
             .iter()
             .map(|(name, _)| Side::create(name, output, settings, &tokenizer, &labels))
             .collect::<Result<_, _>>()?,
+        unlabelled: if settings.unlabelled.is_empty() {
+            None
+        } else {
+            let side = Side::create(UNLABELLED_STORE, output, settings, &tokenizer, &labels)?;
+            Some(Unlabelled::new(side.writer))
+        },
         tokenizer,
         labels,
         dev_hashes: HashSet::new(),
@@ -111,6 +120,9 @@ pub fn prepare_task(
             Dev::Fraction(fraction) if is_dev(hash, fraction) => Target::Dev,
             _ => Target::Train,
         })?;
+    }
+    for path in &settings.unlabelled {
+        preparation.read_unlabelled(path)?;
     }
     let report = preparation.finish(dev_table, specials, begin)?;
     report.write(output)?;
@@ -192,6 +204,8 @@ struct Preparation<'a> {
     train: Side,
     dev: Side,
     more: Vec<Side>,
+    /// The training rows once more, and texts without labels.
+    unlabelled: Option<Unlabelled>,
     /// Of a dev table; 8 bytes a row and not its text.
     dev_hashes: HashSet<u64>,
     train_texts_in_dev: u64,
@@ -215,6 +229,7 @@ impl Preparation<'_> {
             train,
             dev,
             more,
+            unlabelled,
             dev_hashes,
             train_texts_in_dev,
             findings,
@@ -279,6 +294,13 @@ impl Preparation<'_> {
                     // A text is on one side only.
                     (Dev::Fraction(_), _) => {}
                 }
+                match (unlabelled.as_mut(), row.target) {
+                    (None, _) => {}
+                    (Some(store), Target::Train) => {
+                        store.labelled(row.hash, &example, row.value)?;
+                    }
+                    (Some(store), Target::Dev | Target::More(_)) => store.scored(row.hash),
+                }
                 if matches!(row.target, Target::Train) {
                     findings.train_text(row.hash, row.value, path, row.line);
                 }
@@ -307,6 +329,21 @@ impl Preparation<'_> {
             skipped: table.skipped(),
             bytes: file_bytes,
         });
+        Ok(())
+    }
+
+    /// Reads texts without labels, once all rows are read.
+    fn read_unlabelled(&mut self, path: &Path) -> Result<(), DataError> {
+        let Some(store) = &mut self.unlabelled else {
+            return Ok(());
+        };
+        let before: u64 = self.files.iter().map(|file| file.bytes).sum();
+        let (settings, watch, total) = (self.settings, &self.watch, self.bytes_total);
+        let cut = (&self.tokenizer, settings.max_seq_length);
+        let file = store.read(path, &settings.layout, cut, watch, |bytes| {
+            (watch.progress)((before + bytes).min(total), total);
+        })?;
+        self.files.push(file);
         Ok(())
     }
 
@@ -345,7 +382,14 @@ impl Preparation<'_> {
             splits.push(side.finish(specials)?);
         }
         let warnings = self.findings.warnings(&splits);
+        let mut left_out = None;
+        if let Some(unlabelled) = self.unlabelled {
+            let (split, found) = unlabelled.finish(&self.settings.unlabelled, specials)?;
+            splits.push(split);
+            left_out = Some(found);
+        }
         Ok(PrepReport {
+            unlabelled: left_out,
             bytes_read: self.files.iter().map(|file| file.bytes).sum(),
             files: self.files,
             splits,

@@ -95,6 +95,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
                 pad_to: PadTo::None,
                 batch_size: 4,
                 gradient_accumulation_steps: 2,
+                unlabelled: None,
                 reduction_leaves: 1,
                 gradient_exchange: job::GradientExchange::Fp32,
                 prefetch: 2,

@@ -44,6 +44,9 @@ fn value(path: &str, key: &Key) -> String {
         ("task", "labels") => "[\"negative\", \"neutral\", \"positive\"]",
         ("teacher", "model") => "\"models/all-MiniLM-L6-v2\"",
         ("student", "model") => "\"models/TinyBERT_General_4L_312D\"",
+        ("task", "unlabelled") => "[\"data/unlabelled/*.txt\", \"data/more.csv\"]",
+        (_, "unlabelled-limit") => "20000",
+        (_, "unlabelled-share") => "0.5",
         ("student", "layers") => "[0, 2, 3, 5]",
         ("student", "projection") | (_, "initial-projection") => "\"models/fit_dense.safetensors\"",
         ("teacher", "vocab") => "\"models/vocab.txt\"",
@@ -161,6 +164,9 @@ fn beside(path: &str, key: &str) -> (&'static str, &'static str) {
             | "max-predictions-per-seq"
             | "whole-word-mask",
         ) => ("", "windows = \"paragraphs\"\n"),
+        (_, "unlabelled-limit" | "unlabelled-share") => {
+            ("[task]\nunlabelled = [\"data/unlabelled.txt\"]\n\n", "")
+        }
         ("student", "layers") => ("", "model = \"finetune\"\n"),
         (_, "power") => ("", "schedule = \"polynomial\"\n"),
         ("stages.td-phase1", "end-learning-rate" | "decay-from") => ("", "schedule = \"linear\"\n"),

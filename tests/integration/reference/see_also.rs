@@ -18,6 +18,10 @@ pub(super) fn page_about(table: &str, key: &str) -> Option<(&'static str, &'stat
         "corpus" | "long-lines" => ("Corpus", "../concepts/pipeline.md#corpus"),
         "teacher-memory" => ("Teacher cache", "../concepts/pipeline.md#teacher-cache"),
         "head" => ("Heads", "../concepts/losses.md#heads"),
+        "unlabelled" | "unlabelled-limit" | "unlabelled-share" => (
+            "Unlabelled text",
+            "../guides/students.md#let-it-learn-from-text-that-nobody-labelled",
+        ),
         "layers" => (
             "Choose a student",
             "../guides/students.md#start-from-layers-of-a-model",

@@ -200,6 +200,7 @@ impl<'a> Reading<'a> {
             bytes_read: self.files.iter().map(|file| file.bytes).sum(),
             files: self.files,
             splits,
+            unlabelled: None,
             windows: None,
             train_texts_in_dev,
             warnings: warnings.iter().map(ToString::to_string).collect(),

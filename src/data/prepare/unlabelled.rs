@@ -1,0 +1,219 @@
+//! Unlabelled text of the task, behind the labelled rows in a store of their own.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::pump::{Watch, pump};
+use crate::data::encode::{Encoded, encode_pair, encode_single};
+use crate::data::error::DataError;
+use crate::data::report::{FileReport, SplitReport, UnlabelledReport};
+use crate::data::split::text_hash;
+use crate::data::store::StoreWriter;
+use crate::data::table::TableLayout;
+use crate::data::texts::{TextLayout, TextRow, Texts};
+use crate::data::tokenizer::{Session, SpecialTokens, Tokenizer};
+
+/// Folder of the store: the labelled rows, and then the unlabelled ones.
+pub const STORE: &str = "train-and-unlabelled";
+
+/// Name of the unlabelled rows in the report.
+const SPLIT: &str = "unlabelled";
+
+/// Endings of files that are tables or JSON lines; a file of another ending has a text a line.
+const TABLES: [&str; 6] = ["csv", "tsv", "json", "jsonl", "ndjson", "tab"];
+
+/// The store being written, and what stands in none.
+pub(super) struct Unlabelled {
+    writer: StoreWriter,
+    /// Of rows that models are scored on, and of all that are in the store: 8 bytes a text.
+    scored: HashSet<u64>,
+    taken: HashSet<u64>,
+    split: SplitReport,
+    left_out: UnlabelledReport,
+}
+
+/// A text after it is cut into word pieces.
+struct EncodedText {
+    /// `None` where it is blank.
+    example: Option<Encoded>,
+    unknown: u64,
+    hash: u64,
+}
+
+impl Unlabelled {
+    pub(super) fn new(writer: StoreWriter) -> Self {
+        Self {
+            writer,
+            scored: HashSet::new(),
+            taken: HashSet::new(),
+            split: SplitReport::new(SPLIT, &[]),
+            left_out: UnlabelledReport::default(),
+        }
+    }
+
+    /// A row that models are scored on.
+    pub(super) fn scored(&mut self, hash: u64) {
+        self.scored.insert(hash);
+    }
+
+    /// A labelled row, before any unlabelled one.
+    pub(super) fn labelled(
+        &mut self,
+        hash: u64,
+        example: &Encoded,
+        label: f32,
+    ) -> Result<(), DataError> {
+        self.taken.insert(hash);
+        let (ids, start) = (&example.input_ids, example.text_b_start);
+        self.writer.push(ids, start, Some(label))?;
+        Ok(())
+    }
+
+    /// Reads the texts of a file, and leaves out those that models are scored on, and those that are there.
+    pub(super) fn read(
+        &mut self,
+        path: &Path,
+        layout: &TableLayout,
+        (tokenizer, longest): (&Tokenizer, usize),
+        watch: &Watch<'_>,
+        progress: impl Fn(u64),
+    ) -> Result<FileReport, DataError> {
+        let special = tokenizer.special();
+        let mut rows = 0;
+        let texts = pump(
+            open(path, layout)?,
+            || tokenizer.session(),
+            |texts: &mut Texts| {
+                Ok(texts.next_row()?.map(|row| {
+                    let bytes = row.text.len() + row.pair.as_ref().map_or(0, String::len);
+                    (row, bytes)
+                }))
+            },
+            Texts::bytes_read,
+            |session, row| encode(session, &row, special, longest),
+            |text: EncodedText| {
+                rows += 1;
+                self.push(text)
+            },
+            |bytes_done| {
+                progress(bytes_done);
+                watch.check()
+            },
+        )?;
+        Ok(FileReport {
+            path: path.to_owned(),
+            rows,
+            skipped: 0,
+            bytes: texts.bytes_read(),
+        })
+    }
+
+    fn push(&mut self, text: EncodedText) -> Result<(), DataError> {
+        self.split.rows_in += 1;
+        let Some(example) = text.example else {
+            self.split.blank += 1;
+            return Ok(());
+        };
+        if self.scored.contains(&text.hash) {
+            self.left_out.in_dev += 1;
+            return Ok(());
+        }
+        if !self.taken.insert(text.hash) {
+            self.left_out.repeated += 1;
+            return Ok(());
+        }
+        self.split.rows_out += 1;
+        self.split.tokens += example.input_ids.len() as u64;
+        self.split.truncated += u64::from(example.truncated);
+        self.split.unknown += text.unknown;
+        let (ids, start) = (&example.input_ids, example.text_b_start);
+        self.writer.push(ids, start, None)?;
+        Ok(())
+    }
+
+    /// Completes the store.
+    ///
+    /// # Errors
+    /// No text is left of the files.
+    pub(super) fn finish(
+        mut self,
+        paths: &[PathBuf],
+        specials: usize,
+    ) -> Result<(SplitReport, UnlabelledReport), DataError> {
+        if self.split.rows_out == 0 {
+            return Err(DataError::NoUnlabelled {
+                paths: paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect(),
+                in_dev: self.left_out.in_dev,
+                repeated: self.left_out.repeated,
+            });
+        }
+        self.writer.finish()?;
+        self.split.complete(specials);
+        Ok((self.split, self.left_out))
+    }
+}
+
+/// A file of texts: a table or JSON lines by its ending, else a text a line.
+fn open(path: &Path, layout: &TableLayout) -> Result<Texts, DataError> {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let is_table = ending.is_some_and(|ending| {
+        TABLES
+            .iter()
+            .any(|table| table.eq_ignore_ascii_case(ending))
+    });
+    if is_table {
+        let layout = TextLayout {
+            dialect: layout.dialect,
+            text: layout.text.clone(),
+            pair: layout.pair.clone(),
+            columns: None,
+        };
+        return Texts::open(path, &layout, false);
+    }
+    if layout.pair.is_some() {
+        return Err(DataError::UnlabelledPairs {
+            path: path.to_owned(),
+        });
+    }
+    let file = File::open(path).map_err(|source| DataError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Texts::lines(path, Box::new(file)))
+}
+
+fn encode(
+    session: &mut Session,
+    row: &TextRow,
+    special: SpecialTokens,
+    longest: usize,
+) -> Result<EncodedText, tokenizers::Error> {
+    let hash = text_hash(&row.text, row.pair.as_deref());
+    let is_blank =
+        row.text.trim().is_empty() && row.pair.as_ref().is_none_or(|it| it.trim().is_empty());
+    let (mut example, mut unknown) = (None, 0);
+    if !is_blank {
+        let mut pieces = Vec::new();
+        session.encode(&row.text, &mut pieces)?;
+        let encoded = if let Some(pair) = &row.pair {
+            let length = pieces.len();
+            session.encode(pair, &mut pieces)?;
+            let (a, b) = pieces.split_at(length);
+            encode_pair(a, b, special, longest)
+        } else {
+            encode_single(&pieces, special, longest)
+        };
+        let count = encoded.input_ids.iter().filter(|&&id| id == special.unk);
+        unknown = count.count() as u64;
+        example = Some(encoded);
+    }
+    Ok(EncodedText {
+        example,
+        unknown,
+        hash,
+    })
+}
