@@ -35,5 +35,5 @@ pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Given, Survey, SurveyError, estimated_tokens, survey};
 pub use table::{DialectRule, Escape, Quoting, TableFormat, TableLayout};
 pub use texts::{RowColumns, TextLayout, TextRow, Texts};
-pub use tokenizer::{Tokenizer, TokenizerFiles, check_vocabulary};
+pub use tokenizer::{OtherToken, Tokenizer, TokenizerFiles, check_vocabulary, other_token};
 pub use warning::DataWarning;

@@ -8,9 +8,10 @@ use super::find::Finder;
 use super::inputs::{CHECKPOINT, InputFile, ModelFolder, PROJECTION};
 use super::missing::{Wanted, missing, misspelt, shown};
 use super::pattern::unreadable;
-use crate::data::{TokenizerFiles, check_vocabulary};
-use crate::document::{Fault, Span};
+use crate::data::{OtherToken, TokenizerFiles, check_vocabulary, other_token};
+use crate::document::{Fault, Located, Span};
 use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
+use crate::input::excerpt;
 use crate::model::{ModelRef, TOKENIZER_FILES, is_checkpoint, load_model, load_stated};
 
 /// Files of a model folder that are read, beside one of [`WEIGHTS`].
@@ -258,6 +259,44 @@ impl Finder<'_> {
             let label = "`model_input_names` or `tokenizer_class` excludes `token_type_ids`";
             self.faults.push(at(message).with_label(label));
         }
+        self.vocabularies(experiment, folders, &tokenizer);
         files.changed_since_first()
+    }
+
+    /// Models whose vocabulary gives other tokens to the ids of `[teacher]`: they would learn and answer nonsense.
+    fn vocabularies(
+        &mut self,
+        experiment: &Experiment,
+        folders: &BTreeMap<String, ModelFolder>,
+        tokenizer: &Path,
+    ) {
+        let teacher = &experiment.teacher.model.value;
+        for (name, folder) in folders.iter().filter(|(name, _)| *name != teacher) {
+            let own = folder.tokenizer.as_deref();
+            let Some(OtherToken { id, first, second }) =
+                own.and_then(|own| other_token(tokenizer, own))
+            else {
+                continue;
+            };
+            let origins = experiment.stages.iter().flat_map(|stage| {
+                [Role::Teacher, Role::Student].map(|role| experiment.origin_of(stage, role))
+            });
+            let is_own = |origin: &Located<Origin>| {
+                origin.value.clone().whole() == Origin::Folder(name.clone())
+            };
+            let span = origins
+                .flatten()
+                .find(is_own)
+                .and_then(|origin| origin.span);
+            let message = format!(
+                "`{}` has another vocabulary than the teacher: token {id} is `{}`, the teacher's is `{}`",
+                shown(name),
+                excerpt(&second),
+                excerpt(&first)
+            );
+            let label = "text is split by the tokenizer of `[teacher]`";
+            self.faults
+                .push(Fault::new(message, span).with_label(label));
+        }
     }
 }

@@ -54,4 +54,5 @@ mod students;
 mod tables;
 #[cfg(feature = "kernel")]
 mod tasks;
+#[cfg(feature = "kernel")]
 mod unlabelled;

@@ -90,3 +90,14 @@ fn layers_that_cannot_be_are_told_before_anything_runs() {
     let plan = test.run(&other).ends_with(2);
     plan.says("`td-phase1` cannot be the `model` of `[student]`");
 }
+
+#[test]
+fn a_student_of_another_vocabulary_is_refused() {
+    let test = test("model = \"./other\"\n");
+    test.write_teacher("other");
+    test.run(&["x.toml", "--dry-run"]).succeeds();
+    let words = test.read("other/vocab.txt");
+    test.write("other/vocab.txt", &words.replace("good\nbad", "bad\ngood"));
+    let plan = test.run(&["x.toml", "--dry-run"]).ends_with(2);
+    plan.says("`./other` has another vocabulary than the teacher: token");
+}

@@ -91,7 +91,7 @@ fn both_phases_learn_from_texts_without_labels_and_a_resumed_run_ends_in_the_sam
     started.signal(Signal::KILL);
     started.wait();
     broken.run_with(&sets, real).succeeds();
-    let [whole, resumed] = [&test, &broken].map(|test| results(test));
+    let [whole, resumed] = [&test, &broken].map(results);
     assert_eq!(whole, resumed);
 }
 

@@ -19,7 +19,7 @@ use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 use self::build::{build, check_framing};
 pub use self::reading::TokenizerFiles;
-pub use self::vocabulary::check_vocabulary;
+pub use self::vocabulary::{OtherToken, check_vocabulary, other_token};
 use super::error::DataError;
 use super::word_cache::WordCache;
 
