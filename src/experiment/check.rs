@@ -9,7 +9,7 @@ use super::stage_name::StageName;
 use super::student_start;
 use super::top::Experiment;
 use super::training::Training;
-use super::unlabelled;
+use super::unlabelled_check;
 use crate::document::{Collector, Fault, Located, Span, alternatives, did_you_mean};
 use crate::job::{Device, GradientExchange, LayerMap, Precision};
 
@@ -19,7 +19,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     check_layer_map(experiment, faults);
     check_lengths(experiment, faults);
     student_start::check(experiment, faults);
-    unlabelled::check(experiment, faults);
+    unlabelled_check::check(experiment, faults);
     check_goals(experiment, faults);
     check_classifier(experiment, faults);
     check_ranks(experiment, faults);

@@ -41,6 +41,7 @@ pub(crate) mod testing;
 mod top;
 mod training;
 mod unlabelled;
+mod unlabelled_check;
 mod windows;
 
 pub(crate) use checkpoint_keys::names_checkpoint;

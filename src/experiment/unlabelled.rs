@@ -1,13 +1,10 @@
 //! Text of the task that nobody has labelled, and how much of it a stage learns from.
 
-use super::distill::Prediction;
 use super::setting::Range;
 use super::settings::{key, settings};
-use super::stage::Stage;
 use super::stage_settings::StageSettings;
 use super::task::Task;
-use super::top::Experiment;
-use crate::document::{Collector, Fault, Located};
+use crate::document::Located;
 use crate::job::Unlabelled;
 
 settings! {
@@ -15,7 +12,7 @@ settings! {
     pub struct UnlabelledUse(stage, none: ()) titled "Stages that learn from unlabelled text" {
         /// Use at most this many of the texts of `unlabelled`, selected by the seed; 0 uses none.
         counts unlabelled_limit: Option<Located<u64>> =
-            key("unlabelled-limit").range(0..).range_text("texts; 0 is none").default_text("all");
+            key("unlabelled-limit").range(0..).range_text("texts; 0 uses none").default_text("all");
         /// Share of unlabelled texts in the examples of an epoch. The texts take turns: each epoch
         /// has the next ones.
         counts unlabelled_share: Option<Located<f64>> =
@@ -37,150 +34,12 @@ impl UnlabelledUse {
         own.told(task)
     }
 
-    /// The same of a stage.
-    pub(crate) fn of_stage(task: &Task, stage: &Stage) -> Option<Unlabelled> {
-        let own: &Self = stage.get()?;
-        own.told(task)
-    }
-
-    fn told(&self, task: &Task) -> Option<Unlabelled> {
+    pub(super) fn told(&self, task: &Task) -> Option<Unlabelled> {
         let limit = self.unlabelled_limit.as_deref().copied();
         let takes = !task.unlabelled_files().is_empty() && limit != Some(0);
         takes.then(|| Unlabelled {
             limit,
             share: self.unlabelled_share.as_deref().copied(),
         })
-    }
-}
-
-/// A weight of labels, which such texts lack.
-fn check_weights(experiment: &Experiment, faults: &Collector) {
-    for (stage, prediction) in experiment.stages.with::<Prediction>() {
-        let takes_text = UnlabelledUse::of_stage(&experiment.task, stage).is_some();
-        if !takes_text || prediction.hard_label_weight <= 0.0 {
-            continue;
-        }
-        let message = format!(
-            "`hard-label-weight` in `[stages.{}]` is {}, but the texts of `unlabelled` have no label",
-            stage.name, prediction.hard_label_weight
-        );
-        let span = experiment
-            .task
-            .unlabelled
-            .as_ref()
-            .and_then(|it| it.span.clone());
-        let hint = "set it to 0, or `unlabelled-limit = 0` in that stage";
-        faults.unfit(Fault::new(message, span).with_hint(Some(hint.to_owned())));
-    }
-}
-
-/// Keys about unlabelled text where there is none, or where it cannot be.
-pub(super) fn check(experiment: &Experiment, faults: &Collector) {
-    let task = &experiment.task;
-    if let Some(unlabelled) = &task.unlabelled {
-        let fault = |message: &str| Fault::new(message.to_owned(), unlabelled.span.clone());
-        if unlabelled.is_empty() {
-            faults.unfit(fault("`unlabelled` in `[task]` is an empty list"));
-        } else if !task.is_table() {
-            faults.unfit(fault(
-                "`unlabelled` in `[task]` needs tables, the data are records",
-            ));
-        }
-    }
-    check_weights(experiment, faults);
-    for (stage, own) in experiment.stages.with::<UnlabelledUse>() {
-        let keys = [
-            (
-                "unlabelled-limit",
-                own.unlabelled_limit.as_ref().map(|it| &it.span),
-            ),
-            (
-                "unlabelled-share",
-                own.unlabelled_share.as_ref().map(|it| &it.span),
-            ),
-        ];
-        for (key, span) in keys {
-            let Some(span) = span.filter(|_| task.unlabelled.is_none()) else {
-                continue;
-            };
-            if faults.sound(&["task.unlabelled"]) {
-                let message = format!(
-                    "`{key}` in `[stages.{}]` needs `unlabelled` in `[task]`",
-                    stage.name
-                );
-                let hint = "name the files with the texts there, or remove the key";
-                faults.unfit(Fault::new(message, span.clone()).with_hint(Some(hint.to_owned())));
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::testing::{faults, pipeline, read_with};
-    use super::*;
-    use crate::data::UNLABELLED_STORE;
-    use crate::experiment::Wants;
-
-    const FILES: &str = "task.unlabelled=[\"more.txt\"]";
-
-    /// The artifact that a stage trains on.
-    fn trained_on(stage: &str, sets: &[&str]) -> &'static str {
-        let experiment = read_with(&pipeline(), sets).unwrap();
-        let stage = experiment.stages.get(stage).unwrap();
-        let ports = stage.ports(&experiment.task);
-        let train = ports.iter().find(|port| port.role == "train").unwrap();
-        match train.wants {
-            Wants::Rows(name) => name,
-            _ => panic!("no rows"),
-        }
-    }
-
-    #[test]
-    fn both_phases_take_unlabelled_text_and_fine_tuning_does_not() {
-        for stage in ["td-phase1", "td-phase2"] {
-            assert_eq!(trained_on(stage, &[]), "train");
-            assert_eq!(trained_on(stage, &[FILES]), UNLABELLED_STORE);
-            let none = format!("stages.{stage}.unlabelled-limit=0");
-            assert_eq!(trained_on(stage, &[FILES, &none]), "train");
-        }
-        assert_eq!(trained_on("finetune", &[FILES]), "train");
-    }
-
-    #[test]
-    fn what_an_epoch_takes_follows_share_and_limit() {
-        let of = |limit, share| Unlabelled { limit, share };
-        assert_eq!(of(None, None).each_epoch(100, 700), 700);
-        assert_eq!(of(Some(50), None).each_epoch(100, 700), 50);
-        assert_eq!(of(None, Some(0.5)).each_epoch(100, 700), 100);
-        assert_eq!(of(None, Some(0.75)).each_epoch(100, 700), 300);
-        assert_eq!(of(Some(20), Some(0.5)).each_epoch(100, 700), 20);
-        assert_eq!(of(None, Some(0.5)).each_epoch(100, 0), 0);
-        assert_eq!(of(None, Some(0.5)).in_all(100, 700, 3), 300);
-        assert_eq!(of(None, Some(0.5)).in_all(100, 250, 3), 250);
-    }
-
-    #[test]
-    fn keys_that_do_not_go_with_unlabelled_text_are_refused() {
-        let found = |sets: &[&str]| faults(&pipeline(), sets);
-        assert_eq!(
-            found(&["stages.td-phase1.unlabelled-share=0.5"]),
-            [
-                "--set:1:35: `unlabelled-share` in `[stages.td-phase1]` needs `unlabelled` in `[task]`"
-            ]
-        );
-        assert_eq!(
-            found(&["task.unlabelled=[]"]),
-            ["--set:1:17: `unlabelled` in `[task]` is an empty list"]
-        );
-        let weighed = [FILES, "stages.td-phase2.hard-label-weight=0.5"];
-        assert_eq!(
-            found(&weighed),
-            [
-                "--set:1:17: `hard-label-weight` in `[stages.td-phase2]` is 0.5, but the texts of `unlabelled` have no label"
-            ]
-        );
-        let without = "stages.td-phase2.unlabelled-limit=0";
-        assert!(read_with(&pipeline(), &[&weighed[..], &[without]].concat()).is_ok());
     }
 }

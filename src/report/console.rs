@@ -442,7 +442,7 @@ fn prepared(counts: &Prepared) -> String {
     }
     if counts.unlabelled_left_out > 0 {
         let texts = count(counts.unlabelled_left_out);
-        parts.push(format!("{texts} unlabelled texts left out"));
+        parts.push(format!("{texts} unlabelled texts omitted"));
     }
     parts.join(", ")
 }

@@ -62,7 +62,7 @@ fn both_phases_learn_from_texts_without_labels_and_a_resumed_run_ends_in_the_sam
         ran.stderr
     );
     assert!(
-        ran.stderr.contains("1 unlabelled texts left out"),
+        ran.stderr.contains("1 unlabelled texts omitted"),
         "{}",
         ran.stderr
     );
