@@ -6,7 +6,7 @@ use super::task::Task;
 use super::top::Experiment;
 use super::unlabelled::UnlabelledUse;
 use crate::document::{Collector, Fault};
-use crate::job::Unlabelled;
+use crate::job::{RegressionTarget, Unlabelled};
 
 impl UnlabelledUse {
     /// What a stage takes of the task's unlabelled text; `None` where it takes none.
@@ -20,20 +20,27 @@ impl UnlabelledUse {
 fn check_weights(experiment: &Experiment, faults: &Collector) {
     for (stage, prediction) in experiment.stages.with::<Prediction>() {
         let takes_text = UnlabelledUse::of_stage(&experiment.task, stage).is_some();
-        if !takes_text || prediction.hard_label_weight <= 0.0 {
+        let of_labels = if experiment.task.regression {
+            (prediction.regression_target == RegressionTarget::Labels)
+                .then(|| ("regression-target", "`labels`".to_owned(), "`teacher`"))
+        } else {
+            let weight = prediction.hard_label_weight;
+            (weight > 0.0).then(|| ("hard-label-weight", weight.to_string(), "0"))
+        };
+        let Some((key, value, other)) = of_labels.filter(|_| takes_text) else {
             continue;
-        }
+        };
         let message = format!(
-            "`hard-label-weight` in `[stages.{}]` is {}, but the texts of `unlabelled` have no label",
-            stage.name, prediction.hard_label_weight
+            "`{key}` in `[stages.{}]` is {value}, but the texts of `unlabelled` have no label",
+            stage.name
         );
         let span = experiment
             .task
             .unlabelled
             .as_ref()
             .and_then(|it| it.span.clone());
-        let hint = "set it to 0, or `unlabelled-limit = 0` in that stage";
-        faults.unfit(Fault::new(message, span).with_hint(Some(hint.to_owned())));
+        let hint = format!("set it to {other}, or `unlabelled-limit = 0` in that stage");
+        faults.unfit(Fault::new(message, span).with_hint(Some(hint)));
     }
 }
 
@@ -141,6 +148,17 @@ mod tests {
             found(&weighed),
             [
                 "--set:1:17: `hard-label-weight` in `[stages.td-phase2]` is 0.5, but the texts of `unlabelled` have no label"
+            ]
+        );
+        let regression = [
+            FILES,
+            "task.regression=true",
+            "stages.td-phase2.regression-target=labels",
+        ];
+        assert_eq!(
+            found(&regression),
+            [
+                "--set:1:17: `regression-target` in `[stages.td-phase2]` is `labels`, but the texts of `unlabelled` have no label"
             ]
         );
         let without = "stages.td-phase2.unlabelled-limit=0";

@@ -132,12 +132,20 @@ impl Key {
                 encoder.digest(*digest);
             }
         }
-        let limited = self.settings.contains_key("train-limit");
-        let names: &[&str] = if limited {
-            &["precision", "teacher.head", "train-limit", "seed"]
-        } else {
-            &["precision", "teacher.head"]
-        };
+        let mut names = vec!["precision", "teacher.head"];
+        let subset = ["train-limit", "unlabelled-limit", "unlabelled-share"];
+        if subset.iter().any(|name| self.settings.contains_key(*name)) {
+            names.extend([
+                "train-limit",
+                "seed",
+                "unlabelled-limit",
+                "unlabelled-share",
+            ]);
+        }
+        // So many texts have their turn.
+        if self.settings.contains_key("unlabelled-share") {
+            names.push("epochs");
+        }
         // Of a checkpoint, whose file does not have them.
         let stated = [
             "teacher.num-attention-heads",
@@ -306,6 +314,27 @@ mod tests {
             key.teacher_answers("logits", "train")
         });
         assert_ne!(limited[0], limited[1]);
+        // So do the number of unlabelled texts, their share, and then the epochs in which they have their turn.
+        let some = |settings: &[(&str, Value)]| {
+            let mut key = key();
+            for (name, value) in settings {
+                key.settings.insert((*name).to_owned(), value.clone());
+            }
+            key.teacher_answers("logits", "train")
+        };
+        let share = ("unlabelled-share", Value::from(0.5));
+        let found = [
+            same.clone(),
+            some(&[("unlabelled-limit", 10_u32.into())]),
+            some(&[("unlabelled-limit", 11_u32.into())]),
+            some(&[("unlabelled-limit", 10_u32.into()), ("seed", 1_u32.into())]),
+            some(&[("unlabelled-share", Value::from(0.25))]),
+            some(std::slice::from_ref(&share)),
+            some(&[share, ("epochs", 9_u32.into())]),
+        ];
+        for (place, one) in found.iter().enumerate() {
+            assert!(!found[..place].contains(one), "{place}");
+        }
 
         let mut other = vec![key().teacher_answers("attention [0]", "train")];
         other.push(with("precision", "fp32".into()).teacher_answers("logits", "train"));

@@ -282,11 +282,13 @@ impl Test {
     }
 
     /// Waits until a stage has a checkpoint of this step or a later one.
+    #[cfg(feature = "kernel")]
     pub(crate) fn wait_for_checkpoint(&self, step: u32) -> &Self {
         self.wait_for_checkpoint_of("", step)
     }
 
     /// The same of the stage whose name begins so.
+    #[cfg(feature = "kernel")]
     pub(crate) fn wait_for_checkpoint_of(&self, stage: &str, step: u32) -> &Self {
         let names = |folder: &Path| -> Vec<PathBuf> {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
