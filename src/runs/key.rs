@@ -315,7 +315,7 @@ mod tests {
         });
         assert_ne!(limited[0], limited[1]);
         // So do the number of unlabelled texts, their share, and then the epochs in which they have their turn.
-        let some = |settings: &[(&str, Value)]| {
+        let asked_with = |settings: &[(&str, Value)]| {
             let mut key = key();
             for (name, value) in settings {
                 key.settings.insert((*name).to_owned(), value.clone());
@@ -325,12 +325,12 @@ mod tests {
         let share = ("unlabelled-share", Value::from(0.5));
         let found = [
             same.clone(),
-            some(&[("unlabelled-limit", 10_u32.into())]),
-            some(&[("unlabelled-limit", 11_u32.into())]),
-            some(&[("unlabelled-limit", 10_u32.into()), ("seed", 1_u32.into())]),
-            some(&[("unlabelled-share", Value::from(0.25))]),
-            some(std::slice::from_ref(&share)),
-            some(&[share, ("epochs", 9_u32.into())]),
+            asked_with(&[("unlabelled-limit", 10_u32.into())]),
+            asked_with(&[("unlabelled-limit", 11_u32.into())]),
+            asked_with(&[("unlabelled-limit", 10_u32.into()), ("seed", 1_u32.into())]),
+            asked_with(&[("unlabelled-share", Value::from(0.25))]),
+            asked_with(std::slice::from_ref(&share)),
+            asked_with(&[share, ("epochs", 9_u32.into())]),
         ];
         for (place, one) in found.iter().enumerate() {
             assert!(!found[..place].contains(one), "{place}");

@@ -248,7 +248,7 @@ fn ranks_that_take_all_cores_are_bound_to_their_own() {
     let test = root();
     run(&test, &["--until", "data-prep"]);
     let threads = format!("threads={}", cores / 2);
-    let long = ["--set", &threads, "--set", "stages.finetune.epochs=8"];
+    let long = ["--set", &threads, "--set", "stages.finetune.epochs=400"];
     let all = [
         &["chaos.toml", "--single-stage", "finetune", "--ranks", "2"],
         &long[..],
