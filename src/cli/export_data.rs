@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Failure, Place, layout, print, set, word};
 use crate::data::records::{schema_of, write_records};
-use crate::data::{RecordFormat, TokenStore};
+use crate::data::{RecordFormat, TokenStore, UNLABELLED_STORE};
 use crate::experiment::{Stage, StageName, What};
 use crate::input::{excerpt, excerpt_path};
 use crate::job::words;
@@ -217,7 +217,9 @@ fn write(
     let mut text = String::new();
     for (stage, folder, record) in results {
         let splits = record.artifacts.keys();
-        for split in splits.filter_map(|path| path.strip_suffix(STORE)) {
+        // The training rows stand in a store of their own, and a schema has labels for all rows or for none.
+        let splits = splits.filter_map(|path| path.strip_suffix(STORE));
+        for split in splits.filter(|split| *split != UNLABELLED_STORE) {
             let store = TokenStore::open(&folder.join(split)).map_err(|error| Failure::Usage {
                 hint: error.hint(),
                 message: error.to_string(),
