@@ -133,6 +133,12 @@ impl Counted<'_> {
             "embedding-initializer-range" => is_drawn,
             _ => is_drawn || !shape.contains(&key),
         });
+        // Random weights in the shape of a model, which no key states.
+        if is_drawn && experiment.student.model.is_some() {
+            let drawn = &self.models.student;
+            let text = drawn.to_json(false, &[]).to_string();
+            self.put("student.drawn", text);
+        }
     }
 
     /// How the model handed on is chosen, which is written in `dtype`.
