@@ -46,18 +46,13 @@ pub fn check_models(
     let teacher = config(&experiment.teacher.model).ok_or_else(Vec::new)?;
     let student = match (experiment.start_of_student(), experiment.student_folder()) {
         (None, _) => from_shape(experiment, teacher),
-        (Some(start), Some(model)) => {
-            let mut whole = config(model).cloned().ok_or_else(Vec::new)?;
-            check_layers(experiment, &whole)?;
-            experiment.stated_start(&start.value).reshape(&mut whole);
-            whole
-        }
-        // The fine-tuned teacher.
-        (Some(start), None) => {
-            let mut whole = teacher.clone();
-            check_layers(experiment, &whole)?;
-            experiment.stated_start(&start.value).reshape(&mut whole);
-            whole
+        (Some(start), folder) => {
+            // Without a folder it is the fine-tuned teacher.
+            let whole = folder.map_or(Some(teacher), config).ok_or_else(Vec::new)?;
+            check_layers(experiment, whole)?;
+            let mut student = whole.clone();
+            experiment.stated_start(&start.value).reshape(&mut student);
+            student
         }
     };
     let mut check = Check {

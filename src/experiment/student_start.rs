@@ -7,6 +7,7 @@ use super::stage::Stage;
 use super::stage_name::StageName;
 use super::top::Experiment;
 use crate::document::{Collector, Fault, Located, alternatives};
+use crate::job::Word as _;
 use crate::model::Stated;
 
 impl Experiment {
@@ -97,6 +98,15 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     let Some(model) = &student.model else {
         return;
     };
+    let (own, teachers) = (student.head, experiment.teacher.head);
+    if experiment.student_folder().is_none() && own != teachers {
+        let [own, teachers] = [own, teachers].map(|head| head.as_str());
+        let message = format!(
+            "the student starts from the fine-tuned teacher, whose `head` is `{teachers}`, and its own is `{own}`"
+        );
+        let hint = format!("set `head = \"{teachers}\"` in `[student]`");
+        faults.unfit(Fault::new(message, model.span.clone()).with_hint(Some(hint)));
+    }
     let named = experiment.stages.get(model).map(|stage| stage.kind);
     let Some(kind) = named.or_else(|| experiment.stages.kinds.get(model)) else {
         return;
@@ -211,6 +221,14 @@ mod tests {
             found(&["student.model=td-phase1"]),
             ["--set:1:15: `td-phase1` cannot be the `model` of `[student]`"]
         );
+        let relu = ["student.model=finetune", "teacher.head=relu"];
+        assert_eq!(
+            found(&relu),
+            [
+                "--set:1:15: the student starts from the fine-tuned teacher, whose `head` is `relu`, and its own is `plain`"
+            ]
+        );
+        assert!(read_with(&pipeline(), &[relu[0], relu[1], "student.head=relu"]).is_ok());
         let text = pipeline().replace("[stages.finetune]", "[stages.other]\nkind = \"finetune\"");
         let experiment = read_with(&text, &["student.model=other"]).unwrap();
         assert_eq!(experiment.student_folder(), None);

@@ -13,7 +13,7 @@ fn test(student: &str) -> Test {
     test
 }
 
-/// The student of a stage, as the kernel is told.
+/// The student in the job of a stage.
 fn student(test: &Test, stage: &str) -> Value {
     test.job(stage)["work"]["train"]["student"].clone()
 }

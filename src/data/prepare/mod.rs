@@ -9,6 +9,7 @@ mod findings;
 mod found_labels;
 mod pump;
 mod records;
+mod row;
 mod task;
 mod unlabelled;
 mod windows;

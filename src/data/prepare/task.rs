@@ -7,15 +7,16 @@ use std::time::Instant;
 use super::findings::Findings;
 use super::found_labels::{find_labels, no_rows, no_text};
 use super::pump::{Watch, pump, sizes};
+use super::row::encode;
 use super::unlabelled::{STORE as UNLABELLED_STORE, Unlabelled};
-use crate::data::encode::{Encoded, PAIR_SPECIALS, SINGLE_SPECIALS, encode_pair, encode_single};
+use crate::data::encode::{Encoded, PAIR_SPECIALS, SINGLE_SPECIALS};
 use crate::data::error::{DataError, Place};
 use crate::data::labels::{LabelRule, LabelSet};
 use crate::data::report::{FileReport, PrepReport, SplitReport};
 use crate::data::split::{is_dev, text_hash};
 use crate::data::store::{StoreMeta, StoreWriter};
 use crate::data::table::{TableLayout, TableReader, TableRow};
-use crate::data::tokenizer::{Session, SpecialTokens, Tokenizer};
+use crate::data::tokenizer::Tokenizer;
 
 /// Where the dev examples come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -261,7 +262,9 @@ impl Preparation<'_> {
             TableReader::bytes_read,
             |session, (row, (class, value))| -> Result<_, tokenizers::Error> {
                 let hash = text_hash(&row.text, row.pair.as_deref());
-                let (example, unknown) = encode(session, &row, special, settings.max_seq_length)?;
+                let pair = row.pair.as_deref();
+                let longest = settings.max_seq_length;
+                let (example, unknown) = encode(session, &row.text, pair, special, longest)?;
                 Ok(EncodedRow {
                     example,
                     unknown,
@@ -436,31 +439,6 @@ fn label_of(
             },
         }
     })
-}
-
-/// The example of a row, `None` where it is blank, and its number of unknown tokens.
-fn encode(
-    session: &mut Session,
-    row: &TableRow,
-    special: SpecialTokens,
-    max_seq_length: usize,
-) -> Result<(Option<Encoded>, u64), tokenizers::Error> {
-    if row.is_blank() {
-        return Ok((None, 0));
-    }
-    let mut pieces = Vec::new();
-    session.encode(&row.text, &mut pieces)?;
-    let example = if let Some(pair) = &row.pair {
-        let length = pieces.len();
-        session.encode(pair, &mut pieces)?;
-        let (a, b) = pieces.split_at(length);
-        encode_pair(a, b, special, max_seq_length)
-    } else {
-        encode_single(&pieces, special, max_seq_length)
-    };
-    let unknown = example.input_ids.iter().filter(|&&id| id == special.unk);
-    let unknown = unknown.count() as u64;
-    Ok((Some(example), unknown))
 }
 
 #[cfg(test)]

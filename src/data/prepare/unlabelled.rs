@@ -5,14 +5,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::pump::{Watch, pump};
-use crate::data::encode::{Encoded, encode_pair, encode_single};
+use super::row::encode;
+use crate::data::encode::Encoded;
 use crate::data::error::DataError;
 use crate::data::report::{FileReport, SplitReport, UnlabelledReport};
 use crate::data::split::text_hash;
 use crate::data::store::StoreWriter;
 use crate::data::table::TableLayout;
-use crate::data::texts::{TextLayout, TextRow, Texts};
-use crate::data::tokenizer::{Session, SpecialTokens, Tokenizer};
+use crate::data::texts::{TextLayout, Texts};
+use crate::data::tokenizer::Tokenizer;
 
 /// Folder of the store: the labelled rows, and then the unlabelled ones.
 pub const STORE: &str = "train-and-unlabelled";
@@ -91,7 +92,15 @@ impl Unlabelled {
                 }))
             },
             Texts::bytes_read,
-            |session, row| encode(session, &row, special, longest),
+            |session, row| -> Result<_, tokenizers::Error> {
+                let (text, pair) = (&row.text, row.pair.as_deref());
+                let (example, unknown) = encode(session, text, pair, special, longest)?;
+                Ok(EncodedText {
+                    example,
+                    unknown,
+                    hash: text_hash(text, pair),
+                })
+            },
             |text: EncodedText| {
                 rows += 1;
                 self.push(text)
@@ -184,36 +193,4 @@ fn open(path: &Path, layout: &TableLayout) -> Result<Texts, DataError> {
         source,
     })?;
     Ok(Texts::lines(path, Box::new(file)))
-}
-
-fn encode(
-    session: &mut Session,
-    row: &TextRow,
-    special: SpecialTokens,
-    longest: usize,
-) -> Result<EncodedText, tokenizers::Error> {
-    let hash = text_hash(&row.text, row.pair.as_deref());
-    let is_blank =
-        row.text.trim().is_empty() && row.pair.as_ref().is_none_or(|it| it.trim().is_empty());
-    let (mut example, mut unknown) = (None, 0);
-    if !is_blank {
-        let mut pieces = Vec::new();
-        session.encode(&row.text, &mut pieces)?;
-        let encoded = if let Some(pair) = &row.pair {
-            let length = pieces.len();
-            session.encode(pair, &mut pieces)?;
-            let (a, b) = pieces.split_at(length);
-            encode_pair(a, b, special, longest)
-        } else {
-            encode_single(&pieces, special, longest)
-        };
-        let count = encoded.input_ids.iter().filter(|&&id| id == special.unk);
-        unknown = count.count() as u64;
-        example = Some(encoded);
-    }
-    Ok(EncodedText {
-        example,
-        unknown,
-        hash,
-    })
 }
