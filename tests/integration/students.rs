@@ -101,3 +101,19 @@ fn a_student_of_another_vocabulary_is_refused() {
     let plan = test.run(&["x.toml", "--dry-run"]).ends_with(2);
     plan.says("`./other` has another vocabulary than the teacher: token");
 }
+
+#[test]
+fn random_weights_in_the_shape_of_a_given_model_count_its_layers() {
+    let test = test(FROM_FINE_TUNED);
+    let sets = ["x.toml", "--set", "stages.td-phase1.student=random"];
+    test.run(&sets).succeeds();
+    let again = [&sets[..], &["--set", "student.layers=[0]", "--dry-run"]].concat();
+    let plan = test.run(&again).succeeds().stdout;
+    let mut lines = plan.lines();
+    let line = lines.find(|line| line.split_whitespace().nth(1) == Some("td-phase1"));
+    // Also where nothing else of the stage follows the layers.
+    assert!(
+        line.is_some_and(|line| line.contains("student.drawn")),
+        "{plan}"
+    );
+}
