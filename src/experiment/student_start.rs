@@ -7,7 +7,7 @@ use super::stage::Stage;
 use super::stage_name::StageName;
 use super::top::Experiment;
 use crate::document::{Collector, Fault, Located, alternatives};
-use crate::job::Word as _;
+use crate::job::Word;
 use crate::model::Stated;
 
 impl Experiment {
@@ -100,7 +100,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     };
     let (own, teachers) = (student.head, experiment.teacher.head);
     if experiment.student_folder().is_none() && own != teachers {
-        let [own, teachers] = [own, teachers].map(|head| head.as_str());
+        let [own, teachers] = [own, teachers].map(Word::as_str);
         let message = format!(
             "the student starts from the fine-tuned teacher, whose `head` is `{teachers}`, and its own is `{own}`"
         );
