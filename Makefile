@@ -150,6 +150,11 @@ $(MODEL) $(REVIEWS):
 	@scripts/prerequisites venv
 	@scripts/fetch_demo
 
+.PHONY: teacher-base
+teacher-base: ## fetch a teacher of base size, 400 MB (models/all-mpnet-base-v2)
+	@scripts/prerequisites venv
+	@scripts/fetch_teacher_base
+
 .PHONY: glue
 glue: ## download the GLUE tables to data/glue, or link a folder with GLUE_DIR=path
 	@scripts/prerequisites python

@@ -143,6 +143,20 @@ def replace(ready: Path, target: Path) -> None:
     os.replace(ready, target)
 
 
+def complete(folder: Path, files) -> bool:
+    """Whether `folder` is there. It is put in place whole, so its files are good.
+
+    One that lacks a file was changed by somebody, who may miss the rest if it were replaced.
+    """
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing and folder.exists():
+        raise Fault(
+            f"`{folder.relative_to(ROOT)}` has no `{missing[0]}`",
+            "move the folder away and run the same command again",
+        )
+    return not missing
+
+
 def python() -> Path:
     """The Python of the private environment, which is made when there is none that works."""
     inner = VENV / "bin" / "python"

@@ -35,7 +35,7 @@ pub(super) fn largest_difference(
 /// Rows of different lengths, with a second text where the model has segments.
 fn rows(model: &LoadedModel) -> Rows {
     let config = &model.config;
-    let longest = config.max_position_embeddings.min(LONGEST);
+    let longest = config.longest_input().min(LONGEST);
     let vocabulary = u32::try_from(config.vocab_size).unwrap_or(u32::MAX);
     let mut rows = Rows::default();
     for row in 0..ROWS {

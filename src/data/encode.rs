@@ -1,11 +1,10 @@
-//! Word pieces to BERT's input: `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair.
+//! Word pieces to BERT's input: `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` for a pair, with as many `[SEP]` between
+//! both texts as the tokenizer says.
 
 use super::tokenizer::SpecialTokens;
 
 /// Special tokens around a single text.
 pub const SINGLE_SPECIALS: usize = 2;
-/// Special tokens around a pair.
-pub const PAIR_SPECIALS: usize = 3;
 
 /// One example as the model reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,19 +39,25 @@ pub fn encode_single(a: &[u32], special: SpecialTokens, max_seq_length: usize) -
 /// # Panics
 /// Where `max_seq_length` leaves no room for the special tokens.
 pub fn encode_pair(a: &[u32], b: &[u32], special: SpecialTokens, max_seq_length: usize) -> Encoded {
-    let (kept_a, kept_b) = kept_of_pair(a.len(), b.len(), max_seq_length - PAIR_SPECIALS);
-    let mut input_ids = Vec::with_capacity(kept_a + kept_b + PAIR_SPECIALS);
-    input_ids.push(special.cls);
-    input_ids.extend_from_slice(&a[..kept_a]);
-    input_ids.push(special.sep);
-    let text_b_start = input_ids.len();
-    input_ids.extend_from_slice(&b[..kept_b]);
-    input_ids.push(special.sep);
+    let (kept_a, kept_b) = kept_of_pair(a.len(), b.len(), max_seq_length - special.around_pair());
+    let (input_ids, text_b_start) = join_pair(&a[..kept_a], &b[..kept_b], special);
     Encoded {
         input_ids,
         text_b_start,
         truncated: kept_a + kept_b < a.len() + b.len(),
     }
+}
+
+/// `[CLS] a [SEP] b [SEP]`, and where `b` begins.
+pub(super) fn join_pair(a: &[u32], b: &[u32], special: SpecialTokens) -> (Vec<u32>, usize) {
+    let mut input_ids = Vec::with_capacity(a.len() + b.len() + special.around_pair());
+    input_ids.push(special.cls);
+    input_ids.extend_from_slice(a);
+    input_ids.extend(std::iter::repeat_n(special.sep, special.between));
+    let text_b_start = input_ids.len();
+    input_ids.extend_from_slice(b);
+    input_ids.push(special.sep);
+    (input_ids, text_b_start)
 }
 
 /// Lengths left of a pair where one token after the other is taken from the longer text, and of
@@ -81,6 +86,7 @@ mod tests {
         sep: 3,
         pad: 0,
         unk: 1,
+        between: 1,
     };
 
     #[test]
@@ -101,6 +107,17 @@ mod tests {
         assert_eq!((encoded.text_b_start, encoded.truncated), (4, false));
         let encoded = encode_pair(&[5, 6, 7], &[8, 9, 10], SPECIAL, 8);
         assert_eq!(encoded.input_ids, [2, 5, 6, 7, 3, 8, 9, 3]);
+        assert_eq!((encoded.text_b_start, encoded.truncated), (5, true));
+    }
+
+    #[test]
+    fn two_separators_between_texts_take_room_from_both() {
+        let special = SpecialTokens {
+            between: 2,
+            ..SPECIAL
+        };
+        let encoded = encode_pair(&[5, 6, 7], &[8, 9, 10], special, 8);
+        assert_eq!(encoded.input_ids, [2, 5, 6, 3, 3, 8, 9, 3]);
         assert_eq!((encoded.text_b_start, encoded.truncated), (5, true));
     }
 

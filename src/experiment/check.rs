@@ -249,7 +249,11 @@ pub(super) fn map_length_faults(map: &LayerMap, layers: usize, span: Option<&Spa
 
 /// Inputs that are longer than the student has positions.
 fn check_lengths(experiment: &Experiment, faults: &Collector) {
-    let positions = &experiment.student.shape.max_position_embeddings;
+    let shape = &experiment.student.shape;
+    let (positions, first) = (
+        &shape.max_position_embeddings,
+        shape.family().first_position,
+    );
     if experiment.student.model.is_some() || !trains(experiment, Role::Student) {
         return;
     }
@@ -259,9 +263,14 @@ fn check_lengths(experiment: &Experiment, faults: &Collector) {
         && lengths.iter().all(|(table, _)| is_sound(table))
     {
         for (place, length) in lengths {
-            if length.value > positions.value {
+            if length.value + first > positions.value {
+                // A family that keeps positions for padding.
+                let without = match first {
+                    0 => String::new(),
+                    first => format!(" without the first {first}"),
+                };
                 let message = format!(
-                    "`max-seq-length` {} in `[{place}]` exceeds the student's `max-position-embeddings` {}",
+                    "`max-seq-length` {} in `[{place}]` exceeds the student's `max-position-embeddings` {}{without}",
                     length.value, positions.value
                 );
                 let span = length.span.clone().or_else(|| positions.span.clone());

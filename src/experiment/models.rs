@@ -16,6 +16,7 @@ use super::top::Experiment;
 use crate::document::{Fault, Located, Span};
 use crate::job::LayerMap;
 use crate::model::config::BertConfig;
+use crate::model::family::LEAST_BUCKETS;
 
 /// Segments of a pair of texts.
 const PAIR: usize = 2;
@@ -171,7 +172,7 @@ impl Check<'_> {
                 Some(_) => format!("stages.{}", stage.name),
                 None => "task".to_owned(),
             };
-            let positions = config.max_position_embeddings;
+            let positions = config.longest_input();
             for (of, length) in lengths(experiment) {
                 if of == place && length.value > positions {
                     let message = format!(
@@ -228,6 +229,17 @@ impl Check<'_> {
             let fault = Fault::new(message, size.span.clone());
             self.faults
                 .push(fault.with_label(format!("expected at least {wanted}")));
+        }
+        let pads = |pad: &usize| *pad != self.teacher.pad_token_id;
+        if let Some(pad) = self.student.family.pad().filter(pads) {
+            let title = self.student.family.title;
+            let message = format!(
+                "a student of the family {title} has the padding token {pad}, the teacher has {}",
+                self.teacher.pad_token_id
+            );
+            let fault = Fault::new(message, self.experiment.teacher.model.span.clone());
+            let hint = "use a student of the family `bert`, which takes any".to_owned();
+            self.faults.push(fault.with_hint(hint));
         }
         if let Some(size) = &shape.type_vocab_size {
             self.segments("student", self.student, size.span.as_ref());
@@ -332,6 +344,7 @@ fn from_shape(experiment: &Experiment, teacher: &BertConfig) -> BertConfig {
         seq_classif_dropout: (family.classifier_dropout).map(|_| shape.hidden_dropout_prob),
         attention_probs_dropout_prob: shape.attention_probs_dropout_prob,
         max_position_embeddings: *shape.max_position_embeddings,
+        relative_buckets: family.relative_bias.then_some(LEAST_BUCKETS),
         type_vocab_size: if family.token_types { segments } else { 0 },
         initializer_range: shape.initializer_range,
         layer_norm_eps: shape.layer_norm_eps,
@@ -387,7 +400,7 @@ fn check_lengths(
     config: &BertConfig,
     faults: &mut Vec<Fault>,
 ) {
-    let positions = config.max_position_embeddings;
+    let positions = config.longest_input();
     for (place, length) in lengths(experiment) {
         if length.value > positions {
             let message = format!(
@@ -539,6 +552,38 @@ mod tests {
         assert_eq!(student.type_vocab_size, 0);
         // Its config.json says so: `transformers` would take 0.2.
         assert_eq!(student.seq_classif_dropout, Some(0.3));
+    }
+
+    #[test]
+    fn an_mpnet_student_needs_the_padding_token_of_its_family() {
+        let experiment = read_with(&pipeline(), &["student.family=mpnet"]).unwrap();
+        let mut teacher = config(12, 12);
+        teacher.pad_token_id = 1;
+        let models = check(&experiment, &[("models/teacher", &teacher)]).unwrap();
+        let student = models.student;
+        assert_eq!(
+            (student.pad_token_id, student.relative_buckets),
+            (1, Some(32))
+        );
+        assert_eq!(student.longest_input(), 510);
+        teacher.pad_token_id = 0;
+        let faults = check(&experiment, &[("models/teacher", &teacher)]).unwrap_err();
+        assert_eq!(
+            messages(&faults),
+            ["a student of the family MPNet has the padding token 1, the teacher has 0"]
+        );
+        assert!(faults[0].span.is_some());
+        let short = [
+            "student.family=mpnet",
+            "student.max-position-embeddings=129",
+        ];
+        let error = read_with(&pipeline(), &short).unwrap_err();
+        assert!(
+            error.faults[0].message.ends_with(
+                "exceeds the student's `max-position-embeddings` 129 without the first 2"
+            ),
+            "{error}"
+        );
     }
 
     #[test]

@@ -151,7 +151,7 @@ settings! {
                 .range(1..=LARGEST)
                 .range_text("at least the teacher's")
                 .default_text("the teacher's");
-        /// Number of segments (token type IDs); a DistilBERT has none.
+        /// Number of segments (token type IDs); a DistilBERT and an MPNet have none.
         counts type_vocab_size: Option<Located<usize>> =
             key("type-vocab-size")
                 .range(1..=LARGEST)

@@ -28,7 +28,7 @@ impl MindSpore {
         if !model.config.family.token_types {
             return Err(ExportError::Unsupported {
                 format: Format::MindSpore,
-                what: "DistilBERT",
+                what: model.config.family.title,
             });
         }
         let tensors = tensors(model, dtype)?.into_iter();

@@ -150,7 +150,7 @@ impl Export<'_> {
 
     /// Tokens of the longest input: as the model was trained, or else as its folder says.
     fn longest(&self, model: &LoadedModel) -> usize {
-        let positions = model.config.max_position_embeddings;
+        let positions = model.config.longest_input();
         let experiment = self.history.and_then(|history| history.experiment.as_ref());
         let longest = experiment.and_then(|it| it.task.max_seq_length.as_ref());
         longest.map_or_else(|| model.longest_input(), |longest| positions.min(**longest))

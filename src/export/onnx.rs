@@ -40,6 +40,12 @@ impl Exporter for Onnx {
                 what: "relative positions",
             });
         }
+        if model.config.family.relative_bias {
+            return Err(ExportError::Unsupported {
+                format: Format::Onnx,
+                what: model.config.family.title,
+            });
+        }
         let dtype = export.dtype;
         let graph = graph(model, dtype)?;
         write_without_weights(folder, &config(model, dtype), export.tokenizer())?;

@@ -66,6 +66,8 @@ pub(crate) struct Unpadded {
     pub(crate) first: Tensor,
     /// `[T]` int64: place of a token in its row.
     pub(crate) positions: Tensor,
+    /// Tokens of the longest row.
+    pub(crate) longest: i64,
 }
 
 /// A part of a table of words, and where in it each token's is.
@@ -302,6 +304,7 @@ impl Unpadded {
             offsets: Tensor::from_slice(&small),
             first: Tensor::from_slice(&first),
             positions: Tensor::from_slice(&positions.collect::<Vec<_>>()),
+            longest: lengths.iter().max().map_or(0, |&length| length as i64),
         }
     }
 }

@@ -91,10 +91,10 @@ pub(crate) fn check_data(
             vocabulary: config.vocab_size,
         });
     }
-    if meta.max_seq_length > config.max_position_embeddings {
+    if meta.max_seq_length > config.longest_input() {
         return Err(KernelError::TooLong {
             longest: meta.max_seq_length,
-            positions: config.max_position_embeddings,
+            positions: config.longest_input(),
         });
     }
     Ok(())

@@ -6,7 +6,6 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
-use tinyrun::model::family::Pooling;
 use tinyrun::model::names::{ENCODER, POOLER};
 use tinyrun::model::{
     LabelFit, LoadedModel, ModelRef, Weights, label_fit, load_stated, write_model_folder,
@@ -161,7 +160,7 @@ pub(crate) fn write_folder(
     let spec = &train.student;
     let with_head = tensors.contains_key("classifier.weight");
     let mut config = spec.config.to_json(with_head, &spec.labels);
-    if spec.head == HeadKind::Relu && spec.config.family.pools == Pooling::Tanh {
+    if spec.head == HeadKind::Relu && !spec.config.family.has_own_head() {
         config["tinyrun_head"] = "relu".into();
     }
     let (projection, model): (Vec<_>, Vec<_>) =

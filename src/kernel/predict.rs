@@ -180,7 +180,7 @@ impl Predictor {
             classifier,
             device: compute.device,
             pad: config.pad_token_id as u32,
-            positions: config.max_position_embeddings,
+            positions: config.longest_input(),
             parameters: count,
         })
     }

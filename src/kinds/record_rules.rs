@@ -9,9 +9,7 @@ use crate::stage::Place;
 pub(super) fn row_rules(place: &Place<'_>, max_seq_length: Option<&usize>) -> RowRules {
     let models = &place.inputs.models;
     let (teacher, student) = (&models.teacher, &models.student);
-    let positions = teacher
-        .max_position_embeddings
-        .min(student.max_position_embeddings);
+    let positions = teacher.longest_input().min(student.longest_input());
     RowRules {
         vocab_size: teacher.vocab_size,
         pad: u32::try_from(teacher.pad_token_id).unwrap_or(u32::MAX),

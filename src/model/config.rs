@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::{ModelError, ticked};
-use super::family::{self, Family, MODEL_TYPES};
+use super::family::{self, Family, LEAST_BUCKETS, MODEL_TYPES, RELATIVE_BUCKETS};
 use crate::input::{Expected, Kind, recognize};
 
 /// What `hidden_act` may say.
@@ -83,6 +83,13 @@ pub struct BertConfig {
     /// each layer. `transformers` does not know them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_relative_positions: bool,
+    /// Rows of the table of biases by distance, where the family has one.
+    #[serde(
+        default,
+        rename = "relative_attention_num_buckets",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub relative_buckets: Option<usize>,
     /// Whether the word embedding of the padding token is trained
     /// (docs/concepts/models.md#the-pad-row). A setting of a training, which no `config.json` has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -235,6 +242,22 @@ impl BertConfig {
                 "above 0".to_owned(),
             );
         }
+        let longest = self.longest_input();
+        if longest == 0 {
+            return fault(
+                "max_position_embeddings",
+                self.max_position_embeddings.to_string(),
+                format!("above {}", self.family.first_position),
+            );
+        }
+        if let Some(buckets) = self.relative_buckets.filter(|it| *it < LEAST_BUCKETS) {
+            let expected = format!("at least {LEAST_BUCKETS}");
+            return fault(RELATIVE_BUCKETS, buckets.to_string(), expected);
+        }
+        if let Some(pad) = self.family.pad().filter(|pad| *pad != self.pad_token_id) {
+            let expected = format!("{pad}, the padding token of every {}", self.family.title);
+            return fault("pad_token_id", self.pad_token_id.to_string(), expected);
+        }
         if self.pad_token_id >= self.vocab_size {
             return fault(
                 "pad_token_id",
@@ -250,6 +273,12 @@ impl BertConfig {
                 "one of `plain` and `relu`".to_owned(),
             ),
         }
+    }
+
+    /// Tokens of the longest input: as many as there are positions, without those of padding.
+    pub fn longest_input(&self) -> usize {
+        self.max_position_embeddings
+            .saturating_sub(self.family.first_position)
     }
 
     /// Row of the word embeddings that gets no gradient; -1: none.
@@ -409,7 +438,7 @@ fn check_types(
     family: &Family,
 ) -> Result<(), ModelError> {
     type Is<'a> = &'a dyn Fn(&Value) -> bool;
-    const OTHER_WHOLE: [&str; 2] = ["type_vocab_size", "pad_token_id"];
+    const OTHER_WHOLE: [&str; 3] = ["type_vocab_size", "pad_token_id", RELATIVE_BUCKETS];
     const NUMBERS: [&str; 5] = [
         "hidden_dropout_prob",
         "seq_classif_dropout",
@@ -578,7 +607,7 @@ mod tests {
             (
                 "model_type",
                 json!("roberta"),
-                "is `roberta`, expected one of `bert` and `distilbert`",
+                "is `roberta`, expected one of `bert`, `distilbert` and `mpnet`",
             ),
             (
                 "position_embedding_type",
@@ -636,6 +665,46 @@ mod tests {
         // As a job has it.
         let sent = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<BertConfig>(&sent).unwrap(), config);
+    }
+
+    const MPNET: &str = r#"{
+  "model_type": "mpnet", "vocab_size": 64, "hidden_size": 24, "num_hidden_layers": 3,
+  "num_attention_heads": 4, "intermediate_size": 40, "max_position_embeddings": 34, "pad_token_id": 1
+}"#;
+
+    #[test]
+    fn an_mpnet_has_no_positions_for_padding_and_a_table_of_distances() {
+        let config = read(MPNET).unwrap();
+        assert_eq!((config.longest_input(), config.type_vocab_size), (32, 0));
+        assert_eq!(config.relative_buckets, Some(32));
+        let written = config.to_json(true, &[]);
+        assert_eq!(written["relative_attention_num_buckets"], 32);
+        assert_eq!(written["pad_token_id"], 1);
+        assert_eq!(read(&written.to_string()).unwrap().family, config.family);
+        let sent = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<BertConfig>(&sent).unwrap(), config);
+        for (from, to, expected) in [
+            (
+                "\"max_position_embeddings\": 34",
+                "\"max_position_embeddings\": 2",
+                "above 2",
+            ),
+            (
+                "\"pad_token_id\": 1",
+                "\"pad_token_id\": 0",
+                "expected 1, the padding token",
+            ),
+            (
+                "\"vocab_size\": 64",
+                "\"vocab_size\": 64, \"relative_attention_num_buckets\": 16",
+                "is 16, expected at least 32",
+            ),
+        ] {
+            let error = read(&MPNET.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let unstated = MPNET.replace(", \"pad_token_id\": 1", "");
+        assert_eq!(read(&unstated).unwrap().pad_token_id, 1);
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub struct Family {
     pub pooler_in_encoder: bool,
     /// Whether the output of attention is dropped out before the residual is added.
     pub attention_output_dropout: bool,
+    /// Whether the classifier's first layer reads the last hidden state after dropout.
+    pub classifier_input_dropout: bool,
+    /// Row of the table of positions that the first token has: those before stand for padding.
+    pub first_position: usize,
+    /// Whether scores have a bias by the distance of two tokens.
+    pub relative_bias: bool,
     /// `seq_classif_dropout` where it is not written; `None` where the classifier's dropout is
     /// `hidden_dropout_prob`.
     pub classifier_dropout: Option<f64>,
@@ -57,7 +63,7 @@ pub enum Pooling {
 }
 
 /// Every family that is read and written. The first is what a file is that does not say.
-pub static FAMILIES: [Family; 3] = [
+pub static FAMILIES: [Family; 4] = [
     BERT,
     // MindSpore's BERT with relative positions (docs/concepts/models.md#relative-positions).
     // `transformers` would compute it otherwise, so it has a name that `transformers` refuses.
@@ -105,6 +111,35 @@ pub static FAMILIES: [Family; 3] = [
         pooler_in_encoder: false,
         attention_output_dropout: false,
         classifier_dropout: Some(0.2),
+        ..BERT
+    },
+    // Song et al. 2020, arXiv 2004.09297, as `transformers` computes it
+    // (docs/concepts/models.md#mpnet).
+    Family {
+        model_type: "mpnet",
+        title: "MPNet",
+        positions: None,
+        flag: None,
+        encoder_class: "MPNetModel",
+        classifier_class: "MPNetForSequenceClassification",
+        prefix: "mpnet.",
+        tensors: &[
+            ("attention.self.query.", "attention.attn.q."),
+            ("attention.self.key.", "attention.attn.k."),
+            ("attention.self.value.", "attention.attn.v."),
+            ("attention.output.dense.", "attention.attn.o."),
+            ("attention.output.LayerNorm.", "attention.LayerNorm."),
+            ("classifier.", "classifier.out_proj."),
+            ("pooler.dense.", "classifier.dense."),
+        ],
+        // A classifier of `transformers` does not read the pooler.
+        pretraining: &["lm_head.", "pooler."],
+        token_types: false,
+        pooler_in_encoder: false,
+        classifier_input_dropout: true,
+        first_position: 2,
+        relative_bias: true,
+        ..BERT
     },
 ];
 
@@ -124,11 +159,21 @@ const BERT: Family = Family {
     pools: Pooling::Tanh,
     pooler_in_encoder: true,
     attention_output_dropout: true,
+    classifier_input_dropout: false,
+    first_position: 0,
+    relative_bias: false,
     classifier_dropout: None,
 };
 
+/// Key of the number of rows in the table of biases by distance.
+pub(super) const RELATIVE_BUCKETS: &str = "relative_attention_num_buckets";
+
+/// Buckets that distances are sorted into: the code of `transformers` takes no other number, and a
+/// larger table has rows that nothing reads.
+pub const LEAST_BUCKETS: usize = 32;
+
 /// Every `model_type` that a `config.json` may name, for messages.
-pub const MODEL_TYPES: &[&str] = &["bert", "distilbert"];
+pub const MODEL_TYPES: &[&str] = &["bert", "distilbert", "mpnet"];
 
 impl Family {
     /// The family of a `config.json`; the first where nothing says another.
@@ -178,6 +223,16 @@ impl Family {
         }
     }
 
+    /// The padding token's id where the family fixes it: the row of positions before the first.
+    pub fn pad(&self) -> Option<usize> {
+        self.first_position.checked_sub(1)
+    }
+
+    /// Whether the classifier of `transformers` has a form of its own, which a `head` does not change.
+    pub fn has_own_head(&self) -> bool {
+        !self.pooler_in_encoder
+    }
+
     /// What the family calls one of BERT's keys.
     pub fn key(&self, key: &'static str) -> &'static str {
         let mut keys = self.keys.iter();
@@ -198,6 +253,13 @@ impl Family {
         }
         if let Some(epsilon) = self.layer_norm_eps {
             config.insert("layer_norm_eps".to_owned(), epsilon.into());
+        }
+        if let Some(pad) = self.pad() {
+            config.entry("pad_token_id").or_insert(pad.into());
+        }
+        if self.relative_bias {
+            let buckets = config.entry(RELATIVE_BUCKETS);
+            buckets.or_insert(LEAST_BUCKETS.into());
         }
         config
     }

@@ -223,6 +223,8 @@ fn fitting_config(
         return content;
     };
     let positions = model.get("max_position_embeddings").and_then(Value::as_u64);
+    let family = model.as_object().map_or(Family::bert(), Family::of);
+    let positions = positions.map(|rows| rows.saturating_sub(family.first_position as u64));
     let longest = config.get("model_max_length").and_then(Value::as_f64);
     let mut changes = Vec::new();
     if let (Some(positions), Some(longest)) = (positions, longest)

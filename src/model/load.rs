@@ -283,7 +283,7 @@ impl LoadedModel {
     /// Tokens of the longest input, as `transformers` reads a folder: as many as the model has
     /// positions, or fewer where `tokenizer_config.json` says so.
     pub fn longest_input(&self) -> usize {
-        let positions = self.config.max_position_embeddings;
+        let positions = self.config.longest_input();
         let text = fs::read(self.folder.join("tokenizer_config.json")).unwrap_or_default();
         let config: Value = serde_json::from_slice(&text).unwrap_or_default();
         let stated = config["model_max_length"].as_u64().filter(|it| *it > 0);

@@ -129,6 +129,7 @@ pub(super) fn config(
         problem_type: None,
         tinyrun_head: Some("relu".to_owned()),
         use_relative_positions: is_relative,
+        relative_buckets: None,
         train_padding: false,
     };
     stated.apply(&mut config);

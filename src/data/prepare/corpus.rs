@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::pump::{Watch, count_lines, pump, sizes};
 use super::windows::{WindowSettings, prepare_windows};
 use crate::data::corpus::{CorpusReader, LongLines, cut_line};
-use crate::data::encode::{PAIR_SPECIALS, SINGLE_SPECIALS, encode_single};
+use crate::data::encode::{SINGLE_SPECIALS, encode_single};
 use crate::data::error::DataError;
 use crate::data::report::{FileReport, PrepReport, SplitReport, WindowReport};
 use crate::data::store::{StoreMeta, StoreWriter};
@@ -124,7 +124,7 @@ fn prepare_documents(
     )?;
     let mut split = made.split;
     split.complete(if windows.pairs.is_some() {
-        PAIR_SPECIALS
+        tokenizer.special().around_pair()
     } else {
         SINGLE_SPECIALS
     });

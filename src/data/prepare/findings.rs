@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::data::encode::{Encoded, PAIR_SPECIALS};
+use crate::data::encode::{Encoded, SINGLE_SPECIALS};
 use crate::data::error::Place;
 use crate::data::report::SplitReport;
 use crate::data::table::TableReader;
@@ -83,12 +83,15 @@ impl Findings {
         line: u64,
     ) {
         let tokens = example.input_ids.len();
-        let (first, second) = (example.text_b_start - 2, tokens - example.text_b_start);
+        let is_pair = specials > SINGLE_SPECIALS;
+        // Behind the second text is one of them.
+        let before = specials - usize::from(is_pair);
+        let (first, second) = (example.text_b_start - before, tokens - example.text_b_start);
         if tokens == specials {
             self.no_tokens.add(path, line);
         } else if unknown == (tokens - specials) as u64 {
             self.only_unknown.add(path, line);
-        } else if specials == PAIR_SPECIALS && (first == 0 || second == 1) {
+        } else if is_pair && (first == 0 || second == 1) {
             self.half_pairs.add(path, line);
         }
     }

@@ -9,14 +9,14 @@ use super::found_labels::{find_labels, no_rows, no_text};
 use super::pump::{Watch, pump, sizes};
 use super::row::encode;
 use super::unlabelled::{STORE as UNLABELLED_STORE, Unlabelled};
-use crate::data::encode::{Encoded, PAIR_SPECIALS, SINGLE_SPECIALS};
+use crate::data::encode::{Encoded, SINGLE_SPECIALS};
 use crate::data::error::{DataError, Place};
 use crate::data::labels::{LabelRule, LabelSet};
 use crate::data::report::{FileReport, PrepReport, SplitReport};
 use crate::data::split::{is_dev, text_hash};
 use crate::data::store::{StoreMeta, StoreWriter};
 use crate::data::table::{TableLayout, TableReader, TableRow};
-use crate::data::tokenizer::Tokenizer;
+use crate::data::tokenizer::{SpecialTokens, Tokenizer};
 
 /// Where the dev examples come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,16 +59,17 @@ pub fn prepare_task(
     watch: Watch,
 ) -> Result<PrepReport, DataError> {
     let begin = Instant::now();
-    let specials = specials_of(settings);
+    let tokenizer = Tokenizer::load(&settings.tokenizer)?;
+    let specials = specials_of(settings, tokenizer.special());
     // One token a text.
-    let least = 2 * specials - 1;
+    let texts = 1 + usize::from(settings.layout.pair.is_some());
+    let least = specials + texts;
     if settings.max_seq_length < least {
         return Err(DataError::MaxSeqLength {
             found: settings.max_seq_length,
             least,
         });
     }
-    let tokenizer = Tokenizer::load(&settings.tokenizer)?;
     let labels = match &settings.labels {
         LabelRule::Given(labels) => labels.clone(),
         LabelRule::Values => LabelSet::none(),
@@ -131,9 +132,9 @@ pub fn prepare_task(
 }
 
 /// Special tokens of an example.
-fn specials_of(settings: &TaskSettings) -> usize {
+fn specials_of(settings: &TaskSettings, special: SpecialTokens) -> usize {
     if settings.layout.pair.is_some() {
-        PAIR_SPECIALS
+        special.around_pair()
     } else {
         SINGLE_SPECIALS
     }
@@ -241,8 +242,8 @@ impl Preparation<'_> {
         let bytes_before: u64 = files.iter().map(|file| file.bytes).sum();
         let file_bytes = sizes(&[path.to_owned()])?[0];
         let mut rows = 0;
-        let specials = specials_of(settings);
         let special = tokenizer.special();
+        let specials = specials_of(settings, special);
         let table = pump(
             TableReader::open(path, &settings.layout)?,
             || tokenizer.session(),

@@ -22,13 +22,27 @@ const NAMES: [&str; 7] = [
     "mask_token",
 ];
 
-/// Those that BERT's tokenizer has where no file names them.
-const BERTS: [&str; 5] = [
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
+/// Names of special tokens, by key, that a class of tokenizers has where no file names them.
+pub(super) type Defaults = &'static [(&'static str, &'static str)];
+
+/// Those of `BertTokenizer`.
+pub(super) const BERTS: Defaults = &[
+    ("unk_token", "[UNK]"),
+    ("sep_token", "[SEP]"),
+    ("pad_token", "[PAD]"),
+    ("cls_token", "[CLS]"),
+    ("mask_token", "[MASK]"),
+];
+
+/// Those of `MPNetTokenizer`.
+pub(super) const MPNETS: Defaults = &[
+    ("bos_token", "<s>"),
+    ("eos_token", "</s>"),
+    ("unk_token", "[UNK]"),
+    ("sep_token", "</s>"),
+    ("pad_token", "<pad>"),
+    ("cls_token", "<s>"),
+    ("mask_token", "<mask>"),
 ];
 
 /// Every token that is added to the vocabulary.
@@ -46,8 +60,8 @@ pub(super) struct Added {
 }
 
 impl Added {
-    /// `defaults` says whether BERT's own names stand for keys that no file has.
-    pub(super) fn of(documents: &Documents, defaults: bool) -> Result<Self, DataError> {
+    /// `defaults` stand for keys that no file has.
+    pub(super) fn of(documents: &Documents, defaults: Option<Defaults>) -> Result<Self, DataError> {
         let mut found = Self::default();
         let config = &documents.config;
         let mut values: Map<String, Value> = Map::new();
@@ -169,20 +183,19 @@ impl Added {
         documents: &Documents,
         values: &Map<String, Value>,
         extra: Option<&Value>,
-        defaults: bool,
+        defaults: Option<Defaults>,
     ) -> Result<(), DataError> {
         let mut named: Vec<(&str, Value)> = Vec::new();
         for key in NAMES {
+            let mut own = defaults.unwrap_or_default().iter();
+            let default = own.find(|(of, _)| *of == key).map(|(_, name)| *name);
             match values.get(key) {
-                Some(Value::Null) if defaults && BERTS.contains(&key) => {
+                Some(Value::Null) if default.is_some() => {
                     return Err(documents.refuse(CONFIG, key, &Value::Null, "expected a token"));
                 }
                 Some(Value::Null) => {}
                 Some(value) => named.push((key, value.clone())),
-                None if defaults && BERTS.contains(&key) => {
-                    named.push((key, default_name(key).into()));
-                }
-                None => {}
+                None => named.extend(default.map(|name| (key, name.into()))),
             }
         }
         let others = values

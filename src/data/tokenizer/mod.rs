@@ -26,9 +26,6 @@ use super::word_cache::WordCache;
 /// Words remembered by all threads together, for some 15 MB.
 const CACHED_WORDS: usize = 1 << 17;
 
-/// The token that stands for one that is to be found.
-const MASK: &str = "[MASK]";
-
 /// What a piece that continues a word begins with.
 const CONTINUES: &str = "##";
 
@@ -46,6 +43,15 @@ pub struct SpecialTokens {
     pub pad: u32,
     /// `[UNK]`, a word that the vocabulary cannot spell.
     pub unk: u32,
+    /// How often `[SEP]` stands between the texts of a pair: once, or twice in MPNet's form.
+    pub between: usize,
+}
+
+impl SpecialTokens {
+    /// Special tokens around a pair.
+    pub fn around_pair(self) -> usize {
+        2 + self.between
+    }
 }
 
 /// Text to word-piece ids, as the model of a folder was trained on.
@@ -54,6 +60,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: SpecialTokens,
     vocab_size: usize,
+    /// The token that stands for one that is to be found: `[MASK]`.
+    mask: String,
     /// The file of the vocabulary, for messages.
     vocabulary: PathBuf,
     /// `None` where a text may not be cut word by word.
@@ -96,6 +104,7 @@ impl Tokenizer {
             sep: sep?,
             pad: pad?,
             unk: unk?,
+            between: files.between,
         };
         check_framing(&files, special)?;
         // Not the number of tokens: a vocabulary may leave ids out.
@@ -113,6 +122,7 @@ impl Tokenizer {
         Ok(Self {
             special,
             vocab_size,
+            mask: files.added.name("mask_token"),
             vocabulary: path,
             words: words_of(&inner),
             inner,
@@ -135,10 +145,10 @@ impl Tokenizer {
     /// The vocabulary has none.
     pub(super) fn mask(&self) -> Result<u32, DataError> {
         self.inner
-            .token_to_id(MASK)
+            .token_to_id(&self.mask)
             .ok_or_else(|| DataError::TokenMissing {
                 path: self.vocabulary.clone(),
-                token: MASK.to_owned(),
+                token: self.mask.clone(),
             })
     }
 
@@ -350,7 +360,8 @@ pub(super) mod tests {
                 cls: 2,
                 sep: 3,
                 pad: 0,
-                unk: 1
+                unk: 1,
+                between: 1
             }
         );
         assert_eq!(tokenizer.vocab_size(), 16);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::added::Added;
+use super::added::{Added, BERTS as BERTS_NAMES, Defaults, MPNETS};
 use super::documents::{ADDED, CONFIG, Documents, MODEL_CONFIG, Saved, TOKENIZER};
 use crate::data::error::DataError;
 
@@ -38,6 +38,8 @@ pub struct TokenizerFiles {
     pub(super) added: Added,
     /// `[CLS]` and `[SEP]` with the ids that a post-processor states.
     pub(super) frame: [Framing; 2],
+    /// How often `[SEP]` stands between the texts of a pair.
+    pub(super) between: usize,
     segments: bool,
 }
 
@@ -74,19 +76,18 @@ impl TokenizerFiles {
         let documents = Documents::read(folder)?;
         let class = class(&documents)?;
         refuse_settings(&documents)?;
-        let is_bert = class != Class::AsSaved;
-        let added = Added::of(&documents, is_bert)?;
-        let kind = if is_bert {
-            Kind::Bert(flags(&documents)?)
-        } else {
-            Kind::AsSaved
+        let added = Added::of(&documents, class.defaults())?;
+        let kind = match class {
+            Class::AsSaved => Kind::AsSaved,
+            _ => Kind::Bert(flags(&documents)?),
         };
         let names = [added.name("cls_token"), added.name("sep_token")];
-        let frame = match (&documents.tokenizer, kind) {
-            (None, _) => names.map(|token| Framing { token, id: None }),
+        let between = class.between();
+        let (frame, between) = match (&documents.tokenizer, kind) {
+            (None, _) => (names.map(|token| Framing { token, id: None }), between),
             (Some(saved), Kind::Bert(_)) => {
                 check_saved(&documents, saved, &added)?;
-                framing(&documents, saved, Some(names))?
+                framing(&documents, saved, Some((names, between)))?
             }
             (Some(saved), Kind::AsSaved) => framing(&documents, saved, None)?,
         };
@@ -94,13 +95,14 @@ impl TokenizerFiles {
         let inputs = inputs.and_then(Value::as_array);
         let segments = match inputs {
             Some(names) => names.iter().any(|name| name == "token_type_ids"),
-            None => class != Class::DistilBert,
+            None => !matches!(class, Class::DistilBert | Class::MpNet),
         };
         Ok(Self {
             documents,
             kind,
             added,
             frame,
+            between,
             segments,
         })
     }
@@ -137,7 +139,25 @@ enum Class {
     Bert,
     /// BERT's without `token_type_ids`.
     DistilBert,
+    /// BERT's pieces with other special tokens, two between the texts of a pair, and without
+    /// `token_type_ids`.
+    MpNet,
     AsSaved,
+}
+
+impl Class {
+    /// Names of special tokens where no file has them.
+    fn defaults(self) -> Option<Defaults> {
+        match self {
+            Self::Bert | Self::DistilBert => Some(BERTS_NAMES),
+            Self::MpNet => Some(MPNETS),
+            Self::AsSaved => None,
+        }
+    }
+
+    fn between(self) -> usize {
+        if self == Self::MpNet { 2 } else { 1 }
+    }
 }
 
 fn class(documents: &Documents) -> Result<Class, DataError> {
@@ -155,11 +175,13 @@ fn class(documents: &Documents) -> Result<Class, DataError> {
     let name = name.strip_suffix("Fast").unwrap_or(name);
     if name == "DistilBertTokenizer" {
         Ok(Class::DistilBert)
+    } else if name == "MPNetTokenizer" {
+        Ok(Class::MpNet)
     } else if BERTS.contains(&name) {
         Ok(Class::Bert)
     } else if !AS_SAVED.contains(&name) {
         refuse(
-            "which tinyrun does not implement: expected `BertTokenizer` or `PreTrainedTokenizerFast`",
+            "which tinyrun does not implement: expected `BertTokenizer`, `MPNetTokenizer` or `PreTrainedTokenizerFast`",
         )
     } else if documents.tokenizer.is_none() {
         refuse("which needs a `tokenizer.json`")
@@ -310,35 +332,49 @@ fn check_saved(documents: &Documents, saved: &Saved, added: &Added) -> Result<()
     Ok(())
 }
 
-/// The tokens around a text by the post-processor, which must frame texts as BERT does; `names`
-/// are the tokens that it should have, where something else states them too.
+/// The tokens around a text by the post-processor, which must frame texts as BERT or MPNet does, and
+/// how many are between two texts; `stated` are the tokens and the number that it should have, where
+/// something else states them too.
 fn framing(
     documents: &Documents,
     saved: &Saved,
-    names: Option<[String; 2]>,
-) -> Result<[Framing; 2], DataError> {
+    stated: Option<([String; 2], usize)>,
+) -> Result<([Framing; 2], usize), DataError> {
     let processor = &saved.post_processor;
-    if let (Value::Null, Some(names)) = (processor, &names) {
-        return Ok(names.clone().map(|token| Framing { token, id: None }));
+    if let (Value::Null, Some((names, between))) = (processor, &stated) {
+        let frame = names.clone().map(|token| Framing { token, id: None });
+        return Ok((frame, *between));
     }
-    let found = match processor.get("type").and_then(Value::as_str) {
-        Some("BertProcessing") => ["cls", "sep"].map(|key| {
+    let kind = processor.get("type").and_then(Value::as_str);
+    let named = || {
+        ["cls", "sep"].map(|key| {
             let pair = processor.get(key)?;
             Some(Framing {
                 token: pair.get(0)?.as_str()?.to_owned(),
                 id: pair.get(1)?.as_u64(),
             })
-        }),
-        Some("TemplateProcessing") => template(processor),
-        _ => [None, None],
+        })
     };
-    let expected = "expected `[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]` with BERT's segments";
+    let (found, between) = match kind {
+        Some("BertProcessing") => (named(), 1),
+        Some("RobertaProcessing") => (named(), 2),
+        Some("TemplateProcessing") => match template(processor, 1) {
+            [None, _] | [_, None] => (template(processor, 2), 2),
+            found => (found, 1),
+        },
+        _ => ([None, None], 1),
+    };
+    let expected = match &stated {
+        Some((_, 2)) => "expected `<s> A </s>` and `<s> A </s> </s> B </s>`, as MPNet has it",
+        _ => "expected `[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]` with BERT's segments",
+    };
     let shown = || processor.get("type").cloned().unwrap_or_default();
-    let [Some(cls), Some(sep)] = found else {
+    let is_other = |(_, wanted): &([String; 2], usize)| *wanted != between;
+    let ([Some(cls), Some(sep)], false) = (found, stated.as_ref().is_some_and(is_other)) else {
         return Err(documents.refuse(TOKENIZER, "post_processor", &shown(), expected));
     };
     let frame = [cls, sep];
-    if let Some(names) = names
+    if let Some((names, _)) = stated
         && frame.each_ref().map(|framing| &framing.token) != names.each_ref()
     {
         let reason = format!(
@@ -347,11 +383,11 @@ fn framing(
         );
         return Err(documents.refuse(TOKENIZER, "post_processor", &shown(), reason));
     }
-    Ok(frame)
+    Ok((frame, between))
 }
 
-/// The tokens of a template, if it is BERT's.
-fn template(processor: &Value) -> [Option<Framing>; 2] {
+/// The tokens of a template, if it is BERT's but for the number of tokens `between` two texts.
+fn template(processor: &Value, between: usize) -> [Option<Framing>; 2] {
     let name = |at: usize| {
         let special = processor.get("single")?.get(at)?.get("SpecialToken")?;
         special.get("id")?.as_str().map(str::to_owned)
@@ -362,14 +398,15 @@ fn template(processor: &Value) -> [Option<Framing>; 2] {
     let special = |id: &str, segment: u8| json!({"SpecialToken": {"id": id, "type_id": segment}});
     let text = |id: &str, segment: u8| json!({"Sequence": {"id": id, "type_id": segment}});
     let single = json!([special(&cls, 0), text("A", 0), special(&sep, 0)]);
-    let pair = json!([
-        special(&cls, 0),
-        text("A", 0),
-        special(&sep, 0),
-        text("B", 1),
-        special(&sep, 1)
-    ]);
-    if processor.get("single") != Some(&single) || processor.get("pair") != Some(&pair) {
+    // A model that takes two separators takes no segments.
+    let pair = |segment: u8| {
+        let mut parts = vec![special(&cls, 0), text("A", 0)];
+        parts.extend(std::iter::repeat_n(special(&sep, 0), between));
+        parts.extend([text("B", segment), special(&sep, segment)]);
+        Value::Array(parts)
+    };
+    let is_pair = |found: &Value| *found == pair(1) || (between > 1 && *found == pair(0));
+    if processor.get("single") != Some(&single) || !processor.get("pair").is_some_and(is_pair) {
         return [None, None];
     }
     [cls, sep].map(|token| {

@@ -79,6 +79,38 @@ fn every_accepted_folder_gives_the_ids_of_transformers_and_every_other_names_its
 }
 
 #[test]
+fn mpnets_pairs_have_two_separators_between_them() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let document: Value =
+        serde_json::from_slice(&fs::read(fixtures.join("mpnet.json")).unwrap()).unwrap();
+    let folder = fixtures.join("mpnet-tiny");
+    let tokenizer = Tokenizer::load(&folder).unwrap();
+    let pieces = |text: &Value| tokenizer.encode(text.as_str().unwrap()).unwrap();
+    let texts = &document["tokenizer"]["texts"];
+    let [first, second] = [pieces(&texts[0]), pieces(&texts[1])];
+    let special = tokenizer.special();
+    let expected = |key: &str| -> Vec<u32> {
+        serde_json::from_value(document["tokenizer"][key].clone()).unwrap()
+    };
+    assert_eq!(
+        encode_single(&first, special, 100).input_ids,
+        expected("ids")
+    );
+    let pair = encode_pair(&first, &second, special, 100).input_ids;
+    assert_eq!(pair, expected("pair"));
+    assert!(!TokenizerFiles::read(&folder).unwrap().has_segments());
+    // The mask, and a vocabulary without the saved tokenizer.
+    assert_eq!(tokenizer.mask().unwrap(), 68);
+    let bare = TempDir::new().unwrap();
+    for name in ["vocab.txt", "tokenizer_config.json"] {
+        fs::copy(folder.join(name), bare.path().join(name)).unwrap();
+    }
+    let bare = Tokenizer::load(bare.path()).unwrap();
+    assert_eq!(bare.special(), special);
+    assert_eq!(bare.encode(texts[0].as_str().unwrap()).unwrap(), first);
+}
+
+#[test]
 fn only_folders_that_were_read_otherwise_have_changed() {
     let fixture = fixture();
     let changed = |name: &str| {

@@ -7,6 +7,7 @@
 
 mod activation;
 mod classifier;
+mod distances;
 mod linear;
 mod packed;
 mod product;

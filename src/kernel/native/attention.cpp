@@ -4,6 +4,8 @@
 #include "product.h"
 
 #include <ATen/ops/full.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 #include <string>
@@ -20,6 +22,7 @@ struct Batch {
   bool first;  // queries of first tokens alone
   int64_t heads, sequences, ldkv, model, width, ldq, longest = 0;
   Checked<T> kv, query_rows, target;
+  Checked<float> biases;  // [heads, 2 n - 1]
   Checked<int32_t> bounds;
   const int32_t* offsets;
   std::vector<int64_t> places;  // of each sequence's scores
@@ -27,7 +30,7 @@ struct Batch {
   Dropout dropout;
 
   Batch(bool first, const at::Tensor& query, const at::Tensor& rows, const at::Tensor& begins, int64_t heads,
-        Dropout dropout, const at::Tensor& scores)
+        Dropout dropout, const at::Tensor& scores, const at::Tensor& bias)
       : first(first), heads(heads), dropout(dropout) {
     const char* name = first ? "kv" : "qkv";
     kv = Checked<T>(name, rows, {kAny, kAny});
@@ -43,6 +46,11 @@ struct Batch {
     place_sequences();
     if (first) query_rows = Checked<T>("query", query, {sequences, model});
     if (is_there(scores)) target = Checked<T>("teacher's scores", scores, {places.back()});
+    if (is_there(bias)) {
+      biases = Checked<float>("bias", bias, {heads, kAny});
+      if (biases.size(1) % 2 == 0 || biases.size(1) < 2 * longest - 1)
+        refuse("bias", "of an odd number of distances, at least " + std::to_string(2 * longest - 1), describe(bias));
+    }
     q = first ? query_rows.data() : kv.data();
     ldq = first ? model : ldkv;
     k = first ? kv.data() : kv.data() + model;
@@ -72,6 +80,11 @@ struct Batch {
   // How many heads a thread takes at a time: all of a sequence, which lie side by side in its rows, where there are
   // sequences enough for every thread.
   int64_t heads_at_once() const { return sequences >= 2 * omp_get_max_threads() ? heads : 1; }
+  // Of a head's biases, the one of no distance: behind the `h`th row of a table like theirs.
+  template <typename U>
+  U* no_distance(U* table, int64_t h) const {
+    return table == nullptr ? nullptr : table + h * biases.size(1) + biases.size(1) / 2;
+  }
   int64_t score(int64_t s, int64_t h) const { return places[static_cast<size_t>(s)] + h * length(s) * length(s); }
 
   // Prefetches what the next head of this thread reads of a token, and the first one's here.
@@ -100,7 +113,9 @@ struct Batch {
             1.0f / std::sqrt(static_cast<float>(width)),
             dropout,
             dropout.begin + static_cast<uint64_t>(score(s, h)),
-            teacher == nullptr ? nullptr : teacher + score(s, h)};
+            teacher == nullptr ? nullptr : teacher + score(s, h),
+            no_distance<const float>(biases.data(), h),
+            nullptr};
   }
 
   // Calls work(sequence, head's number, head, scratch) for every head on all threads. What a head will read of
@@ -125,9 +140,9 @@ template <typename T>
 struct Attention : Function<Attention<T>> {
   static variable_list forward(AutogradContext* context, bool first, const at::Tensor& q, const at::Tensor& kv,
                                const at::Tensor& offsets, int64_t heads, Dropout dropout, const at::Tensor& teacher,
-                               bool wants_scores) {
+                               const at::Tensor& bias, bool wants_scores) {
     context->set_materialize_grads(false);
-    const Batch<T> batch(first, q, kv, offsets, heads, dropout, teacher);
+    const Batch<T> batch(first, q, kv, offsets, heads, dropout, teacher, bias);
     const auto& loops = kernels<T>();
     const int64_t model = batch.model;
     const auto out = Checked<T>::empty({batch.queries(), model});
@@ -142,7 +157,8 @@ struct Attention : Function<Attention<T>> {
     });
     double sum = 0.0;
     for (const double part : squares) sum += part;
-    context->save_for_backward({q, kv, offsets, sums.tensor(), teacher});
+    context->save_for_backward({q, kv, offsets, sums.tensor(), teacher, bias});
+    context->saved_data["trains bias"] = is_there(bias) && bias.requires_grad();
     context->saved_data["first"] = first;
     context->saved_data["heads"] = heads;
     save(context, dropout);
@@ -158,8 +174,8 @@ struct Attention : Function<Attention<T>> {
     // Without a gradient of the sum of squares the teacher does not matter.
     const bool learns = gradients[1].defined() && is_there(saved[4]);
     const at::Tensor none;
-    if (!gradients[0].defined() && !learns) return {none, none, none, none, none, none, none, none};
-    const Batch<T> batch(first, saved[0], saved[1], saved[2], heads, dropout, learns ? saved[4] : none);
+    if (!gradients[0].defined() && !learns) return {none, none, none, none, none, none, none, none, none};
+    const Batch<T> batch(first, saved[0], saved[1], saved[2], heads, dropout, learns ? saved[4] : none, saved[5]);
     const auto& loops = kernels<T>();
     const int64_t model = batch.model;
     const Checked<float> sums("sums", saved[3], {batch.queries() * heads});
@@ -169,27 +185,36 @@ struct Attention : Function<Attention<T>> {
                           : Checked<T>();
     const auto dkv = Checked<T>::empty({batch.kv.size(0), batch.ldkv});
     const auto dq = first ? Checked<T>::empty({batch.sequences, model}) : Checked<T>();
+    // Of each sequence by itself, so that they are summed in one order whatever the number of threads.
+    const bool trains_bias = context->saved_data["trains bias"].toBool();
+    const auto dbias =
+        trains_bias ? Checked<float>("bias's gradient",
+                                     at::zeros({batch.sequences, heads, batch.biases.size(1)}, at::TensorOptions(at::kFloat)),
+                                     {batch.sequences, heads, batch.biases.size(1)})
+                    : Checked<float>();
     T* const queries = first ? dq.data() : dkv.data();
     T* const keys = first ? dkv.data() : dkv.data() + model;
     const T* const dcontext = dout.data();
-    batch.each_head(dcontext, [&](int64_t s, int64_t h, const Head<T>& head, Scratch memory) {
+    batch.each_head(dcontext, [&](int64_t s, int64_t h, Head<T> head, Scratch memory) {
+      head.dbias = batch.no_distance(dbias.data(), s * heads + h);
       const int64_t column = h * head.width, row = batch.offsets[s] * batch.ldkv + column;
       loops.attention_backward(head, memory, dcontext == nullptr ? nullptr : dcontext + batch.query(s) * model + column,
                                model, sums.data() + batch.query(s) * heads + h * head.queries, dsquares,
                                queries + batch.query(s) * batch.ldq + column, keys + row, keys + model + row, batch.ldq,
                                batch.ldkv);
     });
-    return {none, dq.tensor(), dkv.tensor(), none, none, none, none, none};
+    const at::Tensor of_bias = trains_bias ? dbias.tensor().sum(0) : none;
+    return {none, dq.tensor(), dkv.tensor(), none, none, none, none, of_bias, none};
   }
 };
 
 }  // namespace
 
 Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads, Dropout dropout,
-                   const at::Tensor& teacher, bool scores) {
+                   const at::Tensor& teacher, const at::Tensor& bias, bool scores) {
   const variable_list found = by_format(q.defined() ? "kv" : "qkv", kv, [&](auto zero) {
     return Attention<decltype(zero)>::apply(q.defined(), given(q), kv, given(offsets), heads, dropout, given(teacher),
-                                            scores);
+                                            given(bias), scores);
   });
   return {found[0], found[1], found[2]};
 }

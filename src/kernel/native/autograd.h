@@ -66,8 +66,9 @@ struct Attended {
 
 // Self-attention. `kv` holds a token's query, key and value side by side, and `q` is undefined; or key and value,
 // and `q` is the query of each sequence's first token. `offsets` int32 [sequences + 1]: where each begins, and the
-// end. `teacher` is like `scores`, or undefined.
+// end. `teacher` is like `scores`, or undefined. `bias`, or undefined, fp32 [heads, 2 n - 1] for sequences of at most n
+// tokens: bias[h][n - 1 + k - q] is added to head h's score of a query at place q and a key at place k.
 Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads, Dropout dropout,
-                   const at::Tensor& teacher, bool scores);
+                   const at::Tensor& teacher, const at::Tensor& bias, bool scores);
 
 }  // namespace tinyrun

@@ -100,11 +100,11 @@ at::Tensor* tinyrun_native_squared_error(const at::Tensor* x, const at::Tensor* 
 
 // Fills `found` with the context, the sum of squares and the scores.
 int tinyrun_native_attention(const at::Tensor* q, const at::Tensor* kv, const at::Tensor* offsets, int64_t heads,
-                             const tinyrun::Dropout* dropout, const at::Tensor* teacher, int scores,
-                             at::Tensor** found) {
+                             const tinyrun::Dropout* dropout, const at::Tensor* teacher, const at::Tensor* bias,
+                             int scores, at::Tensor** found) {
   return tinyrun::succeeds([&] {
     tinyrun::Attended all = tinyrun::attention(or_none("query", q), *kv, *offsets, heads, *dropout,
-                                               or_none("teacher's scores", teacher), scores != 0);
+                                               or_none("teacher's scores", teacher), or_none("bias", bias), scores != 0);
     found[0] = new at::Tensor(std::move(all.context));
     found[1] = new at::Tensor(std::move(all.squares));
     found[2] = new at::Tensor(std::move(all.scores));

@@ -37,6 +37,9 @@ struct Head {
   uint64_t place;
   // [queries, length], or null: what the scores learn from.
   const T* teacher;
+  // bias[j - i] is added to the score of query i and key j, or null; the gradient of a bias is added to dbias.
+  const float* bias;
+  float* dbias;
 };
 
 // Memory of one thread for the steps of a computation.

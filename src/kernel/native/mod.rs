@@ -69,6 +69,7 @@ unsafe extern "C" {
         heads: i64,
         dropout: *const DropoutMask,
         teacher: *const C_tensor,
+        bias: *const C_tensor,
         scores: i32,
         found: *mut *mut C_tensor,
     ) -> i32;
@@ -245,13 +246,15 @@ pub(crate) struct Attended {
 }
 
 /// Self-attention of each row by itself. `offsets` int32 `[rows + 1]` says where rows begin, and the last one's end;
-/// `teacher` is what the scores, before softmax, are compared with.
+/// `teacher` is what the scores, before softmax, are compared with. `bias` fp32 `[heads, 2 n - 1]`, for rows of at most `n`
+/// tokens: `bias[h, n - 1 + k - q]` is added to a head's score of the query at place `q` and the key at place `k`.
 pub(crate) fn attention(
     looked: &QkvInput,
     offsets: &Tensor,
     heads: i64,
     drop: DropoutMask,
     teacher: Option<&Tensor>,
+    bias: Option<&Tensor>,
     wants_scores: bool,
 ) -> Attended {
     cpu::processor();
@@ -259,7 +262,7 @@ pub(crate) fn attention(
         QkvInput::All(all) => (std::ptr::null(), all),
         QkvInput::First(query, rest) => (query.as_ptr(), rest),
     };
-    let teacher = teacher.map_or(std::ptr::null(), Tensor::as_ptr);
+    let [teacher, bias] = [teacher, bias].map(|it| it.map_or(std::ptr::null(), Tensor::as_ptr));
     let mut found = [std::ptr::null_mut(); 3];
     // SAFETY: live tensors or null in, and room for three.
     let well = unsafe {
@@ -270,6 +273,7 @@ pub(crate) fn attention(
             heads,
             &raw const drop,
             teacher,
+            bias,
             i32::from(wants_scores),
             found.as_mut_ptr(),
         )

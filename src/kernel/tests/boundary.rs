@@ -213,7 +213,7 @@ fn attention_names_the_argument() {
     let offsets = Tensor::from_slice(&[0_i32, 3, 5]);
     let all = zeros(&[5, 24]);
     let call = |looked: QkvInput, offsets: &Tensor, heads, teacher: Option<&Tensor>| {
-        attention(&looked, offsets, heads, NONE, teacher, true)
+        attention(&looked, offsets, heads, NONE, teacher, None, true)
     };
     let of_all = |heads| call(QkvInput::All(all.shallow_clone()), &offsets, heads, None);
     assert_eq!(of_all(2).scores.size(), [2 * (9 + 4)]);
@@ -235,6 +235,17 @@ fn attention_names_the_argument() {
             Some(teacher),
         )
     });
+    assert_refuses("bias", &zeros(&[2, 5]), |bias| {
+        let looked = QkvInput::All(all.shallow_clone());
+        attention(&looked, &offsets, 2, NONE, None, Some(bias), true)
+    });
+    for (distances, found) in [(6, "[2, 6]"), (3, "[2, 3]")] {
+        let bias = zeros(&[2, distances]);
+        let looked = || QkvInput::All(all.shallow_clone());
+        let told = refusal(|| attention(&looked(), &offsets, 2, NONE, None, Some(&bias), true));
+        let expected = "argument `bias` must be of an odd number of distances, at least 5, is ";
+        assert!(told.starts_with(expected) && told.contains(found), "{told}");
+    }
     let rest = zeros(&[5, 16]);
     assert_refuses("query", &zeros(&[2, 8]), |query| {
         let looked = QkvInput::First(query.shallow_clone(), rest.shallow_clone());
@@ -251,6 +262,7 @@ fn offsets_rise_from_the_first_row_to_the_last() {
             offsets,
             2,
             NONE,
+            None,
             None,
             true,
         )

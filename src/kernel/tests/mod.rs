@@ -4,8 +4,8 @@
 mod attention;
 mod boundary;
 mod columns;
-mod distilbert;
 mod exchange;
+mod families;
 mod fixture;
 mod forward;
 mod half;

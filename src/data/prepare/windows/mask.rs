@@ -119,6 +119,7 @@ mod tests {
         sep: 3,
         pad: 0,
         unk: 1,
+        between: 1,
     };
 
     fn masker(share: f64, most: usize, continues: &[usize]) -> Masker {

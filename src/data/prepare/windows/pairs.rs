@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Window;
 use super::sentences::{Reader, Sentences};
-use crate::data::encode::PAIR_SPECIALS;
+use crate::data::encode::join_pair;
 use crate::data::error::DataError;
 use crate::data::order::SplitMix64;
 use crate::data::tokenizer::SpecialTokens;
@@ -34,7 +34,7 @@ pub(super) fn generate(
     random: &mut SplitMix64,
     write: &mut impl FnMut(Window, &mut SplitMix64) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let room = max_seq_length - PAIR_SPECIALS;
+    let room = max_seq_length - special.around_pair();
     let target = if random.chance(pairs.short) {
         2 + random.index(room - 1)
     } else {
@@ -130,13 +130,7 @@ fn pair(
             &longer[..longer.len() - 1]
         };
     }
-    let mut input_ids = Vec::with_capacity(a.len() + b.len() + PAIR_SPECIALS);
-    input_ids.push(special.cls);
-    input_ids.extend_from_slice(a);
-    input_ids.push(special.sep);
-    let text_b_start = input_ids.len();
-    input_ids.extend_from_slice(b);
-    input_ids.push(special.sep);
+    let (input_ids, text_b_start) = join_pair(a, b, special);
     Window {
         input_ids,
         text_b_start,

@@ -93,13 +93,14 @@ impl Layer {
     }
 
     /// `x` `[T, d]` to the next hidden state `[T, d]`, or `[B, d]` of the `first` token of each row
-    /// alone. With a teacher's scores the attention's distance from them; the scores where they
+    /// alone. `bias` is added to the scores by distance. With a teacher's scores the attention's distance from them; the scores where they
     /// are to be kept.
     pub(super) fn forward_t(
         &self,
         x: &Tensor,
         first: bool,
         rows: &Unpadded,
+        bias: Option<&Tensor>,
         (teacher, keeps_scores): (Option<&Tensor>, bool),
         train: bool,
     ) -> LayerOutput {
@@ -118,6 +119,7 @@ impl Layer {
             self.heads,
             drop,
             teacher,
+            bias,
             keeps_scores,
         );
         let attended_output = native::linear_norm(

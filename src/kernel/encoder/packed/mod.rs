@@ -9,6 +9,7 @@ use tinyrun::model::config::BertConfig;
 
 use self::dense::Norm;
 use self::layer::Layer;
+use super::distances::DistanceBias;
 use super::{Encode, Output, Wanted};
 use crate::batch::{Batch, Unpadded};
 use crate::dropout::{DropoutMask, Over};
@@ -20,6 +21,9 @@ use crate::parameters::Parameters;
 pub(super) struct Encoder {
     words: Tensor,
     positions: Tensor,
+    /// Row of the positions that the first token has.
+    first_position: i64,
+    distances: Option<DistanceBias>,
     /// Rows of zeros, which are not trained, for a family that has none.
     token_types: Tensor,
     norm: Norm,
@@ -62,6 +66,8 @@ impl Encoder {
         Self {
             words: table("word_embeddings"),
             positions: table("position_embeddings"),
+            first_position: config.family.first_position as i64,
+            distances: DistanceBias::new(parameters, config),
             token_types: if config.family.token_types {
                 table("token_type_embeddings")
             } else {
@@ -83,11 +89,16 @@ impl Encoder {
             None => (&self.words, &batch.input_ids, self.fixed_row),
         };
         let taken = |table, rows| EmbeddingLookup { table, rows };
+        // The table itself, where all of it is used: a leaf of the graph.
+        let positions = match self.first_position {
+            0 => self.positions.shallow_clone(),
+            first => self.positions.slice(0, first, None, 1),
+        };
         native::embeddings(
             taken(table, places),
             pad,
             taken(&self.token_types, &batch.token_type_ids),
-            taken(&self.positions, &rows.positions),
+            taken(&positions, &rows.positions),
             self.norm.native(),
             DropoutMask::next(self.dropout, train, Over::Tokens(self.words.size()[1])),
             self.kind,
@@ -105,6 +116,8 @@ impl Encode for Encoder {
             attention_scores: Vec::new(),
             attention_squares: Vec::new(),
         };
+        let distances = self.distances.as_ref();
+        let bias = distances.map(|bias| bias.by_distance(rows.longest));
         for (index, layer) in self.layers.iter().enumerate() {
             // Of the last layer's tokens only the first is read; the others are its keys and values.
             let first = wanted.is_first() && index + 1 == self.layers.len();
@@ -113,7 +126,7 @@ impl Encode for Encoder {
                 _ => None,
             };
             let scores = (teacher, wanted.keeps_scores(index));
-            let done = layer.forward_t(&hidden, first, rows, scores, train);
+            let done = layer.forward_t(&hidden, first, rows, bias.as_ref(), scores, train);
             let before = std::mem::replace(&mut hidden, done.hidden);
             if !wanted.is_first() {
                 output.hidden_states.push(before);

@@ -4,7 +4,6 @@ use tch::{Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
 use super::relative::{RelativePositions, by_position};
-use crate::batch::Batch;
 use crate::dropout::dropout;
 use crate::encoder::linear::Linear;
 use crate::encoder::product::matmul;
@@ -46,25 +45,26 @@ impl Attention {
     }
 
     /// Context `[B, A, d]` of the tokens `asking` `[B, A, d]` among `x` `[B, L, d]` and, where they
-    /// are kept, the attention scores `[B, h, A, L]`: before softmax, divided by `sqrt(d/h)`, the
-    /// mask added.
+    /// are kept, the attention scores `[B, h, A, L]`: before softmax, divided by `sqrt(d/h)`, mask
+    /// and bias `added`.
     pub(super) fn forward_t(
         &self,
         asking: &Tensor,
         x: &Tensor,
-        batch: &Batch,
+        added: [Option<&Tensor>; 2],
         keeps_scores: bool,
         train: bool,
     ) -> (Tensor, Option<Tensor>) {
         let [query, key, value] = self.heads_of(asking, x);
         let (context, scores) = if keeps_scores || train || self.is_relative() {
-            self.attend(x.kind(), [query, key, value], batch, train)
+            self.attend(x.kind(), [query, key, value], added, train)
         } else {
             // libtorch's kernel never holds more than a part of the scores.
-            let mask = batch.key_mask.as_ref();
-            let mask = mask.map(|mask| mask.to_kind(x.kind()));
+            let mut all = added.into_iter().flatten();
+            let first = all.next().map(Tensor::shallow_clone);
+            let sum = first.map(|first| all.fold(first, |sum, next| sum + next));
             let context = Tensor::scaled_dot_product_attention(
-                &query, &key, &value, mask, 0.0, false, None, false,
+                &query, &key, &value, sum, 0.0, false, None, false,
             );
             (context, None)
         };
@@ -94,7 +94,7 @@ impl Attention {
         &self,
         kind: Kind,
         [query, key, value]: [Tensor; 3],
-        batch: &Batch,
+        added: [Option<&Tensor>; 2],
         train: bool,
     ) -> (Tensor, Option<Tensor>) {
         let l = query.size()[2];
@@ -107,8 +107,8 @@ impl Attention {
         if let Some(distances) = &distances {
             scores += by_position(&query, &distances.transpose(1, 2));
         }
-        if let Some(mask) = &batch.key_mask {
-            scores += mask.to_kind(kind);
+        for part in added.into_iter().flatten() {
+            scores += part;
         }
         let probs = dropout(&scores.softmax(-1, None), self.dropout, train);
         let mut context = matmul(&probs, &value);

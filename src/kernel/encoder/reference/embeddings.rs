@@ -14,6 +14,8 @@ pub(super) struct Embeddings {
     words: Tensor,
     /// `None` where positions are relative.
     positions: Option<Tensor>,
+    /// Row of the positions that the first token has.
+    first_position: i64,
     /// `None` for a family that has none.
     token_types: Option<Tensor>,
     norm: LayerNorm,
@@ -29,6 +31,7 @@ impl Embeddings {
         Self {
             words: get("word_embeddings"),
             positions: (!config.use_relative_positions).then(|| get("position_embeddings")),
+            first_position: config.family.first_position as i64,
             token_types: (config.family.token_types).then(|| get("token_type_embeddings")),
             norm: LayerNorm::new(
                 parameters,
@@ -54,7 +57,7 @@ impl Embeddings {
             sum += Tensor::embedding(token_types, &batch.token_type_ids, -1, false, false);
         }
         if let Some(positions) = &self.positions {
-            sum += positions.narrow(0, 0, batch.input_ids.size()[1]);
+            sum += positions.narrow(0, self.first_position, batch.input_ids.size()[1]);
         }
         dropout(&self.norm.forward(&cast(&sum, kind)), self.dropout, train)
     }

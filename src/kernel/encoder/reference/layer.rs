@@ -42,20 +42,26 @@ impl Layer {
     }
 
     /// `x` `[B, L, d]` to the next hidden state of its first `asking` tokens `[B, asking, d]` and,
-    /// where they are kept, the attention scores `[B, h, L, L]`.
+    /// where they are kept, the attention scores `[B, h, L, L]`. `bias` `[1, h, L, L]` is added to
+    /// the scores.
     pub(super) fn forward_t(
         &self,
         x: &Tensor,
         asking: i64,
         batch: &Batch,
+        bias: Option<&Tensor>,
         keeps_scores: bool,
         train: bool,
     ) -> (Tensor, Option<Tensor>) {
+        let bias = bias.map(|bias| bias.narrow(2, 0, asking));
+        let mask = batch.key_mask.as_ref();
+        let mask = mask.map(|mask| mask.to_kind(x.kind()));
+        let added = [mask.as_ref(), bias.as_ref()];
         // A view even of all tokens: query and residual send their gradients back as one.
         let asking = x.narrow(1, 0, asking);
         let (context, scores) = self
             .attention
-            .forward_t(&asking, x, batch, keeps_scores, train);
+            .forward_t(&asking, x, added, keeps_scores, train);
         let attended = self.attention_output.forward_t(&context, &asking, train);
         let inner = self.activation.apply(&self.intermediate.forward(&attended));
         (self.output.forward_t(&inner, &attended, train), scores)

@@ -11,6 +11,7 @@ use tinyrun::model::config::BertConfig;
 
 use self::embeddings::Embeddings;
 use self::layer::Layer;
+use super::distances::DistanceBias;
 use super::{Encode, Output, Wanted};
 use crate::batch::Batch;
 use crate::parameters::Parameters;
@@ -20,6 +21,7 @@ use crate::parameters::Parameters;
 pub(super) struct Encoder {
     embeddings: Embeddings,
     layers: Vec<Layer>,
+    distances: Option<DistanceBias>,
     kind: Kind,
 }
 
@@ -31,6 +33,7 @@ impl Encoder {
             layers: (0..config.num_hidden_layers)
                 .map(|index| Layer::new(parameters, index, config))
                 .collect(),
+            distances: DistanceBias::new(parameters, config),
             kind,
         }
     }
@@ -44,12 +47,16 @@ impl Encode for Encoder {
             attention_scores: Vec::new(),
             attention_squares: Vec::new(),
         };
+        let distances = self.distances.as_ref();
+        let bias = distances.map(|bias| bias.by_pair(hidden.size()[1], self.kind));
         for (index, layer) in self.layers.iter().enumerate() {
             // Of the last layer's tokens only the first is read; the others are its keys and values.
             let is_last = index + 1 == self.layers.len();
             let first = is_last && wanted.is_first() && !layer.is_relative();
             let asking = if first { 1 } else { hidden.size()[1] };
-            let (next, scores) = layer.forward_t(&hidden, asking, batch, !wanted.is_first(), train);
+            let keeps_scores = !wanted.is_first();
+            let bias = bias.as_ref();
+            let (next, scores) = layer.forward_t(&hidden, asking, batch, bias, keeps_scores, train);
             output.attention_scores.extend(scores);
             let before = std::mem::replace(&mut hidden, next);
             if !wanted.is_first() {

@@ -1,4 +1,4 @@
-//! The pipeline with `DistilBERT` models: as teacher, as student, and beside a BERT.
+//! The pipeline with models of other families: as teacher, as student, and beside a BERT.
 
 use std::fs;
 use std::path::Path;
@@ -6,27 +6,30 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tinyrun::model::{Weights, load_model};
 
+use rustix::process::Signal;
+
+use crate::chaos::results;
 use crate::harness::Test;
-use crate::pipeline::{films, run};
+use crate::pipeline::{films, real, run};
 
 const PHASE2: &str = "[stages.td-phase2]\nepochs = 12";
 
-/// [`films`] with a DistilBERT of the fixtures as the teacher.
+/// [`films`] with a model of the fixtures as the teacher.
 fn films_of(fixture: &str) -> Test {
     let test = films();
     let from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures")
         .join(fixture);
-    fs::create_dir(test.path("distilbert")).expect("created");
+    fs::create_dir(test.path("given")).expect("created");
     for entry in fs::read_dir(from).expect("the fixture is there") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().expect("a name");
-        fs::copy(&path, test.path("distilbert").join(name)).expect("copied");
+        fs::copy(&path, test.path("given").join(name)).expect("copied");
     }
     test.replace(
         "films.toml",
         "model = \"bert\"",
-        "model = \"distilbert\"\nclassifier = \"new\"",
+        "model = \"given\"\nclassifier = \"new\"",
     );
     test
 }
@@ -123,13 +126,83 @@ fn a_bert_teaches_a_distilbert() {
 }
 
 #[test]
+fn an_mpnet_teaches_an_mpnet_and_a_resumed_run_ends_in_the_same_bytes() {
+    let family = ["--set", "student.family=mpnet", "--set", "threads=1"];
+    let interval = "stages.td-phase2.checkpoint-interval=1";
+    let sets = [&["films.toml"], &family[..], &["--set", interval]].concat();
+    let test = films_of("mpnet-tiny");
+    test.run_with(&sets, real).succeeds();
+    assert!(accuracy(&test) > 0.9, "a tiny model learns this table");
+    for stage in ["finetune", "td-phase2"] {
+        let written = config(&test, stage, "config.json");
+        assert_eq!(written["model_type"], "mpnet");
+        let class = json!(["MPNetForSequenceClassification"]);
+        assert_eq!(written["architectures"], class);
+        assert_eq!(written["relative_attention_num_buckets"], 32);
+        for key in ["type_vocab_size", "position_embedding_type", "family"] {
+            assert_eq!(written.get(key), None, "{stage}: {key}");
+        }
+        let weights = Weights::open(&test.path(&format!("runs/films/{stage}/model")));
+        let weights = weights.expect("weights");
+        let table = "mpnet.encoder.relative_attention_bias.weight";
+        assert!(weights.shape(table).is_some());
+        assert!(weights.shape("classifier.out_proj.bias").is_some());
+    }
+    let broken = films_of("mpnet-tiny");
+    let started = broken.start_with(&sets, real);
+    broken.wait_for_checkpoint_of("td-phase2", 5);
+    started.signal(Signal::KILL);
+    started.wait();
+    broken.run_with(&sets, real).succeeds();
+    let [whole, resumed] = [&test, &broken].map(results);
+    assert_eq!(whole, resumed);
+}
+
+#[test]
+fn a_pre_trained_mpnet_teaches_a_bert_with_its_tokenizer() {
+    let test = films_of("mpnet-mlm");
+    test.replace("films.toml", PHASE2, &PHASE2.replace("12", "30"));
+    run(&test, &[]).succeeds();
+    assert!(accuracy(&test) > 0.9, "a tiny model learns this table");
+    let written = config(&test, "td-phase2", "config.json");
+    assert_eq!(
+        (&written["model_type"], &written["pad_token_id"]),
+        (&json!("bert"), &json!(1))
+    );
+    let tokenizer = config(&test, "td-phase2", "tokenizer_config.json");
+    assert_eq!(tokenizer["tokenizer_class"], "MPNetTokenizer");
+    run(
+        &test,
+        &[
+            "--set",
+            "student.family=mpnet",
+            "--set",
+            "student.max-position-embeddings=34",
+        ],
+    )
+    .succeeds();
+    // A student of padded inputs has two positions less than its table has rows.
+    run(
+        &test,
+        &[
+            "--set",
+            "student.family=mpnet",
+            "--set",
+            "student.max-position-embeddings=17",
+        ],
+    )
+    .ends_with(2)
+    .says("exceeds the student's");
+}
+
+#[test]
 fn faults_of_a_distilberts_folder_have_its_own_names() {
     let test = films_of("distilbert-tiny");
     let change = |key: &str, value: Value| {
         let mut config: Value =
-            serde_json::from_str(&test.read("distilbert/config.json")).expect("JSON");
+            serde_json::from_str(&test.read("given/config.json")).expect("JSON");
         config[key] = value;
-        test.write("distilbert/config.json", &config.to_string());
+        test.write("given/config.json", &config.to_string());
     };
     change("n_layers", json!(4));
     run(&test, &[])
@@ -145,5 +218,5 @@ fn faults_of_a_distilberts_folder_have_its_own_names() {
     run(&test, &[])
         .ends_with(2)
         .says("`model_type` in `")
-        .says("is `roberta`, expected one of `bert` and `distilbert`");
+        .says("is `roberta`, expected one of `bert`, `distilbert` and `mpnet`");
 }

@@ -1,4 +1,4 @@
-//! DistilBERT against `transformers`: forward pass, losses and every gradient, padded and packed, and
+//! Families beside BERT against `transformers`: forward pass, losses and every gradient, padded and packed, and
 //! the folders that are written.
 
 use std::collections::BTreeMap;
@@ -23,18 +23,28 @@ use crate::parameters::Parameters;
 use crate::stop::Stop;
 
 const TOLERANCE: f64 = 1e-5;
-const FILE: &str = "distilbert.safetensors";
+
+/// Families with fixtures of their own, by `model_type`.
+const FAMILIES: [&str; 2] = ["distilbert", "mpnet"];
+
+fn file(family: &str) -> Weights {
+    weights(&format!("{family}.safetensors"))
+}
+
+fn document(family: &str) -> serde_json::Value {
+    json(&format!("{family}.json"))
+}
 
 /// The configuration of `teacher` or `student` of the fixture, without dropout.
-fn config(name: &str) -> BertConfig {
+fn config(family: &str, name: &str) -> BertConfig {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = json("distilbert.json")[name]["config"].to_string();
+    let text = document(family)[name]["config"].to_string();
     std::fs::write(folder.path().join("config.json"), text).expect("written");
     let config = BertConfig::read(folder.path()).expect("a configuration");
     BertConfig {
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        seq_classif_dropout: Some(0.0),
+        seq_classif_dropout: config.seq_classif_dropout.map(|_| 0.0),
         ..config
     }
 }
@@ -47,8 +57,8 @@ fn named(file: &Weights, prefix: &str, config: &BertConfig) -> BTreeMap<String, 
 }
 
 /// A model of the fixture as trainable leaves, with a projection where it has one.
-fn student(name: &str) -> (Student, Parameters) {
-    let (file, config) = (weights(FILE), config(name));
+fn student(family: &str, name: &str) -> (Student, Parameters) {
+    let (file, config) = (file(family), config(family, name));
     let parameters = Parameters::new(named(&file, &format!("{name}.weights."), &config));
     let parameters = parameters.trainable(device());
     let has_projection = parameters.contains("fit_dense.weight");
@@ -90,8 +100,13 @@ fn check_gradients(
 }
 
 /// Every hidden state of real tokens.
-fn check_states(name: &str, encoder: &Encoder, (way, batch): (&str, &Batch), layers: usize) {
-    let file = weights(FILE);
+fn check_states(
+    (family, name): (&str, &str),
+    encoder: &Encoder,
+    (way, batch): (&str, &Batch),
+    layers: usize,
+) {
+    let file = file(family);
     let output = no_grad(|| encoder.forward_t(batch, Wanted::Everything, false));
     assert_eq!(output.hidden_states.len(), layers + 1);
     let (_, padded) = &laid_both_ways(&file, "")[0];
@@ -100,117 +115,130 @@ fn check_states(name: &str, encoder: &Encoder, (way, batch): (&str, &Batch), lay
     let tokens = |states: &Tensor| states.flatten(0, 1).index_select(0, &real);
     for (index, hidden) in output.hidden_states.iter().enumerate() {
         let key = format!("{name}.hidden_states.{index}");
+        let what = format!("{way} {family} {key}");
         let found = match hidden.dim() {
             2 => hidden.shallow_clone(),
             _ => tokens(hidden),
         };
         let expected = tokens(&tensor(&file, &key));
-        assert_close(&format!("{way} {key}"), &found, &expected, TOLERANCE);
+        assert_close(&what, &found, &expected, TOLERANCE);
     }
 }
 
 #[test]
 fn states_scores_logits_and_gradients_are_those_of_transformers() {
-    let (file, document) = (weights(FILE), json("distilbert.json"));
-    for name in ["teacher", "student"] {
-        let (student, parameters) = student(name);
-        let config = config(name);
-        for (way, batch) in laid_both_ways(&file, "") {
-            let layers = config.num_hidden_layers;
-            check_states(name, &student.encoder, (way, &batch), layers);
-            let logits = student.logits(&batch, false);
-            let key = format!("{name}.logits");
-            assert_close(
-                &format!("{way} {key}"),
-                &logits,
-                &tensor(&file, &key),
-                TOLERANCE,
-            );
-            let found = losses(&Objective::Labels, &student, None, &batch, Share::WHOLE);
-            let wanted = document[name]["loss"].as_f64().expect("a loss");
-            let loss = found.total.double_value(&[]);
-            assert!(
-                (loss - wanted).abs() <= slack() * TOLERANCE * wanted,
-                "{way} {name}: {loss}"
-            );
-            let mut expected = named(&file, &format!("{name}.gradients."), &config);
-            expected.retain(|name, _| !name.starts_with("fit_dense"));
-            check_gradients(
-                &format!("{way} {name}"),
-                &found.total,
-                &parameters,
-                &expected,
-            );
+    for family in FAMILIES {
+        for name in ["teacher", "student"] {
+            check_forward(family, name);
+            check_scores(family, name);
         }
-        let (_, padded) = &laid_both_ways(&file, "")[0];
-        let output = student.encoder.forward_t(padded, Wanted::Everything, false);
-        for (index, scores) in output.attention_scores.iter().enumerate() {
-            let key = format!("{name}.attention_scores.{index}");
-            // Beside -10000 every real score would be close.
-            let real = |scores: &Tensor| scores.masked_fill(&scores.le(-5000.0), 0.0);
-            assert_close(&key, &real(scores), &real(&tensor(&file, &key)), TOLERANCE);
-        }
+    }
+}
+
+fn check_forward(family: &str, name: &str) {
+    let (file, document) = (file(family), document(family));
+    let (student, parameters) = student(family, name);
+    let config = config(family, name);
+    let wanted = document[name]["loss"].as_f64().expect("a loss");
+    let mut expected = named(&file, &format!("{name}.gradients."), &config);
+    expected.retain(|name, _| !name.starts_with("fit_dense"));
+    for (way, batch) in laid_both_ways(&file, "") {
+        let what = format!("{way} {family} {name}");
+        let layers = config.num_hidden_layers;
+        check_states((family, name), &student.encoder, (way, &batch), layers);
+        let logits = tensor(&file, &format!("{name}.logits"));
+        assert_close(&what, &student.logits(&batch, false), &logits, TOLERANCE);
+        let found = losses(&Objective::Labels, &student, None, &batch, Share::WHOLE);
+        let loss = found.total.double_value(&[]);
+        let slack = slack() * TOLERANCE * wanted;
+        assert!((loss - wanted).abs() <= slack, "{what}: {loss}");
+        check_gradients(&what, &found.total, &parameters, &expected);
+    }
+}
+
+/// Scores of real queries and keys: beside -10000 every one would be close, and what stands for padding
+/// has other positions in `transformers`.
+fn check_scores(family: &str, name: &str) {
+    let file = file(family);
+    let (student, _) = student(family, name);
+    let (_, padded) = &laid_both_ways(&file, "")[0];
+    let mask = padded.token_mask.as_ref().expect("the batch has padding");
+    let queries = mask.unsqueeze(1).unsqueeze(-1);
+    let output = student.encoder.forward_t(padded, Wanted::Everything, false);
+    for (index, scores) in output.attention_scores.iter().enumerate() {
+        let key = format!("{name}.attention_scores.{index}");
+        let real = |scores: &Tensor| scores.masked_fill(&scores.le(-5000.0), 0.0) * &queries;
+        let wanted = real(&tensor(&file, &key));
+        assert_close(
+            &format!("{family} {key}"),
+            &real(scores),
+            &wanted,
+            TOLERANCE,
+        );
     }
 }
 
 #[test]
 fn a_folder_with_a_head_of_pre_training_is_an_encoder_without_pooler() {
-    let (loaded, parameters) = model("distilbert-mlm");
-    assert!(!loaded.has_pooler && !loaded.has_classifier());
-    assert!(loaded.weights.names().all(|name| name.starts_with("bert.")));
-    let parameters = parameters.frozen(device(), Kind::Float);
-    let encoder = Encoder::either(&parameters, &loaded.config, Kind::Float);
-    for (way, batch) in laid_both_ways(&weights(FILE), "") {
-        check_states("bare", &encoder, (way, &batch), 2);
+    for family in FAMILIES {
+        let (loaded, parameters) = model(&format!("{family}-mlm"));
+        assert!(!loaded.has_pooler && !loaded.has_classifier());
+        assert!(loaded.weights.names().all(|name| name.starts_with("bert.")));
+        let parameters = parameters.frozen(device(), Kind::Float);
+        let encoder = Encoder::either(&parameters, &loaded.config, Kind::Float);
+        for (way, batch) in laid_both_ways(&file(family), "") {
+            check_states((family, "bare"), &encoder, (way, &batch), 2);
+        }
     }
 }
 
 #[test]
 fn distillation_losses_and_their_gradients_are_pytorchs() {
-    let (file, document) = (weights(FILE), json("distilbert.json"));
-    let numbers = |key: &str| -> f64 {
-        match &document["losses"][key] {
+    for family in FAMILIES {
+        let document = document(family);
+        let number = |key: &str| match &document["losses"][key] {
             serde_json::Value::Array(parts) => {
                 parts.iter().filter_map(serde_json::Value::as_f64).sum()
             }
             loss => loss.as_f64().expect("a loss"),
-        }
-    };
-    let objectives = [
-        (
+        };
+        let layers = number("attention") + number("hidden");
+        check_losses(
+            family,
             "intermediate",
-            intermediate(Reduction::Tokens),
-            numbers("attention") + numbers("hidden"),
-        ),
-        (
-            "prediction",
-            Objective::Prediction {
-                temperature: 1.0,
-                reduction: SoftLossReduction::BatchAndClasses,
-                soft_loss_weight: 1.0,
-                hard_label_weight: 0.0,
-            },
-            numbers("prediction"),
-        ),
-    ];
-    let (teacher, _) = teacher("distilbert-tiny");
-    for (key, objective, wanted) in objectives {
-        for (way, batch) in laid_both_ways(&file, "") {
-            let (student, parameters) = student("student");
-            let found = losses(&objective, &student, Some(&teacher), &batch, Share::WHOLE);
-            let loss = found.total.double_value(&[]);
-            assert!(
-                (loss - wanted).abs() <= slack() * TOLERANCE * wanted,
-                "{way} {key}: {loss}, expected {wanted}"
-            );
-            let expected = named(&file, &format!("{key}.gradients."), &config("student"));
-            check_gradients(
-                &format!("{way} {key}"),
-                &found.total,
-                &parameters,
-                &expected,
-            );
-        }
+            &intermediate(Reduction::Tokens),
+            layers,
+        );
+        let prediction = Objective::Prediction {
+            temperature: 1.0,
+            reduction: SoftLossReduction::BatchAndClasses,
+            soft_loss_weight: 1.0,
+            hard_label_weight: 0.0,
+        };
+        check_losses(family, "prediction", &prediction, number("prediction"));
+    }
+}
+
+/// A loss of the student under the teacher, and its gradients.
+fn check_losses(family: &str, key: &str, objective: &Objective, wanted: f64) {
+    let file = file(family);
+    let (teacher, _) = teacher(&format!("{family}-tiny"));
+    let expected = named(
+        &file,
+        &format!("{key}.gradients."),
+        &config(family, "student"),
+    );
+    for (way, batch) in laid_both_ways(&file, "") {
+        let what = format!("{way} {family} {key}");
+        let (student, parameters) = student(family, "student");
+        let found = losses(objective, &student, Some(&teacher), &batch, Share::WHOLE);
+        let loss = found.total.double_value(&[]);
+        let slack = slack() * TOLERANCE * wanted;
+        assert!(
+            (loss - wanted).abs() <= slack,
+            "{what}: {loss}, expected {wanted}"
+        );
+        check_gradients(&what, &found.total, &parameters, &expected);
     }
 }
 
@@ -253,7 +281,7 @@ fn states_with_dropout(config: &BertConfig, parameters: Parameters, batch: &Batc
 fn attentions_output_is_dropped_out_in_a_bert_and_not_in_a_distilbert() {
     let close =
         |[found, expected]: [Tensor; 2]| (found - expected).abs().max().double_value(&[]) < 1e-4;
-    for (_, batch) in laid_both_ways(&weights(FILE), "") {
+    for (_, batch) in laid_both_ways(&file("distilbert"), "") {
         let of = |folder: &str| {
             let (loaded, parameters) = model(folder);
             states_with_dropout(&loaded.config, parameters, &batch)
@@ -263,17 +291,18 @@ fn attentions_output_is_dropped_out_in_a_bert_and_not_in_a_distilbert() {
     }
 }
 
-/// A student of a DistilBERT, trained from random weights in `folder`, and its own tensor names.
-fn trained(folder: &Path, objective: Objective) -> (LoadedModel, Vec<String>) {
+/// A student of a teacher of its family, trained from random weights in `folder`, and its own tensor
+/// names.
+fn trained(family: &str, folder: &Path, objective: Objective) -> (LoadedModel, Vec<String>) {
     let mut job = job(folder, objective);
     let Work::Train(train) = &mut job.work else {
         panic!("a training job")
     };
     train.student.weights = None;
-    train.student.config = config("student");
+    train.student.config = config(family, "student");
     train.student.tokenizer = path("bert-tiny");
     if let Some(teacher) = &mut train.teacher {
-        teacher.folder = path("distilbert-tiny").into();
+        teacher.folder = path(&format!("{family}-tiny")).into();
     }
     run(&job, &Stop::default()).expect("it trains");
     let written = folder.join("out/model");
@@ -284,22 +313,26 @@ fn trained(folder: &Path, objective: Objective) -> (LoadedModel, Vec<String>) {
 
 #[test]
 fn a_written_student_has_transformers_names_and_a_tokenizer_without_token_types() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (encoder, names) = trained(folder.path(), intermediate(Reduction::Tokens));
-    assert!(!encoder.has_pooler && !encoder.has_classifier());
-    assert!(names.iter().all(|name| name.starts_with("distilbert.")));
-    let folder = tempfile::tempdir().expect("a folder");
-    let (classifier, names) = trained(folder.path(), Objective::Labels);
-    assert_eq!(classifier.num_labels, Some(3));
-    let expected = tensors(&weights(FILE), "student.weights.");
-    let mut expected: Vec<String> = expected.into_keys().collect();
-    expected.retain(|name| !name.starts_with("fit_dense"));
-    assert_eq!(names, expected);
-    let tokenizer = folder.path().join("out/model/tokenizer_config.json");
-    let text = std::fs::read_to_string(tokenizer).expect("a tokenizer");
-    let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(
-        config["model_input_names"],
-        serde_json::json!(["input_ids", "attention_mask"])
-    );
+    for family in FAMILIES {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layers = intermediate(Reduction::Tokens);
+        let (encoder, names) = trained(family, folder.path(), layers);
+        assert!(!encoder.has_pooler && !encoder.has_classifier());
+        let prefix = format!("{family}.");
+        assert!(names.iter().all(|name| name.starts_with(&prefix)));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (classifier, names) = trained(family, folder.path(), Objective::Labels);
+        assert_eq!(classifier.num_labels, Some(3));
+        let expected = tensors(&file(family), "student.weights.");
+        let mut expected: Vec<String> = expected.into_keys().collect();
+        expected.retain(|name| !name.starts_with("fit_dense"));
+        assert_eq!(names, expected);
+        let tokenizer = folder.path().join("out/model/tokenizer_config.json");
+        let text = std::fs::read_to_string(tokenizer).expect("a tokenizer");
+        let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(
+            config["model_input_names"],
+            serde_json::json!(["input_ids", "attention_mask"])
+        );
+    }
 }
