@@ -35,5 +35,8 @@ pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Given, Survey, SurveyError, estimated_tokens, survey};
 pub use table::{DialectRule, Escape, Quoting, TableFormat, TableLayout};
 pub use texts::{RowColumns, TextLayout, TextRow, Texts};
-pub use tokenizer::{OtherToken, Tokenizer, TokenizerFiles, check_vocabulary, other_token};
+pub use tokenizer::{
+    OtherPieces, OtherToken, Tokenizer, TokenizerFiles, Translation, check_vocabulary, other_token,
+    translate,
+};
 pub use warning::DataWarning;

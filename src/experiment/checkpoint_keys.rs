@@ -75,6 +75,7 @@ impl CheckpointKeys {
             attention_probs_dropout_prob: self.attention_probs_dropout_prob,
             max_position_embeddings: self.max_position_embeddings.as_deref().copied(),
             layers: Vec::new(),
+            tokens: None,
         }
     }
 }

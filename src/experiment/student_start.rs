@@ -34,6 +34,21 @@ impl Experiment {
         self.fine_tuning_named(model).is_none().then_some(model)
     }
 
+    /// The folder that a stage's student started from, in that stage or an earlier one; `None` for random weights and
+    /// for a start from the fine-tuned teacher.
+    pub(crate) fn folder_of_student(&self, stage: &Stage) -> Option<String> {
+        match self.origin_of(stage, Role::Student)?.value.whole() {
+            Origin::Folder(folder) => Some(folder),
+            Origin::Stage(name) => {
+                let maker = self.stages.get(name.as_str())?;
+                // Reading the file has refused cycles.
+                let is_student = maker.makes_model_of()? == Role::Student;
+                is_student.then(|| self.folder_of_student(maker))?
+            }
+            Origin::Random | Origin::Layers { .. } => None,
+        }
+    }
+
     /// Whether the student starts from the model of `[teacher]`, fine-tuned or not.
     pub(super) fn starts_from_teacher(&self) -> bool {
         let model = self.student.model.as_deref();

@@ -40,6 +40,7 @@ pub const VERSION: u32 = hash(&[
     include_bytes!("../model/config.rs"),
     include_bytes!("../model/family.rs"),
     include_bytes!("../model/stated.rs"),
+    include_bytes!("../model/token_map.rs"),
 ]);
 
 /// FNV-1a over several files.

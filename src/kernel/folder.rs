@@ -6,9 +6,9 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
-use tinyrun::model::names::{ENCODER, POOLER};
+use tinyrun::model::names::{ENCODER, POOLER, WORDS};
 use tinyrun::model::{
-    LabelFit, LoadedModel, ModelRef, Weights, label_fit, load_stated, write_model_folder,
+    LabelFit, LoadedModel, ModelRef, TokenMap, Weights, label_fit, load_stated, write_model_folder,
     write_safetensors,
 };
 
@@ -151,6 +151,12 @@ pub(crate) fn written_kind(dtype: WeightDtype) -> Kind {
     }
 }
 
+/// The table of words in the order of the model's own vocabulary.
+fn own_rows(table: &Tensor, tokens: &TokenMap) -> Tensor {
+    let rows: Vec<i64> = tokens.own.iter().map(|row| i64::from(*row)).collect();
+    table.index_select(0, &Tensor::from_slice(&rows).to_device(table.device()))
+}
+
 /// Writes a Hugging Face folder, and the projection beside the weights where there is one.
 pub(crate) fn write_folder(
     train: &Train,
@@ -159,7 +165,10 @@ pub(crate) fn write_folder(
 ) -> Result<(), KernelError> {
     let spec = &train.student;
     let with_head = tensors.contains_key("classifier.weight");
-    let mut config = spec.config.to_json(with_head, &spec.labels);
+    let tokens = spec.weights.as_ref();
+    let tokens = tokens.and_then(|model| model.stated.tokens.as_ref());
+    let shape = tokens.map_or_else(|| spec.config.clone(), |it| it.in_files(&spec.config));
+    let mut config = shape.to_json(with_head, &spec.labels);
     if spec.head == HeadKind::Relu && !spec.config.family.has_own_head() {
         config["tinyrun_head"] = "relu".into();
     }
@@ -176,6 +185,9 @@ pub(crate) fn write_folder(
         tensors
             .into_iter()
             .map(|(name, tensor)| {
+                let own = tokens.filter(|_| name == WORDS);
+                let tensor =
+                    &own.map_or_else(|| tensor.shallow_clone(), |tokens| own_rows(tensor, tokens));
                 let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
                 (name.clone(), shape, tensor_bytes(tensor, kind))
             })

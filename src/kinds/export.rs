@@ -82,7 +82,9 @@ impl Work for Export {
             None => place.head(Role::Student),
         };
         Ok(Activity::Here(Box::new(move |_| {
-            let model = place.model("student").unwrap_or_default();
+            let mut model = place.model("student").unwrap_or_default();
+            // It goes out with its own vocabulary.
+            model.stated.tokens = None;
             let tokenizer = place.tokenizer_of("student");
             let export = crate::export::Export {
                 model: &model,

@@ -10,7 +10,9 @@ use super::config::BertConfig;
 use super::error::ModelError;
 use super::mindspore;
 use super::mismatch::{MatchReport, Names, match_weights};
-use super::names::{canonical, expected_classifier, expected_encoder, in_layer, layer_tensor};
+use super::names::{
+    WORDS, canonical, expected_classifier, expected_encoder, in_layer, layer_tensor,
+};
 use super::stated::Stated;
 use super::tensor::Dtype;
 use super::tensorflow::find_index;
@@ -67,6 +69,9 @@ pub fn load_stated(path: &Path, stated: &Stated) -> Result<LoadedModel, ModelErr
         model.weights = model.weights.renamed(&names);
         // Those of each hidden state would be others' now.
         model.projections.clear();
+    }
+    if let Some(tokens) = &stated.tokens {
+        model.weights = model.weights.with_rows(WORDS, &tokens.rows);
     }
     stated.reshape(&mut model.config);
     Ok(model)

@@ -29,6 +29,7 @@ mod tensorflow;
 mod tensorflow_names;
 #[cfg(test)]
 mod tensorflow_tests;
+mod token_map;
 pub mod weights;
 
 pub use ckpt_write::write_mindspore;
@@ -43,4 +44,5 @@ pub use mismatch::{MatchReport, Misshapen};
 pub use stated::{ModelRef, Stated, is_checkpoint};
 pub use tensor::{Dtype, Tensor, WeightDtype, round_to};
 pub use tensorflow::is_tensorflow_prefix;
+pub use token_map::TokenMap;
 pub use weights::Weights;

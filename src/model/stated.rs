@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::config::BertConfig;
+use super::token_map::TokenMap;
 
 /// What holds for a model beside its files: settings that its checkpoint does not hold, where they are not the ones
 /// that such a checkpoint implies, and what is made of a model otherwise than its files say. Of a model folder the
-/// dropouts and the layers alone are looked at: it has the others in its `config.json`.
+/// dropouts, the layers and the ids alone are looked at: it has the others in its `config.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stated {
@@ -34,6 +35,9 @@ pub struct Stated {
     /// Layers that are kept, from 0 on, in this order; all of them where empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<usize>,
+    /// Ids that it reads in place of its own vocabulary's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenMap>,
 }
 
 impl Stated {
@@ -69,6 +73,9 @@ impl Stated {
         }
         if !self.layers.is_empty() {
             config.num_hidden_layers = self.layers.len();
+        }
+        if let Some(tokens) = &self.tokens {
+            tokens.apply(config);
         }
     }
 }

@@ -68,7 +68,23 @@ pub struct Tensor<'w> {
     pub bytes: Cow<'w, [u8]>,
 }
 
-impl Tensor<'_> {
+impl<'w> Tensor<'w> {
+    /// These of its rows, in this order; `None` where it has fewer.
+    pub(super) fn take_rows(&self, rows: &[u32]) -> Option<Tensor<'w>> {
+        let (first, rest) = self.shape.split_first()?;
+        let width = rest.iter().product::<usize>() * self.dtype.size()?;
+        let mut bytes = Vec::with_capacity(rows.len() * width);
+        for row in rows {
+            let start = usize::try_from(*row).ok().filter(|row| row < first)? * width;
+            bytes.extend_from_slice(self.bytes.get(start..start + width)?);
+        }
+        Some(Tensor {
+            dtype: self.dtype,
+            shape: [&[rows.len()], rest].concat(),
+            bytes: Cow::Owned(bytes),
+        })
+    }
+
     /// The numbers as 32-bit floats; `None` where they are not floats.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
         // Chunks rather than a cast: nothing in a file of weights promises alignment.

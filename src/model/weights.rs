@@ -22,6 +22,8 @@ pub struct Weights {
     path: PathBuf,
     files: Vec<OpenFile>,
     entries: BTreeMap<String, Entry>,
+    /// Tensors of which other rows are taken, by name: the rows, and the shape that they make.
+    taken: BTreeMap<String, (Vec<u32>, Vec<usize>)>,
     /// Stretches whose checksum was right, by file and start: tensors may share a storage.
     verified: Mutex<BTreeSet<(usize, usize)>>,
 }
@@ -102,6 +104,7 @@ impl Weights {
             path: path.to_owned(),
             files,
             entries,
+            taken: BTreeMap::new(),
             verified: Mutex::default(),
         }
     }
@@ -128,6 +131,9 @@ impl Weights {
 
     /// Shape of a tensor, without reading it.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        if let Some((_, shape)) = self.taken.get(name) {
+            return Some(shape);
+        }
         self.entries.get(name).map(|entry| entry.shape.as_slice())
     }
 
@@ -138,9 +144,9 @@ impl Weights {
 
     /// Every name with its shape, without reading a tensor.
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
-        self.entries
-            .iter()
-            .map(|(name, entry)| (name.clone(), entry.shape.clone()))
+        let names = self.entries.keys();
+        names
+            .filter_map(|name| Some((name.clone(), self.shape(name)?.to_vec())))
             .collect()
     }
 
@@ -184,11 +190,15 @@ impl Weights {
                 Cow::Owned(bytes)
             }
         };
-        Ok(Tensor {
+        let tensor = Tensor {
             dtype: entry.dtype,
             shape: entry.shape.clone(),
             bytes,
-        })
+        };
+        match self.taken.get(name) {
+            Some((rows, _)) => tensor.take_rows(rows).ok_or_else(|| self.beyond()),
+            None => Ok(tensor),
+        }
     }
 
     /// One tensor's numbers as 32-bit floats, row-major.
@@ -228,6 +238,19 @@ impl Weights {
             .iter()
             .filter_map(|(new, old)| Some((new.clone(), self.entries.get(old)?.clone())))
             .collect();
+        self
+    }
+
+    /// The same tensors, one of them with these of its rows in this order.
+    #[must_use]
+    pub(super) fn with_rows(mut self, name: &str, rows: &[u32]) -> Self {
+        if let Some(entry) = self.entries.get(name) {
+            let mut shape = entry.shape.clone();
+            if let Some(first) = shape.first_mut() {
+                *first = rows.len();
+                self.taken.insert(name.to_owned(), (rows.to_vec(), shape));
+            }
+        }
         self
     }
 

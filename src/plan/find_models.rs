@@ -8,10 +8,9 @@ use super::find::Finder;
 use super::inputs::{CHECKPOINT, InputFile, ModelFolder, PROJECTION};
 use super::missing::{Wanted, missing, misspelt, shown};
 use super::pattern::unreadable;
-use crate::data::{OtherToken, TokenizerFiles, check_vocabulary, other_token};
-use crate::document::{Fault, Located, Span};
+use crate::data::{TokenizerFiles, check_vocabulary};
+use crate::document::{Fault, Span};
 use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
-use crate::input::excerpt;
 use crate::model::{ModelRef, TOKENIZER_FILES, is_checkpoint, load_model, load_stated};
 
 /// Files of a model folder that are read, beside one of [`WEIGHTS`].
@@ -134,6 +133,7 @@ impl Finder<'_> {
             model: ModelRef { path, stated },
             tokenizer,
             files,
+            tokens: None,
             num_labels: model.num_labels,
             config: model.config,
         })
@@ -210,6 +210,7 @@ impl Finder<'_> {
             tokenizer: Some(path.clone()),
             model: path.into(),
             files,
+            tokens: None,
             num_labels: model.num_labels,
             config: model.config,
         })
@@ -261,42 +262,5 @@ impl Finder<'_> {
         }
         self.vocabularies(experiment, folders, &tokenizer);
         files.changed_since_first()
-    }
-
-    /// Models whose vocabulary gives other tokens to the ids of `[teacher]`: they would learn and answer nonsense.
-    fn vocabularies(
-        &mut self,
-        experiment: &Experiment,
-        folders: &BTreeMap<String, ModelFolder>,
-        tokenizer: &Path,
-    ) {
-        let teacher = &experiment.teacher.model.value;
-        for (name, folder) in folders.iter().filter(|(name, _)| *name != teacher) {
-            let own = folder.tokenizer.as_deref();
-            let Some(OtherToken { id, first, second }) =
-                own.and_then(|own| other_token(tokenizer, own))
-            else {
-                continue;
-            };
-            let origins = experiment.stages.iter().flat_map(|stage| {
-                [Role::Teacher, Role::Student].map(|role| experiment.origin_of(stage, role))
-            });
-            let is_own = |origin: &Located<Origin>| {
-                origin.value.clone().whole() == Origin::Folder(name.clone())
-            };
-            let span = origins
-                .flatten()
-                .find(is_own)
-                .and_then(|origin| origin.span);
-            let message = format!(
-                "`{}` has another vocabulary than the teacher: token {id} is `{}`, the teacher's is `{}`",
-                shown(name),
-                excerpt(&second),
-                excerpt(&first)
-            );
-            let label = "text is split by the tokenizer of `[teacher]`";
-            self.faults
-                .push(Fault::new(message, span).with_label(label));
-        }
     }
 }

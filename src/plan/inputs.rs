@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::graph::Node;
 use crate::experiment::{Models, StageName};
-use crate::model::{BertConfig, ModelRef, TOKENIZER_FILES};
+use crate::model::{BertConfig, ModelRef, TOKENIZER_FILES, TokenMap};
 
 /// An input file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct ModelFolder {
     pub files: Vec<InputFile>,
     /// Its `config.json`, or what a checkpoint comes to.
     pub config: BertConfig,
+    /// The ids of the data for it, where its vocabulary has the same tokens under others.
+    pub tokens: Option<TokenMap>,
     /// Classes of its classifier; `None` where it has none.
     pub num_labels: Option<usize>,
 }

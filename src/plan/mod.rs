@@ -21,6 +21,7 @@ mod selection;
 mod standing;
 mod status;
 mod trained_model;
+mod vocabularies;
 mod workload;
 
 pub use estimate::{Estimate, Work, estimate};

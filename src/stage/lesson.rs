@@ -216,7 +216,10 @@ fn student(
         weights,
         projection: place.files(INITIAL_PROJECTION).into_iter().next(),
         // That of `[teacher]`, which cut the text; a fine-tuned teacher brings it along.
-        tokenizer: place.tokenizer(),
+        tokenizer: match lesson.trains {
+            Role::Teacher => place.tokenizer(),
+            Role::Student => place.tokenizer_of_student(),
+        },
         labels: labels(place, objective, train)?,
         head,
         new_classifier: lesson.trains == Role::Teacher

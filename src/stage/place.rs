@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::experiment::{Experiment, Role, Stage, StageName};
 use crate::job::HeadKind;
-use crate::model::ModelRef;
+use crate::model::{ModelRef, Stated};
 use crate::plan::{Inputs, ModelFolder, Node};
 use crate::runs::{Key, Layout, Record};
 
@@ -70,10 +70,29 @@ impl Place<'_> {
         let given = || Some(self.given(role)?.model.path.clone());
         let path = self.upstream(role).or_else(given)?;
         let stated = match role {
-            "student" => self.experiment.stated_of(self.stage(), Role::Student),
+            "student" => Stated {
+                tokens: self
+                    .own_vocabulary()
+                    .and_then(|folder| folder.tokens.clone()),
+                ..self.experiment.stated_of(self.stage(), Role::Student)
+            },
             _ => self.experiment.stated_of(self.stage(), Role::Teacher),
         };
         Some(ModelRef { path, stated })
+    }
+
+    /// The folder that the stage's student started from, where that has a vocabulary of its own.
+    fn own_vocabulary(&self) -> Option<&ModelFolder> {
+        let folder = self.experiment.folder_of_student(self.stage())?;
+        let found = self.inputs.folders.get(&folder)?;
+        found.tokens.is_some().then_some(found)
+    }
+
+    /// Folder of the tokenizer that the stage's student is written with.
+    pub(crate) fn tokenizer_of_student(&self) -> PathBuf {
+        let own = self.own_vocabulary();
+        own.and_then(|folder| folder.tokenizer.clone())
+            .unwrap_or_else(|| self.tokenizer())
     }
 
     /// Folder of the tokenizer, or vocabulary: that of `[teacher]`, which cut the text, or of the

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::chaos::results;
 use crate::harness::Test;
-use crate::pipeline::{films, real, run};
+use crate::pipeline::{dev_table, films, real, run};
 
 const PHASE2: &str = "[stages.td-phase2]\nepochs = 12";
 
@@ -159,8 +159,8 @@ fn an_mpnet_teaches_an_mpnet_and_a_resumed_run_ends_in_the_same_bytes() {
 }
 
 #[test]
-fn a_pre_trained_mpnet_teaches_a_bert_with_its_tokenizer() {
-    let test = films_of("mpnet-mlm");
+fn an_mpnet_teaches_a_bert_with_its_tokenizer() {
+    let test = films_of("mpnet-tiny");
     test.replace("films.toml", PHASE2, &PHASE2.replace("12", "30"));
     run(&test, &[]).succeeds();
     assert!(accuracy(&test) > 0.9, "a tiny model learns this table");
@@ -193,6 +193,94 @@ fn a_pre_trained_mpnet_teaches_a_bert_with_its_tokenizer() {
     )
     .ends_with(2)
     .says("exceeds the student's");
+}
+
+/// The films with an MPNet as the teacher, and the BERT that is there as the student's start.
+fn own_vocabulary() -> Test {
+    let test = films_of("mpnet-tiny");
+    let start = test.read("films.toml");
+    let (before, rest) = start.split_once("[student]").expect("a student");
+    let (_, after) = rest.split_once("[stages.finetune]").expect("a stage");
+    let student = "[student]\nmodel = \"bert\"\nlayers = [0, 2]\nlayer-map = { attention = [0, 2], hidden = [0, 1, 3] }\n\n";
+    test.write(
+        "films.toml",
+        &format!("{before}{student}[stages.finetune]{after}"),
+    );
+    test
+}
+
+#[test]
+fn a_student_keeps_its_own_vocabulary_under_a_teacher_with_the_same_words() {
+    let test = own_vocabulary();
+    run(&test, &["--dry-run"]).succeeds();
+    run(&test, &[]).succeeds();
+    assert!(accuracy(&test) > 0.9, "a tiny model learns this table");
+    for stage in ["general-distill", "td-phase1", "td-phase2"] {
+        let written = config(&test, stage, "config.json");
+        assert_eq!(written["model_type"], "bert", "{stage}");
+        let shape = [&written["vocab_size"], &written["pad_token_id"]];
+        assert_eq!(shape, [&json!(64), &json!(0)], "{stage}");
+        let vocabulary = test.read(&format!("runs/films/{stage}/model/vocab.txt"));
+        assert_eq!(vocabulary, test.read("bert/vocab.txt"));
+    }
+    // By its own tokenizer it answers what it was scored on.
+    let scored = test.read("runs/films/eval/predictions-student.csv");
+    let texts = std::fs::read_to_string(dev_table(&test)).expect("the table");
+    let texts: String = texts.lines().fold(String::new(), |all, line| {
+        all + line.split('\t').next().expect("a text") + "\n"
+    });
+    test.write("texts.tsv", &texts);
+    let arguments = ["predict", "runs/films/td-phase2/model", "texts.tsv"];
+    let answers = test.run_with(&arguments, real).succeeds().stdout;
+    let labels = |table: &str, column: &str| -> Vec<String> {
+        let mut rows = csv::Reader::from_reader(table.as_bytes());
+        let header = rows.headers().expect("a header").clone();
+        let at = header.iter().position(|name| name == column);
+        let at = at.unwrap_or_else(|| panic!("no {column} in {header:?}"));
+        rows.records()
+            .map(|row| row.expect("a row")[at].to_owned())
+            .collect()
+    };
+    let (found, expected) = (labels(&answers, "label"), labels(&scored, "predicted"));
+    assert!(found.len() > 40);
+    assert_eq!(found, expected);
+    run(&test, &[]).succeeds().ran(&[]);
+}
+
+#[test]
+fn a_students_vocabulary_that_cuts_otherwise_is_refused_at_its_key() {
+    let test = own_vocabulary();
+    let words = test.read("bert/vocab.txt");
+    let settings = test.read("bert/tokenizer_config.json");
+    fs::remove_file(test.path("bert/tokenizer.json")).expect("removed");
+    let cased = settings.replace("\"do_lower_case\": true", "\"do_lower_case\": false");
+    let fewer = words.replace("good\n", "goods\n");
+    for (words, settings, why) in [
+        (fewer, settings, "it lacks the token `good`"),
+        (words, cased, "its normalizer is another one"),
+    ] {
+        test.write("bert/vocab.txt", &words);
+        test.write("bert/tokenizer_config.json", &settings);
+        let told = run(&test, &["--dry-run"]).ends_with(2);
+        let sentence = "the tokenizer of `bert` splits text into other tokens than the teacher's";
+        let told = told.says(sentence).says(why).says("films.toml");
+        assert_eq!(told.stderr.matches("error:").count(), 1, "{}", told.stderr);
+    }
+}
+
+#[test]
+fn a_students_vocabulary_of_its_own_is_refused_for_pairs() {
+    let test = own_vocabulary();
+    let table = test
+        .read("data/films.tsv")
+        .replace(" film was", " film\twas")
+        .replace("sentence\tlabel", "first\tsecond\tlabel");
+    test.write("data/films.tsv", &table);
+    let columns = "dev-fraction = 0.2\ntext = \"first\"\npair = \"second\"\nlabel = \"label\"";
+    test.replace("films.toml", "dev-fraction = 0.2", columns);
+    run(&test, &["--dry-run"])
+        .ends_with(2)
+        .says("another number of tokens between the texts of a pair");
 }
 
 #[test]

@@ -302,7 +302,7 @@ fn a_student_opens_in_transformers_with_the_same_logits() {
 }
 
 /// The rows that were held out, as a table.
-fn dev_table(test: &Test) -> std::path::PathBuf {
+pub(crate) fn dev_table(test: &Test) -> std::path::PathBuf {
     let table = test.read("data/films.tsv");
     let mut dev = "sentence\tlabel\n".to_owned();
     for line in table.lines().skip(1) {

@@ -97,9 +97,22 @@ fn a_student_of_another_vocabulary_is_refused() {
     test.write_teacher("other");
     test.run(&["x.toml", "--dry-run"]).succeeds();
     let words = test.read("other/vocab.txt");
+    // The same tokens under other ids are translated.
     test.write("other/vocab.txt", &words.replace("good\nbad", "bad\ngood"));
+    test.run(&["x.toml", "--dry-run"]).succeeds();
+    test.write("other/vocab.txt", &words.replace("good\nbad", "bad\ngoods"));
     let plan = test.run(&["x.toml", "--dry-run"]).ends_with(2);
-    plan.says("`./other` has another vocabulary than the teacher: token");
+    plan.says("the tokenizer of `./other` splits text into other tokens than the teacher's: it lacks the token `good`");
+    test.write("other/vocab.txt", &words.replace("good\nbad", "bad\ngood"));
+    // A teacher of a stage has no ids of its own.
+    let teacher = [
+        "x.toml",
+        "--dry-run",
+        "--set",
+        "stages.td-phase2.teacher=./other",
+    ];
+    let plan = test.run(&teacher).ends_with(2);
+    plan.says("`./other` has another vocabulary than the teacher: token 5 is `bad`, the teacher's is `good`");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod guard;
 mod reading;
 #[cfg(test)]
 mod transformers_test;
+mod translation;
 mod vocabulary;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 use self::build::{build, check_framing};
 pub use self::reading::TokenizerFiles;
+pub use self::translation::{OtherPieces, Translation, translate};
 pub use self::vocabulary::{OtherToken, check_vocabulary, other_token};
 use super::error::DataError;
 use super::word_cache::WordCache;

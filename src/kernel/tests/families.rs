@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tch::{Kind, Tensor, no_grad};
+use tinyrun::data::store::{StoreMeta, StoreWriter};
 use tinyrun::job::{HeadKind, Objective, Projection, Reduction, SoftLossReduction, Work};
-use tinyrun::model::names::canonical;
-use tinyrun::model::{BertConfig, LoadedModel, Weights, load_model};
+use tinyrun::model::names::{WORDS, canonical};
+use tinyrun::model::{
+    BertConfig, LoadedModel, ModelRef, TokenMap, Weights, load_model, read_config,
+};
 
 use super::fixture::{
     assert_close, device, intermediate, json, laid_both_ways, losses, model, path, slack, teacher,
@@ -335,4 +338,69 @@ fn a_written_student_has_transformers_names_and_a_tokenizer_without_token_types(
             serde_json::json!(["input_ids", "attention_mask"])
         );
     }
+}
+
+/// Ids of data that have the vocabulary of `bert-student` in another order, and three tokens that it lacks.
+fn shuffled_ids() -> TokenMap {
+    // 5 and 13 undo each other modulo 64.
+    let times = |factor: u32| (0..64).map(move |id| id * factor % 64);
+    TokenMap {
+        rows: times(5).chain([1, 2, 3]).collect(),
+        own: times(13).collect(),
+        pad: 0,
+        own_pad: 0,
+    }
+}
+
+/// The weights of `bert-student` fine-tuned on rows whose ids are given by `id`.
+fn fine_tuned(tokens: Option<TokenMap>, id: impl Fn(u32) -> u32) -> BTreeMap<String, Tensor> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let store = folder.path().join("store");
+    let mut writer =
+        StoreWriter::create(&store, StoreMeta::new(12, 64, 0, labels)).expect("a store");
+    for row in 0_u32..30 {
+        let ids = (0..4 + row % 8).map(|at| id(5 + (row * 7 + at * 3) % 59));
+        let ids: Vec<u32> = ids.collect();
+        writer
+            .push(&ids, ids.len(), Some((row % 3) as f32))
+            .expect("a row");
+    }
+    writer.finish().expect("a store");
+    let mut job = job(folder.path(), Objective::Labels);
+    let Work::Train(train) = &mut job.work else {
+        panic!("a training job")
+    };
+    let mut weights = ModelRef::from(path("bert-student"));
+    weights.stated.tokens = tokens;
+    train.student.config = read_config(&weights, &weights.stated).expect("a configuration");
+    train.student.weights = Some(weights);
+    train.student.tokenizer = path("bert-student");
+    run(&job, &Stop::default()).expect("it trains");
+    let written = load_model(&folder.path().join("out/model")).expect("a model");
+    assert_eq!(
+        (written.config.vocab_size, written.config.pad_token_id),
+        (64, 0)
+    );
+    let names = written.weights.names();
+    let numbers = names.map(|name| {
+        let numbers = written.weights.to_f32(name).expect("numbers");
+        (name.to_owned(), Tensor::from_slice(&numbers))
+    });
+    numbers.collect()
+}
+
+#[test]
+fn a_student_that_reads_other_ids_learns_and_is_written_as_with_its_own() {
+    let own = fine_tuned(None, |id| id);
+    let of_data = shuffled_ids().own;
+    let found = fine_tuned(Some(shuffled_ids()), |id| of_data[id as usize]);
+    assert_eq!(found.len(), own.len());
+    for (name, expected) in &own {
+        assert_close(name, &found[name], expected, TOLERANCE);
+    }
+    // Ids of the data without the map are other words.
+    let wrong = fine_tuned(None, |id| of_data[id as usize]);
+    let gap = (&wrong[WORDS] - &own[WORDS]).abs().max().double_value(&[]);
+    assert!(gap > 1e-3, "{gap}");
 }
