@@ -285,6 +285,17 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// A table with an ending by which it would be read as a text a line.
+    #[error(
+        "`{place}` names the column `{}`, but a file of this ending has one text per line",
+        excerpt(column)
+    )]
+    UnlabelledHeader {
+        /// The header.
+        place: Place,
+        /// Name of the column.
+        column: String,
+    },
     /// Pairs are to be made of a single document.
     #[error(
         "the corpus of `{}` is one document, and a random second text needs another",

@@ -15,6 +15,7 @@ use super::settings::Settings;
 use super::stage::Stage;
 use super::student::StudentShape;
 use super::top::Experiment;
+use super::unlabelled::UnlabelledUse;
 use crate::job::{Keep, Metric, Precision, Scoring, WeightDtype};
 
 /// Settings that count for a stage, under their keys in the experiment file: those of the stage's own
@@ -34,6 +35,7 @@ pub(crate) fn counted(
         found.part(part);
     }
     found.stated();
+    found.without_unlabelled();
     found.settings
 }
 
@@ -85,6 +87,15 @@ impl Counted<'_> {
             Counts::Selection(Role::Teacher) => self.selection(WeightDtype::Fp32),
             Counts::Selection(Role::Student) => self.selection(student.dtype),
             Counts::Fixed(key, value) => self.put(key, value),
+        }
+    }
+
+    /// How much unlabelled text is used does not matter to a stage that uses none.
+    fn without_unlabelled(&mut self) {
+        if UnlabelledUse::of_stage(&self.experiment.task, self.stage).is_none() {
+            for key in UnlabelledUse::names() {
+                self.settings.remove(key);
+            }
         }
     }
 

@@ -39,8 +39,9 @@ settings! {
                 .range(above_zero_to(0.5))
                 .default_text("none; `dev` or `dev-fraction` is required");
         /// Text of the task without labels, which `td-phase1` and `td-phase2` learn from beside
-        /// `train`: tables (`.csv`, `.tsv`, `.jsonl`) with the column `text`, other files with a text
-        /// per line. Texts that are in dev, in `train` or repeated are omitted.
+        /// `train`: tables (`.csv`, `.tsv`, `.tab`, `.json`, `.jsonl`, `.ndjson`) with the column
+        /// `text`, other files with a text per line. Texts that are in dev, in `train` or repeated
+        /// are omitted.
         // Its files are inputs.
         recorded unlabelled: Option<Located<Vec<Located<String>>>> =
             key("unlabelled").range_text("paths and globs").default_text("none");

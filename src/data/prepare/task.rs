@@ -300,9 +300,9 @@ impl Preparation<'_> {
                 match (unlabelled.as_mut(), row.target) {
                     (None, _) => {}
                     (Some(store), Target::Train) => {
-                        store.labelled(row.hash, &example, row.value)?;
+                        store.labelled(&example, row.value)?;
                     }
-                    (Some(store), Target::Dev | Target::More(_)) => store.scored(row.hash),
+                    (Some(store), Target::Dev | Target::More(_)) => store.scored(&example),
                 }
                 if matches!(row.target, Target::Train) {
                     findings.train_text(row.hash, row.value, path, row.line);

@@ -68,7 +68,7 @@ impl TableReader {
         let mut wanted = vec![layout.text.as_str(), layout.label.as_str()];
         wanted.extend(layout.pair.as_deref());
         let mut table = Table::open(path, layout.dialect, layout.columns.as_deref(), &wanted)?;
-        table.skip_short = layout.skip_short;
+        table.skip_short_rows(layout.skip_short);
         let (text, label) = (table.column(&layout.text)?, table.column(&layout.label)?);
         let pair = layout
             .pair
@@ -96,7 +96,7 @@ impl TableReader {
 
     /// Rows with too few columns that were skipped so far.
     pub fn skipped(&self) -> u64 {
-        self.table.skipped
+        self.table.skipped()
     }
 
     /// Rows whose label stands between spaces.

@@ -163,6 +163,16 @@ impl Table {
         Ok(())
     }
 
+    /// Skips rows with too few columns, and counts them; else they are an error.
+    pub fn skip_short_rows(&mut self, skips: bool) {
+        self.skip_short = skips;
+    }
+
+    /// Rows with too few columns that were skipped so far.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// Takes blank lines of a table of one column for rows with an empty field.
     pub fn keep_blank_lines(&mut self) {
         if let Records::Cut(cutter) = &mut self.records {
