@@ -285,6 +285,21 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// Rows that a file of a teacher's answers does not cover.
+    #[error(
+        "{missing} of {rows} rows have no answer in {}: the first is `{first}`",
+        excerpt_list(files)
+    )]
+    Unanswered {
+        /// The first such row.
+        first: Place,
+        /// How many there are.
+        missing: u64,
+        /// Rows that need one.
+        rows: u64,
+        /// The files of answers.
+        files: Vec<String>,
+    },
     /// A table with an ending by which it would be read as a text a line.
     #[error(
         "`{place}` names the column `{}`, but a file of this ending has one text per line",

@@ -45,6 +45,12 @@ settings! {
         // Its files are inputs.
         recorded unlabelled: Option<Located<Vec<Located<String>>>> =
             key("unlabelled").range_text("paths and globs").default_text("none");
+        /// Answers of a teacher to the texts of `train`: a table or JSON lines with the task's text
+        /// columns and the probability of each class, a class or a value, as `tinyrun predict
+        /// --keep-columns` writes. `td-phase2` learns from them and needs no teacher model.
+        // Its files are inputs.
+        recorded teacher_predictions: Option<Located<String>> =
+            key("teacher-predictions").kind_text("path or glob").default_text("none");
         /// Table format; `auto` is CSV for files ending in `.csv`, else TSV without quoting, and
         /// detects other delimiters. `tsv` detects nothing. Records (`tfrecord`, `mindrecord`) hold
         /// token ids; `auto` detects them by the first training file.

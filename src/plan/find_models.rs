@@ -35,7 +35,12 @@ impl Finder<'_> {
         let mut named: BTreeMap<String, (Role, Option<Span>)> = BTreeMap::new();
         let own = [
             (Role::Student, experiment.student_folder()),
-            (Role::Teacher, Some(&experiment.teacher.model)),
+            (
+                Role::Teacher,
+                experiment
+                    .has_teacher()
+                    .then_some(&experiment.teacher.model),
+            ),
         ];
         for (role, model) in own {
             if let Some(model) = model {
@@ -222,7 +227,7 @@ impl Finder<'_> {
         experiment: &Experiment,
         folders: &mut BTreeMap<String, ModelFolder>,
     ) -> Vec<&'static str> {
-        let model = &experiment.teacher.model;
+        let model = experiment.tokenizer_model();
         let Some(folder) = folders.get_mut(&model.value) else {
             return Vec::new();
         };
@@ -230,8 +235,12 @@ impl Finder<'_> {
         let Some(tokenizer) = folder.tokenizer.clone() else {
             if experiment.teacher.vocab.is_none() {
                 let message = format!("checkpoint `{}` has no tokenizer", model.value);
-                let hint = "set `vocab` in `[teacher]` to the model's `vocab.txt`".to_owned();
-                self.faults.push(at(message).with_hint(hint));
+                let hint = if experiment.has_teacher() {
+                    "set `vocab` in `[teacher]` to the model's `vocab.txt`"
+                } else {
+                    "use a folder with a tokenizer, or add `[teacher]`"
+                };
+                self.faults.push(at(message).with_hint(hint.to_owned()));
             }
             return Vec::new();
         };
@@ -270,7 +279,7 @@ impl Finder<'_> {
         folders: &BTreeMap<String, ModelFolder>,
         tokenizer: &Path,
     ) {
-        let teacher = &experiment.teacher.model.value;
+        let teacher = &experiment.tokenizer_model().value;
         for (name, folder) in folders.iter().filter(|(name, _)| *name != teacher) {
             let own = folder.tokenizer.as_deref();
             let Some(OtherToken { id, first, second }) =

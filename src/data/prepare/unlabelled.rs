@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::predictions::Predictions;
 use super::pump::{Watch, pump};
 use super::row::encode;
 use crate::data::encode::Encoded;
 use crate::data::error::{DataError, Place};
 use crate::data::report::{FileReport, SplitReport, UnlabelledReport};
-use crate::data::split::ids_hash;
+use crate::data::split::{ids_hash, text_hash};
 use crate::data::store::StoreWriter;
 use crate::data::table::{Table, TableLayout};
 use crate::data::texts::{TextLayout, Texts};
@@ -39,6 +40,17 @@ struct EncodedText {
     /// With the hash of its ids; `None` where it is blank.
     example: Option<(Encoded, u64)>,
     unknown: u64,
+    /// Hash of the text as it is written.
+    written: u64,
+    line: u64,
+}
+
+/// What became of a text.
+enum Outcome {
+    Blank,
+    /// It is in the store already, or in dev.
+    Omitted,
+    Written,
 }
 
 impl Unlabelled {
@@ -71,8 +83,8 @@ impl Unlabelled {
         path: &Path,
         layout: &TableLayout,
         (tokenizer, longest): (&Tokenizer, usize),
-        watch: &Watch<'_>,
-        progress: impl Fn(u64),
+        mut predictions: Option<&mut Predictions>,
+        (watch, progress): (&Watch<'_>, impl Fn(u64)),
     ) -> Result<FileReport, DataError> {
         let special = tokenizer.special();
         let mut rows = 0;
@@ -93,11 +105,27 @@ impl Unlabelled {
                     let hash = hash_of(&example);
                     (example, hash)
                 });
-                Ok(EncodedText { example, unknown })
+                Ok(EncodedText {
+                    example,
+                    unknown,
+                    written: text_hash(text, pair),
+                    line: row.line,
+                })
             },
             |text: EncodedText| {
                 rows += 1;
-                self.push(text)
+                let (hash, line) = (text.written, text.line);
+                let outcome = self.push(text)?;
+                match (&mut predictions, outcome) {
+                    (None, _) | (_, Outcome::Blank) => {}
+                    (Some(predictions), Outcome::Omitted) => {
+                        predictions.text(hash);
+                    }
+                    (Some(predictions), Outcome::Written) => {
+                        predictions.unlabelled(hash, path, line);
+                    }
+                }
+                Ok(())
             },
             |bytes_done| {
                 progress(bytes_done);
@@ -112,19 +140,19 @@ impl Unlabelled {
         })
     }
 
-    fn push(&mut self, text: EncodedText) -> Result<(), DataError> {
+    fn push(&mut self, text: EncodedText) -> Result<Outcome, DataError> {
         self.split.rows_in += 1;
         let Some((example, hash)) = text.example else {
             self.split.blank += 1;
-            return Ok(());
+            return Ok(Outcome::Blank);
         };
         if self.scored.contains(&hash) {
             self.left_out.in_dev += 1;
-            return Ok(());
+            return Ok(Outcome::Omitted);
         }
         if !self.taken.insert(hash) {
             self.left_out.repeated += 1;
-            return Ok(());
+            return Ok(Outcome::Omitted);
         }
         self.split.rows_out += 1;
         self.split.tokens += example.input_ids.len() as u64;
@@ -132,7 +160,7 @@ impl Unlabelled {
         self.split.unknown += text.unknown;
         let (ids, start) = (&example.input_ids, example.text_b_start);
         self.writer.push(ids, start, None)?;
-        Ok(())
+        Ok(Outcome::Written)
     }
 
     /// Completes the store.

@@ -29,6 +29,7 @@ use crate::input::{Expected, Foreign, Kind, recognize, recognize_file};
 
 pub use self::detect::is_delimiter;
 pub use self::dialect::{Dialect, DialectRule, Escape, Quoting, TableFormat};
+pub(in crate::data) use self::examples::ID;
 pub use self::examples::{TableLayout, TableReader, TableRow};
 pub(in crate::data) use self::json_lines::Object;
 pub use self::json_lines::{RawObject, shown};

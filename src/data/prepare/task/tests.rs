@@ -34,6 +34,7 @@ fn settings(folder: &TempDir, train: &str, dev: Option<&str>) -> TaskSettings {
         },
         more_dev: Vec::new(),
         unlabelled: Vec::new(),
+        predictions: None,
         labels: LabelRule::Found,
         tokenizer: folder.path().to_owned(),
         max_seq_length: 5,
@@ -439,4 +440,5 @@ fn labels_that_cannot_be_learned_are_refused() {
     }
 }
 
+mod predictions;
 mod unlabelled;
