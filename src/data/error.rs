@@ -287,7 +287,7 @@ pub enum DataError {
     },
     /// Rows that a file of a teacher's answers does not cover.
     #[error(
-        "{missing} of {rows} rows have no answer in {}: the first is `{first}`",
+        "{missing} of {rows} rows have no prediction in {}: the first is `{first}`",
         excerpt_list(files)
     )]
     Unanswered {

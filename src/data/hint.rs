@@ -22,7 +22,7 @@ impl DataError {
                 "name a table with both columns (`.csv`, `.tsv`, `.jsonl`)".to_owned()
             }
             Self::Unanswered { .. } => {
-                "add answers to these texts, as they are written in the table; for texts of `unlabelled` that have no answer, set `unlabelled-limit = 0` in the stage".to_owned()
+                "add predictions for these texts, as they are written in the table; if texts of `unlabelled` have none, set `unlabelled-limit = 0` in the stage".to_owned()
             }
             Self::UnlabelledHeader { .. } => {
                 "for a table, rename it to end in `.csv`, `.tsv` or `.jsonl`; for plain text, remove the line".to_owned()

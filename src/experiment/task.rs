@@ -45,8 +45,8 @@ settings! {
         // Its files are inputs.
         recorded unlabelled: Option<Located<Vec<Located<String>>>> =
             key("unlabelled").range_text("paths and globs").default_text("none");
-        /// Answers of a teacher to the texts of `train`: a table or JSON lines with the task's text
-        /// columns and the probability of each class, a class or a value, as `tinyrun predict
+        /// Predictions of a teacher for the texts of `train`: a table or JSON lines with the task's
+        /// text columns and the probability of each class, a class or a value, as `tinyrun predict
         /// --keep-columns` writes. `td-phase2` learns from them and needs no teacher model.
         // Its files are inputs.
         recorded teacher_predictions: Option<Located<String>> =

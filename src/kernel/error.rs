@@ -102,7 +102,7 @@ pub(crate) enum KernelError {
     },
     #[error("the cached teacher outputs in `{path}` are damaged")]
     DamagedMemory { path: PathBuf },
-    #[error("the teacher's answers in `{path}` are damaged")]
+    #[error("the teacher predictions in `{path}` are damaged")]
     DamagedPredictions { path: PathBuf },
     #[error(transparent)]
     Processor(#[from] NoSuchProcessor),

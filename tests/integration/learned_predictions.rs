@@ -82,8 +82,9 @@ fn without_teacher() -> Test {
     test.write("answers.jsonl", &answers);
     let file = test.read("films.toml");
     let (task, _) = file.split_once("[teacher]").expect("a teacher");
-    let phase2 = "[student]\nmodel = \"./bert\"\n\n[stages.td-phase2]\nepochs = 6\nbatch-size = 8\n\
-                  learning-rate = 1e-3\ncheckpoint-interval = 1\nreduction-leaves = 2\n\n[stages.eval]\n";
+    let phase2 = "[student]\nmodel = \"./bert\"\n\n[stages.td-phase2]\nepochs = 12\nbatch-size = 8\n\
+                  learning-rate = 1e-3\nsoft-loss-reduction = \"batch\"\n\
+                  checkpoint-interval = 1\nreduction-leaves = 2\n\n[stages.eval]\n";
     test.write(
         "films.toml",
         &format!("{task}teacher-predictions = \"answers.jsonl\"\n\n{phase2}"),

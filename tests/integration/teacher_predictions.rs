@@ -115,7 +115,7 @@ fn what_predict_writes_is_taken_as_it_is() {
     let answers = test.run(&predict).succeeds().stdout;
     test.write("answers.csv", &answers);
     let ran = test.run(&["x.toml"]).ends_with(1);
-    ran.says("answers.csv:1` has no column `text` with the text that is answered")
+    ran.says("answers.csv:1` has no column `text`, by which predictions are matched to rows")
         .says("--keep-columns");
 }
 
@@ -134,11 +134,11 @@ fn faults_are_told_before_anything_is_trained() {
     for (answers, fault) in [
         (
             "text,label\nbad film,neg\n",
-            "1 of 2 rows have no answer in `answers.csv`: the first is `data/train.tsv:2`",
+            "1 of 2 rows have no prediction in `answers.csv`: the first is `data/train.tsv:2`",
         ),
         (
             "text,label\nbad film,neg\ngood film,pos\nother,pos\n",
-            "answers.csv:4` answers a text that no row of the task has",
+            "answers.csv:4` has a prediction for a text that no row of the task has",
         ),
         (
             "text,label\nbad film,neg\ngood film,good\n",
@@ -164,7 +164,7 @@ fn texts_without_labels_need_answers_where_a_stage_learns_from_them() {
     test.run(&without).succeeds();
     test.run(&sets)
         .ends_with(1)
-        .says("2 of 2 rows have no answer");
+        .says("2 of 2 rows have no prediction");
     let more = "the film,0.5,0.5\na film,1,0\n";
     test.write("answers.csv", &format!("{ANSWERS}{more}"));
     // Phase 2 of `without` has the same answers as before.

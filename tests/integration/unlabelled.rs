@@ -12,12 +12,11 @@ use crate::pipeline::{films, real};
 fn test() -> Test {
     let test = films();
     let mut texts = "the a0 film was good .\n\n".to_owned();
-    for row in 0..150 {
-        let _ = writeln!(
-            texts,
-            "the film {row} was a very {} film .",
-            ["good", "bad"][row % 2]
-        );
+    for row in 0..150_u8 {
+        // Letters are tokens of the fixture, and digits are not.
+        let [first, second] = [row / 26, row % 26].map(|letter| char::from(b'a' + letter));
+        let word = ["good", "bad"][usize::from(row) % 2];
+        let _ = writeln!(texts, "the film {first}{second} was a very {word} film .");
     }
     test.write("data/more.txt", &texts);
     test.replace(

@@ -68,18 +68,18 @@ impl fmt::Display for PredictionFault {
         match self {
             Self::NoText { column, there } => write!(
                 f,
-                "has no column `{}` with the text that is answered; its columns are {}",
+                "has no column `{}`, by which predictions are matched to rows; its columns are {}",
                 excerpt(column),
                 excerpt_list(there)
             ),
             Self::NoAnswers(label) => write!(
                 f,
-                "has no answers: expected `probabilities`, a column `probability_CLASS` per class, or a class in `label` or `{}`",
+                "has no predictions: expected `probabilities`, a column `probability_CLASS` per class, or a class in `label` or `{}`",
                 excerpt(label)
             ),
             Self::NoValue(label) => write!(
                 f,
-                "has no answers: expected a number in `value` or `{}`",
+                "has no predictions: expected a number in `value` or `{}`",
                 excerpt(label)
             ),
             Self::NoProbability(class) => {
@@ -120,16 +120,13 @@ impl fmt::Display for PredictionFault {
                 )
             }
             Self::Again { before } => {
-                write!(
-                    f,
-                    "answers the text of `{before}` again, with another answer"
-                )
+                write!(f, "has another prediction for the text of `{before}`")
             }
-            Self::NoRow => f.write_str("answers a text that no row of the task has"),
+            Self::NoRow => f.write_str("has a prediction for a text that no row of the task has"),
             Self::NoId(id) => {
                 write!(
                     f,
-                    "answers the id `{}`, which no row of `train` has",
+                    "has a prediction for the id `{}`, which no row of `train` has",
                     excerpt(id)
                 )
             }
@@ -137,7 +134,7 @@ impl fmt::Display for PredictionFault {
                 let id = excerpt(id);
                 write!(
                     f,
-                    "answers the id `{id}`, which different texts of `train` have"
+                    "has a prediction for the id `{id}`, which different texts of `train` have"
                 )
             }
         }
@@ -148,17 +145,17 @@ impl FormatFault for PredictionFault {
     fn hint(&self, _: Settings) -> Option<String> {
         let hint = match self {
             Self::NoText { .. } => {
-                "write the text beside each answer; `tinyrun predict` does so with `--keep-columns`"
+                "write the text beside each prediction; `tinyrun predict` does so with `--keep-columns`"
             }
             Self::Class { .. } => {
                 "a class is written as in the task's tables, by its name in `labels`, or by its number from 0"
             }
-            Self::Again { .. } => "keep one answer per text",
+            Self::Again { .. } => "keep one prediction per text",
             Self::NoRow => {
                 "remove it, or add its file to `unlabelled` in `[task]`; texts are compared as they are written, but for white space around them"
             }
             Self::NoId(_) | Self::SharedId(_) => {
-                "a column `id` names the rows of `train` by their own column `id`; else write the text beside each answer"
+                "a column `id` names the rows of `train` by their own column `id`; else write the text beside each prediction"
             }
             Self::Sum(_) => {
                 "give the probability of every class, not its logarithm or a percentage"

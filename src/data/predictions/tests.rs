@@ -138,8 +138,8 @@ fn faults_are_told_at_their_line() {
         fault("sentence,label\na,neutral\n"),
         "2` has the class `neutral`, the task has `negative`, `positive`"
     );
-    assert!(fault("label,other\n1,a\n").starts_with("1` has no column `sentence` with the text"));
-    assert!(fault("sentence,other\na,a\n").starts_with("1` has no answers: expected"));
+    assert!(fault("label,other\n1,a\n").starts_with("1` has no column `sentence`, by which"));
+    assert!(fault("sentence,other\na,a\n").starts_with("1` has no predictions: expected"));
     let listed = |probabilities: &str| {
         let line = format!(r#"{{"sentence": "a", "probabilities": {probabilities}}}"#);
         read_as(&classes(), "a.jsonl", &line)

@@ -112,11 +112,36 @@ impl Predictions {
     pub(super) fn finish(
         &self,
         settings: &PredictionSettings,
-        (layout, labels): (&TableLayout, &LabelSet),
+        of: (&TableLayout, &LabelSet),
         output: &Path,
-        watch: &Watch<'_>,
-        progress: impl Fn(u64),
+        watch: (&Watch<'_>, impl Fn(u64)),
     ) -> Result<(Vec<FileReport>, PredictionsReport), DataError> {
+        let (answers, reports) = self.read(&settings.files, of, watch)?;
+        let others: &[Row] = if settings.with_unlabelled {
+            &self.unlabelled
+        } else {
+            &[]
+        };
+        self.check(&answers, &self.train, settings)?;
+        self.check(&answers, others, settings)?;
+        write(&output.join(TRAIN_PREDICTIONS), &answers, &[&self.train])?;
+        if settings.with_unlabelled {
+            let all = [&self.train[..], others];
+            write(&output.join(ALL_PREDICTIONS), &answers, &all)?;
+        }
+        let report = PredictionsReport {
+            answers: reports.iter().map(|file| file.rows).sum(),
+            rows: (self.train.len() + others.len()) as u64,
+        };
+        Ok((reports, report))
+    }
+
+    fn read(
+        &self,
+        files: &[PathBuf],
+        (layout, labels): (&TableLayout, &LabelSet),
+        (watch, progress): (&Watch<'_>, impl Fn(u64)),
+    ) -> Result<(Answers, Vec<FileReport>), DataError> {
         let width = labels.names().len().max(1);
         let mut answers = Answers {
             width,
@@ -124,12 +149,12 @@ impl Predictions {
             places: vec![(0, 0); self.texts.len()],
         };
         let (mut reports, mut before) = (Vec::new(), 0);
-        for (file, path) in settings.files.iter().enumerate() {
+        for (file, path) in files.iter().enumerate() {
             let mut reader = PredictionReader::open(path, layout, labels)?;
             let mut rows = 0;
             while let Some(row) = reader.next_row()? {
                 rows += 1;
-                self.take(&mut answers, &row, (file, &settings.files))?;
+                self.take(&mut answers, &row, (file, files))?;
                 if rows % LOOK_EVERY == 0 {
                     progress(before + reader.bytes_read());
                     watch.check()?;
@@ -143,23 +168,7 @@ impl Predictions {
                 bytes: reader.bytes_read(),
             });
         }
-        self.check(&answers, &self.train, settings)?;
-        write(&output.join(TRAIN_PREDICTIONS), &answers, &[&self.train])?;
-        if settings.with_unlabelled {
-            self.check(&answers, &self.unlabelled, settings)?;
-            let all: [&[Row]; 2] = [&self.train, &self.unlabelled];
-            write(&output.join(ALL_PREDICTIONS), &answers, &all)?;
-        }
-        let rows = if settings.with_unlabelled {
-            self.train.len() + self.unlabelled.len()
-        } else {
-            self.train.len()
-        };
-        let report = PredictionsReport {
-            answers: reports.iter().map(|file: &FileReport| file.rows).sum(),
-            rows: rows as u64,
-        };
-        Ok((reports, report))
+        Ok((answers, reports))
     }
 
     /// Keeps an answer.

@@ -392,9 +392,8 @@ impl Preparation<'_> {
         let before: u64 = self.files.iter().map(|file| file.bytes).sum();
         let (watch, total) = (&self.watch, self.bytes_total);
         let of = (&self.settings.layout, &self.labels);
-        let (files, report) = texts.finish(wanted, of, output, watch, |bytes| {
-            (watch.progress)((before + bytes).min(total), total);
-        })?;
+        let progress = |bytes: u64| (watch.progress)((before + bytes).min(total), total);
+        let (files, report) = texts.finish(wanted, of, output, (watch, progress))?;
         self.files.extend(files);
         Ok(Some(report))
     }

@@ -23,8 +23,8 @@ pub(super) fn page_about(table: &str, key: &str) -> Option<(&'static str, &'stat
             "../guides/students.md#let-it-learn-from-text-that-nobody-labelled",
         ),
         "teacher-predictions" => (
-            "Answers from a file",
-            "../guides/teachers.md#learn-from-answers-in-a-file",
+            "Predictions in a file",
+            "../guides/teachers.md#learn-from-predictions-in-a-file",
         ),
         "layers" => (
             "Choose a student",

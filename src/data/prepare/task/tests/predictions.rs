@@ -66,7 +66,7 @@ fn answers_are_laid_out_as_the_rows_are() {
     fs::write(folder.path().join("answers.csv"), answers).unwrap();
     let error = prepare(&settings, &folder).unwrap_err().to_string();
     assert!(
-        error.starts_with("2 of 2 rows have no answer in"),
+        error.starts_with("2 of 2 rows have no prediction in"),
         "{error}"
     );
     assert!(error.contains("more.txt:1`"), "{error}");
@@ -99,20 +99,17 @@ fn an_answer_to_no_row_and_a_second_answer_are_told_at_their_line() {
     assert!(
         error
             .to_string()
-            .contains("answers.csv:4` answers a text that no row"),
+            .contains("answers.csv:4` has a prediction for a text that no row"),
         "{error}"
     );
     // `0` and `1` are the classes of this table.
     let error = fault("sentence,0,1\nbad film,0.9,0.1\ngood,0.1,0.9\nbad film,0.8,0.2\n");
     let text = error.to_string();
     assert!(
-        text.contains("answers.csv:4` answers the text of `"),
+        text.contains("answers.csv:4` has another prediction for the text of `"),
         "{text}"
     );
-    assert!(
-        text.ends_with("answers.csv:2` again, with another answer"),
-        "{text}"
-    );
+    assert!(text.ends_with("answers.csv:2`"), "{text}");
     assert!(error.hint().is_some());
     let folder = folder();
     let same = "sentence,0,1\nbad film,0.9,0.1\ngood,0.1,0.9\nbad film,0.9001,0.0999\n";
@@ -133,7 +130,7 @@ fn answers_may_name_rows_by_the_id_of_the_training_table() {
     assert_eq!(rows_of(&folder, TRAIN_PREDICTIONS), [good, bad, good, good]);
     let error = with("id,label\n8,0\n6,1\n").unwrap_err();
     assert!(
-        error.contains("answers.csv:3` answers the id `6`, which no row"),
+        error.contains("answers.csv:3` has a prediction for the id `6`, which no row"),
         "{error}"
     );
     // Of two texts with one id nobody knows which is meant.
