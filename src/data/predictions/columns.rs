@@ -62,19 +62,19 @@ fn with_prefix(
     prefix: &str,
     labels: &LabelSet,
 ) -> Result<Option<Vec<usize>>, PredictionFault> {
-    let named = names.iter().enumerate();
-    let named = named.filter_map(|(column, name)| Some((column, name.strip_prefix(prefix)?)));
-    let named: Vec<(usize, &str)> = named.collect();
-    if named.is_empty() {
+    let prefixed = names.iter().enumerate();
+    let prefixed = prefixed.filter_map(|(column, name)| Some((column, name.strip_prefix(prefix)?)));
+    let prefixed: Vec<(usize, &str)> = prefixed.collect();
+    if prefixed.is_empty() {
         return Ok(None);
     }
     let class = |name: &str| super::class_of(labels, name);
-    if let Some((_, name)) = named.iter().find(|(_, name)| class(name).is_none()) {
+    if let Some((_, name)) = prefixed.iter().find(|(_, name)| class(name).is_none()) {
         return Err(PredictionFault::class(name, labels));
     }
     let column = |(index, label): (usize, &String)| {
-        let mut named = named.iter();
-        let found = named.find(|(_, name)| class(name) == Some(index));
+        let mut prefixed = prefixed.iter();
+        let found = prefixed.find(|(_, name)| class(name) == Some(index));
         let missing = || PredictionFault::NoProbability(label.clone());
         Ok(found.ok_or_else(missing)?.0)
     };
