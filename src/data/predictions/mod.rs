@@ -12,7 +12,7 @@ pub(in crate::data) use self::fault::PredictionFault;
 use self::columns::{Form, find_form};
 use super::error::{DataError, Place};
 use super::labels::LabelSet;
-use super::table::{DialectRule, ID, Table, TableLayout};
+use super::table::{DialectRule, ID, Quoting, Table, TableLayout};
 
 /// How far the probabilities of a row may sum to more or less than 1.
 pub(in crate::data) const TOLERANCE: f64 = 1e-3;
@@ -46,6 +46,22 @@ pub(in crate::data) enum PredictionKey {
     Id(String),
 }
 
+impl PredictionKey {
+    /// What CSV means by it; `None` where that is the same.
+    fn unquoted(&self) -> Option<Self> {
+        let Self::Text(text, pair) = self else {
+            return None;
+        };
+        let found = Self::Text(unquoted(text), pair.as_deref().map(unquoted));
+        (found != *self).then_some(found)
+    }
+}
+
+fn unquoted(field: &str) -> String {
+    let inner = field.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    inner.map_or_else(|| field.to_owned(), |inner| inner.replace("\"\"", "\""))
+}
+
 /// The answer to a row.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::data) struct Prediction {
@@ -53,6 +69,9 @@ pub(in crate::data) struct Prediction {
     pub(in crate::data) line: u64,
     /// What is answered.
     pub(in crate::data) key: PredictionKey,
+    /// The same without quotes around it, if quotes are characters in this table: who writes TSV may quote as in CSV
+    /// (`tinyrun predict` does), and tables of GLUE do not.
+    pub(in crate::data) unquoted: Option<PredictionKey>,
     /// Logarithm of the probability of each class, or the value of a regression: what stands for a teacher's logits.
     pub(in crate::data) answer: Vec<f32>,
 }
@@ -108,14 +127,18 @@ impl PredictionReader {
         };
         let text = |index| self.table.value(line, index).map(str::to_owned);
         let at = |fault: PredictionFault| fault.at(Place::new(&self.path, line));
+        let key = match self.key {
+            KeyColumns::Text(first, second) => {
+                PredictionKey::Text(text(first)?, second.map(text).transpose()?)
+            }
+            KeyColumns::Id(id) => PredictionKey::Id(text(id)?.trim().to_owned()),
+        };
+        let is_literal =
+            self.table.object().is_none() && self.table.dialect().quoting == Quoting::None;
         Ok(Some(Prediction {
             line,
-            key: match self.key {
-                KeyColumns::Text(first, second) => {
-                    PredictionKey::Text(text(first)?, second.map(text).transpose()?)
-                }
-                KeyColumns::Id(id) => PredictionKey::Id(text(id)?.trim().to_owned()),
-            },
+            unquoted: key.unquoted().filter(|_| is_literal),
+            key,
             answer: self.answer(line)?.map_err(at)?,
         }))
     }

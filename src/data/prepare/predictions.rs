@@ -179,7 +179,12 @@ impl Predictions {
         (file, files): (usize, &[PathBuf]),
     ) -> Result<(), DataError> {
         let fault = |fault: PredictionFault| fault.at(Place::new(&files[file], row.line));
-        let Some(text) = self.find(&row.key).map_err(fault)? else {
+        let otherwise = |fault| match &row.unquoted {
+            Some(key) => self.find(key).map_err(|_| fault),
+            None => Err(fault),
+        };
+        let found = self.find(&row.key).or_else(otherwise);
+        let Some(text) = found.map_err(fault)? else {
             return Ok(());
         };
         let known = &mut answers.numbers[text * answers.width..][..answers.width];

@@ -145,3 +145,23 @@ fn answers_may_name_rows_by_the_id_of_the_training_table() {
         "{error}"
     );
 }
+
+#[test]
+fn texts_with_quotes_are_found_in_tsv_with_and_without_quoting() {
+    let folder = folder();
+    let rows = "sentence\tlabel\n\"good\" film\t1\nbad film\t0\n\"bad\"\t0\n";
+    for answers in [
+        "sentence\tlabel\n\"\"\"good\"\" film\"\t1\nbad film\t0\n\"\"\"bad\"\"\"\t0\n",
+        "sentence\tlabel\n\"good\" film\t1\nbad film\t0\n\"bad\"\t0\n",
+    ] {
+        let mut settings = with_answers(&folder, "", false);
+        settings.layout.dialect.literal_tsv = true;
+        fs::write(folder.path().join("train.tsv"), rows).unwrap();
+        let path = folder.path().join("answers.tsv");
+        fs::write(&path, answers).unwrap();
+        settings.predictions.as_mut().unwrap().files = vec![path];
+        prepare(&settings, &folder).unwrap();
+        let [good, bad] = [[0.0, 1.0], [1.0, 0.0]];
+        assert_eq!(rows_of(&folder, TRAIN_PREDICTIONS), [good, bad, bad]);
+    }
+}
