@@ -58,24 +58,23 @@ fn answers_of_the_teacher_give_the_losses_of_the_teacher() {
     }
 }
 
-/// The films with a student that learns from answers to them, a third of them classes and the others
-/// probabilities, and no teacher.
+/// The films with a student that learns from probabilities in both forms of JSON lines, and no teacher.
 fn without_teacher() -> Test {
     let test = films();
     let table = test.read("data/films.tsv");
     let mut answers = String::new();
     for (row, line) in table.lines().skip(1).enumerate() {
-        let (text, label) = line.split_once('\t').expect("two columns");
+        let (sentence, label) = line.split_once('\t').expect("two columns");
         let answer = |class: &str| if class == label { 0.8 } else { 0.1 };
         let [bad, middle, good] = ["negative", "neutral", "positive"].map(answer);
         let _ = match row % 2 {
             0 => writeln!(
                 answers,
-                "{{\"sentence\": \"{text}\", \"probabilities\": [{bad}, {middle}, {good}]}}"
+                "{{\"sentence\": \"{sentence}\", \"probabilities\": [{bad}, {middle}, {good}]}}"
             ),
             _ => writeln!(
                 answers,
-                "{{\"sentence\": \"{text}\", \"probabilities\": {{\"positive\": {good}, \"negative\": {bad}, \"neutral\": {middle}}}}}"
+                "{{\"sentence\": \"{sentence}\", \"probabilities\": {{\"positive\": {good}, \"negative\": {bad}, \"neutral\": {middle}}}}}"
             ),
         };
     }
