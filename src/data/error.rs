@@ -285,6 +285,32 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// Rows that a file of a teacher's answers does not cover.
+    #[error(
+        "{missing} of {rows} rows have no prediction in {}: the first is `{first}`",
+        excerpt_list(files)
+    )]
+    Unanswered {
+        /// The first such row.
+        first: Place,
+        /// How many there are.
+        missing: u64,
+        /// Rows that need one.
+        rows: u64,
+        /// The files of answers.
+        files: Vec<String>,
+    },
+    /// A table with an ending by which it would be read as a text a line.
+    #[error(
+        "`{place}` names the column `{}`, but a file of this ending has one text per line",
+        excerpt(column)
+    )]
+    UnlabelledHeader {
+        /// The header.
+        place: Place,
+        /// Name of the column.
+        column: String,
+    },
     /// Pairs are to be made of a single document.
     #[error(
         "the corpus of `{}` is one document, and a random second text needs another",

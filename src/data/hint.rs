@@ -21,6 +21,12 @@ impl DataError {
             Self::UnlabelledPairs { .. } => {
                 "name a table with both columns (`.csv`, `.tsv`, `.jsonl`)".to_owned()
             }
+            Self::Unanswered { .. } => {
+                "add predictions for these texts, as they are written in the table; if texts of `unlabelled` have none, set `unlabelled-limit = 0` in the stage".to_owned()
+            }
+            Self::UnlabelledHeader { .. } => {
+                "for a table, rename it to end in `.csv`, `.tsv` or `.jsonl`; for plain text, remove the line".to_owned()
+            }
             Self::OneDocument { .. } => {
                 "separate documents by a blank line, or set `windows = \"packed\"`".to_owned()
             }

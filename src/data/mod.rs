@@ -9,6 +9,7 @@ mod hint;
 pub mod labels;
 mod line;
 pub mod order;
+mod predictions;
 pub mod prepare;
 pub mod records;
 pub mod report;
@@ -25,12 +26,16 @@ mod word_cache;
 pub use error::{DataError, Settings};
 pub use labels::{LabelRule, LabelSet};
 pub use prepare::{
-    CorpusSettings, Dev, Masking, Pairs, RecordCorpus, RecordDev, RecordFiles, RecordTask,
-    TaskSettings, UNLABELLED_STORE, Unit, Watch, WindowSettings, prepare_corpus,
-    prepare_record_corpus, prepare_record_task, prepare_task,
+    ALL_PREDICTIONS, CorpusSettings, Dev, Masking, Pairs, PredictionSettings, RecordCorpus,
+    RecordDev, RecordFiles, RecordTask, TRAIN_PREDICTIONS, TaskSettings, UNLABELLED_STORE, Unit,
+    Watch, WindowSettings, prepare_corpus, prepare_record_corpus, prepare_record_task,
+    prepare_task,
 };
 pub use records::{Longest, RecordFormat, RowRules, is_packed_mindrecord, recognize_records};
-pub use report::{FileReport, LabelCount, PrepReport, SplitReport, UnlabelledReport, WindowReport};
+pub use report::{
+    FileReport, LabelCount, PredictionsReport, PrepReport, SplitReport, UnlabelledReport,
+    WindowReport,
+};
 pub use store::{StoreError, StoreMeta, StoreWriter, TokenStore};
 pub use survey::{Columns, Given, Survey, SurveyError, estimated_tokens, survey};
 pub use table::{DialectRule, Escape, Quoting, TableFormat, TableLayout};

@@ -27,6 +27,9 @@ pub struct PrepReport {
     /// Unlabelled texts that were left out, where there are some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlabelled: Option<UnlabelledReport>,
+    /// Answers of a teacher that were read from files, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<PredictionsReport>,
     /// Windows that were made of documents, where they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<WindowReport>,
@@ -44,6 +47,16 @@ pub struct UnlabelledReport {
     pub in_dev: u64,
     /// Texts of training rows, and those that occur before.
     pub repeated: u64,
+}
+
+/// Answers of a teacher that were read from files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictionsReport {
+    /// Answers in the files.
+    pub answers: u64,
+    /// Rows that a student learns from by them.
+    pub rows: u64,
 }
 
 /// How the windows of a corpus came out.

@@ -19,11 +19,15 @@ pub struct TextLayout {
     pub pair: Option<String>,
     /// Names of all columns, for tables that have no header.
     pub columns: Option<Vec<String>>,
+    /// Skip rows with too few columns, and count them; else they are an error.
+    pub skip_short: bool,
 }
 
 /// One row.
 #[derive(Debug, Clone)]
 pub struct TextRow {
+    /// Line that it begins at, from 1.
+    pub line: u64,
     /// Text, or first of a pair.
     pub text: String,
     /// Second of a pair.
@@ -86,6 +90,7 @@ impl Texts {
 
     fn of(mut table: Table, layout: &TextLayout, keeps_columns: bool) -> Result<Self, DataError> {
         table.keep_blank_lines();
+        table.skip_short_rows(layout.skip_short);
         let pair = layout.pair.as_deref();
         let records = Records::Table {
             text: table.column(&layout.text)?,
@@ -120,6 +125,14 @@ impl Texts {
         }
     }
 
+    /// Rows with too few columns that were skipped so far.
+    pub fn skipped(&self) -> u64 {
+        match &self.records {
+            Records::Table { table, .. } => table.skipped(),
+            Records::Lines(_) => 0,
+        }
+    }
+
     /// Bytes read so far.
     pub fn bytes_read(&self) -> u64 {
         match &self.records {
@@ -138,6 +151,7 @@ impl Texts {
             Records::Lines(lines) => {
                 let text = lines.next_line()?;
                 return Ok(text.map(|text| TextRow {
+                    line: lines.count,
                     text,
                     pair: None,
                     columns: RowColumns::Fields(Vec::new()),
@@ -158,6 +172,7 @@ impl Texts {
         };
         let value = |index| table.value(line, index).map(str::to_owned);
         Ok(Some(TextRow {
+            line,
             text: value(text)?,
             pair: pair.map(value).transpose()?,
             columns,

@@ -2,6 +2,7 @@
 
 use super::origin::{Origin, source_key};
 use super::ports::{ModelPort, Role, Unconnected, What};
+use super::predictions_check;
 use super::schema::{ClassifierStart, LayerMapRule, ModelSource, RANDOM};
 use super::stage::Stage;
 use super::stage_keys::Corpus;
@@ -20,6 +21,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     check_lengths(experiment, faults);
     student_start::check(experiment, faults);
     unlabelled_check::check(experiment, faults);
+    predictions_check::check(experiment, faults);
     check_goals(experiment, faults);
     check_classifier(experiment, faults);
     check_ranks(experiment, faults);
@@ -370,9 +372,15 @@ fn check_model(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: 
     } else {
         (format!("`{}` has no {role}", stage.name), String::new())
     };
+    let fault = Fault::new(message, stage.header.clone());
+    if port.of == Role::Teacher && !experiment.has_teacher() {
+        let hint = "add `[teacher]` with a `model`, or remove this stage";
+        let fault = fault.with_label("`teacher-predictions` is for `td-phase2` only");
+        faults.unfit(fault.with_hint(Some(hint.to_owned())));
+        return;
+    }
     let first = makers.first().copied().unwrap_or_default();
     let hint = format!("add `[stages.{first}]`, set `model` in `[{role}]` to a folder{random}");
-    let fault = Fault::new(message, stage.header.clone());
     let fault = fault.with_label(format!("no earlier stage produces a {role}"));
     faults.unfit(fault.with_hint(hint));
 }

@@ -6,15 +6,18 @@ use std::collections::BTreeMap;
 use toml::Value;
 
 use super::declared::Entry;
+use super::distill::Teaching;
 use super::kind::Counts;
 use super::models::Models;
 use super::origin::Origin;
 use super::ports::Role;
+use super::predictions::learns_from_predictions;
 use super::setting::Setting;
 use super::settings::Settings;
 use super::stage::Stage;
 use super::student::StudentShape;
 use super::top::Experiment;
+use super::unlabelled::UnlabelledUse;
 use crate::job::{Keep, Metric, Precision, Scoring, WeightDtype};
 
 /// Settings that count for a stage, under their keys in the experiment file: those of the stage's own
@@ -34,6 +37,8 @@ pub(crate) fn counted(
         found.part(part);
     }
     found.stated();
+    found.without_unlabelled();
+    found.without_teacher();
     found.settings
 }
 
@@ -69,7 +74,16 @@ impl Counted<'_> {
                     self.put("teacher.pad-token-id", whole(model.pad_token_id));
                 }
             }
-            Counts::Teacher => self.add_where("teacher.", teacher, |key| key != "classifier"),
+            Counts::Teacher => {
+                if experiment.origin_of(self.stage, Role::Teacher).is_some() {
+                    self.add_where("teacher.", teacher, |key| key != "classifier");
+                }
+            }
+            Counts::AnsweredTexts => {
+                if experiment.answers_unlabelled() {
+                    self.put("task.teacher-predictions", "train and unlabelled");
+                }
+            }
             Counts::TeacherInTraining => self.add("teacher.", teacher.entries()),
             Counts::StudentHead => {
                 if experiment.origin_of(self.stage, Role::Student).is_some() {
@@ -85,6 +99,24 @@ impl Counted<'_> {
             Counts::Selection(Role::Teacher) => self.selection(WeightDtype::Fp32),
             Counts::Selection(Role::Student) => self.selection(student.dtype),
             Counts::Fixed(key, value) => self.put(key, value),
+        }
+    }
+
+    /// How a model is run does not matter to a stage that learns from answers in files.
+    fn without_teacher(&mut self) {
+        if learns_from_predictions(&self.experiment.task, &*self.stage.settings) {
+            for key in Teaching::names() {
+                self.settings.remove(key);
+            }
+        }
+    }
+
+    /// How much unlabelled text is used does not matter to a stage that uses none.
+    fn without_unlabelled(&mut self) {
+        if UnlabelledUse::of_stage(&self.experiment.task, self.stage).is_none() {
+            for key in UnlabelledUse::names() {
+                self.settings.remove(key);
+            }
         }
     }
 

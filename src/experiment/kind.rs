@@ -65,8 +65,10 @@ pub(crate) enum Counts {
     /// What is known of the tokens of records without a tokenizer: the vocabulary's size and the padding of
     /// the model of `[teacher]`. Nothing where the data are text.
     Vocabulary(fn(&Task, &dyn StageSettings) -> bool),
-    /// `[teacher]`, whose classifier is used.
+    /// `[teacher]`, whose classifier is used where the stage takes it.
     Teacher,
+    /// Whether answers of a teacher in files must cover texts without labels.
+    AnsweredTexts,
     /// `[teacher]`, which is trained.
     TeacherInTraining,
     /// How the classifier of the student is read, where it takes one.

@@ -26,7 +26,7 @@ const PAIR: usize = 2;
 pub struct Models {
     /// Layers that the intermediate losses of a stage compare, for the stages that have them.
     pub layer_maps: BTreeMap<StageName, LayerMap>,
-    /// Shape of the model of `[teacher]`.
+    /// Shape of the model of `[teacher]`; without one that of the model whose tokenizer cuts the text.
     pub teacher: BertConfig,
     /// Shape of the student. Label names are not in it yet.
     pub student: BertConfig,
@@ -44,7 +44,7 @@ pub fn check_models(
     folders: &BTreeMap<&str, &BertConfig>,
 ) -> Result<Models, Vec<Fault>> {
     let config = |model: &Located<String>| folders.get(model.as_str()).copied();
-    let teacher = config(&experiment.teacher.model).ok_or_else(Vec::new)?;
+    let teacher = config(experiment.tokenizer_model()).ok_or_else(Vec::new)?;
     let student = match (experiment.start_of_student(), experiment.student_folder()) {
         (None, _) => from_shape(experiment, teacher),
         (Some(start), folder) => {
@@ -134,10 +134,12 @@ impl Check<'_> {
     /// The models of `[teacher]` and `[student]`.
     fn own_models(&mut self) {
         let experiment = self.experiment;
-        let teacher = &experiment.teacher.model;
-        check_config("teacher", self.teacher, teacher, &mut self.faults);
-        check_lengths(experiment, "teacher", self.teacher, &mut self.faults);
-        self.segments("teacher", self.teacher, teacher.span.as_ref());
+        if experiment.has_teacher() {
+            let teacher = &experiment.teacher.model;
+            check_config("teacher", self.teacher, teacher, &mut self.faults);
+            check_lengths(experiment, "teacher", self.teacher, &mut self.faults);
+            self.segments("teacher", self.teacher, teacher.span.as_ref());
+        }
         self.shape();
         if let Some(model) = &experiment.student.model {
             check_config("student", self.student, model, &mut self.faults);

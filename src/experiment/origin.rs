@@ -72,7 +72,10 @@ impl Experiment {
             }
         }
         match port.of {
-            Role::Teacher => Some(self.teacher.model.clone().map(Origin::Folder)),
+            Role::Teacher => {
+                let model = self.has_teacher().then_some(&self.teacher.model)?;
+                Some(model.clone().map(Origin::Folder))
+            }
             Role::Student => match self.start_of_student() {
                 None if port.is_trained => Some(Located::default_value(Origin::Random)),
                 start => start,
@@ -91,9 +94,14 @@ impl Experiment {
 
     /// The nearest stage before this one that makes a split of the task.
     pub(crate) fn rows_for(&self, stage: &Stage, split: &str) -> Option<&StageName> {
+        self.maker_for(stage, What::Rows, split)
+    }
+
+    /// The nearest stage before this one that makes the artifact of a type and a name.
+    pub(crate) fn maker_for(&self, stage: &Stage, what: What, name: &str) -> Option<&StageName> {
         let makes = |stage: &&Stage| {
             let mut made = stage.makes().into_iter();
-            made.any(|made| made.what == What::Rows && made.name == split)
+            made.any(|made| made.what == what && made.name == name)
         };
         self.stages.before(stage).find(makes).map(|it| &it.name)
     }
@@ -117,6 +125,7 @@ impl Experiment {
         for port in stage.ports(&self.task) {
             let from = match port.wants {
                 Wants::Rows(name) => self.rows_for(stage, name).cloned(),
+                Wants::Predictions(name) => self.maker_for(stage, What::Predictions, name).cloned(),
                 Wants::Text => stage.preparation.clone(),
                 Wants::Model(model) => {
                     match self.connect(stage, model).map(|it| it.value.whole()) {

@@ -33,6 +33,8 @@ pub(crate) enum What {
         /// The table that describes the model.
         of: Role,
     },
+    /// Answers of a teacher to the rows of a store of the task.
+    Predictions,
     /// A model as a file format of other programs.
     Export,
 }
@@ -76,6 +78,12 @@ impl Artifact {
         Self { name, what }
     }
 
+    /// Answers of a teacher to rows.
+    pub(crate) const fn predictions(name: &'static str) -> Self {
+        let what = What::Predictions;
+        Self { name, what }
+    }
+
     /// What a stage that scores a model leaves of it.
     pub(crate) const fn scores(name: &'static str, of: Role) -> Self {
         let what = What::Scores { of };
@@ -111,6 +119,8 @@ pub(crate) enum Wants {
     Records(Vec<Located<String>>, RecordFormat),
     /// Rows of the task: the artifact of this name.
     Rows(&'static str),
+    /// Answers of a teacher that were read from files: the artifact of this name.
+    Predictions(&'static str),
     /// Text that the stage's own preparation has made.
     Text,
     /// The tokenizer of the model of `[teacher]`, which cuts all text.

@@ -58,9 +58,11 @@ pub(super) fn tables(experiment: &Experiment) -> Vec<Written> {
     let mut tables = vec![
         (String::new(), written(experiment.entries())),
         ("task".to_owned(), written(experiment.task.entries())),
-        ("teacher".to_owned(), written(experiment.teacher.entries())),
-        ("student".to_owned(), written(experiment.student.entries())),
     ];
+    if experiment.has_teacher() {
+        tables.push(("teacher".to_owned(), written(experiment.teacher.entries())));
+    }
+    tables.push(("student".to_owned(), written(experiment.student.entries())));
     let stages = experiment.stages.iter().filter(|stage| stage.has_table);
     tables.extend(stages.map(|stage| {
         let path = format!("stages.{}", stage.name);

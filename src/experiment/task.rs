@@ -39,11 +39,18 @@ settings! {
                 .range(above_zero_to(0.5))
                 .default_text("none; `dev` or `dev-fraction` is required");
         /// Text of the task without labels, which `td-phase1` and `td-phase2` learn from beside
-        /// `train`: tables (`.csv`, `.tsv`, `.jsonl`) with the column `text`, other files with a text
-        /// per line. Texts that are in dev, in `train` or repeated are omitted.
+        /// `train`: tables (`.csv`, `.tsv`, `.tab`, `.json`, `.jsonl`, `.ndjson`) with the column
+        /// `text`, other files with a text per line. Texts that are in dev, in `train` or repeated
+        /// are omitted.
         // Its files are inputs.
         recorded unlabelled: Option<Located<Vec<Located<String>>>> =
             key("unlabelled").range_text("paths and globs").default_text("none");
+        /// Predictions of a teacher for the texts of `train`: a table or JSON lines with the task's
+        /// text columns and the probability of each class, a class or a value, as `tinyrun predict
+        /// --keep-columns` writes. `td-phase2` learns from them and needs no teacher model.
+        // Its files are inputs.
+        recorded teacher_predictions: Option<Located<String>> =
+            key("teacher-predictions").kind_text("path or glob").default_text("none");
         /// Table format; `auto` is CSV for files ending in `.csv`, else TSV without quoting, and
         /// detects other delimiters. `tsv` detects nothing. Records (`tfrecord`, `mindrecord`) hold
         /// token ids; `auto` detects them by the first training file.

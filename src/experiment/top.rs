@@ -12,7 +12,7 @@ use super::stage::Stages;
 use super::stages;
 use super::student::{Student, Teacher};
 use super::task::Task;
-use crate::document::{Fault, Located};
+use crate::document::{Fault, Located, Section};
 use crate::job::{Device, DeviceError, Precision};
 
 /// What a file is read with.
@@ -60,7 +60,7 @@ settings! {
             Task::read_table(&top.required_section("task", "the task data"), &recipe);
         /// `[teacher]`
         table teacher: Teacher =
-            Teacher::read_table(&top.required_section("teacher", "the teacher model"), &recipe);
+            Teacher::read_table(&teacher_section(top, &task), &recipe);
         /// `[student]`
         table student: Student = Student::read_table(&top.section_or_empty("student"), &recipe);
         /// `[stages.*]`
@@ -75,6 +75,14 @@ settings! {
         );
         /// `[goal]`: what the student must reach. Not part of a fingerprint.
         table goals: Vec<Located<Goal>> = read_goals(&top.section_or_empty("goal"), &task);
+    }
+}
+
+/// `[teacher]`, which may be missing where its answers are in files.
+fn teacher_section<'a>(top: &Section<'a>, task: &Task) -> Section<'a> {
+    match task.teacher_predictions {
+        Some(_) => top.section_or_empty("teacher"),
+        None => top.required_section("teacher", "the teacher model"),
     }
 }
 

@@ -13,12 +13,12 @@ settings! {
         /// Use at most this many of the texts of `unlabelled`, selected by the seed; 0 uses none.
         counts unlabelled_limit: Option<Located<u64>> =
             key("unlabelled-limit").range(0..).range_text("texts; 0 uses none").default_text("all");
-        /// Share of unlabelled texts in the examples of an epoch. The texts take turns: each epoch
-        /// has the next ones.
+        /// Share of unlabelled texts in the examples of an epoch, as far as there are enough. The
+        /// texts take turns: each epoch has the next ones.
         counts unlabelled_share: Option<Located<f64>> =
             key("unlabelled-share")
                 .range(share())
-                .range_text("above 0 and below 1")
+                .range_text("above 0 and at most 0.999")
                 .default_text("all texts in every epoch");
     }
 }

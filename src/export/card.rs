@@ -141,6 +141,7 @@ fn summary(export: &Export<'_>, model: &LoadedModel) -> String {
         let teacher = history
             .experiment
             .as_ref()
+            .filter(|it| it.has_teacher())
             .map(|it| &it.teacher.model.value);
         let name = teacher.and_then(|path| path.trim_end_matches('/').rsplit(['/', '\\']).next());
         match name {

@@ -22,6 +22,10 @@ pub struct Train {
     pub objective: Objective,
     /// The model that is learned from; `None` where labels are.
     pub teacher: Option<Teacher>,
+    /// Answers of a teacher to the rows of the store, which stand in for its logits: a row each of fp32 numbers and
+    /// their CRC-32. `None` where a model or labels are learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<PathBuf>,
     /// The model being trained.
     pub student: Student,
     /// What it is trained on, and how that is laid out.

@@ -102,6 +102,8 @@ pub(crate) enum KernelError {
     },
     #[error("the cached teacher outputs in `{path}` are damaged")]
     DamagedMemory { path: PathBuf },
+    #[error("the teacher predictions in `{path}` are damaged")]
+    DamagedPredictions { path: PathBuf },
     #[error(transparent)]
     Processor(#[from] NoSuchProcessor),
     #[error("another training kernel is still writing to `{path}`")]
@@ -192,6 +194,9 @@ impl KernelError {
             ),
             Self::DamagedMemory { .. } => {
                 Some("run it again: tinyrun computes the outputs again".to_owned())
+            }
+            Self::DamagedPredictions { .. } => {
+                Some("run the stage that prepared the data again, with `--force`".to_owned())
             }
             Self::Gate { hint, .. }
             | Self::Rank {

@@ -16,11 +16,12 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use tch::Kind;
 use tinyrun::data::batches::plan_by_tokens;
 use tinyrun::job::{Event, Job, Objective, PadTo, Reduction, Train};
 use tinyrun::system::{Locking, try_lock_shared};
 
-use crate::answers::{Answers, CHECKSUM, Layout, rows};
+use crate::answers::{Answers, CHECKSUM, Layout, Part, rows};
 use crate::batch::{Batch, Block};
 use crate::checkpoint::write_and_rename;
 use crate::device::Compute;
@@ -62,11 +63,45 @@ pub(crate) struct TeacherMemory {
     layout: Arc<Layout>,
     /// Where the row of each place of [`Data::lengths`] begins.
     offsets: Vec<u64>,
+    /// Whether they are a file of an earlier stage.
+    is_given: bool,
     /// Held while they are read, where they are shared.
     _lock: Option<File>,
 }
 
 impl TeacherMemory {
+    /// Answers that were given in a file, with a row for each row of the store of `data`.
+    ///
+    /// # Errors
+    /// Another size than that.
+    pub(crate) fn given(path: &Path, data: &Data, classes: usize) -> Result<Self, KernelError> {
+        let layout = Layout {
+            parts: vec![Part::Logits(classes)],
+            kind: Kind::Float,
+        };
+        // Logits have no length.
+        let row = layout.bytes(0) as u64;
+        let file = File::open(path).map_err(io("open", path))?;
+        let size = file.metadata().map_err(io("read", path))?.len();
+        if size != row * data.train.len() as u64 {
+            return Err(KernelError::DamagedPredictions {
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            layout: Arc::new(layout),
+            offsets: data
+                .rows
+                .iter()
+                .map(|&place| u64::from(place) * row)
+                .collect(),
+            is_given: true,
+            _lock: None,
+        })
+    }
+
     /// The answers to the rows of `block`, padded as it is.
     ///
     /// # Errors
@@ -86,7 +121,13 @@ impl TeacherMemory {
                 read => read.map(|()| false).map_err(io("read", &self.path))?,
             };
             let (answer, checksum) = bytes.split_at(bytes.len() - CHECKSUM);
-            if cut || crc32fast::hash(answer).to_le_bytes() != checksum {
+            let is_damaged = cut || crc32fast::hash(answer).to_le_bytes() != checksum;
+            if is_damaged && self.is_given {
+                return Err(KernelError::DamagedPredictions {
+                    path: self.path.clone(),
+                });
+            }
+            if is_damaged {
                 // So that whoever comes next asks again.
                 remove_where_it_is(&self.path.with_file_name(DOCUMENT))?;
                 return Err(KernelError::DamagedMemory {
@@ -228,6 +269,7 @@ pub(crate) fn ask(
         file: opened(&bin(folder))?,
         layout,
         offsets,
+        is_given: false,
         _lock: lock,
     }))
 }

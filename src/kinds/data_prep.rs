@@ -2,8 +2,9 @@
 
 use super::record_rules::{files, row_rules};
 use crate::data::{
-    Dev, LabelRule, LabelSet, RecordDev, RecordFormat, RecordTask, TableLayout, TaskSettings,
-    UNLABELLED_STORE, prepare_record_task, prepare_task,
+    ALL_PREDICTIONS, Dev, LabelRule, LabelSet, PredictionSettings, RecordDev, RecordFormat,
+    RecordTask, TRAIN_PREDICTIONS, TableLayout, TaskSettings, UNLABELLED_STORE,
+    prepare_record_task, prepare_task,
 };
 use crate::experiment::settings::settings;
 use crate::experiment::{
@@ -21,6 +22,9 @@ settings! {
 
 /// Files of text without labels.
 const UNLABELLED: &str = "unlabelled";
+
+/// Files with a teacher's answers.
+const PREDICTIONS: &str = "teacher-predictions";
 
 /// The splits that a task may have.
 const SPLITS: [&str; 3] = ["train", "dev", "dev-mismatched"];
@@ -60,20 +64,31 @@ impl StageKind for DataPrep {
             role: UNLABELLED,
             wants: Wants::Files(files),
         });
+        let predictions = task.teacher_predictions.clone().map(|files| Port {
+            role: PREDICTIONS,
+            wants: Wants::Files(vec![files]),
+        });
         tables
             .chain(unlabelled)
+            .chain(predictions)
             .chain([Port::tokenizer()])
             .collect()
     }
 
     fn makes(&self) -> Vec<Artifact> {
         let stores = SPLITS.into_iter().chain([UNLABELLED_STORE]);
-        stores.map(Artifact::rows).collect()
+        let answers = [TRAIN_PREDICTIONS, ALL_PREDICTIONS].map(Artifact::predictions);
+        stores.map(Artifact::rows).chain(answers).collect()
     }
 
     fn counts(&self) -> Vec<Counts> {
         let is_records: fn(&Task, &dyn StageSettings) -> bool = |task, _| !task.is_table();
-        vec![Counts::Own, Counts::Task, Counts::Vocabulary(is_records)]
+        vec![
+            Counts::Own,
+            Counts::Task,
+            Counts::AnsweredTexts,
+            Counts::Vocabulary(is_records),
+        ]
     }
 }
 
@@ -93,8 +108,12 @@ impl Work for DataPrep {
         })))
     }
 
-    fn promised(&self, _: &Place<'_>) -> Vec<&'static str> {
-        vec!["report.json", "train/store.json", "dev/store.json"]
+    fn promised(&self, place: &Place<'_>) -> Vec<&'static str> {
+        let mut files = vec!["report.json", "train/store.json", "dev/store.json"];
+        if place.experiment.task.teacher_predictions.is_some() {
+            files.push(TRAIN_PREDICTIONS);
+        }
+        files
     }
 }
 
@@ -172,6 +191,13 @@ fn settings_of(place: &Place<'_>) -> TaskSettings {
             .map(|file| ("dev-mismatched".to_owned(), file))
             .collect(),
         unlabelled: place.files(UNLABELLED),
+        predictions: task
+            .teacher_predictions
+            .as_ref()
+            .map(|_| PredictionSettings {
+                files: place.files(PREDICTIONS),
+                with_unlabelled: place.experiment.answers_unlabelled(),
+            }),
         labels: labels(task),
         tokenizer: place.tokenizer(),
         max_seq_length: task.max_seq_length.as_deref().copied().unwrap_or_default(),

@@ -42,9 +42,15 @@ impl StageKind for TdPhase2 {
     fn ports(&self, task: &Task, keys: &dyn StageSettings) -> Vec<Port> {
         let teacher = ModelPort::used(Role::Teacher).with_classifier();
         let student = ModelPort::trained(Role::Student).with_classifier();
+        let learned = match Port::predictions(task, keys) {
+            // The tokenizer, which a teacher brings along, is written beside the student.
+            Some(predictions) => vec![predictions, Port::tokenizer()],
+            None => vec![teacher.port()],
+        };
         let rows = [Port::train(task, keys), Port::rows("dev")];
         rows.into_iter()
-            .chain([teacher.port(), student.port()])
+            .chain(learned)
+            .chain([student.port()])
             .collect()
     }
 

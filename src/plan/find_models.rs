@@ -34,7 +34,12 @@ impl Finder<'_> {
         let mut named: BTreeMap<String, (Role, Option<Span>)> = BTreeMap::new();
         let own = [
             (Role::Student, experiment.student_folder()),
-            (Role::Teacher, Some(&experiment.teacher.model)),
+            (
+                Role::Teacher,
+                experiment
+                    .has_teacher()
+                    .then_some(&experiment.teacher.model),
+            ),
         ];
         for (role, model) in own {
             if let Some(model) = model {
@@ -223,7 +228,7 @@ impl Finder<'_> {
         experiment: &Experiment,
         folders: &mut BTreeMap<String, ModelFolder>,
     ) -> Vec<&'static str> {
-        let model = &experiment.teacher.model;
+        let model = experiment.tokenizer_model();
         let Some(folder) = folders.get_mut(&model.value) else {
             return Vec::new();
         };
@@ -231,8 +236,12 @@ impl Finder<'_> {
         let Some(tokenizer) = folder.tokenizer.clone() else {
             if experiment.teacher.vocab.is_none() {
                 let message = format!("checkpoint `{}` has no tokenizer", model.value);
-                let hint = "set `vocab` in `[teacher]` to the model's `vocab.txt`".to_owned();
-                self.faults.push(at(message).with_hint(hint));
+                let hint = if experiment.has_teacher() {
+                    "set `vocab` in `[teacher]` to the model's `vocab.txt`"
+                } else {
+                    "use a folder with a tokenizer, or add `[teacher]`"
+                };
+                self.faults.push(at(message).with_hint(hint.to_owned()));
             }
             return Vec::new();
         };

@@ -28,7 +28,7 @@ pub struct Node {
 /// An artifact of another stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Take {
-    /// What for: `train`, `dev`, `corpus`, `teacher`, `student` or `scores`.
+    /// What for: `train`, `dev`, `predictions`, `corpus`, `teacher`, `student` or `scores`.
     pub role: &'static str,
     /// Who makes it.
     pub from: StageName,
@@ -101,7 +101,7 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
         tokenizes: false,
         after: experiment.depends_on(stage),
     };
-    let own = &experiment.teacher.model.value;
+    let own = &experiment.tokenizer_model().value;
     for port in stage.ports(&experiment.task) {
         let role = port.role;
         match port.wants {
@@ -125,6 +125,14 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
             }),
             Wants::Rows(artifact) => {
                 let from = experiment.rows_for(stage, artifact);
+                node.takes.extend(from.cloned().map(|from| Take {
+                    role,
+                    from,
+                    artifact,
+                }));
+            }
+            Wants::Predictions(artifact) => {
+                let from = experiment.maker_for(stage, What::Predictions, artifact);
                 node.takes.extend(from.cloned().map(|from| Take {
                     role,
                     from,

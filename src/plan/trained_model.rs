@@ -125,6 +125,7 @@ impl TrainedModel {
                 text: task.map_or("text", |task| &task.text.value).to_owned(),
                 pair: task.and_then(|task| Some(task.pair.as_ref()?.value.clone())),
                 columns: task.and_then(Task::column_names),
+                skip_short: false,
             },
             longest: task
                 .and_then(|task| task.max_seq_length.as_ref())

@@ -28,7 +28,7 @@ impl Finder<'_> {
         folders: &mut BTreeMap<String, ModelFolder>,
         tokenizer: &Path,
     ) {
-        let teacher = &experiment.teacher.model.value;
+        let teacher = &experiment.tokenizer_model().value;
         let Some(config) = folders.get(teacher).map(|folder| folder.config.clone()) else {
             return;
         };

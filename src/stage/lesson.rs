@@ -6,7 +6,8 @@ use super::work::Activity;
 use crate::data::TokenStore;
 use crate::document::Located;
 use crate::experiment::{
-    ClassifierStart, Distill, GateRule, Role, Stage, TaskTeacher, Teaching, Training, UnlabelledUse,
+    ClassifierStart, Distill, GateRule, PREDICTIONS, Role, Stage, TaskTeacher, Teaching, Training,
+    UnlabelledUse,
 };
 use crate::job::{
     Gate, HeadKind, Initializer, InitializerKind, ModelSelection, Objective, Saving, Scoring,
@@ -48,6 +49,7 @@ impl Lesson<'_> {
         let store = place.artifact(self.rows);
         Ok(Activity::Kernel(Work::Train(Box::new(Train {
             teacher: teacher(place, &self),
+            predictions: (place.node.take(PREDICTIONS)).map(|_| place.artifact(PREDICTIONS)),
             student: student(place, &self, &store)?,
             data: TrainData {
                 store,

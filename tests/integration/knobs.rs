@@ -22,6 +22,7 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         ("", "ranks") => "2",
         ("task", "train") => "data/other.tsv",
         ("task", "unlabelled") => "[\"data/other.tsv\"]",
+        ("task", "teacher-predictions") => "data/answers.tsv",
         (_, "unlabelled-limit") => "1",
         (_, "unlabelled-share") => "0.5",
         ("task", "dev") => "data/other.tsv",
@@ -238,6 +239,7 @@ fn every_documented_key_changes_what_is_run_and_what_the_kernel_is_told() {
     test.write("data/train.tsv", table)
         .write("data/dev.tsv", table)
         .write("data/other.tsv", &table.replace("good film", "a good film"));
+    test.write("data/answers.tsv", table);
     test.write_teacher("other");
     test.write_model("classifier", &["neg", "pos"]);
     let before = jobs_with(&test, &[]);

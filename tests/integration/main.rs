@@ -30,6 +30,8 @@ mod knobs;
 mod language;
 #[cfg(feature = "kernel")]
 mod launchers;
+#[cfg(feature = "kernel")]
+mod learned_predictions;
 mod lifecycle;
 mod make;
 mod matrix;
@@ -54,5 +56,6 @@ mod students;
 mod tables;
 #[cfg(feature = "kernel")]
 mod tasks;
+mod teacher_predictions;
 #[cfg(feature = "kernel")]
 mod unlabelled;

@@ -12,12 +12,11 @@ use crate::pipeline::{films, real};
 fn test() -> Test {
     let test = films();
     let mut texts = "the a0 film was good .\n\n".to_owned();
-    for row in 0..150 {
-        let _ = writeln!(
-            texts,
-            "the film {row} was a very {} film .",
-            ["good", "bad"][row % 2]
-        );
+    for row in 0..150_u8 {
+        // Letters are tokens of the fixture, and digits are not.
+        let [first, second] = [row / 26, row % 26].map(|letter| char::from(b'a' + letter));
+        let word = ["good", "bad"][usize::from(row) % 2];
+        let _ = writeln!(texts, "the film {first}{second} was a very {word} film .");
     }
     test.write("data/more.txt", &texts);
     test.replace(
@@ -122,4 +121,78 @@ fn text_that_is_not_there_is_told_at_the_key() {
     test.run(&["x.toml", "--dry-run"])
         .ends_with(2)
         .says("`data/none*.txt` matches no file");
+}
+
+#[test]
+fn a_stage_that_takes_no_unlabelled_text_does_not_run_again_for_its_keys() {
+    let test = Test::done();
+    test.write("data/more.txt", "the film\n");
+    let sets = [
+        "x.toml",
+        "--set",
+        "task.unlabelled=[\"data/more.txt\"]",
+        "--set",
+        "stages.td-phase1.unlabelled-limit=0",
+        "--set",
+        "stages.td-phase1.unlabelled-share=0.5",
+        "--set",
+        "stages.td-phase2.unlabelled-limit=0",
+    ];
+    test.run(&sets).succeeds().ran(&["data-prep"]);
+}
+
+#[test]
+fn exported_data_have_no_store_of_unlabelled_rows() {
+    let test = Test::new();
+    test.write("data/more.txt", "the film\n");
+    test.replace(
+        "x.toml",
+        "[teacher]",
+        "unlabelled = [\"data/more.txt\"]\n[teacher]",
+    );
+    test.run(&["x.toml", "--until", "data-prep"]).succeeds();
+    assert!(test.exists("runs/x/data-prep/train-and-unlabelled/store.json"));
+    let exported = test.run(&["export-data", "x.toml", "-o", "out"]).succeeds();
+    assert!(
+        !exported.stdout.contains("unlabelled"),
+        "{}",
+        exported.stdout
+    );
+    assert!(test.exists("out/train") && test.exists("out/dev"));
+    assert!(!test.exists("out/train-and-unlabelled"));
+}
+
+#[test]
+fn stages_with_other_limits_do_not_read_each_others_teacher_outputs() {
+    let sets = [
+        "films.toml",
+        "--set",
+        "threads=1",
+        "--set",
+        "stages.td-phase1.epochs=1",
+        "--set",
+        "stages.td-phase2.epochs=2",
+        "--set",
+        "stages.td-phase2.unlabelled-limit=40",
+    ];
+    let second = "\n[stages.td-phase2-more]\nkind = \"td-phase2\"\nepochs = 2\nbatch-size = 8\n\
+                  learning-rate = 1e-3\nunlabelled-limit = 90\nstudent = \"td-phase1\"\n";
+    let with_second = || {
+        let test = test();
+        test.write("films.toml", &(test.read("films.toml") + second));
+        test
+    };
+    // Both stages, of which the second would find what the first has cached; and the second alone.
+    let both = with_second();
+    both.run_with(&sets, real).succeeds();
+    let caches = std::fs::read_dir(both.path("runs/store/teacher-answers")).map(Iterator::count);
+    let alone = with_second();
+    let only = [&sets[..], &["--until", "td-phase1"]].concat();
+    alone.run_with(&only, real).succeeds();
+    let only = [&sets[..], &["--single-stage", "td-phase2-more"]].concat();
+    alone.run_with(&only, real).succeeds();
+    let model = "runs/films/td-phase2-more/model/model.safetensors";
+    let [both, alone] = [&both, &alone].map(|test| std::fs::read(test.path(model)));
+    assert_eq!(both.expect("a model"), alone.expect("a model"));
+    assert!(caches.is_ok_and(|count| count >= 2));
 }

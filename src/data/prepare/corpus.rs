@@ -145,6 +145,7 @@ fn report(
         splits: vec![split],
         train_texts_in_dev: 0,
         unlabelled: None,
+        predictions: None,
         warnings: Vec::new(),
         windows,
         seconds: begin.elapsed().as_secs_f64(),

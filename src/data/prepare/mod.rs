@@ -7,6 +7,7 @@
 mod corpus;
 mod findings;
 mod found_labels;
+mod predictions;
 mod pump;
 mod records;
 mod row;
@@ -17,6 +18,7 @@ mod windows;
 pub(in crate::data) use found_labels::ENOUGH_ROWS;
 
 pub use corpus::{CorpusSettings, prepare_corpus};
+pub use predictions::{ALL_PREDICTIONS, PredictionSettings, TRAIN_PREDICTIONS};
 pub use pump::Watch;
 pub use records::{
     RecordCorpus, RecordDev, RecordFiles, RecordTask, prepare_record_corpus, prepare_record_task,

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use super::findings::Findings;
 use super::found_labels::{find_labels, no_rows, no_text};
+use super::predictions::{PredictionSettings, Predictions};
 use super::pump::{Watch, pump, sizes};
 use super::row::encode;
 use super::unlabelled::{STORE as UNLABELLED_STORE, Unlabelled};
 use crate::data::encode::{Encoded, SINGLE_SPECIALS};
 use crate::data::error::{DataError, Place};
 use crate::data::labels::{LabelRule, LabelSet};
-use crate::data::report::{FileReport, PrepReport, SplitReport};
+use crate::data::report::{FileReport, PredictionsReport, PrepReport, SplitReport};
 use crate::data::split::{is_dev, text_hash};
 use crate::data::store::{StoreMeta, StoreWriter};
 use crate::data::table::{TableLayout, TableReader, TableRow};
@@ -38,6 +39,8 @@ pub struct TaskSettings {
     pub more_dev: Vec<(String, PathBuf)>,
     /// Files with texts that have no label, which stand behind the training rows in a store of their own.
     pub unlabelled: Vec<PathBuf>,
+    /// A teacher's answers to the training rows.
+    pub predictions: Option<PredictionSettings>,
     /// Columns of all tables.
     pub layout: TableLayout,
     /// Classes.
@@ -84,7 +87,12 @@ pub fn prepare_task(
         .iter()
         .map(|(_, path)| path.clone())
         .collect();
-    let paths = [dev_table, &more, &settings.train, &settings.unlabelled].concat();
+    let answers = settings.predictions.as_ref();
+    let answers: &[PathBuf] = answers.map_or(&[], |answers| &answers.files);
+    let tables = [dev_table, &more, &settings.train];
+    let paths = [&tables[..], &[&settings.unlabelled, answers]]
+        .concat()
+        .concat();
     let bytes_total = sizes(&paths)?.iter().sum();
     let mut preparation = Preparation {
         settings,
@@ -101,6 +109,10 @@ pub fn prepare_task(
             let side = Side::create(UNLABELLED_STORE, output, settings, &tokenizer, &labels)?;
             Some(Unlabelled::new(side.writer))
         },
+        predictions: settings
+            .predictions
+            .as_ref()
+            .map(|_| Predictions::default()),
         tokenizer,
         labels,
         dev_hashes: HashSet::new(),
@@ -126,7 +138,9 @@ pub fn prepare_task(
     for path in &settings.unlabelled {
         preparation.read_unlabelled(path)?;
     }
-    let report = preparation.finish(dev_table, specials, begin)?;
+    let read = preparation.read_predictions(output)?;
+    let mut report = preparation.finish(dev_table, specials, begin)?;
+    report.predictions = read;
     report.write(output)?;
     Ok(report)
 }
@@ -188,6 +202,7 @@ struct EncodedRow {
     hash: u64,
     target: Target,
     line: u64,
+    id: Option<String>,
 }
 
 /// The store that a row goes to.
@@ -208,6 +223,8 @@ struct Preparation<'a> {
     more: Vec<Side>,
     /// The training rows once more, and texts without labels.
     unlabelled: Option<Unlabelled>,
+    /// What a teacher's answers must cover.
+    predictions: Option<Predictions>,
     /// Of a dev table; 8 bytes a row and not its text.
     dev_hashes: HashSet<u64>,
     train_texts_in_dev: u64,
@@ -232,6 +249,7 @@ impl Preparation<'_> {
             dev,
             more,
             unlabelled,
+            predictions,
             dev_hashes,
             train_texts_in_dev,
             findings,
@@ -274,6 +292,7 @@ impl Preparation<'_> {
                     hash,
                     target: target(hash),
                     line: row.line,
+                    id: row.id,
                 })
             },
             |row: EncodedRow| {
@@ -301,9 +320,20 @@ impl Preparation<'_> {
                 match (unlabelled.as_mut(), row.target) {
                     (None, _) => {}
                     (Some(store), Target::Train) => {
-                        store.labelled(row.hash, &example, row.value)?;
+                        store.labelled(&example, row.value)?;
                     }
-                    (Some(store), Target::Dev | Target::More(_)) => store.scored(row.hash),
+                    (Some(store), Target::Dev | Target::More(_)) => store.scored(&example),
+                }
+                let is_of_train = settings.train.iter().any(|train| train == path);
+                if let (Some(texts), Some(id), true) = (&mut *predictions, &row.id, is_of_train) {
+                    texts.id(id, row.hash);
+                }
+                match (predictions.as_mut(), row.target) {
+                    (None, _) => {}
+                    (Some(texts), Target::Train) => texts.train(row.hash, path, row.line),
+                    (Some(texts), Target::Dev | Target::More(_)) => {
+                        texts.text(row.hash);
+                    }
                 }
                 if matches!(row.target, Target::Train) {
                     findings.train_text(row.hash, row.value, path, row.line);
@@ -344,11 +374,29 @@ impl Preparation<'_> {
         let before: u64 = self.files.iter().map(|file| file.bytes).sum();
         let (settings, watch, total) = (self.settings, &self.watch, self.bytes_total);
         let cut = (&self.tokenizer, settings.max_seq_length);
-        let file = store.read(path, &settings.layout, cut, watch, |bytes| {
-            (watch.progress)((before + bytes).min(total), total);
-        })?;
+        let progress = |bytes: u64| (watch.progress)((before + bytes).min(total), total);
+        let predictions = self.predictions.as_mut();
+        let file = store.read(path, &settings.layout, cut, predictions, (watch, progress))?;
         self.files.push(file);
         Ok(())
+    }
+
+    /// Reads a teacher's answers, once all rows are read.
+    fn read_predictions(&mut self, output: &Path) -> Result<Option<PredictionsReport>, DataError> {
+        let Some((texts, wanted)) = self
+            .predictions
+            .take()
+            .zip(self.settings.predictions.as_ref())
+        else {
+            return Ok(None);
+        };
+        let before: u64 = self.files.iter().map(|file| file.bytes).sum();
+        let (watch, total) = (&self.watch, self.bytes_total);
+        let of = (&self.settings.layout, &self.labels);
+        let progress = |bytes: u64| (watch.progress)((before + bytes).min(total), total);
+        let (files, report) = texts.finish(wanted, of, output, (watch, progress))?;
+        self.files.extend(files);
+        Ok(Some(report))
     }
 
     fn finish(
@@ -394,6 +442,7 @@ impl Preparation<'_> {
         }
         Ok(PrepReport {
             unlabelled: left_out,
+            predictions: None,
             bytes_read: self.files.iter().map(|file| file.bytes).sum(),
             files: self.files,
             splits,

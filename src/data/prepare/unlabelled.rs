@@ -4,14 +4,15 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::predictions::Predictions;
 use super::pump::{Watch, pump};
 use super::row::encode;
 use crate::data::encode::Encoded;
-use crate::data::error::DataError;
+use crate::data::error::{DataError, Place};
 use crate::data::report::{FileReport, SplitReport, UnlabelledReport};
-use crate::data::split::text_hash;
+use crate::data::split::{ids_hash, text_hash};
 use crate::data::store::StoreWriter;
-use crate::data::table::TableLayout;
+use crate::data::table::{Table, TableLayout};
 use crate::data::texts::{TextLayout, Texts};
 use crate::data::tokenizer::Tokenizer;
 
@@ -27,7 +28,7 @@ const TABLES: [&str; 6] = ["csv", "tsv", "json", "jsonl", "ndjson", "tab"];
 /// The store being written, and what stands in none.
 pub(super) struct Unlabelled {
     writer: StoreWriter,
-    /// Of rows that models are scored on, and of all that are in the store: 8 bytes a text.
+    /// Of the token ids of rows that models are scored on, and of all that are in the store: 8 bytes a text.
     scored: HashSet<u64>,
     taken: HashSet<u64>,
     split: SplitReport,
@@ -36,10 +37,20 @@ pub(super) struct Unlabelled {
 
 /// A text after it is cut into word pieces.
 struct EncodedText {
-    /// `None` where it is blank.
-    example: Option<Encoded>,
+    /// With the hash of its ids; `None` where it is blank.
+    example: Option<(Encoded, u64)>,
     unknown: u64,
-    hash: u64,
+    /// Hash of the text as it is written.
+    written: u64,
+    line: u64,
+}
+
+/// What became of a text.
+enum Outcome {
+    Blank,
+    /// It is in the store already, or in dev.
+    Omitted,
+    Written,
 }
 
 impl Unlabelled {
@@ -54,18 +65,13 @@ impl Unlabelled {
     }
 
     /// A row that models are scored on.
-    pub(super) fn scored(&mut self, hash: u64) {
-        self.scored.insert(hash);
+    pub(super) fn scored(&mut self, example: &Encoded) {
+        self.scored.insert(hash_of(example));
     }
 
     /// A labelled row, before any unlabelled one.
-    pub(super) fn labelled(
-        &mut self,
-        hash: u64,
-        example: &Encoded,
-        label: f32,
-    ) -> Result<(), DataError> {
-        self.taken.insert(hash);
+    pub(super) fn labelled(&mut self, example: &Encoded, label: f32) -> Result<(), DataError> {
+        self.taken.insert(hash_of(example));
         let (ids, start) = (&example.input_ids, example.text_b_start);
         self.writer.push(ids, start, Some(label))?;
         Ok(())
@@ -77,8 +83,8 @@ impl Unlabelled {
         path: &Path,
         layout: &TableLayout,
         (tokenizer, longest): (&Tokenizer, usize),
-        watch: &Watch<'_>,
-        progress: impl Fn(u64),
+        mut predictions: Option<&mut Predictions>,
+        (watch, progress): (&Watch<'_>, impl Fn(u64)),
     ) -> Result<FileReport, DataError> {
         let special = tokenizer.special();
         let mut rows = 0;
@@ -95,15 +101,31 @@ impl Unlabelled {
             |session, row| -> Result<_, tokenizers::Error> {
                 let (text, pair) = (&row.text, row.pair.as_deref());
                 let (example, unknown) = encode(session, text, pair, special, longest)?;
+                let example = example.map(|example| {
+                    let hash = hash_of(&example);
+                    (example, hash)
+                });
                 Ok(EncodedText {
                     example,
                     unknown,
-                    hash: text_hash(text, pair),
+                    written: text_hash(text, pair),
+                    line: row.line,
                 })
             },
             |text: EncodedText| {
                 rows += 1;
-                self.push(text)
+                let (hash, line) = (text.written, text.line);
+                let outcome = self.push(text)?;
+                match (&mut predictions, outcome) {
+                    (None, _) | (_, Outcome::Blank) => {}
+                    (Some(predictions), Outcome::Omitted) => {
+                        predictions.text(hash);
+                    }
+                    (Some(predictions), Outcome::Written) => {
+                        predictions.unlabelled(hash, path, line);
+                    }
+                }
+                Ok(())
             },
             |bytes_done| {
                 progress(bytes_done);
@@ -113,24 +135,24 @@ impl Unlabelled {
         Ok(FileReport {
             path: path.to_owned(),
             rows,
-            skipped: 0,
+            skipped: texts.skipped(),
             bytes: texts.bytes_read(),
         })
     }
 
-    fn push(&mut self, text: EncodedText) -> Result<(), DataError> {
+    fn push(&mut self, text: EncodedText) -> Result<Outcome, DataError> {
         self.split.rows_in += 1;
-        let Some(example) = text.example else {
+        let Some((example, hash)) = text.example else {
             self.split.blank += 1;
-            return Ok(());
+            return Ok(Outcome::Blank);
         };
-        if self.scored.contains(&text.hash) {
+        if self.scored.contains(&hash) {
             self.left_out.in_dev += 1;
-            return Ok(());
+            return Ok(Outcome::Omitted);
         }
-        if !self.taken.insert(text.hash) {
+        if !self.taken.insert(hash) {
             self.left_out.repeated += 1;
-            return Ok(());
+            return Ok(Outcome::Omitted);
         }
         self.split.rows_out += 1;
         self.split.tokens += example.input_ids.len() as u64;
@@ -138,7 +160,7 @@ impl Unlabelled {
         self.split.unknown += text.unknown;
         let (ids, start) = (&example.input_ids, example.text_b_start);
         self.writer.push(ids, start, None)?;
-        Ok(())
+        Ok(Outcome::Written)
     }
 
     /// Completes the store.
@@ -166,6 +188,12 @@ impl Unlabelled {
     }
 }
 
+/// What a model reads of an example: texts that give the same ids are the same to it.
+fn hash_of(example: &Encoded) -> u64 {
+    let (first, second) = example.input_ids.split_at(example.text_b_start);
+    ids_hash(first, second)
+}
+
 /// A file of texts: a table or JSON lines by its ending, else a text a line.
 fn open(path: &Path, layout: &TableLayout) -> Result<Texts, DataError> {
     let ending = path.extension().and_then(|ending| ending.to_str());
@@ -175,13 +203,7 @@ fn open(path: &Path, layout: &TableLayout) -> Result<Texts, DataError> {
             .any(|table| table.eq_ignore_ascii_case(ending))
     });
     if is_table {
-        let layout = TextLayout {
-            dialect: layout.dialect,
-            text: layout.text.clone(),
-            pair: layout.pair.clone(),
-            columns: None,
-        };
-        return Texts::open(path, &layout, false);
+        return open_table(path, layout);
     }
     if layout.pair.is_some() {
         return Err(DataError::UnlabelledPairs {
@@ -192,5 +214,36 @@ fn open(path: &Path, layout: &TableLayout) -> Result<Texts, DataError> {
         path: path.to_owned(),
         source,
     })?;
+    if has_header(path, layout) {
+        return Err(DataError::UnlabelledHeader {
+            place: Place::new(path, 1),
+            column: layout.text.clone(),
+        });
+    }
     Ok(Texts::lines(path, Box::new(file)))
+}
+
+/// A table with a header, or one with the task's columns where its tables have none.
+fn open_table(path: &Path, layout: &TableLayout) -> Result<Texts, DataError> {
+    let with = |columns: Option<Vec<String>>| TextLayout {
+        dialect: layout.dialect,
+        text: layout.text.clone(),
+        pair: layout.pair.clone(),
+        columns,
+        skip_short: layout.skip_short,
+    };
+    let found = Texts::open(path, &with(None), false);
+    match (found, &layout.columns) {
+        (Err(DataError::ColumnMissing { .. }), Some(names)) => {
+            Texts::open(path, &with(Some(names.clone())), false)
+        }
+        (found, _) => found,
+    }
+}
+
+/// Whether a file begins with the names of columns, of which the task's text is one.
+fn has_header(path: &Path, layout: &TableLayout) -> bool {
+    // Plain text need not be a table, so that a fault in it is none.
+    let table = Table::open(path, layout.dialect, None, &[&layout.text]);
+    table.is_ok_and(|table| table.column(&layout.text).is_ok())
 }

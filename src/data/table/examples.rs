@@ -35,7 +35,12 @@ pub struct TableRow {
     pub pair: Option<String>,
     /// Label as written, without spaces around it.
     pub label: String,
+    /// What the table has in its column [`ID`], if it has one.
+    pub id: Option<String>,
 }
+
+/// Column that names rows, where a table has it.
+pub(in crate::data) const ID: &str = "id";
 
 impl TableRow {
     /// Whether there is nothing to read in it.
@@ -51,6 +56,7 @@ pub struct TableReader {
     text: usize,
     pair: Option<usize>,
     label: usize,
+    id: Option<usize>,
     swallowed: Swallowed,
     /// Rows whose label stands between spaces.
     spaced_labels: u64,
@@ -68,7 +74,7 @@ impl TableReader {
         let mut wanted = vec![layout.text.as_str(), layout.label.as_str()];
         wanted.extend(layout.pair.as_deref());
         let mut table = Table::open(path, layout.dialect, layout.columns.as_deref(), &wanted)?;
-        table.skip_short = layout.skip_short;
+        table.skip_short_rows(layout.skip_short);
         let (text, label) = (table.column(&layout.text)?, table.column(&layout.label)?);
         let pair = layout
             .pair
@@ -82,11 +88,13 @@ impl TableReader {
         let notes_quotes = table.dialect().quoting == Quoting::None
             && layout.dialect.quoting.is_none()
             && !layout.dialect.literal_tsv;
+        let id = table.names.iter().position(|name| name == ID);
         Ok(Self {
             table,
             text,
             pair,
             label,
+            id,
             swallowed,
             spaced_labels: 0,
             quoted_rows: (0, 0),
@@ -96,7 +104,7 @@ impl TableReader {
 
     /// Rows with too few columns that were skipped so far.
     pub fn skipped(&self) -> u64 {
-        self.table.skipped
+        self.table.skipped()
     }
 
     /// Rows whose label stands between spaces.
@@ -157,6 +165,10 @@ impl TableReader {
                 None => None,
             },
             label: label.trim().to_owned(),
+            id: match self.id {
+                Some(id) => Some(table.field(line, id)?.trim().to_owned()),
+                None => None,
+            },
         };
         if row.label.is_empty() {
             return Err(DataError::LabelMissing {

@@ -29,6 +29,7 @@ use crate::input::{Expected, Foreign, Kind, recognize, recognize_file};
 
 pub use self::detect::is_delimiter;
 pub use self::dialect::{Dialect, DialectRule, Escape, Quoting, TableFormat};
+pub(in crate::data) use self::examples::ID;
 pub use self::examples::{TableLayout, TableReader, TableRow};
 pub(in crate::data) use self::json_lines::Object;
 pub use self::json_lines::{RawObject, shown};
@@ -161,6 +162,16 @@ impl Table {
             .map(|index| Ok(self.field(line, index)?.trim().to_owned()))
             .collect::<Result<_, DataError>>()?;
         Ok(())
+    }
+
+    /// Skips rows with too few columns, and counts them; else they are an error.
+    pub fn skip_short_rows(&mut self, skips: bool) {
+        self.skip_short = skips;
+    }
+
+    /// Rows with too few columns that were skipped so far.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// Takes blank lines of a table of one column for rows with an empty field.

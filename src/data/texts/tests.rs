@@ -21,6 +21,7 @@ fn layout(text: &str) -> TextLayout {
         text: text.to_owned(),
         pair: None,
         columns: None,
+        skip_short: false,
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
         output: folder.join("out"),
         work: Work::Train(Box::new(Train {
             objective,
+            predictions: None,
             teacher: (!fine_tuning).then(|| Teacher {
                 folder: path("bert-tiny").into(),
                 head: HeadKind::Plain,

@@ -45,6 +45,7 @@ fn value(path: &str, key: &Key) -> String {
         ("teacher", "model") => "\"models/all-MiniLM-L6-v2\"",
         ("student", "model") => "\"models/TinyBERT_General_4L_312D\"",
         ("task", "unlabelled") => "[\"data/unlabelled/*.txt\", \"data/more.csv\"]",
+        ("task", "teacher-predictions") => "\"data/answers.csv\"",
         (_, "unlabelled-limit") => "20000",
         (_, "unlabelled-share") => "0.5",
         ("student", "layers") => "[0, 2, 3, 5]",

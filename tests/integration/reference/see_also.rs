@@ -22,6 +22,10 @@ pub(super) fn page_about(table: &str, key: &str) -> Option<(&'static str, &'stat
             "Unlabelled text",
             "../guides/students.md#let-it-learn-from-text-that-nobody-labelled",
         ),
+        "teacher-predictions" => (
+            "Predictions in a file",
+            "../guides/teachers.md#learn-from-predictions-in-a-file",
+        ),
         "layers" => (
             "Choose a student",
             "../guides/students.md#start-from-layers-of-a-model",

@@ -201,6 +201,7 @@ impl<'a> Reading<'a> {
             files: self.files,
             splits,
             unlabelled: None,
+            predictions: None,
             windows: None,
             train_texts_in_dev,
             warnings: warnings.iter().map(ToString::to_string).collect(),

@@ -74,6 +74,7 @@ fn assert_same_store(one: &Path, other: &Path) {
 fn records_and_the_same_rows_as_a_table_give_the_same_stores() {
     let table = TaskSettings {
         unlabelled: Vec::new(),
+        predictions: None,
         train: vec![fixture("records/train.tsv")],
         dev: Dev::Table(fixture("records/dev.tsv")),
         more_dev: Vec::new(),

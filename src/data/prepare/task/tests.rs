@@ -34,6 +34,7 @@ fn settings(folder: &TempDir, train: &str, dev: Option<&str>) -> TaskSettings {
         },
         more_dev: Vec::new(),
         unlabelled: Vec::new(),
+        predictions: None,
         labels: LabelRule::Found,
         tokenizer: folder.path().to_owned(),
         max_seq_length: 5,
@@ -439,61 +440,5 @@ fn labels_that_cannot_be_learned_are_refused() {
     }
 }
 
-#[test]
-fn unlabelled_texts_stand_behind_the_training_rows_without_those_of_dev_and_repeated_ones() {
-    let folder = folder();
-    let mut settings = settings(&folder, TRAIN, Some(DEV));
-    let lines = folder.path().join("more.txt");
-    fs::write(
-        &lines,
-        "film\n\nbad .\nnot a good film\r\nfilm \nwhat a film",
-    )
-    .unwrap();
-    let table = folder.path().join("more.csv");
-    fs::write(&table, "other,sentence\n1,good\n2,not bad\n3,film\n").unwrap();
-    settings.unlabelled = vec![lines, table];
-    let report = prepare(&settings, &folder).unwrap();
-    let [train, both] = ["train", UNLABELLED_STORE].map(|name| open(&folder, name));
-    for row in 0..train.len() {
-        assert_eq!(train.input_ids(row), both.input_ids(row));
-        assert_eq!(train.label(row), both.label(row));
-    }
-    // `film`, `what a film`, `not bad`.
-    assert_eq!(both.len(), train.len() + 3);
-    assert!((train.len()..both.len()).all(|row| both.label(row).is_none()));
-    assert_eq!(both.meta().labels, train.meta().labels);
-    let split = report.splits.last().unwrap();
-    assert_eq!(split.name, "unlabelled");
-    assert_eq!((split.rows_in, split.rows_out, split.blank), (9, 3, 1));
-    let left_out = report.unlabelled.unwrap();
-    // `bad .` and `good`; `not a good film`, `film` twice.
-    assert_eq!((left_out.in_dev, left_out.repeated), (2, 3));
-}
-
-#[test]
-fn texts_that_are_all_left_out_are_told_with_the_reason() {
-    let folder = folder();
-    let mut settings = settings(&folder, TRAIN, Some(DEV));
-    let path = folder.path().join("more.txt");
-    fs::write(&path, "good\nwhat\n").unwrap();
-    settings.unlabelled = vec![path.clone()];
-    let error = prepare(&settings, &folder).unwrap_err().to_string();
-    assert!(error.contains("1 are in dev, 1 are repeated"), "{error}");
-    settings.layout.pair = Some("other".to_owned());
-    fs::write(
-        folder.path().join("train.tsv"),
-        "sentence\tother\tlabel\na\tb\t0\nb\ta\t1\n",
-    )
-    .unwrap();
-    fs::write(
-        folder.path().join("dev.tsv"),
-        "sentence\tother\tlabel\nb\tb\t0\n",
-    )
-    .unwrap();
-    let error = prepare(&settings, &folder).unwrap_err();
-    assert!(
-        error.to_string().contains("has one text per line"),
-        "{error}"
-    );
-    assert!(error.hint().is_some());
-}
+mod predictions;
+mod unlabelled;
