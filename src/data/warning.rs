@@ -73,6 +73,15 @@ pub enum DataWarning {
         /// The first of them.
         first: Place,
     },
+    /// Rows that the student's own tokenizer splits into other tokens than the one that cuts them for training.
+    OtherTokens {
+        /// Such rows.
+        rows: u64,
+        /// All rows.
+        of: u64,
+        /// The first of them.
+        first: Place,
+    },
     /// Most tokens are unknown.
     UnknownTokens {
         /// Percent of the tokens.
@@ -198,6 +207,11 @@ impl fmt::Display for DataWarning {
                     rows_of(*rows)
                 )
             }
+            Self::OtherTokens { rows, of, first } => write!(
+                f,
+                "the student's own tokenizer splits {rows} of {of} rows into other tokens than the \
+                 teacher's, such as `{first}`: they contain the name of a special token"
+            ),
             Self::SpacedLabels { rows } => write!(
                 f,
                 "{} {} spaces around the label; they are removed",

@@ -200,6 +200,7 @@ fn settings_of(place: &Place<'_>) -> TaskSettings {
             }),
         labels: labels(task),
         tokenizer: place.tokenizer(),
+        students: place.tokenizer_of_its_own(),
         max_seq_length: task.max_seq_length.as_deref().copied().unwrap_or_default(),
     }
 }

@@ -88,6 +88,14 @@ impl Place<'_> {
         found.tokens.is_some().then_some(found)
     }
 
+    /// Folder of the tokenizer that a student of the experiment keeps, where it has other ids. What is said of it
+    /// changes no result, so that it does not count.
+    pub(crate) fn tokenizer_of_its_own(&self) -> Option<PathBuf> {
+        let mut folders = self.inputs.folders.values();
+        let own = folders.find(|folder| folder.tokens.is_some())?;
+        own.tokenizer.clone()
+    }
+
     /// Folder of the tokenizer that the stage's student is written with.
     pub(crate) fn tokenizer_of_student(&self) -> PathBuf {
         let own = self.own_vocabulary();

@@ -50,6 +50,7 @@ pub(super) struct Findings {
     no_tokens: Rows,
     half_pairs: Rows,
     only_unknown: Rows,
+    other_tokens: Rows,
     spaced_labels: u64,
     quoted: u64,
     first_quoted: Option<Place>,
@@ -94,6 +95,11 @@ impl Findings {
         } else if is_pair && (first == 0 || second == 1) {
             self.half_pairs.add(path, line);
         }
+    }
+
+    /// A row that the student's own tokenizer splits otherwise.
+    pub(super) fn other_tokens(&mut self, path: &Path, line: u64) {
+        self.other_tokens.add(path, line);
     }
 
     /// A table that was read to its end.
@@ -146,6 +152,10 @@ impl Findings {
                     is_half,
                 });
             }
+        }
+        if let Some(first) = self.other_tokens.first {
+            let rows = self.other_tokens.number;
+            warnings.push(DataWarning::OtherTokens { rows, of, first });
         }
         let train = &splits[0];
         if train.unknown_share >= NOTABLE_UNKNOWN {

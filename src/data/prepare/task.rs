@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::findings::Findings;
 use super::found_labels::{find_labels, no_rows, no_text};
+use super::own_tokens::OwnTokens;
 use super::predictions::{PredictionSettings, Predictions};
 use super::pump::{Watch, pump, sizes};
 use super::row::encode;
@@ -47,6 +48,9 @@ pub struct TaskSettings {
     pub labels: LabelRule,
     /// Folder of the tokenizer.
     pub tokenizer: PathBuf,
+    /// Folder of a tokenizer that the student keeps, with the same tokens under other ids: rows that it splits
+    /// otherwise are counted.
+    pub students: Option<PathBuf>,
     /// Longest example in tokens, special tokens included.
     pub max_seq_length: usize,
 }
@@ -113,6 +117,10 @@ pub fn prepare_task(
             .predictions
             .as_ref()
             .map(|_| Predictions::default()),
+        students: match &settings.students {
+            Some(own) => OwnTokens::load(&settings.tokenizer, own)?,
+            None => None,
+        },
         tokenizer,
         labels,
         dev_hashes: HashSet::new(),
@@ -203,6 +211,8 @@ struct EncodedRow {
     target: Target,
     line: u64,
     id: Option<String>,
+    /// Whether the student's own tokenizer splits it otherwise.
+    differs: bool,
 }
 
 /// The store that a row goes to.
@@ -225,6 +235,7 @@ struct Preparation<'a> {
     unlabelled: Option<Unlabelled>,
     /// What a teacher's answers must cover.
     predictions: Option<Predictions>,
+    students: Option<OwnTokens>,
     /// Of a dev table; 8 bytes a row and not its text.
     dev_hashes: HashSet<u64>,
     train_texts_in_dev: u64,
@@ -252,6 +263,7 @@ impl Preparation<'_> {
             predictions,
             dev_hashes,
             train_texts_in_dev,
+            students,
             findings,
             files,
             bytes_total,
@@ -264,7 +276,12 @@ impl Preparation<'_> {
         let specials = specials_of(settings, special);
         let table = pump(
             TableReader::open(path, &settings.layout)?,
-            || tokenizer.session(),
+            || {
+                (
+                    tokenizer.session(),
+                    students.as_ref().map(OwnTokens::session),
+                )
+            },
             |table: &mut TableReader| {
                 let Some(row) = table.next_row()? else {
                     return Ok(None);
@@ -279,12 +296,19 @@ impl Preparation<'_> {
                 Ok(Some(((row, label), bytes)))
             },
             TableReader::bytes_read,
-            |session, (row, (class, value))| -> Result<_, tokenizers::Error> {
+            |(session, own), (row, (class, value))| -> Result<_, tokenizers::Error> {
                 let hash = text_hash(&row.text, row.pair.as_deref());
                 let pair = row.pair.as_deref();
                 let longest = settings.max_seq_length;
                 let (example, unknown) = encode(session, &row.text, pair, special, longest)?;
+                let differs = match (students.as_ref(), own, &example) {
+                    (Some(students), Some(own), Some(example)) => {
+                        students.differ(own, (&row.text, pair), example, longest)?
+                    }
+                    _ => false,
+                };
                 Ok(EncodedRow {
+                    differs,
                     example,
                     unknown,
                     class,
@@ -339,6 +363,9 @@ impl Preparation<'_> {
                     findings.train_text(row.hash, row.value, path, row.line);
                 }
                 findings.example(&example, (specials, row.unknown), path, row.line);
+                if row.differs {
+                    findings.other_tokens(path, row.line);
+                }
                 side.report.truncated += u64::from(example.truncated);
                 side.report.unknown += row.unknown;
                 if let Some(class) = row.class {

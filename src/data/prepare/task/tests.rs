@@ -35,6 +35,7 @@ fn settings(folder: &TempDir, train: &str, dev: Option<&str>) -> TaskSettings {
         more_dev: Vec::new(),
         unlabelled: Vec::new(),
         predictions: None,
+        students: None,
         labels: LabelRule::Found,
         tokenizer: folder.path().to_owned(),
         max_seq_length: 5,
@@ -440,5 +441,6 @@ fn labels_that_cannot_be_learned_are_refused() {
     }
 }
 
+mod own_tokens;
 mod predictions;
 mod unlabelled;
