@@ -74,7 +74,10 @@ pub fn check_models(
         let student = check.config(experiment.origin_of(stage, Role::Student));
         if let (Some(teacher), Some(student)) = (teacher, student) {
             let (teacher, student) = (&teacher, &student);
-            let pair = Pair::of(student, teacher);
+            let pair = Pair {
+                has_teachers: experiment.starts_from_teacher_of(stage),
+                ..Pair::of(student, teacher)
+            };
             let known = seen.contains(&pair);
             check.layer_weights(stage, distill, student.num_hidden_layers);
             if let Some(map) = check.pair(stage, &pair, known) {
@@ -107,6 +110,8 @@ pub(crate) fn windows_of_pairs(experiment: &Experiment) -> Option<&Located<Windo
 struct Pair {
     layers: [usize; 2],
     heads: [usize; 2],
+    /// Whether the student started with layers of the teacher.
+    has_teachers: bool,
 }
 
 impl Pair {
@@ -114,6 +119,7 @@ impl Pair {
         Self {
             layers: [student.num_hidden_layers, teacher.num_hidden_layers],
             heads: [student.num_attention_heads, teacher.num_attention_heads],
+            has_teachers: false,
         }
     }
 }
@@ -284,10 +290,12 @@ impl Check<'_> {
     /// The layers that two models are compared in. Faults of a pair that is `known` were told.
     fn pair(&mut self, stage: &Stage, pair: &Pair, known: bool) -> Option<LayerMap> {
         let mut faults = Vec::new();
-        let own = Pair::of(self.student, self.teacher);
+        let own = Pair {
+            has_teachers: pair.has_teachers,
+            ..Pair::of(self.student, self.teacher)
+        };
         check_heads(self.experiment, pair.heads, &mut faults);
-        let [student, teacher] = pair.layers;
-        let map = resolve_layer_map(self.experiment, teacher, student);
+        let map = resolve_layer_map(self.experiment, pair.layers, pair.has_teachers);
         let map = map.map_err(|found| faults.extend(found)).ok();
         if *pair != own {
             // Not the models of `[teacher]` and `[student]`: the stage's key is to blame.
