@@ -21,6 +21,7 @@ mod ports;
 mod read;
 mod recipe;
 mod records;
+mod relations;
 mod resolved;
 mod schedule;
 mod schema;

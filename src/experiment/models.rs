@@ -8,13 +8,14 @@ use super::distill::Distill;
 use super::layer_map::resolve_layer_map;
 use super::origin::{Origin, source_key};
 use super::ports::Role;
+use super::relations::relation_heads;
 use super::schema::{ModelSource, WindowForm};
 use super::stage::Stage;
 use super::stage_keys::Corpus;
 use super::stage_name::StageName;
 use super::top::Experiment;
 use crate::document::{Fault, Located, Span};
-use crate::job::LayerMap;
+use crate::job::{AttentionLoss, LayerMap};
 use crate::model::config::BertConfig;
 
 /// Segments of a pair of texts.
@@ -25,6 +26,8 @@ const PAIR: usize = 2;
 pub struct Models {
     /// Layers that the intermediate losses of a stage compare, for the stages that have them.
     pub layer_maps: BTreeMap<StageName, LayerMap>,
+    /// Relation heads of the stages that compare relations.
+    pub relation_heads: BTreeMap<StageName, usize>,
     /// Shape of the model of `[teacher]`.
     pub teacher: BertConfig,
     /// Shape of the student. Label names are not in it yet.
@@ -64,6 +67,7 @@ pub fn check_models(
     };
     check.own_models();
     let mut layer_maps = BTreeMap::new();
+    let mut all_heads = BTreeMap::new();
     let mut seen: Vec<Pair> = Vec::new();
     for stage in &experiment.stages {
         check.folders_of(stage);
@@ -76,10 +80,17 @@ pub fn check_models(
             let (teacher, student) = (&teacher, &student);
             let pair = Pair {
                 has_teachers: experiment.starts_from_teacher_of(stage),
+                compares_scores: *distill.attention_loss == AttentionLoss::Scores,
                 ..Pair::of(student, teacher)
             };
             let known = seen.contains(&pair);
             check.layer_weights(stage, distill, student.num_hidden_layers);
+            if !pair.compares_scores {
+                match relation_heads(stage, distill, student, teacher) {
+                    Ok(heads) => drop(all_heads.insert(stage.name.clone(), heads)),
+                    Err(fault) => check.faults.push(*fault),
+                }
+            }
             if let Some(map) = check.pair(stage, &pair, known) {
                 layer_maps.insert(stage.name.clone(), map);
             }
@@ -90,6 +101,7 @@ pub fn check_models(
     if faults.is_empty() {
         Ok(Models {
             layer_maps,
+            relation_heads: all_heads,
             teacher: teacher.clone(),
             student,
         })
@@ -112,6 +124,8 @@ struct Pair {
     heads: [usize; 2],
     /// Whether the student started with layers of the teacher.
     has_teachers: bool,
+    /// Whether scores are compared, head by head.
+    compares_scores: bool,
 }
 
 impl Pair {
@@ -120,6 +134,7 @@ impl Pair {
             layers: [student.num_hidden_layers, teacher.num_hidden_layers],
             heads: [student.num_attention_heads, teacher.num_attention_heads],
             has_teachers: false,
+            compares_scores: true,
         }
     }
 }
@@ -292,9 +307,12 @@ impl Check<'_> {
         let mut faults = Vec::new();
         let own = Pair {
             has_teachers: pair.has_teachers,
+            compares_scores: pair.compares_scores,
             ..Pair::of(self.student, self.teacher)
         };
-        check_heads(self.experiment, pair.heads, &mut faults);
+        if pair.compares_scores {
+            check_heads(self.experiment, pair.heads, &mut faults);
+        }
         let map = resolve_layer_map(self.experiment, pair.layers, pair.has_teachers);
         let map = map.map_err(|found| faults.extend(found)).ok();
         if *pair != own {
@@ -422,6 +440,7 @@ fn check_heads(experiment: &Experiment, heads: [usize; 2], faults: &mut Vec<Faul
         Some(_) => format!("use a model with {wanted} heads"),
         None => format!("set `num-attention-heads = {wanted}` in `[student]`"),
     };
+    let hint = format!("{hint}, or `attention-loss = \"relations\"` in the stage");
     let span = heads
         .or(model)
         .or_else(|| experiment.teacher.model.span.clone());
@@ -547,6 +566,57 @@ mod tests {
         assert_eq!(student.type_vocab_size, 0);
         // Its config.json says so: `transformers` would take 0.2.
         assert_eq!(student.seq_classif_dropout, Some(0.3));
+    }
+
+    #[test]
+    fn relations_need_no_equal_heads_but_a_number_that_divides_both_widths() {
+        let relations = "stages.td-phase1.attention-loss=relations";
+        let text = pipeline().replace(
+            "[stages.general-distill]\ncorpus = [\"corpus/*.txt\"]\n",
+            "",
+        );
+        let of = |sets: &[&str]| {
+            let shape = [
+                "stages.td-phase1.student=random",
+                "student.num-attention-heads=4",
+                "student.hidden-size=320",
+            ];
+            let experiment = read_with(&text, &[&shape, sets].concat()).unwrap();
+            check(&experiment, &[("models/teacher", &config(12, 12))])
+        };
+        let message = "the student has 4 attention heads, the teacher 12";
+        let faults = of(&[]).unwrap_err();
+        assert_eq!(messages(&faults), [message]);
+        assert_eq!(
+            faults[0].hint.as_deref(),
+            Some(
+                "set `num-attention-heads = 12` in `[student]`, or `attention-loss = \"relations\"` in the stage"
+            )
+        );
+        let faults = of(&[relations]).unwrap_err();
+        assert_eq!(
+            messages(&faults),
+            [
+                "in `td-phase1`, the relation heads are the teacher's 12 attention heads, which do not divide the student's width of 320"
+            ]
+        );
+        assert_eq!(
+            faults[0].hint.as_deref(),
+            Some("set `relation-heads = 8` in `[stages.td-phase1]`, which divides both widths")
+        );
+        let heads = "stages.td-phase1.relation-heads";
+        let found = of(&[relations, &format!("{heads}=16")]).unwrap();
+        assert_eq!(
+            found.relation_heads.values().copied().collect::<Vec<_>>(),
+            [16]
+        );
+        let faults = of(&[relations, &format!("{heads}=5")]).unwrap_err();
+        assert_eq!(
+            messages(&faults),
+            [
+                "`relation-heads` in `[stages.td-phase1]` is 5, which does not divide the teacher's width of 384"
+            ]
+        );
     }
 
     #[test]

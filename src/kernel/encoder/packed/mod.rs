@@ -104,6 +104,7 @@ impl Encode for Encoder {
             hidden_states: Vec::new(),
             attention_scores: Vec::new(),
             attention_squares: Vec::new(),
+            qkv: Vec::new(),
         };
         for (index, layer) in self.layers.iter().enumerate() {
             // Of the last layer's tokens only the first is read; the others are its keys and values.
@@ -119,6 +120,8 @@ impl Encode for Encoder {
                 output.hidden_states.push(before);
                 output.attention_scores.push(done.scores);
                 output.attention_squares.push(done.squares);
+                let qkv = Some(done.qkv).filter(|_| wanted.keeps_qkv(index));
+                output.qkv.push(qkv.unwrap_or_else(Tensor::new));
             }
         }
         if wanted.is_first() {

@@ -3,7 +3,7 @@
 use tch::Tensor;
 use tinyrun::model::config::BertConfig;
 
-use super::attention::Attention;
+use super::attention::{Attention, Keeps};
 use crate::batch::Batch;
 use crate::dropout::dropout;
 use crate::encoder::activation::Activation;
@@ -42,23 +42,21 @@ impl Layer {
     }
 
     /// `x` `[B, L, d]` to the next hidden state of its first `asking` tokens `[B, asking, d]` and,
-    /// where they are kept, the attention scores `[B, h, L, L]`.
+    /// what its attention `keeps`.
     pub(super) fn forward_t(
         &self,
         x: &Tensor,
         asking: i64,
         batch: &Batch,
-        keeps_scores: bool,
+        keeps: Keeps,
         train: bool,
     ) -> (Tensor, Option<Tensor>) {
         // A view even of all tokens: query and residual send their gradients back as one.
         let asking = x.narrow(1, 0, asking);
-        let (context, scores) = self
-            .attention
-            .forward_t(&asking, x, batch, keeps_scores, train);
+        let (context, kept) = self.attention.forward_t(&asking, x, batch, keeps, train);
         let attended = self.attention_output.forward_t(&context, &asking, train);
         let inner = self.activation.apply(&self.intermediate.forward(&attended));
-        (self.output.forward_t(&inner, &attended, train), scores)
+        (self.output.forward_t(&inner, &attended, train), kept)
     }
 }
 

@@ -6,9 +6,10 @@ mod embeddings;
 mod layer;
 mod relative;
 
-use tch::Kind;
+use tch::{Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
+use self::attention::Keeps;
 use self::embeddings::Embeddings;
 use self::layer::Layer;
 use super::{Encode, Output, Wanted};
@@ -43,14 +44,23 @@ impl Encode for Encoder {
             hidden_states: Vec::new(),
             attention_scores: Vec::new(),
             attention_squares: Vec::new(),
+            qkv: Vec::new(),
         };
         for (index, layer) in self.layers.iter().enumerate() {
             // Of the last layer's tokens only the first is read; the others are its keys and values.
             let is_last = index + 1 == self.layers.len();
             let first = is_last && wanted.is_first() && !layer.is_relative();
             let asking = if first { 1 } else { hidden.size()[1] };
-            let (next, scores) = layer.forward_t(&hidden, asking, batch, !wanted.is_first(), train);
-            output.attention_scores.extend(scores);
+            let keeps = match wanted {
+                Wanted::Qkv(_) if wanted.keeps_qkv(index) => Keeps::Qkv,
+                Wanted::First | Wanted::Qkv(_) => Keeps::Nothing,
+                _ => Keeps::Scores,
+            };
+            let (next, kept) = layer.forward_t(&hidden, asking, batch, keeps, train);
+            match wanted {
+                Wanted::Qkv(_) => output.qkv.push(kept.unwrap_or_else(Tensor::new)),
+                _ => output.attention_scores.extend(kept),
+            }
             let before = std::mem::replace(&mut hidden, next);
             if !wanted.is_first() {
                 output.hidden_states.push(before);
