@@ -20,12 +20,13 @@ const CALLS: [&str; 4] = [
 const GLOO_NAMES: &str = "src/kernel/native/gloo_names";
 
 /// Files that include them and compute.
-const COMPUTES: [&str; 8] = [
+const COMPUTES: [&str; 9] = [
     "src/kernel/native/argument.cpp",
     "src/kernel/native/product.cpp",
     "src/kernel/native/embeddings.cpp",
     "src/kernel/native/dense.cpp",
     "src/kernel/native/attention.cpp",
+    "src/kernel/native/relations.cpp",
     "src/kernel/native/optimizer_step.cpp",
     "src/kernel/native/dropout_mask.cpp",
     "src/kernel/native/processor.cpp",

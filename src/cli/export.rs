@@ -11,7 +11,7 @@ use super::given_model::{CheckpointArguments, GivenModel};
 use super::{Failure, Place, layout, print, word};
 use crate::export::{Export, Format, History};
 use crate::input::{excerpt, excerpt_path};
-use crate::job::{HeadKind, Word};
+use crate::job::Word;
 use crate::kinds::KINDS;
 use crate::model::{ModelRef, WeightDtype, is_checkpoint, load_stated};
 use crate::runs::{Layout, Record, stored};
@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         model: &model.model,
         tokenizer: model.tokenizer.as_deref(),
         name: &name,
-        head: HeadKind::Plain,
+        head: None,
         history: history.as_ref(),
         command: is_result.then(|| command(arguments, &name)),
         format: arguments.format,

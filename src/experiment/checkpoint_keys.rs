@@ -1,7 +1,7 @@
 //! Keys beside `model` where it is a checkpoint of another program: what its file does not hold.
 
 use std::any::{Any, TypeId};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::declared::Entry;
 use super::schema::Recipe;
@@ -134,6 +134,15 @@ impl StudentCheckpoint {
 /// Whether a model as it is written is a checkpoint, and not a folder.
 pub(crate) fn names_checkpoint(model: &str) -> bool {
     is_checkpoint(Path::new(model))
+}
+
+/// Whether two paths as they are written name the same model: `x`, `./x` and `x/` do.
+pub(super) fn same_path(one: &str, other: &str) -> bool {
+    let parts = |path| {
+        let parts = Path::components(path);
+        parts.filter(|part| *part != Component::CurDir)
+    };
+    parts(Path::new(one)).eq(parts(Path::new(other)))
 }
 
 /// Activation between pooler and classifier of `model`, where none is written: networks of MindSpore

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
+use super::checkpoint_keys::names_checkpoint;
 use super::declared::Entry;
 use super::distill::Teaching;
 use super::kind::Counts;
@@ -124,7 +125,10 @@ impl Counted<'_> {
     fn stated(&mut self) {
         let experiment = self.experiment;
         for role in [Role::Teacher, Role::Student] {
-            let stated = experiment.stated_of(self.stage, role);
+            let mut stated = experiment.stated_of(self.stage, role);
+            if role == Role::Student && !self.counts_dropouts() {
+                stated = stated.without_dropouts();
+            }
             if let Ok(Value::Table(stated)) = Value::try_from(stated) {
                 for (key, value) in stated {
                     let key = key.replace('_', "-");
@@ -132,6 +136,17 @@ impl Counted<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the dropouts of the student that the stage takes count. A stage that only reads it does not need them,
+    /// but those of a checkpoint have always counted.
+    fn counts_dropouts(&self) -> bool {
+        let Some(origin) = self.experiment.origin_of(self.stage, Role::Student) else {
+            return true;
+        };
+        let is_checkpoint =
+            matches!(origin.value.whole(), Origin::Folder(path) if names_checkpoint(&path));
+        is_checkpoint || self.stage.makes_model_of() == Some(Role::Student)
     }
 
     fn put(&mut self, key: &str, value: impl Into<Value>) {

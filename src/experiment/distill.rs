@@ -6,7 +6,9 @@ use super::schema::Recipe;
 use super::setting::{Setting, above_zero_to};
 use super::settings::{key, settings};
 use crate::document::{Fault, Located, Section};
-use crate::job::{HiddenLoss, Projection, Reduction, RegressionTarget, SoftLossReduction};
+use crate::job::{
+    AttentionLoss, HiddenLoss, Projection, Reduction, RegressionTarget, SoftLossReduction,
+};
 
 settings! {
     /// Losses over layers: general distillation and phase 1.
@@ -33,6 +35,25 @@ settings! {
                 .range(0.0..)
                 .counted_as(other_than_ones)
                 .range_text("at least 0; the embedding output, then one per student layer")
+                .default_text("all 1");
+        /// What the attention loss compares: attention scores head by head, or relations, which are the
+        /// softmax of products of queries, of keys, and of values, as in MiniLMv2. Relations need no
+        /// equal number of attention heads, and are averaged over real tokens whatever `reduction` is.
+        counts attention_loss: Located<AttentionLoss> =
+            key("attention-loss").unless(AttentionLoss::Scores),
+            default AttentionLoss::Scores;
+        /// Relation heads: the parts into which queries, keys and values are cut.
+        counts relation_heads: Option<Located<usize>> =
+            key("relation-heads")
+                .range(1..=1000)
+                .range_text("with `attention-loss = \"relations\"`; divides the widths of both models")
+                .default_text("the teacher's number of attention heads");
+        /// Weights of the relations of queries, of keys, and of values.
+        counts relation_weights: Option<Located<Vec<f64>>> =
+            key("relation-weights")
+                .range(0.0..)
+                .counted_as(other_than_ones)
+                .range_text("with `attention-loss = \"relations\"`; three numbers, at least 0")
                 .default_text("all 1");
         /// Average the losses over real tokens, or over the padded batch as in the published code.
         counts reduction: Reduction = key("reduction"), default recipe.distill().reduction;
@@ -70,17 +91,50 @@ fn is_no_claim(keep_projection: &Located<bool>) -> bool {
     keep_projection.span.is_some() || !keep_projection.value
 }
 
+/// Queries, keys and values.
+const RELATIONS: usize = 3;
+
+fn check_relations(found: &Distill, stage: &Section<'_>) {
+    if *found.attention_loss != AttentionLoss::Relations {
+        for key in ["relation-heads", "relation-weights"] {
+            if stage.has(key) {
+                let message = format!("{} needs `attention-loss = \"relations\"`", stage.name(key));
+                stage.unfit(Fault::new(message, stage.key_span(key)));
+            }
+        }
+        return;
+    }
+    let weights = found.relation_weights.as_ref();
+    if let Some(weights) = weights.filter(|list| list.len() != RELATIONS) {
+        let message = format!(
+            "{} has {} entries, expected {RELATIONS}",
+            stage.name("relation-weights"),
+            weights.len()
+        );
+        let fault = Fault::new(message, weights.span.clone());
+        stage.unfit(fault.with_label("expected the weights of queries, keys and values"));
+    }
+}
+
 fn check_layer_losses(found: &Distill, stage: &Section<'_>) {
-    let is_off = |weight: f64, layers: &Option<Located<Vec<f64>>>| {
-        let layers = layers.as_ref();
-        weight == 0.0 || layers.is_some_and(|list| list.iter().all(|weight| *weight == 0.0))
+    check_relations(found, stage);
+    let is_zero = |list: &Option<Located<Vec<f64>>>| {
+        let list = list.as_ref();
+        list.is_some_and(|list| list.iter().all(|weight| *weight == 0.0))
     };
-    if !is_off(found.attention_weight, &found.attention_layer_weights)
+    let is_off = |weight: f64, layers: &Option<Located<Vec<f64>>>| weight == 0.0 || is_zero(layers);
+    if !(is_off(found.attention_weight, &found.attention_layer_weights)
+        || is_zero(&found.relation_weights))
         || !is_off(found.hidden_weight, &found.hidden_layer_weights)
     {
         return;
     }
-    let lists = stage.has("attention-layer-weights") || stage.has("hidden-layer-weights");
+    let lists = [
+        "attention-layer-weights",
+        "hidden-layer-weights",
+        "relation-weights",
+    ];
+    let lists = lists.into_iter().any(|key| stage.has(key));
     let message = if lists {
         format!("all loss weights in `[{}]` are 0", stage.path())
     } else {
@@ -93,6 +147,7 @@ fn check_layer_losses(found: &Distill, stage: &Section<'_>) {
         "hidden-weight",
         "hidden-layer-weights",
         "attention-layer-weights",
+        "relation-weights",
     ]
     .into_iter()
     .find_map(|key| stage.value_span(key));
@@ -173,6 +228,39 @@ mod tests {
             [
                 "--set:1:32: `hidden-weight` in `[stages.td-phase1]` and `attention-weight` are both 0"
             ]
+        );
+    }
+
+    #[test]
+    fn keys_of_relations_stand_beside_relations_alone() {
+        let relations = "stages.td-phase1.attention-loss=relations";
+        for key in ["relation-heads=12", "relation-weights=[1, 1, 0]"] {
+            let set = format!("stages.td-phase1.{key}");
+            assert!(faults(&pipeline(), &[relations, &set]).is_empty(), "{key}");
+            let (name, _) = key.split_once('=').unwrap();
+            assert_eq!(
+                faults(&pipeline(), &[&set]),
+                [format!(
+                    "--set:1:18: `{name}` in `[stages.td-phase1]` needs `attention-loss = \"relations\"`"
+                )]
+            );
+        }
+        assert_eq!(
+            faults(
+                &pipeline(),
+                &[relations, "stages.td-phase1.relation-weights=[1]"]
+            ),
+            ["--set:1:35: `relation-weights` in `[stages.td-phase1]` has 1 entries, expected 3"]
+        );
+        let zeros = [
+            relations,
+            "stages.td-phase1.relation-weights=[0, 0, 0]",
+            "stages.td-phase1.hidden-weight=0",
+        ];
+        assert!(faults(&pipeline(), &zeros[..2]).is_empty());
+        assert_eq!(
+            faults(&pipeline(), &zeros),
+            ["--set:1:32: all loss weights in `[stages.td-phase1]` are 0"]
         );
     }
 

@@ -6,7 +6,8 @@ use super::top::Experiment;
 use crate::document::Fault;
 use crate::job::LayerMap;
 
-/// Teacher layers for a student of `student` layers under a teacher of `teacher` layers.
+/// Teacher layers for a student of `student` layers under a teacher of `teacher` layers, whether the student's layers
+/// are the teacher's (`has_teachers`) or not.
 ///
 /// Source: Jiao et al. 2020 (arXiv 1909.10351), section 3 (uniform) and 4.4 (top, bottom).
 ///
@@ -16,8 +17,8 @@ use crate::job::LayerMap;
 /// length, layers that the teacher does not have.
 pub(super) fn resolve_layer_map(
     experiment: &Experiment,
-    teacher: usize,
-    student: usize,
+    [student, teacher]: [usize; 2],
+    has_teachers: bool,
 ) -> Result<LayerMap, Vec<Fault>> {
     let rule = &experiment.student.layer_map;
     let place = || {
@@ -54,12 +55,15 @@ pub(super) fn resolve_layer_map(
             attention: (0..student).collect(),
             hidden: (0..=student).collect(),
         }),
-        LayerMapRule::Layers => of_start(experiment, teacher, student).map_err(|message| {
-            let layers = experiment.student.layers.as_ref();
-            let at = layers.and_then(|layers| layers.span.clone());
-            let fault = Fault::new(message, rule.span.clone().or(at));
-            vec![fault.with_hint(spread_hint(teacher, student))]
-        }),
+        LayerMapRule::Layers => {
+            let map = of_start(experiment, teacher, student, has_teachers);
+            map.map_err(|message| {
+                let layers = experiment.student.layers.as_ref();
+                let at = layers.and_then(|layers| layers.span.clone());
+                let fault = Fault::new(message, rule.span.clone().or(at));
+                vec![fault.with_hint(spread_hint(teacher, student))]
+            })
+        }
         LayerMapRule::Explicit(map) => {
             let mut faults = map_length_faults(map, student, rule.span.as_ref());
             let lists = [
@@ -93,10 +97,15 @@ pub(super) fn resolve_layer_map(
 }
 
 /// The teacher layers that the student started from.
-fn of_start(experiment: &Experiment, teacher: usize, student: usize) -> Result<LayerMap, String> {
+fn of_start(
+    experiment: &Experiment,
+    teacher: usize,
+    student: usize,
+    has_teachers: bool,
+) -> Result<LayerMap, String> {
     let layers = experiment.student.layers.as_deref();
     let layers = layers.ok_or("`layer-map = \"layers\"` needs `layers` in `[student]`")?;
-    if !experiment.starts_from_teacher() || layers.iter().any(|layer| *layer >= teacher) {
+    if !has_teachers || layers.iter().any(|layer| *layer >= teacher) {
         return Err(
             "`layers` in `[student]` are not the teacher's, so that `layer-map` must be given"
                 .to_owned(),
@@ -146,7 +155,7 @@ mod tests {
         let set = format!("student.layer-map={rule}");
         let layers = format!("student.num-hidden-layers={student}");
         let experiment = read_with(&pipeline(), &[&set, &layers]).unwrap();
-        resolve_layer_map(&experiment, teacher, student)
+        resolve_layer_map(&experiment, [student, teacher], false)
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod predictions_check;
 mod read;
 mod recipe;
 mod records;
+mod relations;
 mod resolved;
 mod schedule;
 mod schema;

@@ -8,13 +8,14 @@ use super::distill::Distill;
 use super::layer_map::resolve_layer_map;
 use super::origin::{Origin, source_key};
 use super::ports::Role;
+use super::relations::relation_heads;
 use super::schema::{ModelSource, WindowForm};
 use super::stage::Stage;
 use super::stage_keys::Corpus;
 use super::stage_name::StageName;
 use super::top::Experiment;
 use crate::document::{Fault, Located, Span};
-use crate::job::LayerMap;
+use crate::job::{AttentionLoss, LayerMap};
 use crate::model::config::BertConfig;
 use crate::model::family::LEAST_BUCKETS;
 
@@ -26,6 +27,8 @@ const PAIR: usize = 2;
 pub struct Models {
     /// Layers that the intermediate losses of a stage compare, for the stages that have them.
     pub layer_maps: BTreeMap<StageName, LayerMap>,
+    /// Relation heads of the stages that compare relations.
+    pub relation_heads: BTreeMap<StageName, usize>,
     /// Shape of the model of `[teacher]`; without one that of the model whose tokenizer cuts the text.
     pub teacher: BertConfig,
     /// Shape of the student. Label names are not in it yet.
@@ -65,6 +68,7 @@ pub fn check_models(
     };
     check.own_models();
     let mut layer_maps = BTreeMap::new();
+    let mut all_heads = BTreeMap::new();
     let mut seen: Vec<Pair> = Vec::new();
     for stage in &experiment.stages {
         check.folders_of(stage);
@@ -75,9 +79,19 @@ pub fn check_models(
         let student = check.config(experiment.origin_of(stage, Role::Student));
         if let (Some(teacher), Some(student)) = (teacher, student) {
             let (teacher, student) = (&teacher, &student);
-            let pair = Pair::of(student, teacher);
+            let pair = Pair {
+                has_teachers: experiment.starts_from_teacher_of(stage),
+                compares_scores: *distill.attention_loss == AttentionLoss::Scores,
+                ..Pair::of(student, teacher)
+            };
             let known = seen.contains(&pair);
             check.layer_weights(stage, distill, student.num_hidden_layers);
+            if !pair.compares_scores {
+                match relation_heads(stage, distill, student, teacher) {
+                    Ok(heads) => drop(all_heads.insert(stage.name.clone(), heads)),
+                    Err(fault) => check.faults.push(*fault),
+                }
+            }
             if let Some(map) = check.pair(stage, &pair, known) {
                 layer_maps.insert(stage.name.clone(), map);
             }
@@ -88,6 +102,7 @@ pub fn check_models(
     if faults.is_empty() {
         Ok(Models {
             layer_maps,
+            relation_heads: all_heads,
             teacher: teacher.clone(),
             student,
         })
@@ -108,6 +123,10 @@ pub(crate) fn windows_of_pairs(experiment: &Experiment) -> Option<&Located<Windo
 struct Pair {
     layers: [usize; 2],
     heads: [usize; 2],
+    /// Whether the student started with layers of the teacher.
+    has_teachers: bool,
+    /// Whether scores are compared, head by head.
+    compares_scores: bool,
 }
 
 impl Pair {
@@ -115,6 +134,8 @@ impl Pair {
         Self {
             layers: [student.num_hidden_layers, teacher.num_hidden_layers],
             heads: [student.num_attention_heads, teacher.num_attention_heads],
+            has_teachers: false,
+            compares_scores: true,
         }
     }
 }
@@ -298,10 +319,15 @@ impl Check<'_> {
     /// The layers that two models are compared in. Faults of a pair that is `known` were told.
     fn pair(&mut self, stage: &Stage, pair: &Pair, known: bool) -> Option<LayerMap> {
         let mut faults = Vec::new();
-        let own = Pair::of(self.student, self.teacher);
-        check_heads(self.experiment, pair.heads, &mut faults);
-        let [student, teacher] = pair.layers;
-        let map = resolve_layer_map(self.experiment, teacher, student);
+        let own = Pair {
+            has_teachers: pair.has_teachers,
+            compares_scores: pair.compares_scores,
+            ..Pair::of(self.student, self.teacher)
+        };
+        if pair.compares_scores {
+            check_heads(self.experiment, pair.heads, &mut faults);
+        }
+        let map = resolve_layer_map(self.experiment, pair.layers, pair.has_teachers);
         let map = map.map_err(|found| faults.extend(found)).ok();
         if *pair != own {
             // Not the models of `[teacher]` and `[student]`: the stage's key is to blame.
@@ -429,6 +455,7 @@ fn check_heads(experiment: &Experiment, heads: [usize; 2], faults: &mut Vec<Faul
         Some(_) => format!("use a model with {wanted} heads"),
         None => format!("set `num-attention-heads = {wanted}` in `[student]`"),
     };
+    let hint = format!("{hint}, or `attention-loss = \"relations\"` in the stage");
     let span = heads
         .or(model)
         .or_else(|| experiment.teacher.model.span.clone());
@@ -585,6 +612,57 @@ mod tests {
                 "exceeds the student's `max-position-embeddings` 129 without the first 2"
             ),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn relations_need_no_equal_heads_but_a_number_that_divides_both_widths() {
+        let relations = "stages.td-phase1.attention-loss=relations";
+        let text = pipeline().replace(
+            "[stages.general-distill]\ncorpus = [\"corpus/*.txt\"]\n",
+            "",
+        );
+        let of = |sets: &[&str]| {
+            let shape = [
+                "stages.td-phase1.student=random",
+                "student.num-attention-heads=4",
+                "student.hidden-size=320",
+            ];
+            let experiment = read_with(&text, &[&shape, sets].concat()).unwrap();
+            check(&experiment, &[("models/teacher", &config(12, 12))])
+        };
+        let message = "the student has 4 attention heads, the teacher 12";
+        let faults = of(&[]).unwrap_err();
+        assert_eq!(messages(&faults), [message]);
+        assert_eq!(
+            faults[0].hint.as_deref(),
+            Some(
+                "set `num-attention-heads = 12` in `[student]`, or `attention-loss = \"relations\"` in the stage"
+            )
+        );
+        let faults = of(&[relations]).unwrap_err();
+        assert_eq!(
+            messages(&faults),
+            [
+                "in `td-phase1`, the relation heads are the teacher's 12 attention heads, which do not divide the student's width of 320"
+            ]
+        );
+        assert_eq!(
+            faults[0].hint.as_deref(),
+            Some("set `relation-heads = 8` in `[stages.td-phase1]`, which divides both widths")
+        );
+        let heads = "stages.td-phase1.relation-heads";
+        let found = of(&[relations, &format!("{heads}=16")]).unwrap();
+        assert_eq!(
+            found.relation_heads.values().copied().collect::<Vec<_>>(),
+            [16]
+        );
+        let faults = of(&[relations, &format!("{heads}=5")]).unwrap_err();
+        assert_eq!(
+            messages(&faults),
+            [
+                "`relation-heads` in `[stages.td-phase1]` is 5, which does not divide the teacher's width of 384"
+            ]
         );
     }
 

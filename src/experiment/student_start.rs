@@ -1,6 +1,6 @@
 //! What the student of `[student]` starts from, and what is made of it: `model`, `layers` and the dropouts beside them.
 
-use super::checkpoint_keys::names_checkpoint;
+use super::checkpoint_keys::{names_checkpoint, same_path};
 use super::origin::Origin;
 use super::ports::Role;
 use super::stage::Stage;
@@ -49,10 +49,29 @@ impl Experiment {
         }
     }
 
-    /// Whether the student starts from the model of `[teacher]`, fine-tuned or not.
-    pub(super) fn starts_from_teacher(&self) -> bool {
-        let model = self.student.model.as_deref();
-        model.is_some_and(|model| *model == **self.teacher.model) || self.student_folder().is_none()
+    /// Whether the student starts from the model that a stage takes as its teacher, fine-tuned or not: then it has
+    /// layers of that teacher.
+    pub(super) fn starts_from_teacher_of(&self, stage: &Stage) -> bool {
+        let start = self.start_of_student().map(|start| start.value);
+        let teacher = self.origin_of(stage, Role::Teacher);
+        let [start, teacher] =
+            [start, teacher.map(|it| it.value)].map(|model| self.fine_tuned_from(model?));
+        matches!((start, teacher), (Some(start), Some(teacher)) if same_path(&start, &teacher))
+    }
+
+    /// The folder or checkpoint that a model is, or was fine-tuned from.
+    fn fine_tuned_from(&self, model: Origin) -> Option<String> {
+        match model.whole() {
+            Origin::Folder(path) => Some(path),
+            Origin::Stage(name) => {
+                let stage = self
+                    .stages
+                    .get(self.fine_tuning_named(name.as_str())?.as_str())?;
+                // Reading the file has refused cycles.
+                self.fine_tuned_from(self.origin_of(stage, Role::Teacher)?.value)
+            }
+            Origin::Random | Origin::Layers { .. } => None,
+        }
     }
 
     /// The stage of this name, if it trains the teacher.
@@ -201,8 +220,26 @@ mod tests {
         let mut found = experiment.depends_on(stage);
         found.sort_by_key(|name| expected.iter().position(|it| *name == *it));
         assert_eq!(found, expected);
-        assert!(experiment.starts_from_teacher());
+        assert!(experiment.starts_from_teacher_of(stage));
         assert_eq!(experiment.student_folder(), None);
+    }
+
+    #[test]
+    fn layers_are_the_teachers_however_its_path_is_written_and_of_no_other_teacher() {
+        let is_teachers = |sets: &[&str]| {
+            let sets = [&["student.layers=[0, 2]"], sets].concat();
+            let experiment = read_with(&pipeline(), &sets).unwrap();
+            let stage = experiment.stages.get("td-phase1").unwrap();
+            experiment.starts_from_teacher_of(stage)
+        };
+        let other = "stages.td-phase1.teacher=models/other";
+        for model in ["models/teacher", "./models/teacher/", "finetune"] {
+            let model = format!("student.model={model}");
+            assert!(is_teachers(&[&model]), "{model}");
+            assert!(!is_teachers(&[&model, other]), "{model}");
+        }
+        assert!(!is_teachers(&["student.model=models/other"]));
+        assert!(is_teachers(&["student.model=models/other", other]));
     }
 
     #[test]

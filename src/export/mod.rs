@@ -96,8 +96,8 @@ pub(crate) struct Export<'a> {
     pub(crate) tokenizer: Option<&'a Path>,
     /// Its name in the card.
     pub(crate) name: &'a str,
-    /// How its classifier reads the pooled output, where its `config.json` does not say.
-    pub(crate) head: HeadKind,
+    /// How its classifier reads the pooled output; `None`: as its `config.json` says.
+    pub(crate) head: Option<HeadKind>,
     /// How it was made, where that is known.
     pub(crate) history: Option<&'a History>,
     /// The command that exports it outside a pipeline.
@@ -117,8 +117,10 @@ impl Export<'_> {
     /// The model cannot be read or does not fit the format, or the disk refuses.
     pub(crate) fn write(&self, folder: &Path) -> Result<Vec<String>, ExportError> {
         let mut model = load_stated(self.model, &self.model.stated)?;
-        if self.head == HeadKind::Relu && model.config.tinyrun_head.is_none() {
-            model.config.tinyrun_head = Some("relu".to_owned());
+        match self.head {
+            Some(HeadKind::Relu) => model.config.tinyrun_head = Some("relu".to_owned()),
+            Some(HeadKind::Plain) => model.config.tinyrun_head = None,
+            None => {}
         }
         if !self.format.dtypes().contains(&self.dtype) {
             return Err(ExportError::NoSuchNumbers {

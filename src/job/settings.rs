@@ -121,6 +121,8 @@ pub enum Objective {
         attention_weights: Vec<f64>,
         /// Factor of each hidden state's loss, index 0 the embeddings; 0 leaves it out.
         hidden_weights: Vec<f64>,
+        /// Relations that the attention loss compares in place of scores.
+        relations: Option<Relations>,
         /// What the losses average over.
         reduction: Reduction,
         /// How far two hidden states are from each other.
@@ -152,6 +154,26 @@ pub struct LayerMap {
     pub attention: Vec<usize>,
     /// For student hidden state `i` in `0..=S` (0: embedding output), the teacher's index in `0..=T`.
     pub hidden: Vec<usize>,
+}
+
+/// What the attention loss compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionLoss {
+    /// Attention scores, head by head: the paper and the published codes.
+    Scores,
+    /// Relations of queries, of keys and of values: MiniLMv2.
+    Relations,
+}
+
+/// The loss of self-attention relations (docs/concepts/losses.md#relations).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relations {
+    /// Parts into which queries, keys and values are cut; divides both widths.
+    pub heads: usize,
+    /// Weights of the relations of queries, of keys and of values.
+    pub weights: [f64; 3],
 }
 
 /// What the intermediate losses average over.
@@ -415,6 +437,7 @@ words! {
     Precision { "auto" => Auto, "fp32" => Fp32, "bf16" => Bf16, "fp16" => Fp16 }
     WeightDtype { "fp32" => Fp32, "fp16" => Fp16, "bf16" => Bf16 }
     HeadKind { "plain" => Plain, "relu" => Relu }
+    AttentionLoss { "scores" => Scores, "relations" => Relations }
     Reduction { "tokens" => Tokens, "block" => Block }
     HiddenLoss { "mse" => Mse, "cosine" => Cosine }
     GradientExchange { "fp32" => Fp32, "bf16" => Bf16 }

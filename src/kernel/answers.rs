@@ -16,6 +16,8 @@ pub(crate) enum Part {
     Logits(usize),
     /// `[B, h, L, L]` of so many heads.
     Attention(usize),
+    /// `[B, L, 3 d]` of this width: query, key and value.
+    Qkv(usize),
     /// `[B, L, d]` of this width.
     Hidden(usize),
 }
@@ -26,7 +28,7 @@ impl Part {
         match self {
             Self::Logits(classes) => classes,
             Self::Attention(heads) => heads * length * length,
-            Self::Hidden(width) => length * width,
+            Self::Qkv(width) | Self::Hidden(width) => length * width,
         }
     }
 
@@ -36,9 +38,9 @@ impl Part {
         let sizes: &[usize] = match (self, padded) {
             (Self::Logits(classes), _) => &[rows, classes],
             (Self::Attention(heads), Some(length)) => &[rows, heads, length, length],
-            (Self::Hidden(width), Some(length)) => &[rows, length, width],
+            (Self::Qkv(width) | Self::Hidden(width), Some(length)) => &[rows, length, width],
             (Self::Attention(_), None) => &[lengths.iter().map(|&l| self.numbers(l)).sum()],
-            (Self::Hidden(width), None) => &[lengths.iter().sum(), width],
+            (Self::Qkv(width) | Self::Hidden(width), None) => &[lengths.iter().sum(), width],
         };
         sizes.iter().map(|&size| size as i64).collect()
     }
@@ -54,7 +56,9 @@ impl Part {
     ) {
         match self {
             Self::Logits(classes) => copy(row * classes, 0, classes),
-            Self::Hidden(width) => copy(row * padded * width, 0, length * width),
+            Self::Qkv(width) | Self::Hidden(width) => {
+                copy(row * padded * width, 0, length * width);
+            }
             Self::Attention(heads) => {
                 for line in 0..heads * length {
                     let (head, query) = (line / length, line % length);
@@ -82,14 +86,22 @@ impl Layout {
                 parts: vec![Part::Logits(logits.numel())],
                 kind: logits.kind(),
             }),
-            Target::Layers { attention, hidden } => {
+            Target::Layers {
+                attention,
+                qkv,
+                hidden,
+            } => {
                 let attention = attention
                     .iter()
                     .map(|t| (Part::Attention(t.numel() / length / length), t.kind()));
+                let qkv = qkv
+                    .iter()
+                    .map(|t| (Part::Qkv(t.numel() / length), t.kind()));
                 let hidden = hidden
                     .iter()
                     .map(|t| (Part::Hidden(t.numel() / length), t.kind()));
-                let (parts, kinds): (Vec<Part>, Vec<Kind>) = attention.chain(hidden).unzip();
+                let (parts, kinds): (Vec<Part>, Vec<Kind>) =
+                    attention.chain(qkv).chain(hidden).unzip();
                 Some(Self {
                     parts,
                     kind: *kinds.first()?,
@@ -156,16 +168,22 @@ impl Answers {
     /// As tensors on `device`.
     pub(crate) fn target(&self, device: Device) -> Target {
         let mut attention = Vec::new();
+        let mut qkv = Vec::new();
         let mut hidden = Vec::new();
         for (part, (bytes, shape)) in self.layout.parts.iter().zip(&self.parts) {
             let tensor = Tensor::from_data_size(bytes, shape, self.layout.kind).to_device(device);
             match part {
                 Part::Logits(_) => return Target::Logits(tensor),
                 Part::Attention(_) => attention.push(tensor),
+                Part::Qkv(_) => qkv.push(tensor),
                 Part::Hidden(_) => hidden.push(tensor),
             }
         }
-        Target::Layers { attention, hidden }
+        Target::Layers {
+            attention,
+            qkv,
+            hidden,
+        }
     }
 }
 
@@ -180,7 +198,11 @@ pub(crate) fn rows(
     let tensors: Vec<&Tensor> = match target {
         Target::None => Vec::new(),
         Target::Logits(logits) => vec![logits],
-        Target::Layers { attention, hidden } => attention.iter().chain(hidden).collect(),
+        Target::Layers {
+            attention,
+            qkv,
+            hidden,
+        } => attention.iter().chain(qkv).chain(hidden).collect(),
     };
     let size = layout.kind.elt_size_in_bytes();
     let blocks: Vec<Vec<u8>> = tensors

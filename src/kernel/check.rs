@@ -4,16 +4,29 @@ use std::path::Path;
 
 use tinyrun::data::store::TokenStore;
 use tinyrun::input::excerpt_list;
-use tinyrun::job::LayerMap;
+use tinyrun::job::{LayerMap, Relations};
 use tinyrun::model::{BertConfig, LabelFit, label_fit};
 
 use crate::error::KernelError;
 use crate::parameters::Parameters;
 
 /// Why the layers of two models cannot be compared; `None` where they can.
-pub(crate) fn unfit(map: &LayerMap, student: &BertConfig, teacher: &BertConfig) -> Option<String> {
+pub(crate) fn unfit(
+    map: &LayerMap,
+    relations: Option<&Relations>,
+    student: &BertConfig,
+    teacher: &BertConfig,
+) -> Option<String> {
     let (layers, heads) = (teacher.num_hidden_layers, teacher.num_attention_heads);
-    if heads != student.num_attention_heads {
+    if let Some(relations) = relations {
+        let widths = [student.hidden_size, teacher.hidden_size];
+        let parts = relations.heads;
+        if let Some(width) = widths.iter().find(|width| !width.is_multiple_of(parts)) {
+            return Some(format!(
+                "a width of {width} is not a multiple of {parts} relation heads"
+            ));
+        }
+    } else if heads != student.num_attention_heads {
         let own = student.num_attention_heads;
         return Some(format!("it has {heads} attention heads, the student {own}"));
     }

@@ -309,7 +309,7 @@ mod tests {
             }
         }
         let refused = drawn_by(c"too little scratch", kind, 0).expect_err("it does not fit");
-        assert!(refused.starts_with("attention wants "), "{refused}");
+        assert!(refused.starts_with("a loop wants "), "{refused}");
     }
 
     #[test]

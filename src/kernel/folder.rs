@@ -70,9 +70,22 @@ pub(crate) fn load_for_scoring(
         classifier,
         parameters: count,
         same_labels: label_fit(&model.config, &data.meta().labels) == LabelFit::Same,
-        size_bytes: std::fs::metadata(model.weights.path()).map_or(0, |file| file.len()),
+        size_bytes: size(folder, &model),
         warning,
     })
+}
+
+/// Bytes of a model's weights: of the file, or of those layers in it that are kept.
+fn size(folder: &ModelRef, model: &LoadedModel) -> u64 {
+    let weights = &model.weights;
+    if folder.stated.layers.is_empty() {
+        return std::fs::metadata(weights.path()).map_or(0, |file| file.len());
+    }
+    let bytes = |name: &str| {
+        let numbers: usize = weights.shape(name)?.iter().product();
+        Some((numbers * weights.dtype(name)?.size()?) as u64)
+    };
+    weights.names().filter_map(bytes).sum()
 }
 
 /// Opens a model folder, or a checkpoint, and checks it as a whole.
@@ -169,8 +182,13 @@ pub(crate) fn write_folder(
     let tokens = tokens.and_then(|model| model.stated.tokens.as_ref());
     let shape = tokens.map_or_else(|| spec.config.clone(), |it| it.in_files(&spec.config));
     let mut config = shape.to_json(with_head, &spec.labels);
-    if spec.head == HeadKind::Relu && !spec.config.family.has_own_head() {
-        config["tinyrun_head"] = "relu".into();
+    if !spec.config.family.has_own_head() {
+        // What it started from may have had another head.
+        match (spec.head, config.as_object_mut()) {
+            (HeadKind::Relu, _) => config["tinyrun_head"] = "relu".into(),
+            (HeadKind::Plain, Some(config)) => drop(config.remove("tinyrun_head")),
+            (HeadKind::Plain, None) => {}
+        }
     }
     let (projection, model): (Vec<_>, Vec<_>) =
         tensors.iter().partition(|(name, _)| is_projection(name));

@@ -2,9 +2,11 @@
 //! whatever the format of their inputs. Sources: docs/concepts/losses.md.
 
 use tch::{Kind, Reduction as Mean, Tensor};
-use tinyrun::job::{Reduction, SoftLossReduction};
+use tinyrun::job::{Reduction, Relations, SoftLossReduction};
 
 use crate::batch::Batch;
+use crate::encoder::matmul;
+use crate::native::relations::relations as relations_of_rows;
 
 /// Scores at or below this are masked entries (the mask adds -10000); the published codes
 /// set them to 0 on both sides.
@@ -40,6 +42,58 @@ pub(crate) fn attention_loss(
             zeroed(&student).mse_loss(&zeroed(&teacher), Mean::Mean)
         }
     }
+}
+
+/// Relation loss of one layer (MiniLMv2, Wang et al. 2020, arXiv 2012.15828): query, key and value of
+/// all heads side by side, `student` `[B, L, 3 d]` and `teacher` `[B, L, 3 D]`, or `[T, 3 d]`, each cut into `R`
+/// relation heads `A_a`.
+///
+/// `Σ_{Q,K,V} w Σ_a Σ_{q real} KL(R_T || R_S) / (R · real tokens)`, `R = softmax(A_a A_aᵀ / sqrt(d/R))` over real tokens.
+pub(crate) fn relation_loss(
+    student: &Tensor,
+    teacher: &Tensor,
+    batch: &Batch,
+    relations: &Relations,
+) -> Tensor {
+    let sum = match &batch.unpadded {
+        Some(rows) => relations_of_rows(student, teacher, &rows.offsets, relations),
+        None => divergence(student, teacher, batch, relations),
+    };
+    sum / (relations.heads as f64 * batch.tokens as f64)
+}
+
+/// `Σ_{Q,K,V} w Σ_b Σ_a Σ_{q real} KL(R_T || R_S)` of a padded block.
+fn divergence(student: &Tensor, teacher: &Tensor, batch: &Batch, relations: &Relations) -> Tensor {
+    let [own, others] = [student, teacher].map(|qkv| qkv.to_kind(Kind::Float).chunk(3, -1));
+    let weighed = own.iter().zip(&others).zip(relations.weights);
+    let terms = weighed
+        .filter(|(_, weight)| *weight != 0.0)
+        .map(|((own, others), weight)| {
+            let [own, others] =
+                [own, others].map(|rows| log_relations(rows, batch, relations.heads));
+            let by_key: Tensor = others.exp() * (others - own);
+            let by_query = by_key.sum_dim_intlist(&[-1i64][..], false, Kind::Float);
+            let real = match &batch.token_mask {
+                Some(real) => by_query * real.unsqueeze(1),
+                None => by_query,
+            };
+            real.sum(Kind::Float) * weight
+        });
+    terms
+        .reduce(|sum, term| sum + term)
+        .unwrap_or_else(|| student.to_kind(Kind::Float).sum(Kind::Float) * 0.0)
+}
+
+/// Logarithms of relations `[B, R, L, L]` of vectors `[B, L, d]`.
+fn log_relations(rows: &Tensor, batch: &Batch, heads: usize) -> Tensor {
+    let (b, l, width) = rows.size3().expect("a block has three dimensions");
+    let size = width / heads as i64;
+    let parts = rows.reshape([b, l, heads as i64, size]).transpose(1, 2);
+    let mut scores = matmul(&(&parts / (size as f64).sqrt()), &parts.transpose(-1, -2));
+    if let Some(mask) = &batch.key_mask {
+        scores += mask;
+    }
+    scores.log_softmax(-1, Kind::Float)
 }
 
 /// Hidden-state loss of one state: mean squared difference of the projected `student` and

@@ -5,9 +5,10 @@ use tch::Tensor;
 use tinyrun::job::{self, HiddenLoss, Reduction};
 
 use crate::batch::{Amounts, Batch};
-use crate::encoder::{Classifier, Encoder, Linear, Output, Wanted};
+use crate::encoder::{Classifier, Encoder, Linear, Wanted};
 use crate::losses::{
-    attention_loss, cosine_loss, cross_entropy, hidden_loss, soft_cross_entropy, value_loss,
+    attention_loss, cosine_loss, cross_entropy, hidden_loss, relation_loss, soft_cross_entropy,
+    value_loss,
 };
 use crate::native;
 use crate::target::Target;
@@ -143,7 +144,7 @@ pub(crate) fn losses(
     }
 }
 
-/// Losses over layers: attention scores and hidden states.
+/// Losses over layers: attention scores, or relations, and hidden states.
 fn layer_losses(
     objective: &job::Objective,
     student: &Student,
@@ -154,42 +155,24 @@ fn layer_losses(
     let job::Objective::Intermediate {
         attention_weights,
         hidden_weights,
+        relations,
         reduction,
-        hidden_loss: distance,
         ..
     } = objective
     else {
         panic!("this objective compares layers");
     };
-    let Target::Layers {
-        attention: target_attention,
-        hidden: target_hidden,
-    } = target
-    else {
-        panic!("this objective learns from a teacher's layers");
-    };
     let (cells, tokens) = match reduction {
         Reduction::Tokens => (share.squared_lengths, share.tokens),
         Reduction::Block => (share.examples, share.examples),
     };
-    let (attention, hidden) = if batch.unpadded.is_some() {
-        assert_eq!(*reduction, Reduction::Tokens, "there is no block");
-        distances(student, (target_attention, target_hidden), batch, *distance)
-    } else {
-        let output = student.encoder.forward_t(batch, Wanted::Everything, true);
-        let attention = pairs(&output.attention_scores, target_attention)
-            .map(|(s, t)| attention_loss(s, t, batch, *reduction));
-        let projected = student.project(&output);
-        let hidden = pairs(&projected, target_hidden).map(|(s, t)| match distance {
-            HiddenLoss::Mse => hidden_loss(s, t, batch, *reduction),
-            HiddenLoss::Cosine => cosine_loss(s, t, batch, *reduction),
-        });
-        (attention.collect(), hidden.collect())
-    };
+    // A mean over tokens, whatever the others are.
+    let of_attention = relations.map_or(cells, |_| share.tokens);
+    let (attention, hidden) = layer_distances(objective, student, target, batch);
     let of_step = |losses: Vec<Tensor>, share: f64| -> Vec<Tensor> {
         losses.into_iter().map(|loss| loss * share).collect()
     };
-    let (attention, hidden) = (of_step(attention, cells), of_step(hidden, tokens));
+    let (attention, hidden) = (of_step(attention, of_attention), of_step(hidden, tokens));
     let (attention_sum, hidden_sum) = (sum(&attention), sum(&hidden));
     // A factor of 0 takes the term out of the graph: 0 times an overflow is not a number.
     let weighed = attention.iter().zip(attention_weights);
@@ -247,30 +230,79 @@ fn prediction_losses(
     }
 }
 
-/// Attention losses by layer and hidden-state losses by state of tokens without padding, averaged over real tokens
-/// ([`attention_loss`], [`hidden_loss`]), each computed where its student's side is made.
-fn distances(
+/// Attention losses by layer and hidden-state losses by state, not weighed. Of tokens without padding each is computed
+/// where its student's side is made.
+fn layer_distances(
+    objective: &job::Objective,
     student: &Student,
-    (attention, hidden): (&[Tensor], &[Tensor]),
+    target: &Target,
     batch: &Batch,
-    distance: HiddenLoss,
 ) -> (Vec<Tensor>, Vec<Tensor>) {
-    let wanted = Wanted::Squares(attention);
+    let job::Objective::Intermediate {
+        attention_weights,
+        relations,
+        reduction,
+        hidden_loss: distance,
+        ..
+    } = objective
+    else {
+        panic!("this objective compares layers");
+    };
+    let Target::Layers {
+        attention: scores,
+        qkv,
+        hidden,
+    } = target
+    else {
+        panic!("this objective learns from a teacher's layers");
+    };
+    let is_packed = batch.unpadded.is_some();
+    assert!(
+        !is_packed || *reduction == Reduction::Tokens,
+        "there is no block"
+    );
+    let layers: Vec<usize> = (0..attention_weights.len()).collect();
+    let wanted = match relations {
+        Some(_) => Wanted::Qkv(&layers),
+        None if is_packed => Wanted::Squares(scores),
+        None => Wanted::Everything,
+    };
     let output = student.encoder.forward_t(batch, wanted, true);
-    let attention = pairs(&output.attention_squares, attention).map(|(squares, scores)| {
+    let attention = match relations {
+        Some(relations) => pairs(&output.qkv, qkv)
+            .zip(attention_weights)
+            .map(|((own, others), weight)| {
+                // Without a weight it is reported only.
+                let own = if *weight == 0.0 {
+                    own.detach()
+                } else {
+                    own.shallow_clone()
+                };
+                relation_loss(&own, others, batch, relations)
+            })
+            .collect(),
         // All heads' pairs of tokens.
-        squares / scores.numel() as f64
-    });
+        None if is_packed => pairs(&output.attention_squares, scores)
+            .map(|(squares, scores)| squares / scores.numel() as f64)
+            .collect(),
+        None => pairs(&output.attention_scores, scores)
+            .map(|(s, t)| attention_loss(s, t, batch, *reduction))
+            .collect(),
+    };
+    assert_eq!(
+        hidden.len(),
+        student.projections.len(),
+        "one projection a hidden state"
+    );
     let states = pairs(&output.hidden_states, hidden).zip(&student.projections);
     let hidden = states.map(|((state, target), projection)| match distance {
-        HiddenLoss::Mse => {
+        HiddenLoss::Mse if is_packed => {
             native::squared_error(state, projection.trained(), target) / target.numel() as f64
         }
-        HiddenLoss::Cosine => {
-            cosine_loss(&projection.forward(state), target, batch, Reduction::Tokens)
-        }
+        HiddenLoss::Mse => hidden_loss(&projection.forward(state), target, batch, *reduction),
+        HiddenLoss::Cosine => cosine_loss(&projection.forward(state), target, batch, *reduction),
     });
-    (attention.collect(), hidden.collect())
+    (attention, hidden.collect())
 }
 
 impl Student {
@@ -282,20 +314,6 @@ impl Student {
             .expect("this objective trains a head");
         let output = self.encoder.forward_t(batch, Wanted::First, train);
         classifier.forward_t(output.last(), train)
-    }
-
-    /// Every hidden state in the teacher's width, `[B, L, d]`.
-    fn project(&self, output: &Output) -> Vec<Tensor> {
-        let states = &output.hidden_states;
-        assert_eq!(
-            states.len(),
-            self.projections.len(),
-            "one projection a hidden state"
-        );
-        let pairs = states.iter().zip(&self.projections);
-        pairs
-            .map(|(hidden, projection)| projection.forward(hidden))
-            .collect()
     }
 }
 

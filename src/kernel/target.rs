@@ -27,6 +27,8 @@ pub(crate) enum Target {
         /// `[B, h, L, L]` each: scores before softmax, the mask added. Without padding of each row `[h, length, length]`,
         /// one after the other.
         attention: Vec<Tensor>,
+        /// `[B, L, 3 d]` each, or `[T, 3 d]`: query, key and value, where relations are compared in place of scores.
+        qkv: Vec<Tensor>,
         /// `[B, L, d]` each, or `[T, d]`; the first is what the embeddings learn from.
         hidden: Vec<Tensor>,
     },
@@ -41,15 +43,28 @@ impl Target {
     pub(crate) fn of(objective: &Objective, teacher: Option<&Teacher>, batch: &Batch) -> Self {
         let expect = || teacher.expect("distillation has a teacher");
         no_grad(|| match objective {
-            Objective::Intermediate { layer_map, .. } => {
+            Objective::Intermediate {
+                layer_map,
+                relations,
+                ..
+            } => {
                 let teacher = expect();
-                let wanted = Wanted::Layers(&layer_map.attention);
+                let layers = &layer_map.attention;
+                let wanted = match relations {
+                    Some(_) => Wanted::Qkv(layers),
+                    None => Wanted::Layers(layers),
+                };
                 let output = teacher.encoder.forward_t(batch, wanted, teacher.dropout);
                 let pick = |from: &[Tensor], map: &[usize]| {
                     map.iter().map(|&i| from[i].shallow_clone()).collect()
                 };
+                let (attention, qkv) = match relations {
+                    Some(_) => (Vec::new(), pick(&output.qkv, layers)),
+                    None => (pick(&output.attention_scores, layers), Vec::new()),
+                };
                 Self::Layers {
-                    attention: pick(&output.attention_scores, &layer_map.attention),
+                    attention,
+                    qkv,
                     hidden: pick(&output.hidden_states, &layer_map.hidden),
                 }
             }

@@ -315,8 +315,14 @@ fn load_teacher(
         check_data(folder, &model.config, data)?;
         tensors_of(folder, &model, false)?
     };
-    if let Objective::Intermediate { layer_map, .. } = &train.objective {
-        let reason = unfit(layer_map, &train.student.config, &model.config);
+    if let Objective::Intermediate {
+        layer_map,
+        relations,
+        ..
+    } = &train.objective
+    {
+        let student = &train.student.config;
+        let reason = unfit(layer_map, relations.as_ref(), student, &model.config);
         if let Some(reason) = reason {
             let teacher = folder.to_path_buf();
             return Err(KernelError::LayerMap { teacher, reason });

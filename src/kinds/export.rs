@@ -7,7 +7,6 @@ use crate::experiment::{
     StudentSource, TableKeys, Task, What,
 };
 use crate::export::{ExportError, Format, History};
-use crate::job::HeadKind;
 use crate::model::WeightDtype;
 use crate::runs::{Record, Summary};
 use crate::stage::{Activity, Place, StageError, Work};
@@ -78,8 +77,8 @@ impl Work for Export {
         let history = history(place);
         let head = match &history {
             // A model that was trained here says in its `config.json` what its head is.
-            Some(_) => HeadKind::Plain,
-            None => place.head(Role::Student),
+            Some(_) => None,
+            None => Some(place.head(Role::Student)),
         };
         Ok(Activity::Here(Box::new(move |_| {
             let mut model = place.model("student").unwrap_or_default();

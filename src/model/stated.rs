@@ -46,6 +46,37 @@ impl Stated {
         *self == Self::default()
     }
 
+    /// These values, and those of `other` where nothing is stated.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            num_attention_heads: self.num_attention_heads.or(other.num_attention_heads),
+            hidden_act: self.hidden_act.or(other.hidden_act),
+            layer_norm_eps: self.layer_norm_eps.or(other.layer_norm_eps),
+            hidden_dropout_prob: self.hidden_dropout_prob.or(other.hidden_dropout_prob),
+            attention_probs_dropout_prob: (self.attention_probs_dropout_prob)
+                .or(other.attention_probs_dropout_prob),
+            max_position_embeddings: (self.max_position_embeddings)
+                .or(other.max_position_embeddings),
+            layers: if self.layers.is_empty() {
+                other.layers
+            } else {
+                self.layers
+            },
+            tokens: self.tokens.or(other.tokens),
+        }
+    }
+
+    /// What holds for a model that is only read: its dropouts do not matter.
+    #[must_use]
+    pub fn without_dropouts(self) -> Self {
+        Self {
+            hidden_dropout_prob: None,
+            attention_probs_dropout_prob: None,
+            ..self
+        }
+    }
+
     /// Puts the stated values in place of implied ones.
     pub(super) fn apply(&self, config: &mut BertConfig) {
         fn put<T: Clone>(value: &mut T, stated: Option<&T>) {

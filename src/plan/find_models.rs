@@ -56,7 +56,8 @@ impl Finder<'_> {
                     let (known, _) = named
                         .entry(folder.clone())
                         .or_insert((role, origin.span.clone()));
-                    let [known, own] = [*known, role].map(|role| experiment.stated(role, &folder));
+                    let stated = |role| experiment.stated(role, &folder).without_dropouts();
+                    let [known, own] = [*known, role].map(stated);
                     if known != own {
                         let message = format!(
                             "checkpoint `{folder}` is both a teacher and a student, with different settings"

@@ -10,8 +10,8 @@ use crate::experiment::{
     UnlabelledUse,
 };
 use crate::job::{
-    Gate, HeadKind, Initializer, InitializerKind, ModelSelection, Objective, Saving, Scoring,
-    Steps, Student, Teacher, Train, TrainData, WeightDtype, Work,
+    Gate, HeadKind, Initializer, InitializerKind, ModelSelection, Objective, Relations, Saving,
+    Scoring, Steps, Student, Teacher, Train, TrainData, WeightDtype, Work,
 };
 use crate::model::read_config;
 use crate::plan::INITIAL_PROJECTION;
@@ -110,10 +110,21 @@ fn asked(objective: &Objective) -> Option<String> {
     match objective {
         Objective::Labels | Objective::Values => None,
         Objective::Regression { .. } | Objective::Prediction { .. } => Some("logits".to_owned()),
-        Objective::Intermediate { layer_map, .. } => Some(format!(
-            "attention {:?} hidden {:?}",
-            layer_map.attention, layer_map.hidden
-        )),
+        Objective::Intermediate {
+            layer_map,
+            relations,
+            ..
+        } => {
+            // Of relations that are cut in any way, the same vectors.
+            let of_attention = match relations {
+                Some(_) => "vectors",
+                None => "attention",
+            };
+            Some(format!(
+                "{of_attention} {:?} hidden {:?}",
+                layer_map.attention, layer_map.hidden
+            ))
+        }
     }
 }
 
@@ -175,11 +186,23 @@ pub(crate) fn layer_objective(distill: &Distill, place: &Place<'_>) -> Objective
             layer_map.hidden.len(),
         ),
         layer_map: layer_map.clone(),
+        relations: relations(distill, place),
         reduction: distill.reduction,
         hidden_loss: distill.hidden_loss,
         projection: distill.projection,
         keep_projection: distill.keep_projection.value,
     }
+}
+
+/// The relations that the attention loss compares, if it does.
+fn relations(distill: &Distill, place: &Place<'_>) -> Option<Relations> {
+    let heads = place.inputs.models.relation_heads.get(&place.node.stage)?;
+    let given = distill.relation_weights.as_deref();
+    let weights = given.and_then(|list| <[f64; 3]>::try_from(list.as_slice()).ok());
+    Some(Relations {
+        heads: *heads,
+        weights: weights.unwrap_or([1.0; 3]),
+    })
 }
 
 /// The model that the stage trains: the teacher in fine-tuning, else the student, from

@@ -112,6 +112,39 @@ fn every_stated_setting_re_runs_what_reads_the_checkpoint_and_nothing_else() {
 }
 
 #[test]
+fn a_checkpoint_that_is_the_teacher_too_has_its_shape_and_dropouts_of_its_own() {
+    for path in ["teacher-crc.ckpt", "./teacher-crc.ckpt"] {
+        let test = test();
+        let shape = "num-hidden-layers = 2\nhidden-size = 4\nintermediate-size = 8\n\
+                     num-attention-heads = 2\nmax-position-embeddings = 32\n";
+        let given = format!("model = \"{path}\"\nlayers = [1]\nhidden-dropout-prob = 0\n");
+        test.replace("x.toml", shape, &given);
+        test.run(&["x.toml"]).succeeds();
+        let train = &test.job("general-distill")["work"]["train"];
+        assert_eq!(
+            train["student"]["weights"]["stated"],
+            json!({"num_attention_heads": 2, "hidden_dropout_prob": 0.0, "layers": [1]})
+        );
+        assert_eq!(
+            train["objective"]["intermediate"]["layer_map"],
+            json!({"attention": [1], "hidden": [0, 2]})
+        );
+        // One file cannot have two numbers of heads.
+        let other = [
+            "x.toml",
+            "--dry-run",
+            "--set",
+            "student.num-attention-heads=4",
+        ];
+        if path == "teacher-crc.ckpt" {
+            test.run(&other)
+                .ends_with(2)
+                .says("is both a teacher and a student, with different settings");
+        }
+    }
+}
+
+#[test]
 fn a_checkpoint_is_a_student() {
     let test = test();
     let shape = "num-hidden-layers = 2\nhidden-size = 4\nintermediate-size = 8\n\

@@ -91,6 +91,9 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "keep-projection") => "false",
         (_, "reduction") => "block",
         (_, "hidden-loss") => "cosine",
+        (_, "attention-loss") => "relations",
+        (_, "relation-heads") => "1",
+        (_, "relation-weights") => "[1, 1, 0]",
         (_, "teacher-dropout") => "true",
         (_, "corpus") => "[\"data/corpus/a.txt\"]",
         ("stages.general-distill", "max-seq-length") => "3",
@@ -126,6 +129,7 @@ fn beside(path: &str, key: &str) -> Vec<String> {
             .map(str::to_owned)
             .to_vec(),
         (_, "power") => vec![stage("schedule=polynomial")],
+        (_, "relation-heads" | "relation-weights") => vec![stage("attention-loss=relations")],
         (_, "unlabelled-limit" | "unlabelled-share") => {
             vec!["task.unlabelled=[\"data/other.tsv\"]".to_owned()]
         }

@@ -69,6 +69,28 @@ fn other_layers_or_dropouts_re_run_the_stage_that_starts_from_them() {
 }
 
 #[test]
+fn dropouts_do_not_count_where_nothing_is_trained() {
+    let test = test("model = \"./other\"\nlayers = [1]\n");
+    for model in ["teacher", "other"] {
+        test.write_model(model, &["neg", "pos"]);
+    }
+    let text = test.read("x.toml");
+    let (before, _) = text.split_once("[stages").expect("stages");
+    test.write("x.toml", &format!("{before}[stages.eval]\n"));
+    test.run(&["x.toml"]).succeeds();
+    let plan = |set: &str| {
+        let plan = test.run(&["x.toml", "--dry-run", "--set", set]).succeeds();
+        let mut lines = plan.stdout.lines();
+        let line = lines.find(|line| line.split_whitespace().nth(1) == Some("eval"));
+        line.expect("eval").to_owned()
+    };
+    let other = plan("student.hidden-dropout-prob=0.3");
+    assert!(other.starts_with("fresh"), "{other}");
+    let other = plan("student.layers=[0]");
+    assert!(!other.starts_with("fresh"), "{other}");
+}
+
+#[test]
 fn layers_of_a_folder_leave_its_own_files_as_they_are() {
     let test = test("model = \"./other\"\nlayers = [1]\nlayer-map = \"top\"\n");
     test.write_teacher("other");

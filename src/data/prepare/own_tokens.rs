@@ -41,10 +41,9 @@ impl OwnTokens {
     ) -> Result<bool, tokenizers::Error> {
         let special = self.tokenizer.special();
         let (own, _) = encode(session, text, pair, special, longest)?;
-        let expected = example
-            .input_ids
-            .iter()
-            .map(|id| self.ids.get(*id as usize));
-        Ok(own.is_none_or(|own| !own.input_ids.iter().map(Some).eq(expected)))
+        let ids = example.input_ids.iter();
+        let expected: Option<Vec<u32>> =
+            ids.map(|id| self.ids.get(*id as usize).copied()).collect();
+        Ok(own.map(|own| own.input_ids) != expected)
     }
 }

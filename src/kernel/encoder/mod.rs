@@ -36,6 +36,8 @@ pub(crate) enum Wanted<'a> {
     Everything,
     /// Every hidden state, and the attention scores of these layers; there may be others.
     Layers(&'a [usize]),
+    /// Every hidden state, and query, key and value of these layers.
+    Qkv(&'a [usize]),
     /// Every hidden state, and how far the attention scores of each layer are from these. Of a
     /// batch without padding only: the scores themselves are never held.
     Squares(&'a [Tensor]),
@@ -51,8 +53,13 @@ impl Wanted<'_> {
         match self {
             Self::Everything => true,
             Self::Layers(layers) => layers.contains(&index),
-            Self::First | Self::Squares(_) => false,
+            Self::First | Self::Squares(_) | Self::Qkv(_) => false,
         }
+    }
+
+    /// Whether query, key and value of layer `index` are kept.
+    fn keeps_qkv(self, index: usize) -> bool {
+        matches!(self, Self::Qkv(layers) if layers.contains(&index))
     }
 }
 
@@ -65,6 +72,9 @@ pub(crate) struct Output {
     /// Before softmax, mask added: one a layer, undefined where it was not wanted, or none.
     /// `[B, h, L, L]`; without padding of each row `[h, length, length]`, one after the other.
     pub(crate) attention_scores: Vec<Tensor>,
+    /// Query, key and value of every token side by side, all heads together, `[B, L, 3 d]` or `[T, 3 d]`: one a layer,
+    /// undefined where it was not wanted, or none.
+    pub(crate) qkv: Vec<Tensor>,
     /// `Σ (scores - wanted)²` over heads, rows and pairs of tokens: a scalar a layer, where asked for.
     pub(crate) attention_squares: Vec<Tensor>,
 }

@@ -10,6 +10,8 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
+
 #include "argument.h"
 #include "kernels.h"
 
@@ -70,5 +72,11 @@ struct Attended {
 // tokens: bias[h][n - 1 + k - q] is added to head h's score of a query at place q and a key at place k.
 Attended attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& offsets, int64_t heads, Dropout dropout,
                    const at::Tensor& teacher, const at::Tensor& bias, bool scores);
+
+// The relation loss (MiniLMv2, arXiv 2012.15828): of a student's and a teacher's query, key and value side by side
+// [tokens, 3 width], each cut into `heads` relation heads, the sum over heads and tokens of the Kullback-Leibler
+// divergence of relations, `weights` times that of queries, keys and values. A scalar in fp32.
+at::Tensor relations(const at::Tensor& student, const at::Tensor& teacher, const at::Tensor& offsets, int64_t heads,
+                     std::array<double, 3> weights);
 
 }  // namespace tinyrun

@@ -111,6 +111,14 @@ int tinyrun_native_attention(const at::Tensor* q, const at::Tensor* kv, const at
   });
 }
 
+// `weights` of queries, keys and values.
+at::Tensor* tinyrun_native_relations(const at::Tensor* student, const at::Tensor* teacher, const at::Tensor* offsets,
+                                     int64_t heads, const double* weights) {
+  return made([&] {
+    return tinyrun::relations(*student, *teacher, *offsets, heads, {weights[0], weights[1], weights[2]});
+  });
+}
+
 int tinyrun_squared_sum(const at::Tensor* gradient, double* sum) {
   return tinyrun::succeeds([&] { *sum = tinyrun::squared_sum(*gradient); });
 }

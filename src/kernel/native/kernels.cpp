@@ -32,6 +32,8 @@ namespace {
 
 #include "attention.inc"
 
+#include "relation.inc"
+
 #if defined(__AVX512BF16__)
 #include "attention_half.inc"
 #endif
@@ -54,7 +56,9 @@ constexpr Kernels<T> table() {
           transpose<T>,
           attention_scratch,
           attention<T>,
-          attention_backward<T>};
+          attention_backward<T>,
+          relation_scratch,
+          relation<T>};
 }
 
 #if defined(__AVX512BF16__)

@@ -42,6 +42,14 @@ struct Head {
   float* dbias;
 };
 
+// One relation head of one sequence: rows of the student and of its teacher, which may be wider.
+template <typename T>
+struct Relation {
+  int64_t length, width, teacher_width;
+  const T *student, *teacher;
+  int64_t ld, teacher_ld;
+};
+
 // Memory of one thread for the steps of a computation.
 struct Scratch {
   float* data;
@@ -116,6 +124,12 @@ struct Kernels {
   // Gradients of q, k, v from that of the context (or null) and of the sum of squares.
   void (*attention_backward)(const Head<T>& head, Scratch scratch, const T* dcontext, int64_t ldc, const float* logsum,
                              float dsquares, T* dq, T* dk, T* dv, int64_t ldq, int64_t ldkv);
+
+  // Floats of scratch that the next wants.
+  int64_t (*relation_scratch)(int64_t length, int64_t width, int64_t teacher_width);
+  // Sum over the tokens of the divergence of the student's relations from the teacher's, and `factor` times its gradient
+  // for the student's rows, where it is wanted.
+  double (*relation)(const Relation<T>& relation, Scratch scratch, float factor, float* gradient, int64_t ldg);
 };
 
 // Those of this processor.

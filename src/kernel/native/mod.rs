@@ -10,6 +10,8 @@
 
 #![expect(unsafe_code, reason = "foreign functions over tensors")]
 
+pub(crate) mod relations;
+
 use std::ffi::{CStr, c_char};
 use std::sync::OnceLock;
 

@@ -68,7 +68,7 @@ const Kernels<bf16>& kernels<bf16>() {
 const ExactKernels& exact_kernels() { return *loops().exact; }
 
 void scratch_is_too_small(int64_t wanted, int64_t given) {
-  throw std::logic_error("attention wants " + std::to_string(wanted) + " numbers of scratch memory, there are " +
+  throw std::logic_error("a loop wants " + std::to_string(wanted) + " numbers of scratch memory, there are " +
                          std::to_string(given));
 }
 

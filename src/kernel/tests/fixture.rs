@@ -220,6 +220,7 @@ pub(super) fn intermediate(reduction: Reduction) -> Objective {
         },
         attention_weights: vec![1.0; 2],
         hidden_weights: vec![1.0; 3],
+        relations: None,
         reduction,
         hidden_loss: HiddenLoss::Mse,
         projection: Projection::Shared,

@@ -16,6 +16,7 @@ mod optimizer;
 mod patience;
 mod predict;
 mod recipes;
+mod relations;
 mod relative;
 mod resume;
 mod scoring;

@@ -100,6 +100,7 @@ fn objective(name: &str, case: &serde_json::Value) -> (Objective, Projection) {
                 },
                 attention_weights: numbers("attention_weights"),
                 hidden_weights: numbers("hidden_weights"),
+                relations: None,
                 reduction: match case["reduction"].as_str() {
                     Some("block") => Reduction::Block,
                     _ => Reduction::Tokens,

@@ -14,6 +14,7 @@ use tinyrun::metrics::csv_file::is_of_speed;
 use tinyrun::model::{BertConfig, Dtype, Weights};
 
 use super::fixture::{adam, intermediate, path};
+use super::relations::of_relations;
 use crate::device::Compute;
 use crate::error::KernelError;
 use crate::ranks::Ranks;
@@ -261,6 +262,19 @@ fn padded_rows_stopped_after_every_step_end_in_the_same_bytes() {
             panic!("a training job")
         };
         train.data.pad_to = PadTo::Longest;
+    });
+}
+
+#[test]
+fn relations_stopped_after_every_step_end_in_the_same_bytes() {
+    stopped_after_every_step_equals_unbroken(&of_relations(), |_| {});
+}
+
+#[test]
+#[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
+fn relations_in_bf16_stopped_after_every_step_end_in_the_same_bytes() {
+    stopped_after_every_step_equals_unbroken(&of_relations(), |job| {
+        job.precision = Precision::Bf16;
     });
 }
 

@@ -4,15 +4,20 @@
 use std::fs;
 use std::path::Path;
 
+use tch::Device;
+use tinyrun::data::store::TokenStore;
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
     EvalModel, EvalSet, Evaluate, HeadKind, Job, Keep, LossScaling, ModelSelection, Objective,
     Precision, Scoring, WeightDtype, Work,
 };
+use tinyrun::model::{BertConfig, ModelRef};
 
+use super::fixture::path;
 use super::resume::{job, run, selection};
 use crate::device::Compute;
 use crate::evaluate::evaluate;
+use crate::folder::load_for_scoring;
 use crate::reporter::Reporter;
 use crate::stop::Stop;
 use crate::training::Ended;
@@ -136,4 +141,30 @@ fn a_score_on_dev_is_that_of_the_written_model_whatever_it_was_trained_in() {
             );
         }
     }
+}
+
+#[test]
+fn a_model_of_some_layers_is_as_large_as_those_and_is_written_with_its_own_head() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut job = job(&folder.path().join("run"), Objective::Labels);
+    let store = TokenStore::open(&folder.path().join("run/store")).expect("a store");
+    let size = |layers: &[usize]| {
+        let mut model = ModelRef::from(path("bert-tiny"));
+        model.stated.layers = layers.to_vec();
+        let found = load_for_scoring(&model, HeadKind::Plain, &store, Device::Cpu);
+        let found = found.expect("a model");
+        (found.parameters, found.size_bytes)
+    };
+    let (parameters, bytes) = size(&[0]);
+    assert_eq!(bytes, 4 * parameters);
+    assert!(bytes < size(&[]).1);
+
+    // A teacher with another head leaves no trace in the student's `config.json`.
+    let Work::Train(train) = &mut job.work else {
+        panic!("a training job")
+    };
+    train.student.config.tinyrun_head = Some("relu".to_owned());
+    run(&job, &Stop::default()).expect("it trains");
+    let config = BertConfig::read(&job.output.join("model")).expect("a configuration");
+    assert_eq!(config.tinyrun_head, None);
 }

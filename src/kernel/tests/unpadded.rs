@@ -231,7 +231,10 @@ fn a_packed_model_answers_as_it_does_unpacked() {
     let answers = [PadTo::Longest, PadTo::None].map(|pad_to| {
         let teacher = frozen(copy(&large), &config, pad_to, Kind::Float);
         let target = Target::of(&objective(), Some(&teacher), &unpadded);
-        let Target::Layers { attention, hidden } = target else {
+        let Target::Layers {
+            attention, hidden, ..
+        } = target
+        else {
             panic!("layers")
         };
         attention.into_iter().chain(hidden).collect::<Vec<_>>()

@@ -99,6 +99,9 @@ fn value(path: &str, key: &Key) -> String {
         (_, "hidden-weight") => "0.0",
         (_, "attention-layer-weights") => "[1.0, 1.0, 1.0, 2.0]",
         (_, "hidden-layer-weights") => "[0.0, 1.0, 1.0, 1.0, 1.0]",
+        (_, "attention-loss") => "\"relations\"",
+        (_, "relation-heads") => "24",
+        (_, "relation-weights") => "[1.0, 1.0, 0.0]",
         (_, "keep-projection") => "false",
         (_, "corpus") => "[\"data/corpus/*.txt\"]",
         (_, "max-seq-length") => "64",
@@ -169,6 +172,7 @@ fn beside(path: &str, key: &str) -> (&'static str, &'static str) {
             ("[task]\nunlabelled = [\"data/unlabelled.txt\"]\n\n", "")
         }
         ("student", "layers") => ("", "model = \"finetune\"\n"),
+        (_, "relation-heads" | "relation-weights") => ("", "attention-loss = \"relations\"\n"),
         (_, "power") => ("", "schedule = \"polynomial\"\n"),
         ("stages.td-phase1", "end-learning-rate" | "decay-from") => ("", "schedule = \"linear\"\n"),
         ("student.layer-map", "attention") => ("", "hidden = [0, 3, 6, 9, 12]\n"),

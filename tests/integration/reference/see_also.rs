@@ -34,6 +34,9 @@ pub(super) fn page_about(table: &str, key: &str) -> Option<(&'static str, &'stat
         "attention-weight" | "attention-layer-weights" | "reduction" => {
             ("Attention", "../concepts/losses.md#attention")
         }
+        "attention-loss" | "relation-heads" | "relation-weights" => {
+            ("Relations", "../concepts/losses.md#relations")
+        }
         "hidden-weight" | "hidden-layer-weights" => {
             ("Hidden states", "../concepts/losses.md#hidden-states")
         }

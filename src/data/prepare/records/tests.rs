@@ -75,6 +75,7 @@ fn records_and_the_same_rows_as_a_table_give_the_same_stores() {
     let table = TaskSettings {
         unlabelled: Vec::new(),
         predictions: None,
+        students: None,
         train: vec![fixture("records/train.tsv")],
         dev: Dev::Table(fixture("records/dev.tsv")),
         more_dev: Vec::new(),

@@ -35,6 +35,8 @@ pub(super) struct LayerOutput {
     pub(super) scores: Tensor,
     /// A scalar; 0 without a teacher.
     pub(super) squares: Tensor,
+    /// `[T, 3 d]`; undefined where first tokens alone ask.
+    pub(super) qkv: Tensor,
 }
 
 impl Layer {
@@ -142,6 +144,10 @@ impl Layer {
             ),
             scores: attended.scores,
             squares: attended.squares,
+            qkv: match looked {
+                QkvInput::All(all) => all,
+                QkvInput::First(..) => Tensor::new(),
+            },
         }
     }
 }

@@ -115,6 +115,7 @@ impl Encode for Encoder {
             hidden_states: Vec::new(),
             attention_scores: Vec::new(),
             attention_squares: Vec::new(),
+            qkv: Vec::new(),
         };
         let distances = self.distances.as_ref();
         let bias = distances.map(|bias| bias.by_distance(rows.longest));
@@ -132,6 +133,8 @@ impl Encode for Encoder {
                 output.hidden_states.push(before);
                 output.attention_scores.push(done.scores);
                 output.attention_squares.push(done.squares);
+                let qkv = Some(done.qkv).filter(|_| wanted.keeps_qkv(index));
+                output.qkv.push(qkv.unwrap_or_else(Tensor::new));
             }
         }
         if wanted.is_first() {

@@ -9,6 +9,17 @@ use crate::encoder::linear::Linear;
 use crate::encoder::product::matmul;
 use crate::parameters::Parameters;
 
+/// What is kept of a layer's attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// No more than the context.
+    Nothing,
+    /// The scores `[B, h, A, L]`: before softmax, divided by `sqrt(d/h)`, the mask added.
+    Scores,
+    /// Query, key and value of every token, `[B, L, 3 d]`.
+    Qkv,
+}
+
 /// Queries, keys and values, and the context that they make.
 #[derive(Debug)]
 pub(super) struct Attention {
@@ -44,19 +55,19 @@ impl Attention {
         self.relative.is_some()
     }
 
-    /// Context `[B, A, d]` of the tokens `asking` `[B, A, d]` among `x` `[B, L, d]` and, where they
-    /// are kept, the attention scores `[B, h, A, L]`: before softmax, divided by `sqrt(d/h)`, mask
-    /// and bias `added`.
+    /// Context `[B, A, d]` of the tokens `asking` `[B, A, d]` among `x` `[B, L, d]`, and what it `keeps`. Mask and bias are
+    /// `added` to the scores.
     pub(super) fn forward_t(
         &self,
         asking: &Tensor,
         x: &Tensor,
         added: [Option<&Tensor>; 2],
-        keeps_scores: bool,
+        keeps: Keeps,
         train: bool,
     ) -> (Tensor, Option<Tensor>) {
         let [query, key, value] = self.heads_of(asking, x);
-        let (context, scores) = if keeps_scores || train || self.is_relative() {
+        let qkv = (keeps == Keeps::Qkv).then(|| side_by_side(&[&query, &key, &value]));
+        let (context, scores) = if keeps == Keeps::Scores || train || self.is_relative() {
             self.attend(x.kind(), [query, key, value], added, train)
         } else {
             // libtorch's kernel never holds more than a part of the scores.
@@ -72,7 +83,7 @@ impl Attention {
             .size4()
             .expect("a tensor of heads has four dimensions");
         let context = context.transpose(1, 2).reshape([b, a, h * size]);
-        (context, scores.filter(|_| keeps_scores))
+        (context, qkv.or(scores.filter(|_| keeps == Keeps::Scores)))
     }
 
     /// Queries of `asking`, keys and values of `x`: `[B, h, .., d/h]`.
@@ -117,4 +128,12 @@ impl Attention {
         }
         (context, Some(scores))
     }
+}
+
+/// Tensors of heads `[B, h, L, d/h]`, all heads of a token together: `[B, L, n d]` of `n` of them.
+fn side_by_side(tensors: &[&Tensor]) -> Tensor {
+    let rows = tensors
+        .iter()
+        .map(|heads| heads.transpose(1, 2).flatten(2, 3));
+    Tensor::cat(&rows.collect::<Vec<_>>(), -1)
 }

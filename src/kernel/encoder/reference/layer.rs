@@ -3,7 +3,7 @@
 use tch::Tensor;
 use tinyrun::model::config::BertConfig;
 
-use super::attention::Attention;
+use super::attention::{Attention, Keeps};
 use crate::batch::Batch;
 use crate::dropout::dropout;
 use crate::encoder::activation::Activation;
@@ -42,15 +42,14 @@ impl Layer {
     }
 
     /// `x` `[B, L, d]` to the next hidden state of its first `asking` tokens `[B, asking, d]` and,
-    /// where they are kept, the attention scores `[B, h, L, L]`. `bias` `[1, h, L, L]` is added to
-    /// the scores.
+    /// what its attention `keeps`. `bias` `[1, h, L, L]` is added to the scores.
     pub(super) fn forward_t(
         &self,
         x: &Tensor,
         asking: i64,
         batch: &Batch,
         bias: Option<&Tensor>,
-        keeps_scores: bool,
+        keeps: Keeps,
         train: bool,
     ) -> (Tensor, Option<Tensor>) {
         let bias = bias.map(|bias| bias.narrow(2, 0, asking));
@@ -59,12 +58,10 @@ impl Layer {
         let added = [mask.as_ref(), bias.as_ref()];
         // A view even of all tokens: query and residual send their gradients back as one.
         let asking = x.narrow(1, 0, asking);
-        let (context, scores) = self
-            .attention
-            .forward_t(&asking, x, added, keeps_scores, train);
+        let (context, kept) = self.attention.forward_t(&asking, x, added, keeps, train);
         let attended = self.attention_output.forward_t(&context, &asking, train);
         let inner = self.activation.apply(&self.intermediate.forward(&attended));
-        (self.output.forward_t(&inner, &attended, train), scores)
+        (self.output.forward_t(&inner, &attended, train), kept)
     }
 }
 

@@ -6,9 +6,10 @@ mod embeddings;
 mod layer;
 mod relative;
 
-use tch::Kind;
+use tch::{Kind, Tensor};
 use tinyrun::model::config::BertConfig;
 
+use self::attention::Keeps;
 use self::embeddings::Embeddings;
 use self::layer::Layer;
 use super::distances::DistanceBias;
@@ -46,6 +47,7 @@ impl Encode for Encoder {
             hidden_states: Vec::new(),
             attention_scores: Vec::new(),
             attention_squares: Vec::new(),
+            qkv: Vec::new(),
         };
         let distances = self.distances.as_ref();
         let bias = distances.map(|bias| bias.by_pair(hidden.size()[1], self.kind));
@@ -54,10 +56,17 @@ impl Encode for Encoder {
             let is_last = index + 1 == self.layers.len();
             let first = is_last && wanted.is_first() && !layer.is_relative();
             let asking = if first { 1 } else { hidden.size()[1] };
-            let keeps_scores = !wanted.is_first();
+            let keeps = match wanted {
+                Wanted::Qkv(_) if wanted.keeps_qkv(index) => Keeps::Qkv,
+                Wanted::First | Wanted::Qkv(_) => Keeps::Nothing,
+                _ => Keeps::Scores,
+            };
             let bias = bias.as_ref();
-            let (next, scores) = layer.forward_t(&hidden, asking, batch, bias, keeps_scores, train);
-            output.attention_scores.extend(scores);
+            let (next, kept) = layer.forward_t(&hidden, asking, batch, bias, keeps, train);
+            match wanted {
+                Wanted::Qkv(_) => output.qkv.push(kept.unwrap_or_else(Tensor::new)),
+                _ => output.attention_scores.extend(kept),
+            }
             let before = std::mem::replace(&mut hidden, next);
             if !wanted.is_first() {
                 output.hidden_states.push(before);
