@@ -153,6 +153,27 @@ fn leaves_give_the_same_bytes_on_any_number_of_ranks() {
     assert!(results(&test) == expected, "after two kills");
 }
 
+/// A mean over tokens, of which each rank has another number.
+#[test]
+fn relations_give_the_same_bytes_on_any_number_of_ranks() {
+    let sets = ["general-distill", "td-phase1"].map(|stage| {
+        let set = |key: &str| ["--set".to_owned(), format!("stages.{stage}.{key}")];
+        [set("attention-loss=relations"), set("reduction-leaves=4")].concat()
+    });
+    let sets = sets.concat();
+    let mut sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+    sets.extend(["--until", "td-phase1"]);
+    let found = ["1", "2", "4"].map(|ranks| {
+        let test = root();
+        let ranks = ["--ranks", ranks];
+        // Without leaves the teacher would have other bytes.
+        run(&test, &["--until", "finetune"]);
+        run(&test, &[&sets[..], &ranks].concat());
+        results(&test)
+    });
+    assert!(found[0] == found[1] && found[0] == found[2]);
+}
+
 #[test]
 fn leaves_that_cannot_be_are_refused_at_their_key() {
     let test = root();

@@ -74,8 +74,8 @@ fn dropouts_do_not_count_where_nothing_is_trained() {
     for model in ["teacher", "other"] {
         test.write_model(model, &["neg", "pos"]);
     }
-    let text = test.read("x.toml");
-    let (before, _) = text.split_once("[stages").expect("stages");
+    let whole = test.read("x.toml");
+    let (before, _) = whole.split_once("[stages").expect("stages");
     test.write("x.toml", &format!("{before}[stages.eval]\n"));
     test.run(&["x.toml"]).succeeds();
     let plan = |set: &str| {

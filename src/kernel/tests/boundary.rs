@@ -3,9 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::{Device, Kind, Tensor};
+use tinyrun::job::Relations;
 
 use crate::dropout::DropoutMask;
 use crate::fused::{self, Rule, Sparse};
+use crate::native::relations::relations;
 use crate::native::{
     Activation, EmbeddingLookup, QkvInput, Weights, attention, embeddings, linear, linear_norm,
     pack, squared_error,
@@ -119,6 +121,44 @@ fn a_linear_layer_names_the_argument() {
         refusal(|| linear(&x, &[], Activation::Nothing)),
         "several layers side by side are trained ones"
     );
+}
+
+#[test]
+fn relations_name_the_argument() {
+    let (student, teacher) = (zeros(&[5, 12]), zeros(&[5, 24]));
+    let offsets = |ends: &[i32]| Tensor::from_slice(ends);
+    let of = |heads| Relations {
+        heads,
+        weights: [1.0; 3],
+    };
+    let call = |student: &Tensor, teacher: &Tensor, ends: &[i32], heads| {
+        relations(student, teacher, &offsets(ends), &of(heads))
+    };
+    drop(call(&student, &teacher, &[0, 2, 5], 2));
+    for (told, expected) in [
+        (
+            refusal(|| call(&student, &zeros(&[4, 24]), &[0, 2, 5], 2)),
+            "argument `teacher's qkv` must be contiguous fp32 [5, any] on the CPU, is fp32 [4, 24]",
+        ),
+        (
+            refusal(|| call(&student, &teacher.to_kind(Kind::BFloat16), &[0, 2, 5], 2)),
+            "argument `teacher's qkv` must be contiguous fp32 [5, any] on the CPU, is bf16 [5, 24]",
+        ),
+        (
+            refusal(|| call(&student, &teacher, &[0, 2, 5], 3)),
+            "argument `student's qkv` must be of 3 parts of 3 relation heads, is fp32 [5, 12]",
+        ),
+        (
+            refusal(|| call(&student, &teacher, &[0, 6], 2)),
+            "argument `offsets` must be offsets that rise from 0 to the 5 rows, is int32 [2]",
+        ),
+        (
+            refusal(|| call(&student, &teacher, &[0, 3, 3, 5], 2)),
+            "argument `offsets` must be offsets that rise from 0 to the 5 rows, is int32 [4]",
+        ),
+    ] {
+        assert_eq!(told, expected);
+    }
 }
 
 #[test]

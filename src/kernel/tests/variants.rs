@@ -5,13 +5,14 @@ use std::process::Command;
 use crate::processor::Processor;
 
 /// Tests that run native code. Without the ones in bf16, which run on the kind that multiplies in it alone.
-const NATIVE: [&str; 8] = [
+const NATIVE: [&str; 9] = [
     "dropout::",
     "tests::attention::",
     "tests::boundary::",
     "tests::forward::",
     "tests::losses::",
     "tests::optimizer::",
+    "tests::relations::",
     "tests::twenty_steps::",
     "tests::unpadded::",
 ];
