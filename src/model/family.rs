@@ -9,6 +9,10 @@ use serde_json::{Map, Value};
 
 /// How a family differs from BERT.
 #[derive(Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a difference of its own"
+)]
 pub struct Family {
     /// `model_type` in `config.json`.
     pub model_type: &'static str,

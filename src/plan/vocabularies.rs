@@ -6,11 +6,16 @@ use std::path::Path;
 use super::find::Finder;
 use super::inputs::{InputFile, ModelFolder};
 use super::missing::shown;
-use crate::data::{OtherPieces, OtherToken, TokenizerFiles, Translation, other_token, translate};
+use crate::data::{
+    DataError, OtherPieces, OtherToken, TokenizerFiles, Translation, other_token, translate,
+};
 use crate::document::{Fault, Span};
 use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
 use crate::input::excerpt;
 use crate::model::{BertConfig, TokenMap};
+
+/// Why other tokens will not do.
+const TOKEN_BY_TOKEN: &str = "losses compare a text token by token";
 
 /// What a vocabulary is compared with.
 struct Data<'a> {
@@ -48,13 +53,15 @@ impl Finder<'_> {
             let (role, span) = read_as(experiment, name);
             let found = match role {
                 Some(Role::Student) => translated(&data, name, folder),
-                _ => Err(Fault::new(of_another(name, &other), None)
-                    .with_label("text is split by the tokenizer of `[teacher]`")),
+                _ => Err(Box::new(
+                    Fault::new(of_another(name, &other), None)
+                        .with_label("text is split by the tokenizer of `[teacher]`"),
+                )),
             };
             if let Err(fault) = found {
                 // What is said of its size would be the same again.
                 folder.config.vocab_size = data.config.vocab_size;
-                self.faults.push(Fault { span, ..fault });
+                self.faults.push(Fault { span, ..*fault });
             }
         }
     }
@@ -84,12 +91,12 @@ fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Stri
 }
 
 /// Gives a student's folder the ids of the data.
-fn translated(data: &Data<'_>, name: &str, folder: &mut ModelFolder) -> Result<(), Fault> {
+fn translated(data: &Data<'_>, name: &str, folder: &mut ModelFolder) -> Result<(), Box<Fault>> {
     let Some(own) = folder.tokenizer.clone() else {
         return Ok(());
     };
     let fault = |message: String| Fault::new(message, None);
-    let of_error = |error: crate::data::DataError| fault(error.to_string()).with_hint(error.hint());
+    let of_error = |error: DataError| Box::new(fault(error.to_string()).with_hint(error.hint()));
     let found = translate(data.tokenizer, &own).map_err(of_error)?;
     let ids = found.map_err(|reason| {
         let message = format!(
@@ -97,14 +104,14 @@ fn translated(data: &Data<'_>, name: &str, folder: &mut ModelFolder) -> Result<(
             shown(name),
             why(&reason)
         );
-        fault(message).with_label("losses compare a text token by token")
+        Box::new(fault(message).with_label(TOKEN_BY_TOKEN))
     })?;
     if data.has_pairs && !ids.same_pairs {
         let message = format!(
             "the tokenizer of `{}` puts another number of tokens between the texts of a pair than the teacher's",
             shown(name)
         );
-        return Err(fault(message).with_label("losses compare a text token by token"));
+        return Err(Box::new(fault(message).with_label(TOKEN_BY_TOKEN)));
     }
     let files = TokenizerFiles::read(&own).map_err(of_error)?;
     if let Some(name) = files.added_file() {

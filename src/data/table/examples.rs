@@ -35,7 +35,7 @@ pub struct TableRow {
     pub pair: Option<String>,
     /// Label as written, without spaces around it.
     pub label: String,
-    /// What the table has in its column [`ID`], if it has one.
+    /// What the table has in its column `id`, if it has one.
     pub id: Option<String>,
 }
 
