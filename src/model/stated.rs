@@ -67,7 +67,7 @@ impl Stated {
         }
     }
 
-    /// What holds for a model that is only read: its dropouts do not matter.
+    /// What holds for a model in inference, where dropout is off.
     #[must_use]
     pub fn without_dropouts(self) -> Self {
         Self {
