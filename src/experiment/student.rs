@@ -166,7 +166,7 @@ settings! {
 
 impl StudentShape {
     /// How the student differs from BERT.
-    pub(super) fn family(&self) -> &'static Family {
+    pub(crate) fn family(&self) -> &'static Family {
         family_of(&self.family)
     }
 }

@@ -270,6 +270,20 @@ impl Finder<'_> {
             let label = "`model_input_names` or `tokenizer_class` excludes `token_type_ids`";
             self.faults.push(at(message).with_label(label));
         }
+        let draws_segments = experiment.student.model.is_none()
+            && experiment.student.shape.family().token_types
+            && experiment
+                .stages
+                .iter()
+                .any(|stage| stage.makes_model_of() == Some(Role::Student));
+        if has_pairs && draws_segments && !files.can_mark_pairs() {
+            let message = format!(
+                "the tokenizer of `{}` cannot mark the second text of a pair for a BERT student",
+                model.value
+            );
+            let hint = "set `family = \"mpnet\"` in `[student]`".to_owned();
+            self.faults.push(at(message).with_hint(hint));
+        }
         self.vocabularies(experiment, folders, &tokenizer);
         files.changed_since_first()
     }

@@ -268,9 +268,8 @@ fn a_students_vocabulary_that_cuts_otherwise_is_refused_at_its_key() {
     }
 }
 
-#[test]
-fn a_students_vocabulary_of_its_own_is_refused_for_pairs() {
-    let test = own_vocabulary();
+/// Turns the films into pairs of texts.
+fn in_pairs(test: &Test) {
     let table = test
         .read("data/films.tsv")
         .replace(" film was", " film\twas")
@@ -278,9 +277,26 @@ fn a_students_vocabulary_of_its_own_is_refused_for_pairs() {
     test.write("data/films.tsv", &table);
     let columns = "dev-fraction = 0.2\ntext = \"first\"\npair = \"second\"\nlabel = \"label\"";
     test.replace("films.toml", "dev-fraction = 0.2", columns);
+}
+
+#[test]
+fn a_students_vocabulary_of_its_own_is_refused_for_pairs() {
+    let test = own_vocabulary();
+    in_pairs(&test);
     run(&test, &["--dry-run"])
         .ends_with(2)
         .says("another number of tokens between the texts of a pair");
+}
+
+#[test]
+fn a_bert_under_mpnets_tokenizer_is_refused_for_pairs_and_an_mpnet_is_not() {
+    let test = films_of("mpnet-tiny");
+    in_pairs(&test);
+    run(&test, &["--dry-run"])
+        .ends_with(2)
+        .says("cannot mark the second text of a pair for a BERT student")
+        .says("set `family = \"mpnet\"` in `[student]`");
+    run(&test, &["--dry-run", "--set", "student.family=mpnet"]).succeeds();
 }
 
 #[test]

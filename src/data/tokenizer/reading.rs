@@ -112,6 +112,11 @@ impl TokenizerFiles {
         self.segments
     }
 
+    /// Whether its post-processor can mark the second text of a pair at all: MPNet's and RoBERTa's cannot.
+    pub fn can_mark_pairs(&self) -> bool {
+        self.between == 1
+    }
+
     /// `added_tokens.json`, where it states a token that no other file does.
     pub fn added_file(&self) -> Option<&'static str> {
         self.added.reads_added_file.then_some(ADDED)
