@@ -112,7 +112,7 @@ impl TokenizerFiles {
         self.segments
     }
 
-    /// Whether its post-processor can mark the second text of a pair at all: MPNet's and RoBERTa's cannot.
+    /// Whether its post-processor can mark the second text of a pair at all: MPNet's cannot.
     pub fn can_mark_pairs(&self) -> bool {
         self.between == 1
     }
