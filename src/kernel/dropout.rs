@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use crate::batch::Amounts;
-use crate::seed::mix;
+use crate::seed::{mix, seeded};
 use crate::{cpu, native};
 
 unsafe extern "C" {
@@ -35,7 +35,7 @@ pub(crate) fn reseed(seed: i64, before: Amounts) {
     DRAWN.set((seed.cast_unsigned(), 0));
     BEFORE.set(before);
     // Devices that draw by themselves.
-    tch::manual_seed(seed);
+    seeded(seed, || ());
 }
 
 /// `x`, where `train` is set with each element 0 with probability `p` and divided by `1 - p` else.

@@ -7,7 +7,7 @@ use tinyrun::job::{Initializer, InitializerKind};
 use tinyrun::model::names::EMBEDDINGS;
 
 use crate::checkpoint::tensor_bytes;
-use crate::seed::Seed;
+use crate::seed::{Seed, seeded};
 
 /// A model's tensors by their Hugging Face names. Ordered, because an optimizer, a digest
 /// or a file that follows a hash map's order differs from run to run.
@@ -162,8 +162,9 @@ pub(crate) fn initial_tensor(
     if is_bias(name) {
         return Tensor::zeros(size, options);
     }
-    tch::manual_seed(seed.of_name(name));
-    distribution.fill(Tensor::zeros(size, options))
+    seeded(seed.of_name(name), || {
+        distribution.fill(Tensor::zeros(size, options))
+    })
 }
 
 fn is_bias(name: &str) -> bool {

@@ -1,6 +1,8 @@
 //! Random numbers as a function of the seed and a place in the run, never of history:
 //! a resumed run draws what an unbroken one would have drawn.
 
+use std::sync::{Mutex, PoisonError};
+
 /// `SplitMix64`'s output function over a seed and a place.
 pub(crate) fn mix(seed: u64, place: u64) -> u64 {
     let mut z = seed
@@ -9,6 +11,16 @@ pub(crate) fn mix(seed: u64, place: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// What `draw` draws from libtorch's own generator after `seed`. A process has one such generator: whoever seeds it
+/// does so here, or draws of one thread would fall between those of another.
+#[expect(clippy::disallowed_methods, reason = "here it is guarded")]
+pub(crate) fn seeded<T>(seed: i64, draw: impl FnOnce() -> T) -> T {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed);
+    draw()
 }
 
 /// The seed of a stage.

@@ -1,6 +1,6 @@
 //! Attention of rows without padding, in the formats that have loops of their own.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::dropout::DropoutMask;
 use crate::native::{QkvInput, attention};
@@ -31,10 +31,10 @@ const SOME: DropoutMask = DropoutMask {
     kept: 1.0 / 0.9,
 };
 
-fn noise(shape: &[i64]) -> Tensor {
-    // What both formats can hold.
-    let noise = Tensor::randn(shape, (Kind::Float, Device::Cpu));
-    noise.to_kind(Kind::BFloat16)
+/// Noise that both formats can hold.
+fn noise(seed: i64) -> impl Fn(&[i64]) -> Tensor {
+    let noise = super::noise(seed);
+    move |shape| noise(shape).to_kind(Kind::BFloat16)
 }
 
 /// Offsets of rows, and how many scores they have.
@@ -80,7 +80,7 @@ fn loss_of(context: &Tensor, slope: &Tensor) -> Tensor {
 #[test]
 #[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
 fn in_bf16_it_is_that_of_fp32_but_for_rounding() {
-    tch::manual_seed(9);
+    let noise = noise(9);
     for (width, heads, lengths) in SHAPES {
         let (offsets, scores) = offsets(lengths, heads);
         let tokens: i64 = lengths.iter().sum();
@@ -123,7 +123,7 @@ fn in_bf16_it_is_that_of_fp32_but_for_rounding() {
 #[test]
 #[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
 fn in_bf16_that_of_first_tokens_alone_is_too() {
-    tch::manual_seed(11);
+    let noise = noise(11);
     for (width, heads, lengths) in SHAPES {
         let (offsets, _) = offsets(lengths, heads);
         let tokens: i64 = lengths.iter().sum();
@@ -167,7 +167,7 @@ fn in_bf16_first_tokens_alone_see_what_they_see_among_all() {
 }
 
 fn first_tokens_see_the_same(kind: Kind) {
-    tch::manual_seed(10);
+    let noise = noise(10);
     for (width, heads, lengths) in SHAPES {
         let (offsets, _) = offsets(lengths, heads);
         let tokens: i64 = lengths.iter().sum();
@@ -223,7 +223,12 @@ fn by_libtorch(
 }
 
 /// Rows, a teacher's scores, what flows back, and a table of more distances than there are.
-fn with_bias(width: i64, heads: i64, lengths: &[i64]) -> [Tensor; 4] {
+fn with_bias(
+    noise: impl Fn(&[i64]) -> Tensor,
+    width: i64,
+    heads: i64,
+    lengths: &[i64],
+) -> [Tensor; 4] {
     let tokens: i64 = lengths.iter().sum();
     let scores: i64 = lengths.iter().map(|length| heads * length * length).sum();
     let longest = lengths.iter().max().expect("a row");
@@ -237,11 +242,11 @@ fn with_bias(width: i64, heads: i64, lengths: &[i64]) -> [Tensor; 4] {
 
 #[test]
 fn a_bias_of_distances_and_its_gradient_are_libtorchs() {
-    tch::manual_seed(12);
+    let noise = noise(12);
     for (width, heads, lengths) in SHAPES {
         let (offsets, _) = offsets(lengths, heads);
         let [all, teacher, slope, bias] =
-            with_bias(width, heads, lengths).map(|tensor| tensor.to_kind(Kind::Float));
+            with_bias(&noise, width, heads, lengths).map(|tensor| tensor.to_kind(Kind::Float));
         let outcome = |native: bool| {
             let [all, bias] = [&all, &bias].map(|leaf| leaf.copy().set_requires_grad(true));
             let [context, squares, scores] = if native {
@@ -271,10 +276,10 @@ fn a_bias_of_distances_and_its_gradient_are_libtorchs() {
 #[test]
 #[cfg_attr(not(has_bf16), ignore = "this processor does not multiply in bf16")]
 fn in_bf16_a_bias_of_distances_is_that_of_fp32_but_for_rounding() {
-    tch::manual_seed(13);
+    let noise = noise(13);
     for (width, heads, lengths) in SHAPES {
         let (offsets, _) = offsets(lengths, heads);
-        let [all, teacher, slope, bias] = with_bias(width, heads, lengths);
+        let [all, teacher, slope, bias] = with_bias(&noise, width, heads, lengths);
         for drop in [NONE, SOME] {
             let what = format!("{width}/{heads} {lengths:?} {drop:?}");
             assert_rounded(&what, |kind| {

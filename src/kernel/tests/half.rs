@@ -1,12 +1,13 @@
 //! Half precision: widened products are those of libtorch's own, and both formats stay near fp32.
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 use tinyrun::job::{Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
     assert_close, batch, device, intermediate, json, labelled_batch, losses, model, student_in,
     teacher_in, tensor, tensors, weights,
 };
+use super::noise;
 use crate::encoder::{Encoder, Linear, Wanted};
 use crate::objective::Share;
 use crate::parameters::Parameters;
@@ -116,12 +117,12 @@ fn fp16_stays_near_fp32_in_states_losses_and_gradients() {
 
 #[test]
 fn a_product_of_halves_is_libtorchs_own_to_a_unit_in_the_last_place() {
-    tch::manual_seed(1);
+    let noise = noise(1);
     for (kind, unit) in [
         (Kind::BFloat16, 2_f64.powi(-8)),
         (Kind::Half, 2_f64.powi(-11)),
     ] {
-        let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu)).to_kind(kind);
+        let random = |size: &[i64]| noise(size).to_kind(kind);
         let (x, weight, bias) = (random(&[7, 40]), random(&[30, 40]), random(&[30]));
         let tensors = [("l.weight", &weight), ("l.bias", &bias)];
         let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));

@@ -6,6 +6,7 @@ use tch::{Device, Tensor};
 use tinyrun::job::{Clipping, OptimizerKind};
 
 use super::fixture::{adam, assert_close, device, json, tensor, tensors, weights};
+use super::noise;
 use crate::optimizer::{Optimizer, Rows};
 use crate::parameters::Parameters;
 
@@ -154,10 +155,9 @@ fn a_gradient_that_is_no_number_changes_nothing_and_is_named() {
 #[test]
 fn a_gradient_of_some_rows_updates_the_table_as_the_whole_one_does() {
     for kind in [OptimizerKind::BertAdam, OptimizerKind::AdamW] {
-        tch::manual_seed(3);
-        let options = (tch::Kind::Float, Device::Cpu);
+        let noise = noise(3);
         // Wide enough for several blocks of the whole table.
-        let start = Tensor::randn([700, 50], options);
+        let start = noise(&[700, 50]);
         let tables = [(); 2].map(|()| {
             let tensors = BTreeMap::from([("words.weight".to_owned(), start.copy())]);
             Parameters::new(tensors).trainable(Device::Cpu)
@@ -170,7 +170,7 @@ fn a_gradient_of_some_rows_updates_the_table_as_the_whole_one_does() {
             // Most rows never have a gradient; once, as with several micro-batches, the table's is given to both.
             let whole_for_both = step == 3;
             let rows: Vec<i64> = (0..700).filter(|row| row % (step + 9) == 1).collect();
-            let gradient = Tensor::randn([rows.len() as i64, 50], options);
+            let gradient = noise(&[rows.len() as i64, 50]);
             let whole = start.zeros_like();
             let whole = whole.index_copy(0, &Tensor::from_slice(&rows), &gradient);
             let update = step.unsigned_abs();

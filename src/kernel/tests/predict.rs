@@ -9,6 +9,7 @@ use tinyrun::job::{HeadKind, Predict, Rows, WeightDtype};
 use tinyrun::model::{BertConfig, names, write_model_folder};
 
 use super::fixture::{assert_close, device, path, rows, tensor, weights};
+use super::noise;
 use crate::checkpoint::tensor_bytes;
 use crate::device::Compute;
 use crate::folder::{open, with_classifier};
@@ -44,11 +45,11 @@ fn student(folder: &Path) {
     }))
     .expect("a config");
     std::fs::write(folder.join("vocab.txt"), "[PAD]\n").expect("written");
-    tch::manual_seed(5);
+    let noise = noise(5);
     let tensors = names::expected_classifier(&config, 3);
     let tensors = tensors.into_iter().map(|(name, shape)| {
         let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-        let random = Tensor::randn(size.as_slice(), (Kind::Float, Device::Cpu)) * 0.05;
+        let random = noise(&size) * 0.05;
         let value = if name.ends_with("LayerNorm.weight") {
             random + 1.0
         } else {

@@ -11,6 +11,7 @@ use tinyrun::model::{BertConfig, Weights};
 use super::fixture::{
     assert_close, device, intermediate, json, laid_both_ways, losses, rows, slack, tensors, weights,
 };
+use super::noise;
 use super::resume::{column, job, left, run};
 use crate::batch::{Amounts, Batch, Block, Row};
 use crate::encoder::{Encoder, Linear};
@@ -179,11 +180,16 @@ fn shares_of_a_step_sum_to_the_whole() {
 }
 
 /// Random vectors of rows of these lengths, padded and packed: `[B, L, n]` and `[T, n]`.
-fn vectors(lengths: &[usize], width: i64, kind: Kind) -> [Tensor; 2] {
+fn vectors(
+    noise: impl Fn(&[i64]) -> Tensor,
+    lengths: &[usize],
+    width: i64,
+    kind: Kind,
+) -> [Tensor; 2] {
     let longest = *lengths.iter().max().expect("rows") as i64;
-    let rows = lengths.iter().map(|&length| {
-        Tensor::randn([length as i64, width], (Kind::Float, Device::Cpu)).to_kind(kind)
-    });
+    let rows = lengths
+        .iter()
+        .map(|&length| noise(&[length as i64, width]).to_kind(kind));
     let rows: Vec<Tensor> = rows.collect();
     let padded: Vec<Tensor> = rows
         .iter()
@@ -216,10 +222,10 @@ fn both_ways(
     [own, others]: [i64; 2],
     relations: &Relations,
 ) -> [(f64, Tensor); 2] {
-    tch::manual_seed(3);
+    let noise = noise(3);
     let (student, teacher) = (
-        vectors(lengths, 3 * own, kind),
-        vectors(lengths, 3 * others, kind),
+        vectors(&noise, lengths, 3 * own, kind),
+        vectors(&noise, lengths, 3 * others, kind),
     );
     let [padded, packed] = batches(lengths);
     let sides = student.iter().zip(&teacher).zip([&padded, &packed]);
@@ -274,13 +280,12 @@ fn in_bf16_packed_rows_give_the_relations_of_padded_ones() {
 
 #[test]
 fn equal_vectors_are_at_no_distance() {
-    tch::manual_seed(4);
     let lengths = [7, 40];
     let relations = Relations {
         heads: 3,
         weights: [1.0; 3],
     };
-    let [padded, packed] = vectors(&lengths, 36, Kind::Float);
+    let [padded, packed] = vectors(noise(4), &lengths, 36, Kind::Float);
     for (vectors, batch) in [padded, packed].iter().zip(&batches(&lengths)) {
         let own = vectors.detach().set_requires_grad(true);
         let loss = relation_loss(&own, vectors, batch, &relations);

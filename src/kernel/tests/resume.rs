@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
@@ -138,11 +137,7 @@ pub(super) fn selection(dev: &Path) -> ModelSelection {
     }
 }
 
-/// libtorch has one generator a process; two runs side by side would draw from each other's.
-static GENERATOR: Mutex<()> = Mutex::new(());
-
 pub(super) fn run(job: &Job, stop: &Stop) -> Result<Ended, KernelError> {
-    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     let Work::Train(work) = &job.work else {
         panic!("a training job")
     };

@@ -7,6 +7,7 @@ use tinyrun::model::BertConfig;
 use tinyrun::model::names::expected_encoder;
 
 use super::fixture::{assert_close, intermediate, losses, model, teacher};
+use super::noise;
 use super::resume::{column, job, run};
 use crate::batch::{Amounts, Batch, Block, Row};
 use crate::dropout::reseed;
@@ -84,12 +85,12 @@ fn small(dropout: f64) -> BertConfig {
 /// Such a student, and the parameters of a teacher that is wider.
 fn models(dropout: f64) -> (Student, Parameters, Parameters, BertConfig) {
     let (small, large) = (small(dropout), config(384, 600, dropout));
-    tch::manual_seed(5);
+    let noise = noise(5);
     let draw = |config: &BertConfig| {
         let mut parameters = Parameters::default();
         for (name, shape) in expected_encoder(config) {
             let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-            let noise = Tensor::randn(&shape, (Kind::Float, Device::Cpu)) * 0.05;
+            let noise = noise(&shape) * 0.05;
             let gain = if name.ends_with("LayerNorm.weight") {
                 1.0
             } else {
@@ -102,7 +103,7 @@ fn models(dropout: f64) -> (Student, Parameters, Parameters, BertConfig) {
     let mut parameters = draw(&small);
     let projection = projection_names(Projection::Shared, 3);
     for (part, shape) in [("weight", vec![384, 312]), ("bias", vec![384])] {
-        let noise = Tensor::randn(&shape, (Kind::Float, Device::Cpu)) * 0.05;
+        let noise = noise(&shape) * 0.05;
         parameters.insert(&format!("{}.{part}", projection[0]), noise);
     }
     let parameters = parameters.trainable(Device::Cpu);
