@@ -18,9 +18,9 @@ REVIEWS := data/reviews/reviews.tsv data/reviews/unlabelled.txt
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '$(if $(wildcard bench/run),,/^bench:/ { next }) /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '$(if $(wildcard bench/run),,/^bench:/ { next }) /^[a-z0-9-]+:.*## / { printf "  make %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@for name in $(EXPERIMENTS); do \
-	  printf '  make %-10s run experiments/%s.toml (pass options with ARGS="...")\n' $$name $$name; done
+	  printf '  make %-23s run experiments/%s.toml (pass options with ARGS="...")\n' $$name $$name; done
 
 .PHONY: setup
 setup: libtorch build demo ## fetch libtorch and the demo, build
@@ -159,6 +159,11 @@ teacher-base: ## fetch a teacher of base size, 400 MB (models/all-mpnet-base-v2)
 glue: ## download the GLUE tables to data/glue, or link a folder with GLUE_DIR=path
 	@scripts/prerequisites python
 	@scripts/fetch_glue "$(GLUE_DIR)" $(TASKS)
+
+.PHONY: banking77-data
+banking77-data: ## download Banking77 to data/banking77, or copy it with BANKING77_DIR=path
+	@scripts/prerequisites python
+	@scripts/fetch_banking77 $(if $(BANKING77_DIR),"$(BANKING77_DIR)")
 
 .PHONY: corpus
 corpus: ## link or unpack CORPUS=path (.txt, .txt.xz or folder) to data/corpus

@@ -73,7 +73,7 @@ num-attention-heads = 12
 
 @dataclass
 class Speed:
-    """Over all rows of `metrics.csv` but the first tenth."""
+    """Over all rows of `metrics.csv` but the first, a tenth unless told otherwise."""
 
     examples: float
     tokens: float
@@ -108,10 +108,10 @@ def document(root, stage, file, name="bench"):
     return json.loads((folder(root, stage, name) / file).read_text())
 
 
-def speed(root, stage, name="bench"):
+def speed(root, stage, name="bench", after=0.1):
     with open(folder(root, stage, name) / "metrics.csv", newline="") as file:
         rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-    rows = rows[max(1, len(rows) // 10) :] or rows
+    rows = rows[max(1, int(len(rows) * after)) :] or rows
     phases = ("data", "teacher", "forward", "backward", "optimizer", "other")
     split = {p: sum(row[f"{p}_ms"] for row in rows) / len(rows) for p in phases}
     seconds = [sum(row[f"{p}_ms"] for p in phases[:-1]) / 1e3 for row in rows]
