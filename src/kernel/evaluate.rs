@@ -3,32 +3,32 @@
 use std::path::Path;
 
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Evaluate, Event, Job, Progress};
+use tinyrun::job::{EvalModel, Evaluate, Event, Job, Progress};
 
 use crate::device::Compute;
 use crate::error::{KernelError, io};
-use crate::folder::load_for_scoring;
+use crate::folder::{Scorable, load_for_scoring};
+use crate::ranks::Ranks;
 use crate::reporter::Reporter;
-use crate::score::{Prediction, SCORE_KIND, predict, scores};
+use crate::score::{Predicted, Prediction, SCORE_KIND, predict_by_each, predict_on, scores};
 use crate::stop::Stop;
-
 use crate::training::Ended;
 
 /// Batches run before the clock starts: the first ones pay for memory and code.
 const WARM_UP: usize = 3;
 
-/// Scores each model and writes its predictions.
+/// Scores each model and writes its predictions. Each rank predicts a part of the rows, the first one writes.
 ///
 /// # Errors
-/// Unreadable models or data, a model whose classes are not the data's.
+/// Unreadable models or data, a model whose classes are not the data's, a rank that is lost.
 pub(crate) fn evaluate(
     job: &Job,
     work: &Evaluate,
     compute: Compute,
     reporter: &Reporter,
     stop: &Stop,
+    ranks: &Ranks,
 ) -> Result<Ended, KernelError> {
-    let batch_size = work.batch_size as usize;
     // Reported and recorded as what it computes in.
     let compute = Compute {
         kind: SCORE_KIND,
@@ -44,71 +44,117 @@ pub(crate) fn evaluate(
         }
         sets.push((set.split.as_str(), data));
     }
-    let batches = |(_, data): &(&str, TokenStore)| data.len().div_ceil(batch_size) as u64;
+    let size = ranks.own().size();
+    let batches = |(_, data): &(&str, TokenStore)| {
+        let all = data.len().div_ceil(work.batch_size as usize);
+        all.div_ceil(size) as u64
+    };
     let total_steps = sets.iter().map(batches).sum::<u64>() * work.models.len() as u64;
-    reporter.send(&compute.started(&[], total_steps, 0, 0));
-    let mut batches_done = 0;
+    let shared = [size];
+    let shared: &[usize] = if ranks.are_one() { &[] } else { &shared };
+    reporter.send(&compute.started(shared, total_steps, 0, 0));
+    let mut scoring = Scoring {
+        output: &job.output,
+        batch_size: work.batch_size as usize,
+        compute,
+        reporter,
+        stop,
+        ranks,
+        batches_done: 0,
+    };
     for model in &work.models {
         for (index, (split, data)) in sets.iter().enumerate() {
-            let loaded = load_for_scoring(&model.folder, model.head, data, compute.device)?;
-            if let Some(message) = loaded.warning.clone().filter(|_| index == 0) {
-                reporter.send(&Event::Warning { message });
-            }
-            let run = |stop: &mut dyn FnMut() -> bool| {
-                predict(
-                    &loaded.encoder,
-                    &loaded.classifier,
-                    data,
-                    batch_size,
-                    compute.device,
-                    stop,
-                )
-            };
-            let mut warm = 0;
-            run(&mut || {
-                warm += 1;
-                warm > WARM_UP
-            });
-            let predicted = run(&mut || {
-                batches_done += 1;
-                reporter.send(&Event::Step(Progress {
-                    step: batches_done,
-                    epoch: 0.0,
-                    learning_rate: 0.0,
-                    loss: 0.0,
-                    examples_per_second: 0.0,
-                    tokens_per_second: 0.0,
-                }));
-                stop.asked()
-            });
-            let Some(predicted) = predicted else {
+            if !scoring.score(model, split, data, index == 0)? {
                 return Ok(Ended::Interrupted { step: 0 });
-            };
-            let unsound =
-                |answer: &Prediction| answer.logits.iter().any(|logit| !logit.is_finite());
-            if let Some(row) = predicted.predictions.iter().position(unsound) {
-                let model = model.folder.to_path_buf();
-                return Err(KernelError::NotFiniteLogits { model, row });
             }
-            let file = match index {
-                0 => format!("predictions-{}.csv", model.name),
-                _ => format!("predictions-{}-{split}.csv", model.name),
-            };
-            write_predictions(&job.output.join(file), &predicted.predictions, data)?;
-            let scores = scores(&predicted.predictions, data.meta().labels.len());
-            reporter.send(&Event::Scored {
-                model: model.name.clone(),
-                split: (*split).to_owned(),
-                scores: scores.named(data.meta().labels.len()),
-                correct: scores.correct,
-                total: scores.total,
-                parameters: loaded.parameters,
-                size_bytes: loaded.size_bytes,
-                examples_per_second: scores.total as f64 / predicted.seconds,
-            });
         }
     }
     Ok(Ended::Done { steps: total_steps })
+}
+
+/// What the models of a stage are scored with.
+struct Scoring<'a> {
+    output: &'a Path,
+    batch_size: usize,
+    compute: Compute,
+    reporter: &'a Reporter,
+    stop: &'a Stop,
+    ranks: &'a Ranks,
+    batches_done: u64,
+}
+
+impl Scoring<'_> {
+    /// Scores a model on a set, of which dev is the `first`; `false` where it was stopped.
+    fn score(
+        &mut self,
+        model: &EvalModel,
+        split: &str,
+        data: &TokenStore,
+        first: bool,
+    ) -> Result<bool, KernelError> {
+        let loaded = load_for_scoring(&model.folder, model.head, data, self.compute.device)?;
+        if let Some(message) = loaded.warning.clone().filter(|_| first) {
+            self.reporter.send(&Event::Warning { message });
+        }
+        let Some(predicted) = self.predict(&loaded, data)? else {
+            return Ok(false);
+        };
+        let unsound = |answer: &Prediction| answer.logits.iter().any(|logit| !logit.is_finite());
+        if let Some(row) = predicted.predictions.iter().position(unsound) {
+            let model = model.folder.to_path_buf();
+            return Err(KernelError::NotFiniteLogits { model, row });
+        }
+        if !self.ranks.is_first() {
+            return Ok(true);
+        }
+        let file = if first {
+            format!("predictions-{}.csv", model.name)
+        } else {
+            format!("predictions-{}-{split}.csv", model.name)
+        };
+        write_predictions(&self.output.join(file), &predicted.predictions, data)?;
+        let classes = data.meta().labels.len();
+        let scores = scores(&predicted.predictions, classes);
+        self.reporter.send(&Event::Scored {
+            model: model.name.clone(),
+            split: split.to_owned(),
+            scores: scores.named(classes),
+            correct: scores.correct,
+            total: scores.total,
+            parameters: loaded.parameters,
+            size_bytes: loaded.size_bytes,
+            examples_per_second: scores.total as f64 / predicted.seconds,
+        });
+        Ok(true)
+    }
+
+    fn predict(
+        &mut self,
+        loaded: &Scorable,
+        data: &TokenStore,
+    ) -> Result<Option<Predicted>, KernelError> {
+        let (encoder, classifier) = (&loaded.encoder, &loaded.classifier);
+        let (batch_size, device) = (self.batch_size, self.compute.device);
+        let mut warm = 0;
+        predict_by_each(encoder, &[classifier], data, batch_size, device, || {
+            warm += 1;
+            warm > WARM_UP
+        });
+        let (ranks, reporter, stop) = (self.ranks, self.reporter, self.stop);
+        let done = &mut self.batches_done;
+        predict_on(ranks, encoder, classifier, data, batch_size, device, || {
+            *done += 1;
+            reporter.send(&Event::Step(Progress {
+                step: *done,
+                epoch: 0.0,
+                learning_rate: 0.0,
+                loss: 0.0,
+                examples_per_second: 0.0,
+                tokens_per_second: 0.0,
+            }));
+            stop.asked()
+        })
+    }
 }
 
 /// `predictions-<model>.csv` or the like: index, label, predicted, then a logit a class.

@@ -168,7 +168,7 @@ fn work(
     ranks.bind(tch::get_num_threads() as usize);
     let ended = catch_unwind(AssertUnwindSafe(|| match &job.work {
         Work::Train(train) => training::train(job, train, compute, reporter, stop, &ranks),
-        Work::Evaluate(work) => evaluate::evaluate(job, work, compute, reporter, stop),
+        Work::Evaluate(work) => evaluate::evaluate(job, work, compute, reporter, stop, &ranks),
         Work::Predict(work) => {
             predict::predict(work, compute, BufReader::new(stdin()), reporter, stop)
         }

@@ -146,8 +146,8 @@ pub(crate) fn score(
     batch_size: usize,
     device: Device,
 ) -> (Scores, Vec<Prediction>) {
-    let run = predict(encoder, classifier, store, batch_size, device, || false);
-    let predictions = run.expect("it is never stopped").predictions;
+    let run = predict_by_each(encoder, &[classifier], store, batch_size, device, || false);
+    let predictions = run.expect("it is never stopped").remove(0).predictions;
     (scores(&predictions, store.meta().labels.len()), predictions)
 }
 
@@ -181,19 +181,44 @@ pub(crate) struct Predicted {
     pub(crate) seconds: f64,
 }
 
-/// Predicts every row of `store`; `None` where `stop` said so on the way.
-pub(crate) fn predict(
+/// Predicts every row of `store`, each rank a part of the rows; `None` where `stop` of any rank said so on the way.
+/// The predictions are the same on any number of ranks, which share the batches that one has.
+///
+/// # Errors
+/// A rank that is lost.
+pub(crate) fn predict_on(
+    ranks: &Ranks,
     encoder: &Encoder,
     classifier: &Classifier,
     store: &TokenStore,
     batch_size: usize,
     device: Device,
     stop: impl FnMut() -> bool,
-) -> Option<Predicted> {
-    predict_by_each(encoder, &[classifier], store, batch_size, device, stop)?.pop()
+) -> Result<Option<Predicted>, KernelError> {
+    let rank = ranks.own();
+    let part = Part {
+        store,
+        batch_size,
+        rank,
+    };
+    let found = predict_part(encoder, &[classifier], part, device, stop);
+    let mut found = found.map(|mut found| found.remove(0));
+    let mut seconds = vec![0.0; rank.size()];
+    seconds[rank.place()] = found.as_ref().map_or(0.0, |found| found.seconds);
+    let stopped = ranks.sum_numbers_and_wishes(&mut seconds, found.is_none())?;
+    let Some(Logits { logits, .. }) = found.as_mut().filter(|_| !stopped) else {
+        return Ok(None);
+    };
+    ranks.sum_floats(logits)?;
+    Ok(Some(Predicted {
+        predictions: predictions(store, logits),
+        // Who waits for the slowest takes as long.
+        seconds: seconds.into_iter().fold(0.0, f64::max),
+    }))
 }
 
-/// The same by several classifiers on one pass of the encoder, in their order.
+/// Predicts every row of `store` by several classifiers on one pass of the encoder, in their order; `None` where
+/// `stop` said so on the way.
 pub(crate) fn predict_by_each(
     encoder: &Encoder,
     classifiers: &[&Classifier],

@@ -203,8 +203,8 @@ fn do_work(
     fit::check_models(place)?;
     create_folder(place.work)?;
     let ranks = match &work {
-        Work::Train(_) => *experiment.ranks,
-        Work::Evaluate(_) | Work::Predict(_) => 1,
+        Work::Train(_) | Work::Evaluate(_) => *experiment.ranks,
+        Work::Predict(_) => 1,
     };
     let job = Job {
         version: job::VERSION,

@@ -106,6 +106,38 @@ fn gradients_that_travel_in_bf16_change_losses_by_their_rounding() {
     assert!((1e-6..0.05).contains(&largest), "{largest:e}");
 }
 
+/// Also on more ranks than there are batches, some of which have nothing to do.
+#[test]
+fn a_model_has_the_same_predictions_on_any_number_of_ranks() {
+    let test = root();
+    run(&test, &[]);
+    let files = ["teacher", "student"].map(|model| {
+        let path = test.path(&format!("runs/chaos/eval/predictions-{model}.csv"));
+        let read = move || std::fs::read_to_string(&path).expect("predictions");
+        (read(), read)
+    });
+    for ranks in ["2", "3", "16"] {
+        run(
+            &test,
+            &[
+                "--single-stage",
+                "eval",
+                "--force",
+                "eval",
+                "--ranks",
+                ranks,
+            ],
+        );
+        for (of_one, read) in &files {
+            assert_eq!(&read(), of_one, "{ranks} ranks");
+        }
+        let record = std::fs::read_to_string(test.path("runs/chaos/eval/record.json"));
+        let record: serde_json::Value =
+            serde_json::from_str(&record.expect("a record")).expect("JSON");
+        assert_eq!(record["machine"]["ranks"][0].to_string(), ranks);
+    }
+}
+
 #[test]
 fn the_same_number_of_ranks_gives_the_same_bytes() {
     let once = root();

@@ -18,6 +18,7 @@ use super::resume::{job, run, selection};
 use crate::device::Compute;
 use crate::evaluate::evaluate;
 use crate::folder::load_for_scoring;
+use crate::ranks::Ranks;
 use crate::reporter::Reporter;
 use crate::stop::Stop;
 use crate::training::Ended;
@@ -100,6 +101,7 @@ fn predictions(job: &Job, threads: usize, batch_size: u32) -> Vec<(String, Strin
         compute,
         &Reporter::silent(),
         &Stop::on_signals(),
+        &Ranks::one(),
     );
     assert!(matches!(ended, Ok(Ended::Done { .. })), "{ended:?}");
     let file = eval.output.join("predictions-student.csv");
