@@ -160,6 +160,11 @@ glue: ## download the GLUE tables to data/glue, or link a folder with GLUE_DIR=p
 	@scripts/prerequisites python
 	@scripts/fetch_glue "$(GLUE_DIR)" $(TASKS)
 
+.PHONY: unlabelled-glue
+unlabelled-glue: ## write the sentences of other GLUE tables to data/unlabelled/glue.txt
+	@scripts/prerequisites python
+	@scripts/unlabelled_glue $(TASKS)
+
 .PHONY: banking77-data
 banking77-data: ## download Banking77 to data/banking77, or copy it with BANKING77_DIR=path
 	@scripts/prerequisites python

@@ -37,7 +37,7 @@ pub fn starter(survey: &Survey, paths: StarterPaths<'_>) -> String {
     };
     let _ = writeln!(
         text,
-        "# The small model. It needs as many attention heads as the teacher.\n\
+        "# The small model. Other numbers of attention heads than the teacher's need attention-loss = \"relations\".\n\
          [student]\nnum-hidden-layers = 3\nhidden-size = {hidden}\nintermediate-size = {intermediate}\n\
          num-attention-heads = 12\n\
          # Short runs learn faster without dropout.\n\
