@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::find::Finder;
 use super::inputs::{CHECKPOINT, InputFile, ModelFolder, PROJECTION};
-use super::missing::{Wanted, missing, misspelt, shown};
+use super::missing::{Wanted, missing, shown};
+use super::misspelt::misspelt;
 use super::pattern::unreadable;
 use crate::data::{TokenizerFiles, check_vocabulary};
 use crate::document::{Fault, Span};
