@@ -29,6 +29,7 @@ mod schedule;
 mod schema;
 mod setting;
 pub(crate) mod settings;
+mod shared_faults;
 mod sources;
 mod stage;
 mod stage_keys;
