@@ -21,7 +21,6 @@ pub mod table;
 mod texts;
 pub mod tokenizer;
 pub mod warning;
-mod word_cache;
 
 pub use error::{DataError, Settings};
 pub use labels::{LabelRule, LabelSet};

@@ -42,7 +42,7 @@ settings! {
 }
 
 /// A stage's name, a folder or `random`: a path has a character that no stage's name has. Whether
-/// there is such a stage is seen once all have been read (`check.rs`).
+/// there is such a stage is seen once all have been read (`source_check.rs`).
 impl Setting for ModelSource {
     type Limit = ();
 

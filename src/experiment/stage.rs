@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::kind::{Kinds, StageKind};
-use super::ports::{Artifact, Port, Role, What};
+use super::ports::{Artifact, ModelPort, Port, Role, What};
 use super::stage_name::StageName;
 use super::stage_settings::StageSettings;
 use super::task::Task;
@@ -90,6 +90,12 @@ impl Stage {
     /// What it takes, for a task.
     pub(crate) fn ports(&self, task: &Task) -> Vec<Port> {
         self.kind.ports(task, &*self.settings)
+    }
+
+    /// How it uses models, for a task.
+    pub(crate) fn model_ports(&self, task: &Task) -> impl Iterator<Item = ModelPort> + use<> {
+        let ports = self.ports(task).into_iter();
+        ports.filter_map(|port| port.model())
     }
 
     /// What it leaves for others.

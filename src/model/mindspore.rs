@@ -7,6 +7,7 @@ use super::error::ModelError;
 use super::family::Family;
 use super::mindspore_names::{Known, Naming, layer_of};
 use super::names::{WORDS, relative_positions};
+use super::renaming::Renaming;
 use super::stated::Stated;
 use super::tensor::Dtype;
 use super::weights::Weights;
@@ -26,49 +27,27 @@ const POSITIONS: usize = 512;
 /// The tensor that every such model has.
 const WORD_TABLE: &str = "bert_embedding_lookup.embedding_table";
 
-/// A checkpoint's tensors under their names here.
-pub(super) struct Renamed {
-    /// Names here, and those of the file.
-    pub(super) names: BTreeMap<String, String>,
-    /// Names here that two tensors have.
-    pub(super) ambiguous: Vec<String>,
-    pub(super) naming: Naming,
-}
-
 /// The names of a checkpoint's tensors. What training keeps beside the weights (counters, scalars,
 /// texts, an optimizer's state) is left out; a tensor of floats that is not known keeps its name.
 ///
 /// # Errors
 /// No tensor is one of a BERT.
-pub(super) fn renamed(weights: &Weights) -> Result<Renamed, ModelError> {
+pub(super) fn renamed(weights: &Weights) -> Result<(Renaming, Naming), ModelError> {
     let naming = Naming::of(&weights.names()).ok_or_else(|| ModelError::NoBert {
         path: weights.path().to_owned(),
         program: "MindSpore",
         wanted: WORD_TABLE,
         found: weights.names().take(3).map(str::to_owned).collect(),
     })?;
-    let mut found = Renamed {
-        names: BTreeMap::new(),
-        ambiguous: Vec::new(),
-        naming,
-    };
-    for own in weights.names() {
-        let name = match found.naming.known(own) {
-            Known::Tensor(name) => name,
-            Known::Unneeded => continue,
-            Known::Unknown => {
-                let is_float = weights.dtype(own).is_some_and(Dtype::is_float);
-                let numbers = weights.shape(own).unwrap_or_default().iter();
-                if !is_float || numbers.product::<usize>() <= 1 {
-                    continue;
-                }
-                own.to_owned()
-            }
-        };
-        if found.names.insert(name.clone(), own.to_owned()).is_some() {
-            found.ambiguous.push(name);
+    let mut found = Renaming::of(weights, |own| match naming.known(own) {
+        Known::Tensor(name) => Some(name),
+        Known::Unneeded => None,
+        Known::Unknown => {
+            let is_float = weights.dtype(own).is_some_and(Dtype::is_float);
+            let numbers = weights.shape(own).unwrap_or_default().iter();
+            (is_float && numbers.product::<usize>() > 1).then(|| own.to_owned())
         }
-    }
+    });
     let distances = |name: &String| name.ends_with(".relative_positions.weight");
     if found.names.keys().any(distances) {
         // The table of positions is in the file all the same, and is not used.
@@ -76,7 +55,7 @@ pub(super) fn renamed(weights: &Weights) -> Result<Renamed, ModelError> {
             .names
             .remove("bert.embeddings.position_embeddings.weight");
     }
-    Ok(found)
+    Ok((found, naming))
 }
 
 /// Shape and settings of the model in a checkpoint, by its tensors under their names here. What

@@ -20,15 +20,21 @@ mod mismatch;
 mod mismatch_text;
 pub mod names;
 mod open_file;
+mod open_model;
+mod open_weights;
 mod pickle;
 mod pickle_machine;
 mod regions;
+mod renaming;
+mod safetensors;
 mod stated;
 mod tensor;
 mod tensorflow;
 mod tensorflow_names;
 #[cfg(test)]
 mod tensorflow_tests;
+#[cfg(test)]
+mod testing;
 mod token_map;
 pub mod weights;
 
@@ -39,8 +45,10 @@ pub use folder::{
     TOKENIZER_FILES, has_tokenizer, write_model_folder, write_safetensors, write_without_weights,
 };
 pub use labels::{LabelFit, label_fit};
-pub use load::{LoadedModel, is_tensorflow, load_model, load_stated, read_config};
+pub use load::{LoadedModel, load_model, load_stated};
 pub use mismatch::{MatchReport, Misshapen};
+pub use open_model::{is_tensorflow, read_config};
+pub(crate) use open_weights::WEIGHTS_FILES;
 pub use stated::{ModelRef, Stated, is_checkpoint};
 pub use tensor::{Dtype, Tensor, WeightDtype, round_to};
 pub use tensorflow::is_tensorflow_prefix;

@@ -236,6 +236,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_float_type_is_read_as_f32() {
+        let floats = |dtype, bytes: Vec<u8>| {
+            Tensor {
+                dtype,
+                shape: vec![2],
+                bytes: bytes.into(),
+            }
+            .to_f32()
+        };
+        let expected = Some(vec![1.5, -0.25]);
+        let bits = |numbers: [u16; 2]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        assert_eq!(floats(Dtype::F16, bits([0x3e00, 0xb400])), expected);
+        assert_eq!(floats(Dtype::Bf16, bits([0x3fc0, 0xbe80])), expected);
+        let doubles = [1.5_f64, -0.25]
+            .iter()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
+        assert_eq!(floats(Dtype::F64, doubles), expected);
+        assert_eq!(floats(Dtype::I64, vec![0; 16]), None);
+    }
+
+    #[test]
     fn rounding_is_to_the_nearest_and_of_two_to_the_even_one() {
         let to = |value: f32, dtype| {
             let bytes = round_to(&[value], dtype).expect("in range");

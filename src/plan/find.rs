@@ -9,7 +9,8 @@ use super::given_models::{
 };
 use super::graph::{Files, Node, graph};
 use super::inputs::{FoundFiles, InputFile, Inputs};
-use super::missing::{Missing, Wanted, missing, misspelt, near, shown};
+use super::missing::{Missing, Wanted, missing, near, shown};
+use super::misspelt::misspelt;
 use super::pattern::matches;
 use crate::data::{RecordFormat, is_packed_mindrecord, recognize_records};
 use crate::document::{Fault, Located, Span};

@@ -6,14 +6,17 @@ use std::path::Path;
 
 use super::find::Finder;
 use super::inputs::{CHECKPOINT, InputFile, ModelFolder, PROJECTION};
-use super::missing::{Wanted, missing, misspelt, shown};
+use super::missing::{Wanted, missing, shown};
+use super::misspelt::misspelt;
 use super::pattern::unreadable;
 use crate::data::{TokenizerFiles, check_vocabulary};
 use crate::document::{Fault, Span};
 use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
-use crate::model::{ModelRef, TOKENIZER_FILES, is_checkpoint, load_model, load_stated};
+use crate::model::{
+    ModelRef, TOKENIZER_FILES, WEIGHTS_FILES, is_checkpoint, load_model, load_stated,
+};
 
-/// Files of a model folder that are read, beside one of [`WEIGHTS`].
+/// Files of a model folder that are read, beside one of [`WEIGHTS_FILES`].
 const CONFIG: &str = "config.json";
 
 /// Name under which a vocabulary counts, as in a model folder.
@@ -24,9 +27,6 @@ const ADDED_TOKENS: &str = "added_tokens.json";
 
 /// The same in a folder of Google's BERT.
 const BERT_CONFIG: &str = "bert_config.json";
-
-/// Weights, the first that is there.
-const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 impl Finder<'_> {
     /// Every model folder that a stage reads.
@@ -166,7 +166,7 @@ impl Finder<'_> {
         }
         // A file that is there and cannot be read must not be taken for one that is not there.
         let others = TOKENIZER_FILES.into_iter().chain([CONFIG, PROJECTION]);
-        for file in others.clone().chain(WEIGHTS) {
+        for file in others.clone().chain(WEIGHTS_FILES) {
             let path = path.join(file);
             let read = fs::symlink_metadata(&path)
                 .is_ok()

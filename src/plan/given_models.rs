@@ -133,8 +133,7 @@ struct User {
 /// The models whose classifier a stage uses.
 fn users(experiment: &Experiment, stage: &Stage) -> Vec<User> {
     let makes_new = experiment.teacher.classifier.value == ClassifierStart::New;
-    let ports = stage.ports(&experiment.task).into_iter();
-    let ports = ports.filter_map(|port| port.model());
+    let ports = stage.model_ports(&experiment.task);
     let ports = ports.filter(|port| port.reads_classifier);
     // Whatever the teacher has, a new one is trained.
     let ports = ports.filter(|port| !(makes_new && trains_teacher(*port)));

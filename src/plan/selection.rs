@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::graph::Node;
-use super::missing::path_hint;
+use super::misspelt::path_hint;
 use crate::document::{Faults, did_you_mean};
 use crate::experiment::StageName;
 use crate::runs::Error;

@@ -4,15 +4,18 @@
 //! goes to stderr, data to stdout.
 
 mod amounts;
+mod caption;
 mod checkpoint;
 mod comparison;
 mod console;
 pub mod diagnostic;
 mod failure;
+mod finished;
 mod inventory;
 mod matrix;
 mod plan;
 mod plan_json;
+mod progress;
 mod record;
 mod standing;
 mod style;
@@ -20,9 +23,10 @@ mod summary;
 mod table;
 
 pub use amounts::age;
+pub use caption::Caption;
 pub use checkpoint::checkpoint_lines;
 pub use comparison::{Compared, comparison};
-pub use console::{Caption, Console, Verbosity};
+pub use console::{Console, Verbosity};
 pub use failure::{failed_stages, failure, plain_error};
 pub use inventory::{Removable, Verdict, removable_lines, verdict_lines};
 pub use matrix::{matrix_heading, matrix_summary};

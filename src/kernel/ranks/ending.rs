@@ -1,0 +1,113 @@
+//! How a rank ends: with its work done, or with a failure whose cause may be another rank.
+
+use std::time::{Duration, Instant};
+
+use tinyrun::job::Failure;
+
+use super::local::Others;
+use super::{LOOK, Link, Ranks};
+use crate::error::KernelError;
+
+/// How long ranks whose work is done may take to say so.
+const ENDING: Duration = Duration::from_secs(20);
+
+/// How long whoever is at fault has to say so.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+impl Ranks {
+    /// Ends the work of this rank. The first one waits for the others, which need what it serves, and returns
+    /// the most memory that one has had, in bytes.
+    pub(crate) fn finish(self, peak_memory: u64) -> u64 {
+        let Some(link) = &self.link else {
+            return peak_memory;
+        };
+        if !self.is_first() {
+            // A first rank that does not wait any more is none of its business.
+            let key = end_of(self.own.rank);
+            let _ = link.meeting.set(&key, &peak_memory.to_string());
+            return peak_memory;
+        }
+        let ends = (1..self.own.size).map(|rank| {
+            let told = link.meeting.wait_for(&end_of(rank), ENDING);
+            told.ok().flatten().and_then(|text| text.parse().ok())
+        });
+        ends.flatten().fold(peak_memory, u64::max)
+    }
+
+    /// Leaves the others after a failure: those that this rank has started are ended. What libtorch holds is not
+    /// closed, since it waits for work that nobody does any more.
+    pub(crate) fn abandon(self) {
+        if let Some(Link {
+            group,
+            meeting,
+            others,
+        }) = self.link
+        {
+            drop(others);
+            std::mem::forget((group, meeting));
+        }
+    }
+
+    /// Tells the others why this rank ends.
+    pub(crate) fn tell(&self, failure: &Failure) {
+        if let Some(link) = &self.link {
+            let text = serde_json::to_string(failure).expect("plain data");
+            // Where they cannot be told, they notice that it is gone.
+            let _ = link.meeting.set(&fault_of(self.own.rank), &text);
+        }
+    }
+
+    /// What an error of this rank means: where contact was lost, the rank that is at fault, if that is known.
+    pub(crate) fn explained(&mut self, error: KernelError) -> KernelError {
+        if !matches!(error, KernelError::LostRanks { .. }) {
+            self.tell(&error.failure());
+            return error;
+        }
+        let own = self.own.rank;
+        let Some(link) = &mut self.link else {
+            return error;
+        };
+        // One that hangs does not say so.
+        let _ = link.meeting.set(&waiting_of(own), "");
+        let since = Instant::now();
+        while since.elapsed() < LAST_WORDS {
+            for rank in (0..self.own.size).filter(|rank| *rank != own) {
+                let told = link.meeting.wait_for(&fault_of(rank), LOOK);
+                let told = told.ok().flatten();
+                let failure = told.and_then(|text| serde_json::from_str::<Failure>(&text).ok());
+                if let Some(Failure { message, hint }) = failure {
+                    let what = format!("failed: {message}");
+                    return KernelError::Rank { rank, what, hint };
+                }
+            }
+            if let Some(ended) = link.others.as_mut().and_then(Others::at_fault) {
+                return ended;
+            }
+        }
+        let mut others = (0..self.own.size).filter(|rank| *rank != own);
+        let hangs = |rank: &usize| {
+            let waits = link.meeting.wait_for(&waiting_of(*rank), LOOK);
+            matches!(waits, Ok(None))
+        };
+        if let Some(rank) = others.find(hangs) {
+            let what = "does not answer".to_owned();
+            let hint = None;
+            return KernelError::Rank { rank, what, hint };
+        }
+        let silent = link.others.as_ref().and_then(Others::silent);
+        silent.unwrap_or(error)
+    }
+}
+
+fn end_of(rank: usize) -> String {
+    format!("end/{rank}")
+}
+
+fn waiting_of(rank: usize) -> String {
+    format!("waiting/{rank}")
+}
+
+/// Key of the meeting under which a rank says why it ends.
+pub(super) fn fault_of(rank: usize) -> String {
+    format!("fault/{rank}")
+}
