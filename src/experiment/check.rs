@@ -1,6 +1,6 @@
 //! Keys that are right by themselves and do not go together.
 
-use super::origin::{Origin, source_key};
+use super::origin::{Origin, port_key};
 use super::ports::{ModelPort, Role, Unconnected, What};
 use super::predictions_check;
 use super::schema::{ClassifierStart, LayerMapRule, ModelSource, RANDOM};
@@ -8,6 +8,7 @@ use super::stage::Stage;
 use super::stage_keys::Corpus;
 use super::stage_name::StageName;
 use super::student_start;
+use super::teachers_check;
 use super::top::Experiment;
 use super::training::Training;
 use super::unlabelled_check;
@@ -22,6 +23,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     student_start::check(experiment, faults);
     unlabelled_check::check(experiment, faults);
     predictions_check::check(experiment, faults);
+    teachers_check::check(experiment, faults);
     check_goals(experiment, faults);
     check_classifier(experiment, faults);
     check_ranks(experiment, faults);
@@ -300,7 +302,7 @@ pub(super) fn lengths(experiment: &Experiment) -> Vec<(String, &Located<usize>)>
 /// A `student` or `teacher` that names no stage, or one whose model cannot be used.
 fn check_source(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: &Collector) {
     let (key, own) = (port.of.as_str(), &stage.name);
-    let Some(Located { value, span }) = source_key(stage, port.of) else {
+    let Some(Located { value, span }) = port_key(stage, port) else {
         return;
     };
     let may_be_random = port.is_trained && port.of == Role::Student;
@@ -346,7 +348,7 @@ fn check_source(experiment: &Experiment, stage: &Stage, port: ModelPort, faults:
 /// saying so.
 fn check_model(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: &Collector) {
     let is_free = [Unconnected::NearestOrRandom, Unconnected::NearestOrNone];
-    if is_free.contains(&port.unconnected) || source_key(stage, port.of).is_some() {
+    if is_free.contains(&port.unconnected) || port_key(stage, port).is_some() {
         return;
     }
     let made_or_given = match experiment.connect(stage, port).map(|origin| origin.value) {
@@ -430,10 +432,10 @@ fn closing_key(experiment: &Experiment, cycle: &[StageName]) -> Option<Span> {
     cycle.windows(2).find_map(|pair| {
         let (name, next) = (&pair[0], &pair[1]);
         let stage = experiment.stages.get(name.as_str())?;
-        let keys = [Role::Student, Role::Teacher].map(|role| source_key(stage, role));
+        let keys = model_ports(experiment, stage).filter_map(|port| port_key(stage, port));
         let names_it =
             |source: &&Located<ModelSource>| source.value == ModelSource::Stage(next.clone());
-        let key = keys.into_iter().flatten().find(names_it)?;
+        let key = { keys }.find(names_it)?;
         (place(next) >= place(name)).then(|| key.span.clone())?
     })
 }

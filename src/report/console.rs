@@ -207,6 +207,10 @@ impl<'a> Console<'a> {
                 }
                 self.detail(stage, &text);
             }
+            Event::TeacherScored { teacher, scores } => {
+                let text = format!("teacher `{teacher}`: {} on dev", scores_text(scores));
+                self.line(stage, &escape_lines(&text));
+            }
             Event::Asking { done, total } => self.asking(stage, *done, *total),
             Event::Step(progress) => self.progress(stage, progress),
             Event::Evaluated { step, scores, best } => {

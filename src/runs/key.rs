@@ -114,23 +114,26 @@ impl Key {
 }
 
 impl Key {
-    /// What the answers depend on that this stage's teacher gives about its data (the artifact of the role `rows`): the bytes of both, the number
-    /// format, which rows where not all are taken, and what is `asked` of it (in words that mean the same in every stage).
-    pub fn teacher_answers(&self, asked: &str, rows: &str) -> Fingerprint {
+    /// What the answers depend on that this stage's teacher (the model of `role`) gives about its data (the artifact of
+    /// the role `rows`): the bytes of both, the number format, which rows where not all are taken, and what is `asked` of
+    /// it (in words that mean the same in every stage). One of several teachers has the digest that it has alone.
+    pub fn teacher_answers(&self, role: &str, asked: &str, rows: &str) -> Fingerprint {
         let mut encoder = Encoder::new("teacher-answers");
         encoder.number(u64::from(self.semantics));
         encoder.text(asked);
-        for role in ["teacher", rows] {
+        for (name, role) in [("teacher", role), (rows, rows)] {
             if let Some(upstream) = self.upstream.get(role) {
-                encoder.text(role);
+                encoder.text(name);
                 encoder.digest(upstream.digest);
             }
         }
-        for (name, digest) in &self.inputs {
-            if name.starts_with("teacher/") {
-                encoder.text(name);
-                encoder.digest(*digest);
-            }
+        let files = self.inputs.iter().filter_map(|(name, digest)| {
+            let file = name.strip_prefix(role)?.strip_prefix('/')?;
+            Some((format!("teacher/{file}"), digest))
+        });
+        for (name, digest) in files {
+            encoder.text(&name);
+            encoder.digest(*digest);
         }
         let mut names = vec!["precision", "teacher.head"];
         let subset = ["train-limit", "unlabelled-limit", "unlabelled-share"];
@@ -146,15 +149,16 @@ impl Key {
         if self.settings.contains_key("unlabelled-share") {
             names.push("epochs");
         }
-        // Of a checkpoint, whose file does not have them.
-        let stated = [
-            "teacher.num-attention-heads",
-            "teacher.hidden-act",
-            "teacher.layer-norm-eps",
-        ];
-        for name in names.iter().chain(&stated) {
-            if let Some(value) = self.settings.get(*name) {
+        for name in names {
+            if let Some(value) = self.settings.get(name) {
                 encoder.text(name);
+                value.encode(&mut encoder);
+            }
+        }
+        // Of a checkpoint, whose file does not have them.
+        for name in ["num-attention-heads", "hidden-act", "layer-norm-eps"] {
+            if let Some(value) = self.settings.get(&format!("{role}.{name}")) {
+                encoder.text(&format!("teacher.{name}"));
                 value.encode(&mut encoder);
             }
         }
@@ -289,7 +293,7 @@ mod tests {
 
     #[test]
     fn answers_are_shared_by_who_asks_the_same_of_the_same_teacher() {
-        let same = key().teacher_answers("logits", "train");
+        let same = key().teacher_answers("teacher", "logits", "train");
         let with = |name: &str, value: Value| {
             let mut key = key();
             key.settings.insert(name.to_owned(), value);
@@ -300,18 +304,21 @@ mod tests {
             ("epochs", 9_u32.into()),
         ] {
             assert_eq!(
-                with(name, value).teacher_answers("logits", "train"),
+                with(name, value).teacher_answers("teacher", "logits", "train"),
                 same,
                 "{name}"
             );
         }
         // The seed counts where it chooses the rows.
         let seeded = |seed: u32| with("seed", seed.into());
-        assert_eq!(seeded(1).teacher_answers("logits", "train"), same);
+        assert_eq!(
+            seeded(1).teacher_answers("teacher", "logits", "train"),
+            same
+        );
         let limited = [1_u32, 2].map(|seed| {
             let mut key = seeded(seed);
             key.settings.insert("train-limit".to_owned(), 10_u32.into());
-            key.teacher_answers("logits", "train")
+            key.teacher_answers("teacher", "logits", "train")
         });
         assert_ne!(limited[0], limited[1]);
         // So do the number of unlabelled texts, their share, and then the epochs in which they have their turn.
@@ -320,7 +327,7 @@ mod tests {
             for (name, value) in settings {
                 key.settings.insert((*name).to_owned(), value.clone());
             }
-            key.teacher_answers("logits", "train")
+            key.teacher_answers("teacher", "logits", "train")
         };
         let share = ("unlabelled-share", Value::from(0.5));
         let found = [
@@ -336,24 +343,24 @@ mod tests {
             assert!(!found[..place].contains(one), "{place}");
         }
 
-        let mut other = vec![key().teacher_answers("attention [0]", "train")];
-        other.push(with("precision", "fp32".into()).teacher_answers("logits", "train"));
+        let mut other = vec![key().teacher_answers("teacher", "attention [0]", "train")];
+        other.push(with("precision", "fp32".into()).teacher_answers("teacher", "logits", "train"));
         let act = with("teacher.hidden-act", Value::Text("gelu".to_owned()));
-        other.push(act.teacher_answers("logits", "train"));
+        other.push(act.teacher_answers("teacher", "logits", "train"));
         let heads = with("teacher.num-attention-heads", 2_u32.into());
-        other.push(heads.teacher_answers("logits", "train"));
+        other.push(heads.teacher_answers("teacher", "logits", "train"));
         let mut changed = key();
         let teacher = Digest::of_bytes(b"another");
         changed
             .inputs
             .insert("teacher/config.json".to_owned(), teacher);
-        other.push(changed.teacher_answers("logits", "train"));
+        other.push(changed.teacher_answers("teacher", "logits", "train"));
         let mut changed = key();
         changed.upstream.get_mut("train").expect("there").digest = Digest::of_bytes(b"others");
-        other.push(changed.teacher_answers("logits", "train"));
+        other.push(changed.teacher_answers("teacher", "logits", "train"));
         let mut changed = key();
         changed.semantics = 2;
-        other.push(changed.teacher_answers("logits", "train"));
+        other.push(changed.teacher_answers("teacher", "logits", "train"));
         assert!(other.iter().all(|key| *key != same));
     }
 
