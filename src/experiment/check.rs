@@ -7,6 +7,7 @@ use super::schema::{ClassifierStart, LayerMapRule};
 use super::source_check;
 use super::stage_keys::Corpus;
 use super::student_start;
+use super::teachers_check;
 use super::top::Experiment;
 use super::unlabelled_check;
 use crate::document::{Collector, Fault, Located, Span};
@@ -20,6 +21,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
     student_start::check(experiment, faults);
     unlabelled_check::check(experiment, faults);
     predictions_check::check(experiment, faults);
+    teachers_check::check(experiment, faults);
     check_goals(experiment, faults);
     check_classifier(experiment, faults);
     ranks_check::check(experiment, faults);

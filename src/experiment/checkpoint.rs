@@ -49,12 +49,28 @@ impl Experiment {
     /// Activation between pooler and classifier of the model that a stage takes for a role: that of
     /// the role's table, but for a checkpoint that a stage names where the table has a folder.
     pub fn head_of(&self, stage: &Stage, role: Role) -> HeadKind {
+        self.head_as(role, self.origin_of(stage, role).map(|origin| origin.value))
+    }
+
+    /// The same for a teacher of several: one that a stage has trained as a student has the student's.
+    pub(crate) fn head_of_teacher(&self, origin: Origin) -> HeadKind {
+        let made = match &origin {
+            Origin::Stage(name) => self
+                .stages
+                .get(name.as_str())
+                .and_then(Stage::makes_model_of),
+            _ => None,
+        };
+        self.head_as(made.unwrap_or(Role::Teacher), Some(origin))
+    }
+
+    fn head_as(&self, role: Role, origin: Option<Origin>) -> HeadKind {
         let (head, model) = match role {
             Role::Teacher => (self.teacher.head, Some(&self.teacher.model)),
             Role::Student => (self.student.head, self.student.model.as_ref()),
         };
         let is_stated = model.is_some_and(|model| names_checkpoint(model));
-        match self.origin_of(stage, role).map(|origin| origin.value) {
+        match origin {
             Some(Origin::Folder(path)) if names_checkpoint(&path) && !is_stated => HeadKind::Relu,
             // Reading the file has refused cycles.
             Some(Origin::Stage(name)) => match self.stages.get(name.as_str()) {

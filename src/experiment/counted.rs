@@ -124,15 +124,16 @@ impl Counted<'_> {
     /// What is stated of the models that the stage takes.
     fn stated(&mut self) {
         let experiment = self.experiment;
-        for role in [Role::Teacher, Role::Student] {
-            let mut stated = experiment.stated_of(self.stage, role);
+        for (port, origin) in experiment.models_of(self.stage) {
+            let role = port.of;
+            let mut stated = experiment.stated_as(role, origin.value);
             if role == Role::Student && !self.counts_dropouts() {
                 stated = stated.without_dropouts();
             }
             if let Ok(Value::Table(stated)) = Value::try_from(stated) {
                 for (key, value) in stated {
                     let key = key.replace('_', "-");
-                    self.put(&format!("{}.{key}", role.as_str()), value);
+                    self.put(&format!("{}.{key}", port.role()), value);
                 }
             }
         }

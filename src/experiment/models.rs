@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use super::check::{lengths, trains};
 use super::distill::Distill;
 use super::layer_map::resolve_layer_map;
-use super::origin::{Origin, source_key};
+use super::origin::{Origin, port_key, source_key};
 use super::ports::Role;
 use super::relations::relation_heads;
-use super::schema::{ModelSource, WindowForm};
+use super::schema::WindowForm;
 use super::stage::Stage;
 use super::stage_keys::Corpus;
 use super::stage_name::StageName;
@@ -178,14 +178,11 @@ impl Check<'_> {
         if !stage.has_table {
             return;
         }
-        for role in [Role::Teacher, Role::Student] {
-            let Some(Located {
-                value: ModelSource::Folder(folder),
-                span,
-            }) = source_key(stage, role)
-            else {
+        for (port, origin) in experiment.models_of(stage) {
+            let (Some(_), Origin::Folder(folder)) = (port_key(stage, port), &origin.value) else {
                 continue;
             };
+            let (span, role) = (&origin.span, port.of);
             let Some(config) = self.folders.get(folder.as_str()).copied() else {
                 continue;
             };

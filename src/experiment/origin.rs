@@ -6,6 +6,7 @@ use super::schema::ModelSource;
 use super::sources::{StudentSource, TeacherSource};
 use super::stage::Stage;
 use super::stage_name::StageName;
+use super::teachers::Teachers;
 use super::top::Experiment;
 use super::training::Training;
 use crate::document::Located;
@@ -51,7 +52,7 @@ impl Experiment {
 
     /// The same for a port.
     pub(crate) fn connect(&self, stage: &Stage, port: ModelPort) -> Option<Located<Origin>> {
-        if let Some(source) = source_key(stage, port.of) {
+        if let Some(source) = port_key(stage, port) {
             return Some(as_origin(source));
         }
         if port.unconnected != Unconnected::Given {
@@ -81,6 +82,14 @@ impl Experiment {
                 start => start,
             },
         }
+    }
+
+    /// Every model that a stage takes.
+    pub(crate) fn models_of(&self, stage: &Stage) -> Vec<(ModelPort, Located<Origin>)> {
+        stage
+            .model_ports(&self.task)
+            .filter_map(|port| Some((port, self.connect(stage, port)?)))
+            .collect()
     }
 
     /// Models that stages before this one make, the nearest first.
@@ -169,11 +178,20 @@ impl Experiment {
     }
 }
 
-/// The `student` or `teacher` key of a stage.
+/// The `student` or `teacher` key of a stage, or its first teacher of several.
 pub(super) fn source_key(stage: &Stage, role: Role) -> Option<&Located<ModelSource>> {
-    match role {
+    port_key(stage, ModelPort::used(role))
+}
+
+/// What a stage says of the model of a port.
+pub(super) fn port_key(stage: &Stage, port: ModelPort) -> Option<&Located<ModelSource>> {
+    match port.of {
         Role::Student => stage.get::<StudentSource>()?.student.as_ref(),
-        Role::Teacher => stage.get::<TeacherSource>()?.teacher.as_ref(),
+        Role::Teacher => {
+            let own = || stage.get::<TeacherSource>()?.teacher.as_ref();
+            let several = stage.get::<Teachers>();
+            several.and_then(|it| it.nth(port.nth)).or_else(own)
+        }
     }
 }
 

@@ -100,6 +100,18 @@ impl Artifact {
     }
 }
 
+/// What each of several teachers is taken for, as in a fingerprint: the first as a single one.
+pub(crate) const TEACHER_ROLES: [&str; 8] = [
+    "teacher",
+    "teacher-2",
+    "teacher-3",
+    "teacher-4",
+    "teacher-5",
+    "teacher-6",
+    "teacher-7",
+    "teacher-8",
+];
+
 /// Something that a stage takes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Port {
@@ -136,6 +148,8 @@ pub(crate) enum Wants {
 pub(crate) struct ModelPort {
     /// The table that describes it where no stage makes it.
     pub(crate) of: Role,
+    /// Its place among several teachers.
+    pub(crate) nth: usize,
     /// Whether its classifier is used.
     pub(crate) reads_classifier: bool,
     /// Whether the stage trains it. Then it may start from random weights, if it is the student.
@@ -169,10 +183,18 @@ impl ModelPort {
         self.reads_classifier && !self.is_trained
     }
 
+    /// What it is taken for; part of the fingerprint.
+    pub(crate) fn role(self) -> &'static str {
+        match self.of {
+            Role::Teacher => TEACHER_ROLES[self.nth],
+            Role::Student => self.of.as_str(),
+        }
+    }
+
     /// The port of this use.
     pub(crate) fn port(self) -> Port {
         Port {
-            role: self.of.as_str(),
+            role: self.role(),
             wants: Wants::Model(self),
         }
     }
@@ -181,6 +203,7 @@ impl ModelPort {
     pub(crate) fn used(of: Role) -> Self {
         Self {
             of,
+            nth: 0,
             reads_classifier: false,
             is_trained: false,
             unconnected: Unconnected::Nearest,

@@ -5,6 +5,7 @@ use super::ports::{Port, Wants};
 use super::sources::TeacherSource;
 use super::stage_settings::StageSettings;
 use super::task::Task;
+use super::teachers::Teachers;
 use super::unlabelled::UnlabelledUse;
 use crate::data::{ALL_PREDICTIONS, TRAIN_PREDICTIONS};
 use crate::job::RegressionTarget;
@@ -20,7 +21,9 @@ pub(super) fn learns_from_predictions(task: &Task, keys: &dyn StageSettings) -> 
     };
     let names_model = || {
         let own = keys.get::<TeacherSource>();
+        let several = keys.get::<Teachers>();
         own.is_some_and(|own| own.teacher.is_some())
+            || several.is_some_and(|several| several.teachers.is_some())
     };
     let has_loss = if task.regression {
         prediction.regression_target == RegressionTarget::Teacher

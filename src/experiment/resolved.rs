@@ -171,7 +171,8 @@ mod tests {
             "stages.td-phase2.hard-label-weight=0.5", "stages.td-phase2.soft-loss-weight=0.5",
             "stages.td-phase1.seed=3", "stages.td-phase2.eval-interval=3",
             "stages.td-phase2.keep=last", "stages.td-phase2.student=general-distill",
-            "stages.td-phase2.teacher=td-phase1", "stages.eval.batch-size=8",
+            "stages.td-phase2.teachers=['finetune', 'm/t']", "stages.td-phase2.teacher-weights=[1, 2]",
+            "stages.td-phase2.teacher-mean=probabilities", "stages.eval.batch-size=8",
             "goal={ \"custom.accuracy\" = 0.9 }", "stages.eval.student=td-phase2", "stages.eval.teacher=m/t",
         ];
         let experiment = read_with(&pipeline(), &sets).unwrap_or_else(|faults| panic!("{faults}"));

@@ -1,6 +1,6 @@
 //! The models that stages start or learn from: that they are there, can be used, and form no cycle.
 
-use super::origin::{Origin, source_key};
+use super::origin::{Origin, port_key};
 use super::ports::{ModelPort, Role, Unconnected};
 use super::schema::{ModelSource, RANDOM};
 use super::stage::Stage;
@@ -26,7 +26,7 @@ pub(super) fn check(experiment: &Experiment, faults: &Collector) {
 /// A `student` or `teacher` that names no stage, or one whose model cannot be used.
 fn check_source(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: &Collector) {
     let (key, own) = (port.of.as_str(), &stage.name);
-    let Some(Located { value, span }) = source_key(stage, port.of) else {
+    let Some(Located { value, span }) = port_key(stage, port) else {
         return;
     };
     let may_be_random = port.is_trained && port.of == Role::Student;
@@ -72,7 +72,7 @@ fn check_source(experiment: &Experiment, stage: &Stage, port: ModelPort, faults:
 /// saying so.
 fn check_model(experiment: &Experiment, stage: &Stage, port: ModelPort, faults: &Collector) {
     let is_free = [Unconnected::NearestOrRandom, Unconnected::NearestOrNone];
-    if is_free.contains(&port.unconnected) || source_key(stage, port.of).is_some() {
+    if is_free.contains(&port.unconnected) || port_key(stage, port).is_some() {
         return;
     }
     let made_or_given = match experiment.connect(stage, port).map(|origin| origin.value) {
@@ -156,10 +156,10 @@ fn closing_key(experiment: &Experiment, cycle: &[StageName]) -> Option<Span> {
     cycle.windows(2).find_map(|pair| {
         let (name, next) = (&pair[0], &pair[1]);
         let stage = experiment.stages.get(name.as_str())?;
-        let keys = [Role::Student, Role::Teacher].map(|role| source_key(stage, role));
-        let names_it =
-            |source: &&Located<ModelSource>| source.value == ModelSource::Stage(next.clone());
-        let key = keys.into_iter().flatten().find(names_it)?;
+        let mut keys = stage
+            .model_ports(&experiment.task)
+            .filter_map(|port| port_key(stage, port));
+        let key = keys.find(|source| source.value == ModelSource::Stage(next.clone()))?;
         (place(next) >= place(name)).then(|| key.span.clone())?
     })
 }

@@ -41,6 +41,15 @@ settings! {
     }
 }
 
+/// What a word of a key names.
+pub(super) fn source_of(word: String) -> ModelSource {
+    match word.as_str() {
+        RANDOM => ModelSource::Random,
+        path if path.contains(['/', '\\', '.']) => ModelSource::Folder(word),
+        name => ModelSource::Stage(StageName::new(name)),
+    }
+}
+
 /// A stage's name, a folder or `random`: a path has a character that no stage's name has. Whether
 /// there is such a stage is seen once all have been read (`source_check.rs`).
 impl Setting for ModelSource {
@@ -48,12 +57,7 @@ impl Setting for ModelSource {
 
     fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
         let (section, key) = (at.section, at.key);
-        let word = section.string(key)?;
-        Some(word.map(|word| match word.as_str() {
-            RANDOM => Self::Random,
-            path if path.contains(['/', '\\', '.']) => Self::Folder(word),
-            name => Self::Stage(StageName::new(name)),
-        }))
+        Some(section.string(key)?.map(source_of))
     }
 
     fn value(&self) -> Value {

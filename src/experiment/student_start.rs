@@ -37,7 +37,12 @@ impl Experiment {
     /// The folder that a stage's student started from, in that stage or an earlier one; `None` for random weights and
     /// for a start from the fine-tuned teacher.
     pub(crate) fn folder_of_student(&self, stage: &Stage) -> Option<String> {
-        match self.origin_of(stage, Role::Student)?.value.whole() {
+        self.folder_behind(self.origin_of(stage, Role::Student)?.value)
+    }
+
+    /// The same for a model: its own folder, or that of the student that became it.
+    pub(crate) fn folder_behind(&self, model: Origin) -> Option<String> {
+        match model.whole() {
             Origin::Folder(folder) => Some(folder),
             Origin::Stage(name) => {
                 let maker = self.stages.get(name.as_str())?;
@@ -82,10 +87,13 @@ impl Experiment {
 
     /// What holds for the model that a stage takes for a role, beside its files.
     pub(crate) fn stated_of(&self, stage: &Stage, role: Role) -> Stated {
-        let Some(origin) = self.origin_of(stage, role) else {
-            return Stated::default();
-        };
-        match (origin.value, role) {
+        let origin = self.origin_of(stage, role);
+        origin.map_or_else(Stated::default, |origin| self.stated_as(role, origin.value))
+    }
+
+    /// The same for a model that a stage takes from somewhere.
+    pub(crate) fn stated_as(&self, role: Role, origin: Origin) -> Stated {
+        match (origin, role) {
             (Origin::Folder(path), Role::Teacher) => self.stated(role, &path),
             (origin, Role::Student) => self.stated_start(&origin),
             _ => Stated::default(),

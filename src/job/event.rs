@@ -28,6 +28,13 @@ pub enum Event {
         /// Parameters of the model being trained.
         parameters: u64,
     },
+    /// One of several teachers was scored on dev before the first step.
+    TeacherScored {
+        /// As the user wrote it: a stage or a path.
+        teacher: String,
+        /// Metric name to value.
+        scores: BTreeMap<String, f64>,
+    },
     /// The teacher is asked about every example before the first step.
     Asking {
         /// Examples answered so far.

@@ -15,7 +15,7 @@ pub use event::{Event, Failure, Progress};
 pub use launch::{At, END, Gathered, LAUNCHED, Launch, Meeting, STOP};
 pub use settings::*;
 pub use train::{
-    Gate, ModelSelection, Saving, Steps, Student, Teacher, Train, TrainData, Unlabelled,
+    Ensemble, Gate, ModelSelection, Saving, Steps, Student, Teacher, Train, TrainData, Unlabelled,
 };
 pub use word::Word;
 pub(crate) use word::words;

@@ -286,6 +286,16 @@ pub enum SoftLossReduction {
     Batch,
 }
 
+/// What is averaged over several teachers (docs/concepts/losses.md#several-teachers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TeacherMean {
+    /// Logits, or the values of a regression.
+    Logits,
+    /// Probabilities at the temperature of the loss.
+    Probabilities,
+}
+
 /// By what a loss is multiplied, so that small gradients do not vanish in fp16
 /// (docs/concepts/optimizers.md#loss-scaling).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -449,6 +459,7 @@ words! {
     PadTo { "none" => None, "longest" => Longest, "max-seq-length" => MaxSeqLength }
     InitializerKind { "normal" => Normal, "truncated-normal" => TruncatedNormal }
     RegressionTarget { "teacher" => Teacher, "labels" => Labels }
+    TeacherMean { "logits" => Logits, "probabilities" => Probabilities }
     SoftLossReduction { "batch-and-classes" => BatchAndClasses, "batch" => Batch }
     Clipping { "tensor" => Tensor, "global" => Global, "off" => Off }
     OptimizerKind { "bert-adam" => BertAdam, "adamw" => AdamW }

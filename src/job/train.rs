@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GradientExchange, HeadKind, Initializer, LossScaling, Metric, Objective, Optimizer, PadTo,
-    Schedule, Scoring, WeightDtype,
+    Schedule, Scoring, TeacherMean, WeightDtype,
 };
 use crate::model::ModelRef;
 use crate::model::config::BertConfig;
@@ -22,6 +22,9 @@ pub struct Train {
     pub objective: Objective,
     /// The model that is learned from; `None` where labels are.
     pub teacher: Option<Teacher>,
+    /// Teachers beside that one, where the mean of several is learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<Ensemble>,
     /// Answers of a teacher to the rows of the store, which stand in for its logits: a row each of fp32 numbers and
     /// their CRC-32. `None` where a model or labels are learned from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +59,28 @@ pub struct Teacher {
     /// kind, which count for [`Self::cache_bytes`] too. `None`: in [`super::Job::output`], while
     /// the stage runs.
     pub cache: Option<PathBuf>,
+}
+
+/// Several teachers, the mean of whose outputs is learned from (docs/concepts/losses.md#several-teachers).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ensemble {
+    /// All but the first, which is [`Train::teacher`].
+    pub others: Vec<Teacher>,
+    /// Names of all, as the user wrote them: a stage or a path.
+    pub names: Vec<String>,
+    /// Weights of all, which sum to 1.
+    pub weights: Vec<f64>,
+    /// What the mean is taken of.
+    pub mean: TeacherMean,
+}
+
+impl Train {
+    /// The models that are learned from, in order.
+    pub fn teachers(&self) -> impl Iterator<Item = &Teacher> {
+        let others = self.ensemble.iter().flat_map(|ensemble| &ensemble.others);
+        self.teacher.iter().chain(others)
+    }
 }
 
 /// What a teacher must show before it is learnt from.

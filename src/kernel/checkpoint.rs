@@ -40,6 +40,9 @@ pub(crate) struct State {
     /// Whether the teacher's answers are remembered, and not asked for in each step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) remembers: bool,
+    /// Scores of several teachers on dev, to be told again by a run that resumes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) teachers: TeacherScores,
     /// Numbers of ranks that shared the steps, in order.
     #[serde(default)]
     pub(crate) ranks: Vec<usize>,
@@ -48,6 +51,9 @@ pub(crate) struct State {
     /// SHA-256 of the tensor file.
     pub(crate) sha256: String,
 }
+
+/// Scores of teachers by name.
+pub(crate) type TeacherScores = BTreeMap<String, BTreeMap<String, f64>>;
 
 /// A checkpoint as read: its document and its tensors by name.
 pub(crate) type Saved = (State, BTreeMap<String, Tensor>);
@@ -107,6 +113,7 @@ impl State {
             best: None,
             loss_scale: None,
             remembers: false,
+            teachers: TeacherScores::new(),
             ranks: Vec::new(),
             window: Window::default(),
             sha256: String::new(),

@@ -3,6 +3,7 @@
 //! reported before the first step. Thresholds:
 //! docs/concepts/evaluation.md#teacher-check.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tinyrun::data::store::TokenStore;
@@ -41,6 +42,24 @@ pub(crate) enum Verdict {
     Interrupted,
 }
 
+/// A teacher that was checked.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) verdict: Verdict,
+    /// On dev, by name; none where nothing was scored.
+    pub(crate) scores: BTreeMap<String, f64>,
+}
+
+impl Checked {
+    /// Of a teacher that was not scored.
+    fn unscored(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            scores: BTreeMap::new(),
+        }
+    }
+}
+
 /// Scores the teacher in `folder` on dev. A stage that reads no classifier, `lenient`, may learn
 /// from a teacher that has none, or one of other classes.
 ///
@@ -53,7 +72,7 @@ pub(crate) fn check_teacher(
     lenient: bool,
     compute: Compute,
     stop: &Stop,
-) -> Result<Verdict, KernelError> {
+) -> Result<Checked, KernelError> {
     let dev = TokenStore::open(&gate.data)?;
     let (other, word) = match head {
         HeadKind::Plain => (HeadKind::Relu, "relu"),
@@ -63,9 +82,8 @@ pub(crate) fn check_teacher(
         Err(error @ (KernelError::NoClassifier { .. } | KernelError::Classes { .. }))
             if lenient && gate.at_least.is_none() =>
         {
-            return Ok(Verdict::Skipped(format!(
-                "the teacher check is skipped: {error}"
-            )));
+            let why = format!("the teacher check is skipped: {error}");
+            return Ok(Checked::unscored(Verdict::Skipped(why)));
         }
         model => model?,
     };
@@ -81,7 +99,7 @@ pub(crate) fn check_teacher(
         stopped,
     );
     let Some(answers) = answers else {
-        return Ok(Verdict::Interrupted);
+        return Ok(Checked::unscored(Verdict::Interrupted));
     };
     let judged = Judged {
         gate,
@@ -89,12 +107,18 @@ pub(crate) fn check_teacher(
         names: &dev.meta().labels,
         same_labels: model.same_labels,
     };
-    if judged.names.is_empty() {
-        let score = scores(&answers[0].predictions, 0).of(Metric::Correlation);
-        return judged.correlation(score);
-    }
-    let tables = [0, 1].map(|head| Confusion::of(&answers[head].predictions, judged.names.len()));
-    judged.classes(&tables, word)
+    let classes = judged.names.len();
+    let found = scores(&answers[0].predictions, classes);
+    let verdict = if classes == 0 {
+        judged.correlation(found.of(Metric::Correlation))?
+    } else {
+        let tables = [0, 1].map(|head| Confusion::of(&answers[head].predictions, classes));
+        judged.classes(&tables, word)?
+    };
+    Ok(Checked {
+        verdict,
+        scores: found.named(classes),
+    })
 }
 
 /// How to do without the check.

@@ -157,6 +157,29 @@ pub(crate) fn soft_cross_entropy(
     }
 }
 
+/// `Σ_i w_i t_i` of the logits `[B, classes]` of several teachers; weights sum to 1.
+pub(crate) fn mean_of_logits(teachers: &[Tensor], weights: &[f64]) -> Tensor {
+    let terms = teachers.iter().zip(weights);
+    terms
+        .map(|(logits, weight)| logits.to_kind(Kind::Float) * *weight)
+        .reduce(|sum, term| sum + term)
+        .expect("there is a teacher")
+}
+
+/// `τ log Σ_i w_i softmax(t_i/τ)` of the logits `[B, classes]` of several teachers: logits whose
+/// softmax at `τ` is the mean of the probabilities. Computed as a logsumexp, so that small ones do not vanish.
+pub(crate) fn mean_of_probabilities(
+    teachers: &[Tensor],
+    weights: &[f64],
+    temperature: f64,
+) -> Tensor {
+    let terms = teachers.iter().zip(weights);
+    let terms = terms
+        .map(|(logits, weight)| (logits / temperature).log_softmax(-1, Kind::Float) + weight.ln());
+    let terms: Vec<Tensor> = terms.collect();
+    Tensor::stack(&terms, 0).logsumexp(&[0i64][..], false) * temperature
+}
+
 /// Cross-entropy of logits `[B, classes]` against class indices `[B]`, mean over the batch.
 pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
     logits.cross_entropy_for_logits(&labels.to_kind(Kind::Int64))

@@ -23,6 +23,7 @@ mod cuda;
 mod device;
 mod dropout;
 mod encoder;
+mod ensemble;
 mod error;
 mod evaluate;
 mod feed;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 use tinyrun::data::batches::plan_by_tokens;
-use tinyrun::job::{Event, Job, Objective, PadTo, Reduction, Train};
+use tinyrun::job::{self, Event, Job, Objective, PadTo, Reduction, Train};
 use tinyrun::system::{Locking, try_lock_shared};
 
 use crate::answers::{Answers, CHECKSUM, Layout, Part, rows};
@@ -140,6 +140,15 @@ impl TeacherMemory {
     }
 }
 
+/// A teacher whose outputs are cached.
+pub(crate) struct Source<'a> {
+    /// Where, and how much may be.
+    pub(crate) cache: &'a job::Teacher,
+    pub(crate) model: &'a Teacher,
+    /// Its place among the teachers.
+    pub(crate) place: usize,
+}
+
 /// How far the file is written.
 #[derive(Debug, Serialize, Deserialize)]
 struct Standing {
@@ -151,17 +160,13 @@ struct Standing {
 }
 
 /// Whether the teacher's answer to an example is the same in every epoch, and needed in more than one.
-fn pays(train: &Train) -> bool {
+fn pays(train: &Train, teacher: &job::Teacher) -> bool {
     let same = match &train.objective {
         // Over the padded block the answers to padding count, and they differ with the padding.
         Objective::Intermediate { reduction, .. } => *reduction == Reduction::Tokens,
         objective => asks_logits(objective),
     };
-    let draws = train
-        .teacher
-        .as_ref()
-        .is_some_and(|teacher| teacher.dropout);
-    same && train.steps.epochs > 1 && !draws
+    same && train.steps.epochs > 1 && !teacher.dropout
 }
 
 /// What the first rank has found where answers are kept, and decided.
@@ -177,7 +182,7 @@ enum Begin {
     Interrupted,
 }
 
-/// Caches the outputs of `teacher` for every example, or continues a cache, where it pays and fits; each rank computes a
+/// Caches the outputs of a teacher for every example, or continues a cache, where it pays and fits; each rank computes a
 /// part. A run that resumes from a checkpoint does as it did `before`, whatever the limit or the free space is now.
 ///
 /// # Errors
@@ -187,17 +192,15 @@ pub(crate) fn ask(
     (job, train): (&Job, &Train),
     before: Option<bool>,
     data: &Data,
-    teacher: Option<&Teacher>,
+    source: Source<'_>,
     (compute, pad_to): (Compute, PadTo),
     (reporter, stop, ranks): (&Reporter, &Stop, &Ranks),
 ) -> Result<Asked, KernelError> {
-    let cache = train.teacher.as_ref();
-    let limit = cache.map_or(0, |cache| cache.cache_bytes);
-    let wanted = before.unwrap_or(limit > 0);
-    let Some(teacher) = teacher.filter(|_| wanted && pays(train)) else {
+    let limit = source.cache.cache_bytes;
+    if !(before.unwrap_or(limit > 0) && pays(train, source.cache)) {
         return Ok(Asked::InEveryStep(None));
-    };
-    let shared = cache.and_then(|cache| cache.cache.as_ref());
+    }
+    let shared = source.cache.cache.as_ref();
     let shared = shared.map(|folder| folder_of(folder, compute, pad_to));
     let shared = shared.as_deref().filter(|folder| has_locks(folder));
     let tokens = tokens_at_once(train, data, shared.is_some());
@@ -206,7 +209,7 @@ pub(crate) fn ask(
         let rows = batch.iter().map(|&place| data.rows[place as usize]);
         let rows: Vec<u32> = rows.collect();
         let batch = Batch::new(&data.train, &rows, pad_to, compute.device);
-        Target::of(&train.objective, Some(teacher), &batch)
+        Target::of(&train.objective, Some(source.model), &batch)
     };
     // The shapes of the parts, from the shortest example.
     let shortest = &batches[0][..1];
@@ -219,7 +222,8 @@ pub(crate) fn ask(
     if before.is_none() && end > limit {
         return Ok(Asked::InEveryStep(None));
     }
-    let folder = shared.unwrap_or(&job.output);
+    let own = own_folder(&job.output, source.place);
+    let folder = shared.unwrap_or(&own);
     // A shared folder is named by the rest.
     let of = shared.map_or(job.fingerprint.as_str(), |_| "shared");
     let key = format!(
@@ -298,6 +302,7 @@ fn begin(
     } else {
         None
     };
+    fs::create_dir_all(folder).map_err(io("create", folder))?;
     let (done, written) = written_before(folder, key, ends)?;
     if is_shared && !make_room(folder, end, limit)? && is_new {
         return Ok((Begin::InEveryStep(None), None));
@@ -577,6 +582,32 @@ fn opened(path: &Path) -> Result<File, KernelError> {
 
 fn bin(output: &Path) -> PathBuf {
     output.join("teacher-memory.bin")
+}
+
+/// The folder of a teacher's outputs that are not shared.
+fn own_folder(output: &Path, place: usize) -> PathBuf {
+    match place {
+        0 => output.to_owned(),
+        place => output.join(format!("teacher-memory-{}", place + 1)),
+    }
+}
+
+/// Forgets the answers of all teachers of a stage.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn remove_all(output: &Path, train: &Train) -> Result<(), KernelError> {
+    remove(output)?;
+    for place in 1..train.teachers().count() {
+        let folder = own_folder(output, place);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(io("remove", &folder)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Forgets the answers of a stage.

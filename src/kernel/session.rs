@@ -10,7 +10,7 @@ use tinyrun::job::{Event, Job, Keep, Objective, Train};
 use tinyrun::metrics::csv_file::MetricsFile;
 use tinyrun::model::names::WORDS;
 
-use crate::checkpoint::{Best, Checkpoints, State, Window};
+use crate::checkpoint::{Best, Checkpoints, State, TeacherScores, Window};
 use crate::device::Compute;
 use crate::error::KernelError;
 use crate::feed::{Data, Feed};
@@ -65,8 +65,8 @@ pub(crate) struct Session<'a> {
     pub(crate) exchange: Option<Exchange>,
     pub(crate) length: Length,
     pub(crate) state: State,
-    /// The teacher's cached outputs; `None` where it is asked in every step.
-    pub(crate) memory: Option<TeacherMemory>,
+    /// Cached outputs of each teacher; none where they run in every step.
+    pub(crate) memories: Vec<TeacherMemory>,
     pub(crate) checkpoints: Checkpoints,
     /// Of the first rank alone.
     metrics: Option<MetricsFile>,
@@ -80,8 +80,8 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Checks the teacher, loads the models and the newest checkpoint, and asks the teacher
-    /// where its outputs are cached.
+    /// Checks the teachers, loads the models and the newest checkpoint, and asks the teachers
+    /// where their outputs are cached.
     ///
     /// # Errors
     /// Unreadable inputs, a teacher that fails its check, a checkpoint of another run.
@@ -97,12 +97,17 @@ impl<'a> Session<'a> {
         let data = Arc::new(Data::open(train, job.seed)?);
         let checkpoints = Checkpoints::new(&job.output, train.saving.checkpoint_keep);
         // A run that goes on has passed the gate.
-        let passes = ranks.first_does("the teacher check", || {
-            Ok(checkpoints.newest_step().is_some() || context.teacher_passes()?)
+        let checked = ranks.first_does("the teacher check", || {
+            let is_done = checkpoints.newest_step().is_some();
+            if is_done {
+                Ok(Some(BTreeMap::new()))
+            } else {
+                context.check_teachers()
+            }
         })?;
-        if !passes {
+        let Some(checked) = checked else {
             return Ok(Opened::Interrupted { step: 0 });
-        }
+        };
         let trainee = Trainee::load(train, &data.train, compute, Seed(job.seed))?;
         let optimizer = Optimizer::new(train.steps.optimizer.clone(), &trainee.parameters);
         let length = Length {
@@ -124,10 +129,13 @@ impl<'a> Session<'a> {
         let state = match newest {
             Some((state, tensors)) => {
                 restore(&trainee, &optimizer, &tensors)?;
+                // The run that scored them ended before its record was written.
+                context.tell_teachers(&state.teachers);
                 state
             }
             None => State {
                 loss_scale: train.steps.loss_scaling.as_ref().map(LossScale::new),
+                teachers: checked,
                 ..State::new(&job.fingerprint, length.total)
             },
         };
@@ -151,7 +159,7 @@ impl<'a> Session<'a> {
             peak: flops::peak(compute) * ranks.own().size() as f64,
             saved_at: (state.step, Instant::now()),
             told_at: Instant::now(),
-            memory: None,
+            memories: Vec::new(),
             context,
             data,
             trainee,
@@ -164,7 +172,7 @@ impl<'a> Session<'a> {
         };
         if !session.is_done() {
             session.state.is_shared_by(ranks.own().size());
-            if !session.ask_teacher(&mut warnings)? {
+            if !session.ask_teachers(&mut warnings)? {
                 let step = session.state.step;
                 return Ok(Opened::Interrupted { step });
             }
@@ -180,9 +188,9 @@ impl<'a> Session<'a> {
         Ok(Opened::Ready(Box::new(session)))
     }
 
-    /// Caches what the teacher says of every row, where that is worth it; `false` where asked to
-    /// stop on the way.
-    fn ask_teacher(&mut self, warnings: &mut Vec<String>) -> Result<bool, KernelError> {
+    /// Caches what each teacher says of every row, where that is worth it and all of it fits; `false` where
+    /// asked to stop on the way.
+    fn ask_teachers(&mut self, warnings: &mut Vec<String>) -> Result<bool, KernelError> {
         let Context {
             job,
             train,
@@ -193,27 +201,39 @@ impl<'a> Session<'a> {
         } = self.context;
         if let Some(path) = &train.predictions {
             let classes = train.student.labels.len().max(1);
-            self.memory = Some(TeacherMemory::given(path, &self.data, classes)?);
+            self.memories = vec![TeacherMemory::given(path, &self.data, classes)?];
             return Ok(true);
         }
         // What the steps before did: the two differ by rounding.
         let before = self.resumed_from.map(|_| self.state.remembers);
-        let asked = memory::ask(
-            (job, train),
-            before,
-            &self.data,
-            self.trainee.teacher.as_ref(),
-            (compute, self.trainee.layout),
-            (reporter, stop, ranks),
-        )?;
-        match asked {
-            Asked::Remembered(answers) => {
-                self.memory = Some(answers);
-                self.state.remembers = true;
-                self.trainee.dismiss_teacher();
+        let mut found = Vec::new();
+        for (place, (cache, model)) in train.teachers().zip(&self.trainee.teachers).enumerate() {
+            let asked = memory::ask(
+                (job, train),
+                before,
+                &self.data,
+                memory::Source {
+                    cache,
+                    model,
+                    place,
+                },
+                (compute, self.trainee.layout),
+                (reporter, stop, ranks),
+            )?;
+            match asked {
+                Asked::Remembered(answers) => found.push(answers),
+                // Then all of them run in every step: a run that resumes must do as this one.
+                Asked::InEveryStep(warning) => {
+                    warnings.extend(warning);
+                    return Ok(true);
+                }
+                Asked::Interrupted => return Ok(false),
             }
-            Asked::InEveryStep(warning) => warnings.extend(warning),
-            Asked::Interrupted => return Ok(false),
+        }
+        if !found.is_empty() {
+            self.memories = found;
+            self.state.remembers = true;
+            self.trainee.dismiss_teachers();
         }
         Ok(true)
     }
@@ -368,7 +388,7 @@ impl<'a> Session<'a> {
         let Context { job, train, .. } = self.context;
         if let Some(metrics) = &mut self.metrics {
             metrics.sync()?;
-            memory::remove(&job.output)?;
+            memory::remove_all(&job.output, train)?;
             let best = self.state.best.as_ref();
             self.trainee
                 .write(train, &job.output, best, &self.checkpoints)?;
@@ -382,23 +402,41 @@ impl<'a> Session<'a> {
 }
 
 impl Context<'_> {
-    /// Checks the teacher where the job says so; `false` where asked to stop on the way.
-    fn teacher_passes(&self) -> Result<bool, KernelError> {
+    /// Checks the teachers where the job says so: the scores of several by name; `None` where asked to stop on the
+    /// way.
+    fn check_teachers(&self) -> Result<Option<TeacherScores>, KernelError> {
         let train = self.train;
-        let Some(teacher) = &train.teacher else {
-            return Ok(true);
-        };
-        let Some(gate) = &teacher.gate else {
-            return Ok(true);
-        };
         let lenient = matches!(train.objective, Objective::Intermediate { .. });
-        let (folder, head) = (&teacher.folder, teacher.head);
-        match check_teacher(gate, folder, head, lenient, self.compute, self.stop)? {
-            Verdict::Passed => {}
-            Verdict::Skipped(message) => self.reporter.send(&Event::Warning { message }),
-            Verdict::Interrupted => return Ok(false),
+        let mut found = TeacherScores::new();
+        for (place, teacher) in train.teachers().enumerate() {
+            let Some(gate) = &teacher.gate else {
+                continue;
+            };
+            let (folder, head) = (&teacher.folder, teacher.head);
+            let checked = check_teacher(gate, folder, head, lenient, self.compute, self.stop)?;
+            match checked.verdict {
+                Verdict::Passed => {}
+                Verdict::Skipped(message) => self.reporter.send(&Event::Warning { message }),
+                Verdict::Interrupted => return Ok(None),
+            }
+            let ensemble = train.ensemble.as_ref();
+            if let Some(name) = ensemble.and_then(|ensemble| ensemble.names.get(place)) {
+                let scored = TeacherScores::from([(name.clone(), checked.scores)]);
+                self.tell_teachers(&scored);
+                found.extend(scored);
+            }
         }
-        Ok(true)
+        Ok(Some(found))
+    }
+
+    /// Reports the scores of teachers.
+    fn tell_teachers(&self, scores: &TeacherScores) {
+        for (teacher, scores) in scores {
+            self.reporter.send(&Event::TeacherScored {
+                teacher: teacher.clone(),
+                scores: scores.clone(),
+            });
+        }
     }
 }
 

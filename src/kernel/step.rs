@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::batch::{Amounts, Batch, Block};
 use crate::dropout::reseed;
+use crate::ensemble::mean_target;
 use crate::error::KernelError;
 use crate::feed::{MicroBatch, Part};
 use crate::objective::{Losses, Share, losses};
@@ -141,10 +142,7 @@ impl Session<'_> {
         reseed(Seed(job.seed).of_micro_step(place), *before);
         let mut batch = Batch::of(block, compute.device);
         watch.lap(Phase::Data);
-        let target = match &self.memory {
-            Some(memory) => memory.answers(&self.data, block)?.target(compute.device),
-            None => Target::of(&train.objective, self.trainee.teacher.as_ref(), &batch),
-        };
+        let target = self.target(block, &batch)?;
         watch.lap(Phase::Teacher);
         let inputs = self.leaves(&mut batch, block);
         let share = Share::of(block.amounts(), all);
@@ -175,6 +173,28 @@ impl Session<'_> {
         watch.lap(Phase::Backward);
         add(&mut leaf.losses, &total, &parts);
         Ok(())
+    }
+
+    /// What a batch learns from its teachers: cached outputs, or those of forward passes.
+    ///
+    /// # Errors
+    /// Cached teacher outputs that cannot be read.
+    fn target(&self, block: &Block, batch: &Batch) -> Result<Target, KernelError> {
+        let Context { train, compute, .. } = self.context;
+        let objective = &train.objective;
+        let cached = self.memories.iter().map(|memory| {
+            let answers = memory.answers(&self.data, block)?;
+            Ok(answers.target(compute.device))
+        });
+        let mut targets: Vec<Target> = cached.collect::<Result<_, KernelError>>()?;
+        if targets.is_empty() {
+            let teachers = self.trainee.teachers.iter();
+            targets.extend(teachers.map(|teacher| Target::of(objective, Some(teacher), batch)));
+        }
+        if targets.is_empty() {
+            return Ok(Target::of(objective, None, batch));
+        }
+        Ok(mean_target(objective, train.ensemble.as_ref(), targets))
     }
 
     /// Compares the weights of all ranks where that is due.

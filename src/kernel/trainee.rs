@@ -34,12 +34,13 @@ pub(crate) struct Trainee {
     /// What is trained, as fp32 leaves.
     pub(crate) parameters: Parameters,
     pub(crate) student: Student,
-    pub(crate) teacher: Option<Teacher>,
+    /// In the order of the job.
+    pub(crate) teachers: Vec<Teacher>,
     /// Shape of the student.
     config: BertConfig,
-    /// Shape of the teacher as far as it is run.
-    teacher_config: Option<BertConfig>,
-    /// How the rows of a batch are laid out for both.
+    /// Shapes of the teachers as far as they are run.
+    teacher_configs: Vec<BertConfig>,
+    /// How the rows of a batch are laid out for all.
     pub(crate) layout: PadTo,
     warnings: Vec<String>,
 }
@@ -89,30 +90,24 @@ impl Trainee {
         }
         fill(&mut parameters, spec, with_head.then_some(classes), seed);
 
-        let teacher = match &train.teacher {
-            Some(teacher) => {
-                let needs_head = with_head.then_some(classes);
-                Some(load_teacher(
-                    train,
-                    teacher,
-                    needs_head,
-                    data,
-                    compute,
-                    &mut warnings,
-                )?)
-            }
-            None => None,
-        };
-        let projections = match &teacher {
-            Some((config, _)) => {
-                fill_projections(train, &mut parameters, config, seed, &mut warnings)?
-            }
+        let needs_head = with_head.then_some(classes);
+        let opened = train
+            .teachers()
+            .map(|spec| open_teacher(train, spec, needs_head, data, &mut warnings));
+        let opened: Vec<(BertConfig, Parameters)> = opened.collect::<Result<_, _>>()?;
+        let (teacher_configs, of_teachers): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
+        let projections = match teacher_configs.first() {
+            Some(config) => fill_projections(train, &mut parameters, config, seed, &mut warnings)?,
             None => Vec::new(),
         };
 
         let parameters = parameters.trainable(compute.device);
-        let (teacher_config, teacher) = teacher.unzip();
-        let layout = common_layout(train, teacher_config.as_ref(), compute);
+        let layout = common_layout(train, &teacher_configs, compute);
+        let teachers = train.teachers().zip(&teacher_configs).zip(of_teachers);
+        let teachers = teachers.map(|((spec, config), weights)| {
+            teacher_of(spec, config, weights, with_head, (compute, layout))
+        });
+        let teachers = teachers.collect();
         let student = Student {
             encoder: Encoder::trained(&parameters, &spec.config, compute.kind, layout),
             classifier: with_head.then(|| Classifier::new(&parameters, &spec.config, spec.head)),
@@ -125,9 +120,9 @@ impl Trainee {
             layout,
             parameters,
             student,
-            teacher,
+            teachers,
             config: spec.config.clone(),
-            teacher_config,
+            teacher_configs,
             warnings,
         })
     }
@@ -147,13 +142,13 @@ impl Trainee {
             .sum()
     }
 
-    /// Frees the teacher, whose answers are known.
-    pub(crate) fn dismiss_teacher(&mut self) {
-        self.teacher = None;
-        self.teacher_config = None;
+    /// Frees the teachers, whose outputs are cached.
+    pub(crate) fn dismiss_teachers(&mut self) {
+        self.teachers.clear();
+        self.teacher_configs.clear();
     }
 
-    /// Operations that a step needs for rows: a forward pass of the teacher; of the student and its projections a
+    /// Operations that a step needs for rows: a forward pass of each teacher; of the student and its projections a
     /// forward and a backward pass, which counts twice.
     pub(crate) fn flops(&self, amounts: Amounts) -> f64 {
         let of = |config: &BertConfig| forward(config, amounts, self.student.classifier.is_some());
@@ -164,7 +159,7 @@ impl Trainee {
             2.0 * amounts.tokens as f64 * width * outs
         });
         let trained = of(&self.config) + projections.sum::<f64>();
-        self.teacher_config.as_ref().map_or(0.0, of) + 3.0 * trained
+        self.teacher_configs.iter().map(of).sum::<f64>() + 3.0 * trained
     }
 
     /// Names and tensors as they are now.
@@ -278,9 +273,9 @@ fn fill_projections(
     Ok(projections)
 }
 
-/// How the rows of a batch are laid out: as the job says, where both models are able to and no loss is over the padded
+/// How the rows of a batch are laid out: as the job says, where all models are able to and no loss is over the padded
 /// block.
-fn common_layout(train: &Train, teacher: Option<&BertConfig>, compute: Compute) -> PadTo {
+fn common_layout(train: &Train, teachers: &[BertConfig], compute: Compute) -> PadTo {
     let over_the_block = matches!(
         train.objective,
         Objective::Intermediate {
@@ -294,17 +289,17 @@ fn common_layout(train: &Train, teacher: Option<&BertConfig>, compute: Compute) 
         pad_to => pad_to,
     };
     let students = of(asked, &train.student.config);
-    teacher.map_or(students, |config| of(students, config))
+    teachers.iter().fold(students, of)
 }
 
-fn load_teacher(
+/// Shape of a teacher as far as it is run, and its weights.
+fn open_teacher(
     train: &Train,
     spec: &TeacherSpec,
     classes: Option<usize>,
     data: &TokenStore,
-    compute: Compute,
     warnings: &mut Vec<String>,
-) -> Result<(BertConfig, Teacher), KernelError> {
+) -> Result<(BertConfig, Parameters), KernelError> {
     let folder = &spec.folder;
     let model = open(folder)?;
     let parameters = if let Some(classes) = classes {
@@ -340,23 +335,28 @@ fn load_teacher(
         let hidden = layer_map.hidden.iter().copied().max().unwrap_or(0);
         config.num_hidden_layers = config.num_hidden_layers.min(attention.max(hidden));
     }
+    Ok((config, parameters))
+}
+
+/// A teacher for batches of a layout.
+fn teacher_of(
+    spec: &TeacherSpec,
+    config: &BertConfig,
+    parameters: Parameters,
+    with_head: bool,
+    (compute, layout): (Compute, PadTo),
+) -> Teacher {
     let frozen = parameters.frozen(compute.device, compute.kind);
-    let wanted = match classes {
-        Some(_) => Wanted::First,
-        None => Wanted::Everything,
+    let wanted = if with_head {
+        Wanted::First
+    } else {
+        Wanted::Everything
     };
-    let teacher = Teacher {
-        encoder: Encoder::frozen(
-            &frozen,
-            &config,
-            compute.kind,
-            wanted,
-            common_layout(train, Some(&config), compute),
-        ),
-        classifier: classes.map(|_| Classifier::new(&frozen, &config, spec.head)),
+    Teacher {
+        encoder: Encoder::frozen(&frozen, config, compute.kind, wanted, layout),
+        classifier: with_head.then(|| Classifier::new(&frozen, config, spec.head)),
         dropout: spec.dropout,
-    };
-    Ok((config, teacher))
+    }
 }
 
 /// Gives every tensor that the model lacks its initial values.

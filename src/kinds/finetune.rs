@@ -64,6 +64,7 @@ impl Work for Finetune {
             teaching: None,
             task_teacher: None,
             teacher_head: HeadKind::Plain,
+            teachers: None,
             dtype: WeightDtype::Fp32,
         }
         .activity(place)

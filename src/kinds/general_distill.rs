@@ -95,6 +95,7 @@ impl Work for GeneralDistill {
             task_teacher: None,
             // It is asked for no answer.
             teacher_head: HeadKind::Plain,
+            teachers: None,
             dtype: WeightDtype::Fp32,
         }
         .activity(place)

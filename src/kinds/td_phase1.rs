@@ -69,6 +69,7 @@ impl Work for TdPhase1 {
             teaching: Some(&keys.teaching),
             task_teacher: Some(&keys.task_teacher),
             teacher_head: place.head(Role::Teacher),
+            teachers: None,
             dtype: WeightDtype::Fp32,
         }
         .activity(place)

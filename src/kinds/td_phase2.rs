@@ -3,7 +3,7 @@
 use crate::experiment::settings::settings;
 use crate::experiment::{
     Artifact, Counts, ModelPort, Part, Port, Prediction, Role, Sources, StageDefaults, StageKind,
-    StageSettings, TableKeys, Task, TaskTeacher, Teaching, Training, UnlabelledUse,
+    StageSettings, TableKeys, Task, TaskTeacher, Teachers, Teaching, Training, UnlabelledUse,
 };
 use crate::job::{Objective, Scoring};
 use crate::stage::{Activity, Lesson, Place, StageError, Work, training_files};
@@ -19,6 +19,8 @@ settings! {
         group prediction: Prediction = &defaults.recipe;
         /// How the teacher is run.
         group teaching: Teaching = &defaults.recipe;
+        /// Several teachers.
+        group teachers: Teachers = &();
         /// Check and cache of the teacher.
         group task_teacher: TaskTeacher = &();
         /// Scoring on dev.
@@ -40,12 +42,11 @@ impl StageKind for TdPhase2 {
     }
 
     fn ports(&self, task: &Task, keys: &dyn StageSettings) -> Vec<Port> {
-        let teacher = ModelPort::used(Role::Teacher).with_classifier();
         let student = ModelPort::trained(Role::Student).with_classifier();
         let learned = match Port::predictions(task, keys) {
             // The tokenizer, which a teacher brings along, is written beside the student.
             Some(predictions) => vec![predictions, Port::tokenizer()],
-            None => vec![teacher.port()],
+            None => Port::teachers(keys),
         };
         let rows = [Port::train(task, keys), Port::rows("dev")];
         rows.into_iter()
@@ -100,6 +101,7 @@ impl Work for TdPhase2 {
             teaching: Some(&keys.teaching),
             task_teacher: Some(&keys.task_teacher),
             teacher_head: place.head(Role::Teacher),
+            teachers: Some(&keys.teachers),
             dtype: place.experiment.student.dtype,
         }
         .activity(place)

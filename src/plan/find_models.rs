@@ -47,11 +47,8 @@ impl Finder<'_> {
             }
         }
         for stage in &experiment.stages {
-            let roles = [Role::Teacher, Role::Student];
-            for role in roles {
-                let Some(origin) = experiment.origin_of(stage, role) else {
-                    continue;
-                };
+            for (port, origin) in experiment.models_of(stage) {
+                let role = port.of;
                 if let Origin::Folder(folder) = origin.value.whole() {
                     let (known, _) = named
                         .entry(folder.clone())

@@ -28,7 +28,8 @@ pub struct Node {
 /// An artifact of another stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Take {
-    /// What for: `train`, `dev`, `predictions`, `corpus`, `teacher`, `student` or `scores`.
+    /// What for: `train`, `dev`, `predictions`, `corpus`, `teacher`, `teacher-2` and so on,
+    /// `student` or `scores`.
     pub role: &'static str,
     /// Who makes it.
     pub from: StageName,
@@ -163,7 +164,10 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
                     }
                     Some(Origin::Folder(folder)) => {
                         // The student is handed on with the tokenizer that cut its text.
-                        if model.of == Role::Teacher && folder != *own {
+                        if model.of == Role::Teacher
+                            && folder != *own
+                            && node.folder("tokenizer").is_none()
+                        {
                             node.folders.push(("tokenizer", own.clone()));
                         }
                         node.folders.push((role, folder));

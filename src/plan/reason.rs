@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::experiment::TEACHER_ROLES;
 use crate::runs::{Key, Value};
 use crate::system::Digest;
 
@@ -182,7 +183,7 @@ pub fn compare(old: &Key, new: &Key, unknown: &BTreeSet<String>) -> Vec<StaleRea
     // A teacher that was a folder and is now a stage's artifact is one change, not one for
     // each of the folder's files.
     let mut moved = BTreeSet::new();
-    for role in ["teacher", "student"] {
+    for role in TEACHER_ROLES.into_iter().chain(["student"]) {
         let new_source = if unknown.contains(role) {
             ModelFrom::Stage(None)
         } else {

@@ -10,7 +10,7 @@ use crate::data::{
     DataError, OtherPieces, OtherToken, TokenizerFiles, Translation, other_token, translate,
 };
 use crate::document::{Fault, Span};
-use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
+use crate::experiment::{Experiment, Origin, Role, Stage, Teachers, windows_of_pairs};
 use crate::input::excerpt;
 use crate::model::{BertConfig, TokenMap};
 
@@ -53,6 +53,9 @@ impl Finder<'_> {
             let (role, span) = read_as(experiment, name);
             let found = match role {
                 Some(Role::Student) => translated(&data, name, folder),
+                Some(Role::Teacher) if is_one_of_several(experiment, name) => {
+                    translated(&data, name, folder)
+                }
                 _ => Err(Box::new(
                     Fault::new(of_another(name, &other), None)
                         .with_label("text is split by the tokenizer of `[teacher]`"),
@@ -67,14 +70,36 @@ impl Finder<'_> {
     }
 }
 
+/// How stages read a folder: the stage, the role, and where it is named.
+fn readers<'a>(
+    experiment: &'a Experiment,
+    name: &str,
+) -> impl Iterator<Item = (&'a Stage, Role, Option<Span>)> {
+    let folder = Origin::Folder(name.to_owned());
+    let stages = experiment.stages.iter();
+    stages.flat_map(move |stage| {
+        let models = experiment.models_of(stage).into_iter();
+        let models = models.filter(|(_, origin)| origin.value.clone().whole() == folder);
+        let read = models.map(|(port, origin)| (stage, port.of, origin.span));
+        read.collect::<Vec<_>>()
+    })
+}
+
+/// Whether a folder is read as one of several teachers alone, of which only logits are compared.
+fn is_one_of_several(experiment: &Experiment, name: &str) -> bool {
+    let mut teachers = readers(experiment, name).filter(|(_, role, _)| *role == Role::Teacher);
+    teachers.all(|(stage, ..)| {
+        stage
+            .get::<Teachers>()
+            .is_some_and(|own| own.teachers.is_some())
+    })
+}
+
 /// The role that stages read a folder for, a teacher's first, and where it is named.
 fn read_as(experiment: &Experiment, name: &str) -> (Option<Role>, Option<Span>) {
-    let own = |role: Role| {
-        let origins = experiment.stages.iter();
-        let origins = origins.filter_map(|stage| experiment.origin_of(stage, role));
-        let mut own = origins
-            .filter(|origin| origin.value.clone().whole() == Origin::Folder(name.to_owned()));
-        own.next().map(|origin| (Some(role), origin.span))
+    let own = |wanted: Role| {
+        let mut own = readers(experiment, name).filter(|(_, role, _)| *role == wanted);
+        own.next().map(|(_, role, span)| (Some(role), span))
     };
     own(Role::Teacher)
         .or_else(|| own(Role::Student))

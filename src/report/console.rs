@@ -167,6 +167,10 @@ impl<'a> Console<'a> {
                 }
                 self.detail(stage, &text);
             }
+            Event::TeacherScored { teacher, scores } => {
+                let text = format!("teacher `{teacher}`: {} on dev", scores_text(scores));
+                self.line(stage, &escape_lines(&text));
+            }
             Event::Asking { done, total } => {
                 self.moved(stage, |running| running.caching(*done, *total));
             }

@@ -114,23 +114,26 @@ impl Key {
 }
 
 impl Key {
-    /// What the answers depend on that this stage's teacher gives about its data (the artifact of the role `rows`): the bytes of both, the number
-    /// format, which rows where not all are taken, and what is `asked` of it (in words that mean the same in every stage).
-    pub fn teacher_answers(&self, asked: &str, rows: &str) -> Fingerprint {
+    /// What the answers depend on that this stage's teacher (the model of `role`) gives about its data (the artifact of
+    /// the role `rows`): the bytes of both, the number format, which rows where not all are taken, and what is `asked` of
+    /// it (in words that mean the same in every stage). One of several teachers has the digest that it has alone.
+    pub fn teacher_answers(&self, role: &str, asked: &str, rows: &str) -> Fingerprint {
         let mut encoder = Encoder::new("teacher-answers");
         encoder.number(u64::from(self.semantics));
         encoder.text(asked);
-        for role in ["teacher", rows] {
+        for (name, role) in [("teacher", role), (rows, rows)] {
             if let Some(upstream) = self.upstream.get(role) {
-                encoder.text(role);
+                encoder.text(name);
                 encoder.digest(upstream.digest);
             }
         }
-        for (name, digest) in &self.inputs {
-            if name.starts_with("teacher/") {
-                encoder.text(name);
-                encoder.digest(*digest);
-            }
+        let files = self.inputs.iter().filter_map(|(name, digest)| {
+            let file = name.strip_prefix(role)?.strip_prefix('/')?;
+            Some((format!("teacher/{file}"), digest))
+        });
+        for (name, digest) in files {
+            encoder.text(&name);
+            encoder.digest(*digest);
         }
         let mut names = vec!["precision", "teacher.head"];
         let subset = ["train-limit", "unlabelled-limit", "unlabelled-share"];
@@ -146,15 +149,16 @@ impl Key {
         if self.settings.contains_key("unlabelled-share") {
             names.push("epochs");
         }
-        // Of a checkpoint, whose file does not have them.
-        let stated = [
-            "teacher.num-attention-heads",
-            "teacher.hidden-act",
-            "teacher.layer-norm-eps",
-        ];
-        for name in names.iter().chain(&stated) {
-            if let Some(value) = self.settings.get(*name) {
+        for name in names {
+            if let Some(value) = self.settings.get(name) {
                 encoder.text(name);
+                value.encode(&mut encoder);
+            }
+        }
+        // Of a checkpoint, whose file does not have them.
+        for name in ["num-attention-heads", "hidden-act", "layer-norm-eps"] {
+            if let Some(value) = self.settings.get(&format!("{role}.{name}")) {
+                encoder.text(&format!("teacher.{name}"));
                 value.encode(&mut encoder);
             }
         }

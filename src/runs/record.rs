@@ -145,6 +145,9 @@ pub struct Summary {
     /// Best scores on dev during training.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub scores: BTreeMap<String, f64>,
+    /// Scores on dev of several teachers that a student learned from, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub teachers: BTreeMap<String, BTreeMap<String, f64>>,
     /// Models that were scored, in the order of the evaluation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scored: Vec<Scored>,

@@ -68,6 +68,10 @@ impl Harvest {
                     machine.peak_memory = *peak_memory;
                 }
             }
+            Event::TeacherScored { teacher, scores } => {
+                let found = &mut self.summary.teachers;
+                found.insert(teacher.clone(), scores.clone());
+            }
             Event::Asking { .. }
             | Event::Step(_)
             | Event::Checkpoint { .. }

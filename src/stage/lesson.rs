@@ -6,12 +6,12 @@ use super::work::Activity;
 use crate::data::TokenStore;
 use crate::document::Located;
 use crate::experiment::{
-    ClassifierStart, Distill, GateRule, PREDICTIONS, Role, Stage, TaskTeacher, Teaching, Training,
-    UnlabelledUse,
+    ClassifierStart, Distill, GateRule, PREDICTIONS, Role, Stage, TEACHER_ROLES, TaskTeacher,
+    Teachers, Teaching, Training, UnlabelledUse,
 };
 use crate::job::{
-    Gate, HeadKind, Initializer, InitializerKind, ModelSelection, Objective, Relations, Saving,
-    Scoring, Steps, Student, Teacher, Train, TrainData, WeightDtype, Work,
+    Ensemble, Gate, HeadKind, Initializer, InitializerKind, ModelSelection, Objective, Relations,
+    Saving, Scoring, Steps, Student, Teacher, Train, TrainData, WeightDtype, Work,
 };
 use crate::model::read_config;
 use crate::plan::INITIAL_PROJECTION;
@@ -35,6 +35,8 @@ pub(crate) struct Lesson<'a> {
     pub(crate) task_teacher: Option<&'a TaskTeacher>,
     /// How the teacher's classifier is read.
     pub(crate) teacher_head: HeadKind,
+    /// Several teachers, where the stage may have such.
+    pub(crate) teachers: Option<&'a Teachers>,
     /// Of the weights that it writes.
     pub(crate) dtype: WeightDtype,
 }
@@ -48,7 +50,8 @@ impl Lesson<'_> {
         let training = self.training;
         let store = place.artifact(self.rows);
         Ok(Activity::Kernel(Work::Train(Box::new(Train {
-            teacher: teacher(place, &self),
+            teacher: teacher(place, &self, 0),
+            ensemble: ensemble(place, &self),
             predictions: (place.node.take(PREDICTIONS)).map(|_| place.artifact(PREDICTIONS)),
             student: student(place, &self, &store)?,
             data: TrainData {
@@ -86,22 +89,46 @@ impl Lesson<'_> {
     }
 }
 
-/// The model that the stage learns from.
-fn teacher(place: &Place<'_>, lesson: &Lesson<'_>) -> Option<Teacher> {
+/// The model that the stage learns from, or one of several.
+fn teacher(place: &Place<'_>, lesson: &Lesson<'_>, nth: usize) -> Option<Teacher> {
+    let role = TEACHER_ROLES[nth];
     let teaching = lesson.teaching?;
+    let is_one_of_several = lesson.teachers.is_some_and(|own| own.shares().is_some());
+    let head = match place.origin(role).filter(|_| is_one_of_several) {
+        Some(origin) => place.experiment.head_of_teacher(origin),
+        None => lesson.teacher_head,
+    };
     let memory = lesson.task_teacher.map(|it| bytes(it.teacher_memory));
     let memory = memory.unwrap_or(0);
     let asked = asked(&lesson.objective).filter(|_| memory > 0);
     Some(Teacher {
-        folder: place.model("teacher")?,
-        head: lesson.teacher_head,
+        folder: place.model(role)?,
+        head,
         dropout: teaching.teacher_dropout,
-        gate: lesson.task_teacher.and_then(|it| gate(place, it.gate)),
+        gate: (lesson.task_teacher).and_then(|it| gate(place, it.gate, is_one_of_several)),
         cache_bytes: memory,
         cache: asked.map(|asked| {
-            let answers = place.key.teacher_answers(&asked, lesson.rows);
+            let asked = if head == lesson.teacher_head {
+                asked
+            } else {
+                format!("{asked} by another head")
+            };
+            let answers = place.key.teacher_answers(role, &asked, lesson.rows);
             place.layout.teacher_answers(&answers)
         }),
+    })
+}
+
+/// Several models that the stage learns from; `None` of one.
+fn ensemble(place: &Place<'_>, lesson: &Lesson<'_>) -> Option<Ensemble> {
+    let own = lesson.teachers?;
+    let weights = own.shares()?;
+    let others = (1..weights.len()).filter_map(|nth| teacher(place, lesson, nth));
+    Some(Ensemble {
+        others: others.collect(),
+        names: own.names()?,
+        weights,
+        mean: own.teacher_mean.value,
     })
 }
 
@@ -140,7 +167,7 @@ fn bytes(gigabytes: f64) -> u64 {
 
 /// The gate of a stage. Dev only decides whether the stage begins, so it is no part of what the
 /// stage's result depends on.
-fn gate(place: &Place<'_>, rule: GateRule) -> Option<Gate> {
+fn gate(place: &Place<'_>, rule: GateRule, is_one_of_several: bool) -> Option<Gate> {
     let experiment = place.experiment;
     let teacher = |stage: &Stage| {
         let origin = experiment.origin_of(stage, Role::Teacher);
@@ -149,10 +176,12 @@ fn gate(place: &Place<'_>, rule: GateRule) -> Option<Gate> {
     let own = place.stage();
     let checked = teacher(own);
     let mut others = experiment.stages.with::<TaskTeacher>();
-    // Phase 1 has checked the same teacher before phase 2 can begin.
-    if others.any(|(stage, keys)| {
-        keys.gate == rule && teacher(stage) == checked && experiment.is_after(own, &stage.name)
-    }) {
+    // Phase 1 has checked the same teacher before phase 2 can begin. Of several the scores are reported.
+    if !is_one_of_several
+        && others.any(|(stage, keys)| {
+            keys.gate == rule && teacher(stage) == checked && experiment.is_after(own, &stage.name)
+        })
+    {
         return None;
     }
     let at_least = match rule {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::experiment::{Experiment, Role, Stage, StageName};
+use crate::experiment::{Experiment, Origin, Role, Stage, StageName};
 use crate::job::HeadKind;
 use crate::model::{ModelRef, Stated};
 use crate::plan::{Inputs, ModelFolder, Node};
@@ -76,9 +76,29 @@ impl Place<'_> {
                     .and_then(|folder| folder.tokens.clone()),
                 ..self.experiment.stated_of(self.stage(), Role::Student)
             },
-            _ => self.experiment.stated_of(self.stage(), Role::Teacher),
+            _ => self.stated_of_teacher(role),
         };
         Some(ModelRef { path, stated })
+    }
+
+    /// What is stated of the teacher taken for a role, and the ids of the data where it has others.
+    fn stated_of_teacher(&self, role: &str) -> Stated {
+        let Some(origin) = self.origin(role) else {
+            return Stated::default();
+        };
+        let folder = self.experiment.folder_behind(origin.clone());
+        let folder = folder.and_then(|folder| self.inputs.folders.get(&folder));
+        Stated {
+            tokens: folder.and_then(|folder| folder.tokens.clone()),
+            ..self.experiment.stated_as(Role::Teacher, origin)
+        }
+    }
+
+    /// Where the model taken for a role comes from.
+    pub(super) fn origin(&self, role: &str) -> Option<Origin> {
+        let mut models = self.experiment.models_of(self.stage()).into_iter();
+        let (_, origin) = models.find(|(port, _)| port.role() == role)?;
+        Some(origin.value)
     }
 
     /// The folder that the stage's student started from, where that has a vocabulary of its own.
@@ -91,9 +111,12 @@ impl Place<'_> {
     /// Folder of the tokenizer that a student of the experiment keeps, where it has other ids. What is said of it
     /// changes no result, so that it does not count.
     pub(crate) fn tokenizer_of_its_own(&self) -> Option<PathBuf> {
-        let mut folders = self.inputs.folders.values();
-        let own = folders.find(|folder| folder.tokens.is_some())?;
-        own.tokenizer.clone()
+        let stages = self.experiment.stages.iter();
+        let mut names = stages.filter_map(|stage| self.experiment.folder_of_student(stage));
+        names.find_map(|name| {
+            let own = self.inputs.folders.get(&name)?;
+            own.tokens.as_ref().and(own.tokenizer.clone())
+        })
     }
 
     /// Folder of the tokenizer that the stage's student is written with.

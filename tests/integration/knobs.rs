@@ -107,6 +107,9 @@ fn other_value(path: &str, key: &str) -> Option<&'static str> {
         (_, "whole-word-mask") => "true",
         (_, "gate") => "0.3",
         (_, "teacher-memory") => "0.5",
+        (_, "teachers") => "[\"finetune\", \"./classifier\"]",
+        (_, "teacher-weights") => "[1, 3]",
+        (_, "teacher-mean") => "probabilities",
         (_, "regression-target") => "labels",
         (_, "temperature") => "2",
         (_, "soft-loss-reduction") => "batch",
@@ -128,6 +131,9 @@ fn beside(path: &str, key: &str) -> Vec<String> {
         (_, "regression-target") => ["task.regression=true", "task.label=mark"]
             .map(str::to_owned)
             .to_vec(),
+        (_, "teacher-weights" | "teacher-mean") => {
+            vec![stage("teachers=[\"finetune\", \"./classifier\"]")]
+        }
         (_, "power") => vec![stage("schedule=polynomial")],
         (_, "relation-heads" | "relation-weights") => vec![stage("attention-loss=relations")],
         (_, "unlabelled-limit" | "unlabelled-share") => {

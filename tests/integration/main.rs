@@ -50,6 +50,7 @@ mod reference;
 mod release;
 #[cfg(feature = "kernel")]
 mod seed_parity;
+mod several_teachers;
 mod signals;
 mod stored_runs;
 mod students;

@@ -20,6 +20,7 @@ mod relations;
 mod relative;
 mod resume;
 mod scoring;
+mod several_teachers;
 mod shapes;
 mod twenty_steps;
 mod unpadded;

@@ -20,7 +20,7 @@ use crate::target::Teacher;
 const TOLERANCE: f64 = 1e-5;
 
 /// Of a regression, the first output of a head of three.
-fn narrowed(parameters: &Parameters, outputs: i64) -> Parameters {
+pub(super) fn narrowed(parameters: &Parameters, outputs: i64) -> Parameters {
     let tensors = parameters.iter().map(|(name, value)| {
         let is_head = name.starts_with("classifier.");
         let value = if is_head {
@@ -31,6 +31,22 @@ fn narrowed(parameters: &Parameters, outputs: i64) -> Parameters {
         (name.to_owned(), value)
     });
     Parameters::new(tensors.collect())
+}
+
+/// The student without projections.
+pub(super) fn student_of(outputs: i64) -> (Student, Parameters) {
+    let (loaded, parameters) = model("bert-student");
+    let own = narrowed(&parameters, outputs);
+    let own = own.iter().filter(|(name, _)| !is_projection(name));
+    let own = own.map(|(name, value)| (name.to_owned(), value.shallow_clone()));
+    let parameters = Parameters::new(own.collect()).trainable(device());
+    let classifier = Classifier::new(&parameters, &loaded.config, HeadKind::Plain);
+    let student = Student {
+        encoder: Encoder::either(&parameters, &loaded.config, Kind::Float),
+        classifier: Some(classifier),
+        projections: Vec::new(),
+    };
+    (student, parameters)
 }
 
 fn student(file: &Weights, projection: Projection, outputs: i64) -> (Student, Parameters) {
@@ -62,7 +78,7 @@ fn student(file: &Weights, projection: Projection, outputs: i64) -> (Student, Pa
     (student, parameters)
 }
 
-fn teacher(outputs: i64) -> Teacher {
+pub(super) fn teacher(outputs: i64) -> Teacher {
     let (loaded, parameters) = model("bert-tiny");
     let parameters = narrowed(&parameters, outputs).frozen(device(), Kind::Float);
     Teacher {

@@ -65,6 +65,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
         work: Work::Train(Box::new(Train {
             objective,
             predictions: None,
+            ensemble: None,
             teacher: (!fine_tuning).then(|| Teacher {
                 folder: path("bert-tiny").into(),
                 head: HeadKind::Plain,

@@ -21,7 +21,7 @@ fn key() -> Key {
 
 #[test]
 fn answers_are_shared_by_who_asks_the_same_of_the_same_teacher() {
-    let same = key().teacher_answers("logits", "train");
+    let same = key().teacher_answers("teacher", "logits", "train");
     let with = |name: &str, value: Value| {
         let mut key = key();
         key.settings.insert(name.to_owned(), value);
@@ -32,18 +32,21 @@ fn answers_are_shared_by_who_asks_the_same_of_the_same_teacher() {
         ("epochs", 9_u32.into()),
     ] {
         assert_eq!(
-            with(name, value).teacher_answers("logits", "train"),
+            with(name, value).teacher_answers("teacher", "logits", "train"),
             same,
             "{name}"
         );
     }
     // The seed counts where it chooses the rows.
     let seeded = |seed: u32| with("seed", seed.into());
-    assert_eq!(seeded(1).teacher_answers("logits", "train"), same);
+    assert_eq!(
+        seeded(1).teacher_answers("teacher", "logits", "train"),
+        same
+    );
     let limited = [1_u32, 2].map(|seed| {
         let mut key = seeded(seed);
         key.settings.insert("train-limit".to_owned(), 10_u32.into());
-        key.teacher_answers("logits", "train")
+        key.teacher_answers("teacher", "logits", "train")
     });
     assert_ne!(limited[0], limited[1]);
     // So do the number of unlabelled texts, their share, and then the epochs in which they have their turn.
@@ -52,7 +55,7 @@ fn answers_are_shared_by_who_asks_the_same_of_the_same_teacher() {
         for (name, value) in settings {
             key.settings.insert((*name).to_owned(), value.clone());
         }
-        key.teacher_answers("logits", "train")
+        key.teacher_answers("teacher", "logits", "train")
     };
     let share = ("unlabelled-share", Value::from(0.5));
     let found = [
@@ -68,24 +71,24 @@ fn answers_are_shared_by_who_asks_the_same_of_the_same_teacher() {
         assert!(!found[..place].contains(one), "{place}");
     }
 
-    let mut other = vec![key().teacher_answers("attention [0]", "train")];
-    other.push(with("precision", "fp32".into()).teacher_answers("logits", "train"));
+    let mut other = vec![key().teacher_answers("teacher", "attention [0]", "train")];
+    other.push(with("precision", "fp32".into()).teacher_answers("teacher", "logits", "train"));
     let act = with("teacher.hidden-act", Value::Text("gelu".to_owned()));
-    other.push(act.teacher_answers("logits", "train"));
+    other.push(act.teacher_answers("teacher", "logits", "train"));
     let heads = with("teacher.num-attention-heads", 2_u32.into());
-    other.push(heads.teacher_answers("logits", "train"));
+    other.push(heads.teacher_answers("teacher", "logits", "train"));
     let mut changed = key();
     let teacher = Digest::of_bytes(b"another");
     changed
         .inputs
         .insert("teacher/config.json".to_owned(), teacher);
-    other.push(changed.teacher_answers("logits", "train"));
+    other.push(changed.teacher_answers("teacher", "logits", "train"));
     let mut changed = key();
     changed.upstream.get_mut("train").expect("there").digest = Digest::of_bytes(b"others");
-    other.push(changed.teacher_answers("logits", "train"));
+    other.push(changed.teacher_answers("teacher", "logits", "train"));
     let mut changed = key();
     changed.semantics = 2;
-    other.push(changed.teacher_answers("logits", "train"));
+    other.push(changed.teacher_answers("teacher", "logits", "train"));
     assert!(other.iter().all(|key| *key != same));
 }
 

@@ -112,6 +112,9 @@ fn value(path: &str, key: &Key) -> String {
         (_, "soft-loss-weight") => "0.0",
         (_, "student") => "\"models/my-student\"",
         (_, "teacher") => "\"models/another-teacher\"",
+        (_, "teachers") => "[\"finetune\", \"models/large\"]",
+        (_, "teacher-weights") => "[2.0, 1.0]",
+        (_, "teacher-mean") => "\"probabilities\"",
         _ => return other_than_default(path, key),
     };
     value.to_owned()
@@ -173,6 +176,9 @@ fn beside(path: &str, key: &str) -> (&'static str, &'static str) {
         }
         ("student", "layers") => ("", "model = \"finetune\"\n"),
         (_, "relation-heads" | "relation-weights") => ("", "attention-loss = \"relations\"\n"),
+        (_, "teacher-weights" | "teacher-mean") => {
+            ("", "teachers = [\"finetune\", \"models/large\"]\n")
+        }
         (_, "power") => ("", "schedule = \"polynomial\"\n"),
         ("stages.td-phase1", "end-learning-rate" | "decay-from") => ("", "schedule = \"linear\"\n"),
         ("student.layer-map", "attention") => ("", "hidden = [0, 3, 6, 9, 12]\n"),

@@ -48,6 +48,9 @@ pub(super) fn page_about(table: &str, key: &str) -> Option<(&'static str, &'stat
         "temperature" | "soft-loss-reduction" | "soft-loss-weight" | "hard-label-weight" => {
             ("Prediction", "../concepts/losses.md#prediction")
         }
+        "teachers" | "teacher-weights" | "teacher-mean" => {
+            ("Several teachers", "../concepts/losses.md#several-teachers")
+        }
         "regression" | "regression-target" => ("Regression", "../concepts/losses.md#regression"),
         "reduction-leaves" | "gradient-exchange" => ("Ranks", "../concepts/exactness.md#ranks"),
         "gradient-accumulation-steps" => ("Micro-batches", "../concepts/losses.md#micro-batches"),
