@@ -49,7 +49,10 @@ pub(crate) fn evaluate(
     reporter.send(&compute.started(&[], total_steps, 0, 0));
     let mut batches_done = 0;
     for model in &work.models {
+        let own = model.own_sets.iter().map(|path| TokenStore::open(path));
+        let own: Vec<TokenStore> = own.collect::<Result<_, _>>()?;
         for (index, (split, data)) in sets.iter().enumerate() {
+            let data = own.get(index).unwrap_or(data);
             let loaded = load_for_scoring(&model.folder, model.head, data, compute.device)?;
             if let Some(message) = loaded.warning.clone().filter(|_| index == 0) {
                 reporter.send(&Event::Warning { message });

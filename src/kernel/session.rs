@@ -207,7 +207,9 @@ impl<'a> Session<'a> {
         // What the steps before did: the two differ by rounding.
         let before = self.resumed_from.map(|_| self.state.remembers);
         let mut found = Vec::new();
-        for (place, (cache, model)) in train.teachers().zip(&self.trainee.teachers).enumerate() {
+        let teachers = train.teachers().zip(&self.trainee.teachers);
+        let teachers = teachers.zip(&self.trainee.rows_of_teachers);
+        for (place, ((cache, model), rows)) in teachers.enumerate() {
             let asked = memory::ask(
                 (job, train),
                 before,
@@ -215,6 +217,7 @@ impl<'a> Session<'a> {
                 memory::Source {
                     cache,
                     model,
+                    rows: rows.as_ref(),
                     place,
                 },
                 (compute, self.trainee.layout),
