@@ -9,6 +9,7 @@ mod hint;
 pub mod labels;
 mod line;
 pub mod order;
+mod own_stores;
 mod predictions;
 pub mod prepare;
 pub mod records;
@@ -24,6 +25,7 @@ pub mod warning;
 
 pub use error::{DataError, Settings};
 pub use labels::{LabelRule, LabelSet};
+pub use own_stores::OwnStores;
 pub use prepare::{
     ALL_PREDICTIONS, CorpusSettings, Dev, Masking, Pairs, PredictionSettings, RecordCorpus,
     RecordDev, RecordFiles, RecordTask, TRAIN_PREDICTIONS, TaskSettings, UNLABELLED_STORE, Unit,

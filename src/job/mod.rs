@@ -139,6 +139,9 @@ pub struct EvalSet {
 pub struct EvalModel {
     /// `teacher` or `student`.
     pub name: String,
+    /// Stores of the same rows as [`Evaluate::sets`] for its own tokenizer, in their order; empty where it reads those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_sets: Vec<PathBuf>,
     /// Hugging Face folder, or checkpoint.
     pub folder: ModelRef,
     /// How its classifier reads the pooled output.

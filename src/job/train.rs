@@ -51,6 +51,10 @@ pub struct Teacher {
     pub head: HeadKind,
     /// Whether its dropout is active, as it is in Huawei's code.
     pub dropout: bool,
+    /// Store of the same rows as [`TrainData::store`] for its own tokenizer, where that has other tokens and only
+    /// logits are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<PathBuf>,
     /// What it must show on dev before the first step.
     pub gate: Option<Gate>,
     /// Bytes that its cached outputs may take; 0: they are not cached.

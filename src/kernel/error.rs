@@ -60,6 +60,12 @@ pub(crate) enum KernelError {
     },
     #[error("`{store}` has no rows")]
     NoRows { store: PathBuf },
+    #[error("`{store}` has {found} rows, the data has {expected}")]
+    OtherRows {
+        store: PathBuf,
+        found: usize,
+        expected: usize,
+    },
     #[error("`{store}` has rows without a label")]
     NoLabels { store: PathBuf },
     #[error("`{model}` has {found} classes, the data has {expected}")]

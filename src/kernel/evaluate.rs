@@ -10,7 +10,7 @@ use crate::error::{KernelError, io};
 use crate::folder::{Scorable, load_for_scoring};
 use crate::ranks::Ranks;
 use crate::reporter::Reporter;
-use crate::score::{Predicted, Prediction, SCORE_KIND, predict_by_each, predict_on, scores};
+use crate::score::{Predicted, Prediction, SCORE_KIND, predict_on, scores};
 use crate::stop::Stop;
 use crate::training::Ended;
 
@@ -63,7 +63,10 @@ pub(crate) fn evaluate(
         batches_done: 0,
     };
     for model in &work.models {
+        let own = model.own_sets.iter().map(|path| TokenStore::open(path));
+        let own: Vec<TokenStore> = own.collect::<Result<_, _>>()?;
         for (index, (split, data)) in sets.iter().enumerate() {
+            let data = own.get(index).unwrap_or(data);
             if !scoring.score(model, split, data, index == 0)? {
                 return Ok(Ended::Interrupted { step: 0 });
             }
@@ -133,27 +136,45 @@ impl Scoring<'_> {
         loaded: &Scorable,
         data: &TokenStore,
     ) -> Result<Option<Predicted>, KernelError> {
-        let (encoder, classifier) = (&loaded.encoder, &loaded.classifier);
+        let (encoder, classifiers) = (&loaded.encoder, &[&loaded.classifier]);
         let (batch_size, device) = (self.batch_size, self.compute.device);
         let mut warm = 0;
-        predict_by_each(encoder, &[classifier], data, batch_size, device, || {
-            warm += 1;
-            warm > WARM_UP
-        });
+        let alone = Ranks::one();
+        predict_on(
+            &alone,
+            encoder,
+            classifiers,
+            data,
+            batch_size,
+            device,
+            || {
+                warm += 1;
+                warm > WARM_UP
+            },
+        )?;
         let (ranks, reporter, stop) = (self.ranks, self.reporter, self.stop);
         let done = &mut self.batches_done;
-        predict_on(ranks, encoder, classifier, data, batch_size, device, || {
-            *done += 1;
-            reporter.send(&Event::Step(Progress {
-                step: *done,
-                epoch: 0.0,
-                learning_rate: 0.0,
-                loss: 0.0,
-                examples_per_second: 0.0,
-                tokens_per_second: 0.0,
-            }));
-            stop.asked()
-        })
+        let found = predict_on(
+            ranks,
+            encoder,
+            classifiers,
+            data,
+            batch_size,
+            device,
+            || {
+                *done += 1;
+                reporter.send(&Event::Step(Progress {
+                    step: *done,
+                    epoch: 0.0,
+                    learning_rate: 0.0,
+                    loss: 0.0,
+                    examples_per_second: 0.0,
+                    tokens_per_second: 0.0,
+                }));
+                stop.asked()
+            },
+        )?;
+        Ok(found.map(|mut found| found.remove(0)))
     }
 }
 

@@ -14,7 +14,8 @@ use tinyrun::model::ModelRef;
 use crate::device::Compute;
 use crate::error::KernelError;
 use crate::folder::load_for_scoring;
-use crate::score::{Prediction, predict_by_each, scores};
+use crate::ranks::Ranks;
+use crate::score::{Prediction, predict_on, scores};
 use crate::stop::Stop;
 
 /// Classes up to which every order is tried: 720 of them.
@@ -60,11 +61,11 @@ impl Checked {
     }
 }
 
-/// Scores the teacher in `folder` on dev. A stage that reads no classifier, `lenient`, may learn
+/// Scores the teacher in `folder` on dev, each rank a part of the rows. A stage that reads no classifier, `lenient`, may learn
 /// from a teacher that has none, or one of other classes.
 ///
 /// # Errors
-/// What is wrong with the teacher, with the key to set; or that it cannot be read.
+/// What is wrong with the teacher, with the key to set; that it cannot be read; a rank that is lost.
 pub(crate) fn check_teacher(
     gate: &Gate,
     folder: &ModelRef,
@@ -72,6 +73,7 @@ pub(crate) fn check_teacher(
     lenient: bool,
     compute: Compute,
     stop: &Stop,
+    ranks: &Ranks,
 ) -> Result<Checked, KernelError> {
     let dev = TokenStore::open(&gate.data)?;
     let (other, word) = match head {
@@ -90,14 +92,8 @@ pub(crate) fn check_teacher(
     let otherwise = load_for_scoring(folder, other, &dev, compute.device)?;
     let heads = [&model.classifier, &otherwise.classifier];
     let stopped = || stop.asked();
-    let answers = predict_by_each(
-        &model.encoder,
-        &heads,
-        &dev,
-        BATCH_SIZE,
-        compute.device,
-        stopped,
-    );
+    let (encoder, device) = (&model.encoder, compute.device);
+    let answers = predict_on(ranks, encoder, &heads, &dev, BATCH_SIZE, device, stopped)?;
     let Some(answers) = answers else {
         return Ok(Checked::unscored(Verdict::Interrupted));
     };

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 use tinyrun::data::batches::plan_by_tokens;
+use tinyrun::data::store::TokenStore;
 use tinyrun::job::{self, Event, Job, Objective, PadTo, Reduction, Train};
 use tinyrun::system::{Locking, try_lock_shared};
 
@@ -145,6 +146,8 @@ pub(crate) struct Source<'a> {
     /// Where, and how much may be.
     pub(crate) cache: &'a job::Teacher,
     pub(crate) model: &'a Teacher,
+    /// Its own rows, where its tokenizer cuts others than the student's.
+    pub(crate) rows: Option<&'a TokenStore>,
     /// Its place among the teachers.
     pub(crate) place: usize,
 }
@@ -203,21 +206,27 @@ pub(crate) fn ask(
     let shared = source.cache.cache.as_ref();
     let shared = shared.map(|folder| folder_of(folder, compute, pad_to));
     let shared = shared.as_deref().filter(|folder| has_locks(folder));
-    let tokens = tokens_at_once(train, data, shared.is_some());
-    let batches = plan_by_tokens(&data.lengths, tokens);
+    let store = source.rows.unwrap_or(&data.train);
+    let lengths: Vec<u32> = data
+        .rows
+        .iter()
+        .map(|&row| store.length(row as usize) as u32)
+        .collect();
+    let tokens = tokens_at_once(train, &lengths, shared.is_some());
+    let batches = plan_by_tokens(&lengths, tokens);
     let answer = |batch: &[u32]| {
         let rows = batch.iter().map(|&place| data.rows[place as usize]);
         let rows: Vec<u32> = rows.collect();
-        let batch = Batch::new(&data.train, &rows, pad_to, compute.device);
+        let batch = Batch::new(store, &rows, pad_to, compute.device);
         Target::of(&train.objective, Some(source.model), &batch)
     };
     // The shapes of the parts, from the shortest example.
     let shortest = &batches[0][..1];
-    let length = data.lengths[shortest[0] as usize] as usize;
+    let length = lengths[shortest[0] as usize] as usize;
     let Some(layout) = Layout::of(&answer(shortest), length).map(Arc::new) else {
         return Ok(Asked::InEveryStep(None));
     };
-    let (offsets, ends) = laid_out(&batches, &data.lengths, &layout);
+    let (offsets, ends) = laid_out(&batches, &lengths, &layout);
     let end = ends.last().copied().unwrap_or(0);
     if before.is_none() && end > limit {
         return Ok(Asked::InEveryStep(None));
@@ -230,7 +239,7 @@ pub(crate) fn ask(
         "{of} {:?} {:?} {pad_to:?} {end}",
         compute.kind, compute.device
     );
-    let total = data.lengths.len() as u64;
+    let total = lengths.len() as u64;
     let wait = || {
         // A kernel that says nothing may be taken for one that hangs.
         reporter.send(&Event::Asking { done: 0, total });
@@ -257,7 +266,7 @@ pub(crate) fn ask(
         key: &key,
         layout: &layout,
         offsets: &offsets,
-        lengths: &data.lengths,
+        lengths: &lengths,
         is_padded: pad_to != PadTo::None,
     };
     if !asking.run(&batches, done, answer, (reporter, stop, ranks))? {
@@ -322,11 +331,11 @@ fn has_no_room(folder: &Path, bytes: u64) -> bool {
 
 /// Tokens that the teacher is asked about at once: no more than in a step, which was made to fit the machine;
 /// what is shared is laid out for everybody.
-fn tokens_at_once(train: &Train, data: &Data, is_shared: bool) -> usize {
+fn tokens_at_once(train: &Train, lengths: &[u32], is_shared: bool) -> usize {
     if is_shared {
         return TOKENS_AT_ONCE;
     }
-    let longest = data.lengths.iter().copied().max().unwrap_or(1) as usize;
+    let longest = lengths.iter().copied().max().unwrap_or(1) as usize;
     TOKENS_AT_ONCE.min(train.data.batch_size as usize * longest)
 }
 

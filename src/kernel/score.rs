@@ -146,8 +146,18 @@ pub(crate) fn score(
     batch_size: usize,
     device: Device,
 ) -> (Scores, Vec<Prediction>) {
-    let run = predict_by_each(encoder, &[classifier], store, batch_size, device, || false);
-    let predictions = run.expect("it is never stopped").remove(0).predictions;
+    let classifiers = [classifier];
+    let run = predict_on(
+        &Ranks::one(),
+        encoder,
+        &classifiers,
+        store,
+        batch_size,
+        device,
+        || false,
+    );
+    let mut found = run.expect("one rank").expect("it is never stopped");
+    let predictions = found.remove(0).predictions;
     (scores(&predictions, store.meta().labels.len()), predictions)
 }
 
@@ -181,63 +191,45 @@ pub(crate) struct Predicted {
     pub(crate) seconds: f64,
 }
 
-/// Predicts every row of `store`, each rank a part of the rows; `None` where `stop` of any rank said so on the way.
-/// The predictions are the same on any number of ranks, which share the batches that one has.
+/// Predicts every row of `store` by several classifiers on one pass of the encoder, in their order, each rank a part of
+/// the rows; `None` where `stop` of any rank said so on the way. The predictions are the same on any number of ranks,
+/// which share the batches that one has.
 ///
 /// # Errors
 /// A rank that is lost.
 pub(crate) fn predict_on(
     ranks: &Ranks,
     encoder: &Encoder,
-    classifier: &Classifier,
+    classifiers: &[&Classifier],
     store: &TokenStore,
     batch_size: usize,
     device: Device,
     stop: impl FnMut() -> bool,
-) -> Result<Option<Predicted>, KernelError> {
+) -> Result<Option<Vec<Predicted>>, KernelError> {
     let rank = ranks.own();
     let part = Part {
         store,
         batch_size,
         rank,
     };
-    let found = predict_part(encoder, &[classifier], part, device, stop);
-    let mut found = found.map(|mut found| found.remove(0));
+    let found = predict_part(encoder, classifiers, part, device, stop);
     let mut seconds = vec![0.0; rank.size()];
-    seconds[rank.place()] = found.as_ref().map_or(0.0, |found| found.seconds);
+    let own = found.as_ref().and_then(|found| found.first());
+    seconds[rank.place()] = own.map_or(0.0, |found| found.seconds);
     let stopped = ranks.sum_numbers_and_wishes(&mut seconds, found.is_none())?;
-    let Some(Logits { logits, .. }) = found.as_mut().filter(|_| !stopped) else {
+    let Some(found) = found.filter(|_| !stopped) else {
         return Ok(None);
     };
-    ranks.sum_floats(logits)?;
-    Ok(Some(Predicted {
-        predictions: predictions(store, logits),
-        // Who waits for the slowest takes as long.
-        seconds: seconds.into_iter().fold(0.0, f64::max),
-    }))
-}
-
-/// Predicts every row of `store` by several classifiers on one pass of the encoder, in their order; `None` where
-/// `stop` said so on the way.
-pub(crate) fn predict_by_each(
-    encoder: &Encoder,
-    classifiers: &[&Classifier],
-    store: &TokenStore,
-    batch_size: usize,
-    device: Device,
-    stop: impl FnMut() -> bool,
-) -> Option<Vec<Predicted>> {
-    let part = Part {
-        store,
-        batch_size,
-        rank: Rank::ONLY,
-    };
-    let found = predict_part(encoder, classifiers, part, device, stop)?;
-    let all = found.into_iter().map(|found| Predicted {
-        predictions: predictions(store, &found.logits),
-        seconds: found.seconds,
+    // Who waits for the slowest takes as long.
+    let seconds = seconds.into_iter().fold(0.0, f64::max);
+    let all = found.into_iter().map(|Logits { mut logits, .. }| {
+        ranks.sum_floats(&mut logits)?;
+        Ok(Predicted {
+            predictions: predictions(store, &logits),
+            seconds,
+        })
     });
-    Some(all.collect())
+    all.collect::<Result<_, _>>().map(Some)
 }
 
 /// The batches of a store that one rank predicts.

@@ -97,14 +97,14 @@ impl<'a> Session<'a> {
         let data = Arc::new(Data::open(train, job.seed)?);
         let checkpoints = Checkpoints::new(&job.output, train.saving.checkpoint_keep);
         // A run that goes on has passed the gate.
-        let checked = ranks.first_does("the teacher check", || {
-            let is_done = checkpoints.newest_step().is_some();
-            if is_done {
-                Ok(Some(BTreeMap::new()))
-            } else {
-                context.check_teachers()
-            }
+        let is_done = ranks.first_does("looking for a checkpoint", || {
+            Ok(checkpoints.newest_step().is_some())
         })?;
+        let checked = if is_done {
+            Some(TeacherScores::new())
+        } else {
+            context.check_teachers()?
+        };
         let Some(checked) = checked else {
             return Ok(Opened::Interrupted { step: 0 });
         };
@@ -207,7 +207,9 @@ impl<'a> Session<'a> {
         // What the steps before did: the two differ by rounding.
         let before = self.resumed_from.map(|_| self.state.remembers);
         let mut found = Vec::new();
-        for (place, (cache, model)) in train.teachers().zip(&self.trainee.teachers).enumerate() {
+        let teachers = train.teachers().zip(&self.trainee.teachers);
+        let teachers = teachers.zip(&self.trainee.rows_of_teachers);
+        for (place, ((cache, model), rows)) in teachers.enumerate() {
             let asked = memory::ask(
                 (job, train),
                 before,
@@ -215,6 +217,7 @@ impl<'a> Session<'a> {
                 memory::Source {
                     cache,
                     model,
+                    rows: rows.as_ref(),
                     place,
                 },
                 (compute, self.trainee.layout),
@@ -413,7 +416,8 @@ impl Context<'_> {
                 continue;
             };
             let (folder, head) = (&teacher.folder, teacher.head);
-            let checked = check_teacher(gate, folder, head, lenient, self.compute, self.stop)?;
+            let (compute, stop, ranks) = (self.compute, self.stop, self.ranks);
+            let checked = check_teacher(gate, folder, head, lenient, compute, stop, ranks)?;
             match checked.verdict {
                 Verdict::Passed => {}
                 Verdict::Skipped(message) => self.reporter.send(&Event::Warning { message }),

@@ -189,7 +189,16 @@ impl Session<'_> {
         let mut targets: Vec<Target> = cached.collect::<Result<_, KernelError>>()?;
         if targets.is_empty() {
             let teachers = self.trainee.teachers.iter();
-            targets.extend(teachers.map(|teacher| Target::of(objective, Some(teacher), batch)));
+            let teachers = teachers.zip(&self.trainee.rows_of_teachers);
+            targets.extend(teachers.map(|(teacher, own)| {
+                let own = own.as_ref().map(|store| {
+                    let rows = block.places.iter();
+                    let rows = rows.map(|&place| self.data.rows[place as usize]);
+                    let rows: Vec<u32> = rows.collect();
+                    Batch::new(store, &rows, self.trainee.layout, compute.device)
+                });
+                Target::of(objective, Some(teacher), own.as_ref().unwrap_or(batch))
+            }));
         }
         if targets.is_empty() {
             return Ok(Target::of(objective, None, batch));

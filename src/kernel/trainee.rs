@@ -36,6 +36,8 @@ pub(crate) struct Trainee {
     pub(crate) student: Student,
     /// In the order of the job.
     pub(crate) teachers: Vec<Teacher>,
+    /// The rows of each teacher whose tokenizer cuts others than the student's.
+    pub(crate) rows_of_teachers: Vec<Option<TokenStore>>,
     /// Shape of the student.
     config: BertConfig,
     /// Shapes of the teachers as far as they are run.
@@ -91,9 +93,13 @@ impl Trainee {
         fill(&mut parameters, spec, with_head.then_some(classes), seed);
 
         let needs_head = with_head.then_some(classes);
-        let opened = train
-            .teachers()
-            .map(|spec| open_teacher(train, spec, needs_head, data, &mut warnings));
+        let rows = train.teachers().map(|spec| own_rows(spec, data));
+        let rows_of_teachers: Vec<Option<TokenStore>> = rows.collect::<Result<_, _>>()?;
+        let opened = train.teachers().zip(&rows_of_teachers);
+        let opened = opened.map(|(spec, own)| {
+            let data = own.as_ref().unwrap_or(data);
+            open_teacher(train, spec, needs_head, data, &mut warnings)
+        });
         let opened: Vec<(BertConfig, Parameters)> = opened.collect::<Result<_, _>>()?;
         let (teacher_configs, of_teachers): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
         let projections = match teacher_configs.first() {
@@ -121,6 +127,7 @@ impl Trainee {
             parameters,
             student,
             teachers,
+            rows_of_teachers,
             config: spec.config.clone(),
             teacher_configs,
             warnings,
@@ -290,6 +297,24 @@ fn common_layout(train: &Train, teachers: &[BertConfig], compute: Compute) -> Pa
     };
     let students = of(asked, &train.student.config);
     teachers.iter().fold(students, of)
+}
+
+/// The rows that a teacher's own tokenizer has cut, each of the same text as in `data`.
+fn own_rows(spec: &TeacherSpec, data: &TokenStore) -> Result<Option<TokenStore>, KernelError> {
+    let Some(path) = &spec.rows else {
+        return Ok(None);
+    };
+    let own = TokenStore::open(path)?;
+    let (found, expected) = (own.len(), data.len());
+    if found != expected {
+        let store = path.clone();
+        return Err(KernelError::OtherRows {
+            store,
+            found,
+            expected,
+        });
+    }
+    Ok(Some(own))
 }
 
 /// Shape of a teacher as far as it is run, and its weights.

@@ -2,8 +2,8 @@
 
 use super::record_rules::{files, row_rules};
 use crate::data::{
-    ALL_PREDICTIONS, Dev, LabelRule, LabelSet, PredictionSettings, RecordDev, RecordFormat,
-    RecordTask, TRAIN_PREDICTIONS, TableLayout, TaskSettings, UNLABELLED_STORE,
+    ALL_PREDICTIONS, Dev, LabelRule, LabelSet, OwnStores, PredictionSettings, RecordDev,
+    RecordFormat, RecordTask, TRAIN_PREDICTIONS, TableLayout, TaskSettings, UNLABELLED_STORE,
     prepare_record_task, prepare_task,
 };
 use crate::experiment::settings::settings;
@@ -201,6 +201,9 @@ fn settings_of(place: &Place<'_>) -> TaskSettings {
         labels: labels(task),
         tokenizer: place.tokenizer(),
         students: place.tokenizer_of_its_own(),
+        further: OwnStores::all()
+            .filter_map(|stores| Some((stores, place.tokenizer_of(stores.role())?)))
+            .collect(),
         max_seq_length: task.max_seq_length.as_deref().copied().unwrap_or_default(),
     }
 }

@@ -84,6 +84,10 @@ impl Work for Eval {
             let name = role.as_str();
             Some(EvalModel {
                 name: name.to_owned(),
+                own_sets: SPLITS
+                    .into_iter()
+                    .filter_map(|(split, _)| place.scored_rows(role, split))
+                    .collect(),
                 folder: place.model(name)?,
                 head: place.head(role),
             })

@@ -6,6 +6,7 @@ use super::find::{find_inputs, find_missing};
 use super::find_records::{lost_formats, stated_formats};
 use super::graph::{Node, graph};
 use super::inputs::Inputs;
+use super::own_rows::add_own_rows;
 use super::selection::{Selection, SelectionError};
 use crate::document::{Fault, Faults, Sources};
 use crate::experiment::{Elsewhere, Experiment, Experiments, Kinds, Stated};
@@ -105,10 +106,13 @@ fn prepare(
     let mut faults: Vec<Fault> = Vec::new();
     let mut prepared = Vec::new();
     for variant in &experiments.variants {
-        let nodes = graph(&variant.experiment);
+        let mut nodes = graph(&variant.experiment);
         let is_lost = !lost_formats(&variant.experiment, layout).is_empty();
         match find_inputs(&variant.experiment, &nodes, layout, is_lost) {
-            Ok(inputs) => prepared.push((nodes, inputs)),
+            Ok(inputs) => {
+                add_own_rows(&mut nodes, &variant.experiment, &inputs);
+                prepared.push((nodes, inputs));
+            }
             // Variants mostly share what they read, and so what is wrong with it.
             Err(found) => {
                 let new = found.into_iter().filter(|fault| !faults.contains(fault));

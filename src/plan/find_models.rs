@@ -28,6 +28,15 @@ const ADDED_TOKENS: &str = "added_tokens.json";
 /// The same in a folder of Google's BERT.
 const BERT_CONFIG: &str = "bert_config.json";
 
+/// Why a tokenizer gives no segments.
+pub(super) const NO_SEGMENTS: &str =
+    "`model_input_names` or `tokenizer_class` excludes `token_type_ids`";
+
+/// What is wrong with a tokenizer without segments.
+pub(super) fn same_segment(model: &str) -> String {
+    format!("the tokenizer of `{model}` gives both texts of a pair the same segment")
+}
+
 impl Finder<'_> {
     /// Every model folder that a stage reads.
     pub(super) fn folders(&mut self, experiment: &Experiment) -> BTreeMap<String, ModelFolder> {
@@ -137,6 +146,7 @@ impl Finder<'_> {
             tokenizer,
             files,
             tokens: None,
+            own_stores: None,
             num_labels: model.num_labels,
             config: model.config,
         })
@@ -214,6 +224,7 @@ impl Finder<'_> {
             model: path.into(),
             files,
             tokens: None,
+            own_stores: None,
             num_labels: model.num_labels,
             config: model.config,
         })
@@ -260,12 +271,8 @@ impl Finder<'_> {
         let has_pairs = experiment.task.pair.is_some() || windows_of_pairs(experiment).is_some();
         let needs_segments = has_pairs && folder.config.family.token_types;
         if needs_segments && !files.has_segments() {
-            let message = format!(
-                "the tokenizer of `{}` gives both texts of a pair the same segment",
-                model.value
-            );
-            let label = "`model_input_names` or `tokenizer_class` excludes `token_type_ids`";
-            self.faults.push(at(message).with_label(label));
+            let fault = at(same_segment(&model.value));
+            self.faults.push(fault.with_label(NO_SEGMENTS));
         }
         let draws_segments = experiment.student.model.is_none()
             && experiment.student.shape.family().token_types
@@ -278,8 +285,8 @@ impl Finder<'_> {
                 "the tokenizer of `{}` cannot mark the second text of a pair for a BERT student",
                 model.value
             );
-            let hint = "set `family = \"mpnet\"` in `[student]`".to_owned();
-            self.faults.push(at(message).with_hint(hint));
+            let hint = "set `family = \"mpnet\"` in `[student]`, or set its `model` to a BERT with a tokenizer of its own and use `td-phase2` alone";
+            self.faults.push(at(message).with_hint(hint.to_owned()));
         }
         self.vocabularies(experiment, folders, &tokenizer);
         files.changed_since_first()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::graph::Node;
+use crate::data::OwnStores;
 use crate::experiment::{Models, StageName};
 use crate::model::{BertConfig, ModelRef, TOKENIZER_FILES, TokenMap};
 
@@ -29,6 +30,8 @@ pub struct ModelFolder {
     pub config: BertConfig,
     /// The ids of the data for it, where its vocabulary has the same tokens under others.
     pub tokens: Option<TokenMap>,
+    /// The rows that its tokenizer cuts, where it has other tokens than the one that cuts all others.
+    pub own_stores: Option<OwnStores>,
     /// Classes of its classifier; `None` where it has none.
     pub num_labels: Option<usize>,
 }
@@ -95,7 +98,7 @@ impl Inputs {
                 continue;
             };
             let mut read = folder.files.clone();
-            if *role == "tokenizer" {
+            if role.starts_with("tokenizer") {
                 read.retain(|file| TOKENIZER_FILES.contains(&file.name.as_str()));
             }
             add(role, &read);

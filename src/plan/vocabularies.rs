@@ -4,18 +4,27 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::find::Finder;
+use super::find_models::{NO_SEGMENTS, same_segment};
 use super::inputs::{InputFile, ModelFolder};
 use super::missing::shown;
 use crate::data::{
-    DataError, OtherPieces, OtherToken, TokenizerFiles, Translation, other_token, translate,
+    DataError, OtherPieces, OtherToken, OwnStores, TokenizerFiles, Translation, other_token,
+    translate,
 };
 use crate::document::{Fault, Span};
-use crate::experiment::{Experiment, Origin, Role, Stage, Teachers, windows_of_pairs};
+use crate::experiment::{Distill, Experiment, Origin, Role, Stage, windows_of_pairs};
 use crate::input::excerpt;
 use crate::model::{BertConfig, TokenMap};
 
 /// Why other tokens will not do.
 const TOKEN_BY_TOKEN: &str = "losses compare a text token by token";
+
+/// How a student with other tokens can learn.
+const LEARNS_LOGITS: &str =
+    "use `td-phase2` alone: it compares logits, and each text is split for both models";
+
+/// How a teacher with other tokens can teach.
+const TEACHES_LOGITS: &str = "name it as a teacher of `td-phase2` alone: that stage compares logits, and each text is split for both models";
 
 /// What a vocabulary is compared with.
 struct Data<'a> {
@@ -42,6 +51,7 @@ impl Finder<'_> {
             config,
             has_pairs: experiment.task.pair.is_some() || windows_of_pairs(experiment).is_some(),
         };
+        let mut own_stores = OwnStores::all();
         for (name, folder) in folders.iter_mut().filter(|(name, _)| *name != teacher) {
             let Some(other) = folder
                 .tokenizer
@@ -51,15 +61,13 @@ impl Finder<'_> {
                 continue;
             };
             let (role, span) = read_as(experiment, name);
+            let logits_alone = compares_logits_alone(experiment, name);
             let found = match role {
-                Some(Role::Student) => translated(&data, name, folder),
-                Some(Role::Teacher) if is_one_of_several(experiment, name) => {
-                    translated(&data, name, folder)
+                Some(Role::Teacher) if !logits_alone => Err(of_another(name, &other)),
+                None => Err(of_another(name, &other)),
+                Some(role) => {
+                    understood(&data, (name, folder), (role, logits_alone), &mut own_stores)
                 }
-                _ => Err(Box::new(
-                    Fault::new(of_another(name, &other), None)
-                        .with_label("text is split by the tokenizer of `[teacher]`"),
-                )),
             };
             if let Err(fault) = found {
                 // What is said of its size would be the same again.
@@ -85,14 +93,15 @@ fn readers<'a>(
     })
 }
 
-/// Whether a folder is read as one of several teachers alone, of which only logits are compared.
-fn is_one_of_several(experiment: &Experiment, name: &str) -> bool {
-    let mut teachers = readers(experiment, name).filter(|(_, role, _)| *role == Role::Teacher);
-    teachers.all(|(stage, ..)| {
-        stage
-            .get::<Teachers>()
-            .is_some_and(|own| own.teachers.is_some())
-    })
+/// Whether no stage that reads a folder, or a student that was made from it, compares layers.
+fn compares_logits_alone(experiment: &Experiment, name: &str) -> bool {
+    let reads = |stage: &Stage| {
+        let models = experiment.models_of(stage).into_iter();
+        let mut folders = models.map(|(_, origin)| experiment.folder_behind(origin.value));
+        folders.any(|folder| folder.as_deref() == Some(name))
+    };
+    let mut readers = experiment.stages.iter().filter(|stage| reads(stage));
+    readers.all(|stage| stage.get::<Distill>().is_none())
 }
 
 /// The role that stages read a folder for, a teacher's first, and where it is named.
@@ -106,50 +115,78 @@ fn read_as(experiment: &Experiment, name: &str) -> (Option<Role>, Option<Span>) 
         .unwrap_or((None, None))
 }
 
-fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> String {
-    format!(
+fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Box<Fault> {
+    let message = format!(
         "`{}` has another vocabulary than the teacher: token {id} is `{}`, the teacher's is `{}`",
         shown(name),
         excerpt(second),
         excerpt(first)
-    )
+    );
+    let fault = Fault::new(message, None);
+    let fault = fault.with_label("text is split by the tokenizer of `[teacher]`");
+    Box::new(fault.with_hint(TEACHES_LOGITS.to_owned()))
 }
 
-/// Gives a student's folder the ids of the data.
-fn translated(data: &Data<'_>, name: &str, folder: &mut ModelFolder) -> Result<(), Box<Fault>> {
+/// Gives a folder the ids of the data, or rows of its own where it has other tokens and only logits are compared.
+fn understood(
+    data: &Data<'_>,
+    (name, folder): (&str, &mut ModelFolder),
+    (role, logits_alone): (Role, bool),
+    own_stores: &mut impl Iterator<Item = OwnStores>,
+) -> Result<(), Box<Fault>> {
     let Some(own) = folder.tokenizer.clone() else {
         return Ok(());
     };
     let fault = |message: String| Fault::new(message, None);
     let of_error = |error: DataError| Box::new(fault(error.to_string()).with_hint(error.hint()));
     let found = translate(data.tokenizer, &own).map_err(of_error)?;
-    let ids = found.map_err(|reason| {
-        let message = format!(
+    let found = match found {
+        Ok(ids) if !data.has_pairs || ids.same_pairs => Ok(ids),
+        Ok(_) => Err(format!(
+            "the tokenizer of `{}` puts another number of tokens between the texts of a pair than the teacher's",
+            shown(name)
+        )),
+        Err(reason) => Err(format!(
             "the tokenizer of `{}` splits text into other tokens than the teacher's: {}",
             shown(name),
             why(&reason)
-        );
-        Box::new(fault(message).with_label(TOKEN_BY_TOKEN))
-    })?;
-    if data.has_pairs && !ids.same_pairs {
-        let message = format!(
-            "the tokenizer of `{}` puts another number of tokens between the texts of a pair than the teacher's",
-            shown(name)
-        );
-        return Err(Box::new(fault(message).with_label(TOKEN_BY_TOKEN)));
-    }
+        )),
+    };
     let files = TokenizerFiles::read(&own).map_err(of_error)?;
+    // A student is written with a tokenizer that gives them.
+    let needs_segments = data.has_pairs && folder.config.family.token_types;
+    if role == Role::Teacher && needs_segments && !files.has_segments() {
+        return Err(Box::new(fault(same_segment(name)).with_label(NO_SEGMENTS)));
+    }
     if let Some(name) = files.added_file() {
         folder.files.push(InputFile {
             name: name.to_owned(),
             path: own.join(name),
         });
     }
-    folder.tokens = Some(map_of(&ids, data.config.vocab_size, &folder.config));
+    match found {
+        Ok(ids) => folder.tokens = Some(map_of(&ids, data.config.vocab_size, &folder.config)),
+        Err(_) if logits_alone => {
+            let stores = own_stores.next();
+            folder.own_stores = Some(stores.ok_or_else(|| Box::new(fault(too_many(name))))?);
+        }
+        Err(message) => {
+            let fault = fault(message).with_label(TOKEN_BY_TOKEN);
+            return Err(Box::new(fault.with_hint(LEARNS_LOGITS.to_owned())));
+        }
+    }
     // As it reads the data.
     folder.config.vocab_size = data.config.vocab_size;
     folder.config.pad_token_id = data.config.pad_token_id;
     Ok(())
+}
+
+fn too_many(name: &str) -> String {
+    let most = OwnStores::all().count();
+    format!(
+        "`{}` has other tokens than the teacher, and so have {most} other models; more are not supported",
+        shown(name)
+    )
 }
 
 fn why(reason: &OtherPieces) -> String {

@@ -121,7 +121,8 @@ impl Key {
         let mut encoder = Encoder::new("teacher-answers");
         encoder.number(u64::from(self.semantics));
         encoder.text(asked);
-        for (name, role) in [("teacher", role), (rows, rows)] {
+        // Rows that are cut for a teacher have a role of their own where the student's are others.
+        for (name, role) in [("teacher", role), ("train", rows)] {
             if let Some(upstream) = self.upstream.get(role) {
                 encoder.text(name);
                 encoder.digest(upstream.digest);

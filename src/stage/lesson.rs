@@ -93,6 +93,7 @@ impl Lesson<'_> {
 fn teacher(place: &Place<'_>, lesson: &Lesson<'_>, nth: usize) -> Option<Teacher> {
     let role = TEACHER_ROLES[nth];
     let teaching = lesson.teaching?;
+    let rows = place.rows_of_teacher(nth, lesson.rows);
     let is_one_of_several = lesson.teachers.is_some_and(|own| own.shares().is_some());
     let head = match place.origin(role).filter(|_| is_one_of_several) {
         Some(origin) => place.experiment.head_of_teacher(origin),
@@ -105,7 +106,8 @@ fn teacher(place: &Place<'_>, lesson: &Lesson<'_>, nth: usize) -> Option<Teacher
         folder: place.model(role)?,
         head,
         dropout: teaching.teacher_dropout,
-        gate: (lesson.task_teacher).and_then(|it| gate(place, it.gate, is_one_of_several)),
+        gate: (lesson.task_teacher).and_then(|it| gate(place, it.gate, rows, is_one_of_several)),
+        rows: (rows != lesson.rows).then(|| place.artifact(rows)),
         cache_bytes: memory,
         cache: asked.map(|asked| {
             let asked = if head == lesson.teacher_head {
@@ -113,7 +115,7 @@ fn teacher(place: &Place<'_>, lesson: &Lesson<'_>, nth: usize) -> Option<Teacher
             } else {
                 format!("{asked} by another head")
             };
-            let answers = place.key.teacher_answers(role, &asked, lesson.rows);
+            let answers = place.key.teacher_answers(role, &asked, rows);
             place.layout.teacher_answers(&answers)
         }),
     })
@@ -167,7 +169,7 @@ fn bytes(gigabytes: f64) -> u64 {
 
 /// The gate of a stage. Dev only decides whether the stage begins, so it is no part of what the
 /// stage's result depends on.
-fn gate(place: &Place<'_>, rule: GateRule, is_one_of_several: bool) -> Option<Gate> {
+fn gate(place: &Place<'_>, rule: GateRule, rows: &str, is_one_of_several: bool) -> Option<Gate> {
     let experiment = place.experiment;
     let teacher = |stage: &Stage| {
         let origin = experiment.origin_of(stage, Role::Teacher);
@@ -189,7 +191,7 @@ fn gate(place: &Place<'_>, rule: GateRule, is_one_of_several: bool) -> Option<Ga
         GateRule::Auto => None,
         GateRule::AtLeast(least) => Some(least),
     };
-    let data = place.beside("train", "dev")?;
+    let data = place.beside(rows, "dev")?;
     Some(Gate { data, at_least })
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::data::OwnStores;
 use crate::experiment::{Experiment, Origin, Role, Stage, StageName};
 use crate::job::HeadKind;
 use crate::model::{ModelRef, Stated};
-use crate::plan::{Inputs, ModelFolder, Node};
+use crate::plan::{Inputs, ModelFolder, Node, TEACHER_ROWS, scored_rows};
 use crate::runs::{Key, Layout, Record};
 
 /// A stage with the paths of all that it reads and writes.
@@ -58,11 +59,23 @@ impl Place<'_> {
         Some(folder.join(take.artifact))
     }
 
-    /// Path of another artifact of the stage that an artifact is taken from.
-    pub(super) fn beside(&self, role: &str, artifact: &str) -> Option<PathBuf> {
-        let record = self.done.get(&self.node.take(role)?.from)?;
+    /// Path of another split that the tokenizer of a store has cut.
+    pub(super) fn beside(&self, role: &str, split: &'static str) -> Option<PathBuf> {
+        let take = self.node.take(role)?;
+        let record = self.done.get(&take.from)?;
         let folder = self.layout.store(&record.key.kind, &record.fingerprint);
-        Some(folder.join(artifact))
+        Some(folder.join(OwnStores::beside(take.artifact, split)))
+    }
+
+    /// What the rows of a teacher are taken for: those of the student, or its own.
+    pub(super) fn rows_of_teacher(&self, nth: usize, students: &'static str) -> &'static str {
+        let own = TEACHER_ROWS[nth];
+        self.node.take(own).map_or(students, |_| own)
+    }
+
+    /// The rows that a model is scored on, where its tokenizer cuts others than those of the split.
+    pub(crate) fn scored_rows(&self, of: Role, split: &str) -> Option<PathBuf> {
+        self.upstream(scored_rows(of, split)?)
     }
 
     /// A model, from a stage or the user; `None` for random weights.
@@ -105,7 +118,7 @@ impl Place<'_> {
     fn own_vocabulary(&self) -> Option<&ModelFolder> {
         let folder = self.experiment.folder_of_student(self.stage())?;
         let found = self.inputs.folders.get(&folder)?;
-        found.tokens.is_some().then_some(found)
+        (found.tokens.is_some() || found.own_stores.is_some()).then_some(found)
     }
 
     /// Folder of the tokenizer that a student of the experiment keeps, where it has other ids. What is said of it

@@ -15,7 +15,7 @@ use crate::pipeline::{dev_table, films, real, run};
 const PHASE2: &str = "[stages.td-phase2]\nepochs = 12";
 
 /// [`films`] with a model of the fixtures as the teacher.
-fn films_of(fixture: &str) -> Test {
+pub(crate) fn films_of(fixture: &str) -> Test {
     let test = films();
     let from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures")
@@ -39,7 +39,7 @@ fn config(test: &Test, stage: &str, file: &str) -> Value {
 }
 
 /// Accuracy of the student on dev.
-fn accuracy(test: &Test) -> f64 {
+pub(crate) fn accuracy(test: &Test) -> f64 {
     let results = test.read("runs/films/results.csv");
     let mut rows = results.lines();
     let row = rows.find(|line| line.starts_with("eval,student,custom,dev,accuracy,"));
@@ -269,7 +269,7 @@ fn a_students_vocabulary_that_cuts_otherwise_is_refused_at_its_key() {
 }
 
 /// Turns the films into pairs of texts.
-fn in_pairs(test: &Test) {
+pub(crate) fn in_pairs(test: &Test) {
     let table = test
         .read("data/films.tsv")
         .replace(" film was", " film\twas")

@@ -38,6 +38,7 @@ mod matrix;
 mod models;
 mod names;
 mod onnx;
+mod other_tokens;
 mod output;
 #[cfg(feature = "kernel")]
 mod pipeline;

@@ -7,6 +7,7 @@
 mod corpus;
 mod findings;
 mod found_labels;
+mod further;
 mod own_tokens;
 mod predictions;
 mod pump;

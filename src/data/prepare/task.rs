@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::findings::Findings;
 use super::found_labels::{find_labels, no_rows, no_text};
+use super::further::{Further, encode_by_each, push, sessions};
 use super::own_tokens::OwnTokens;
 use super::predictions::{PredictionSettings, Predictions};
 use super::pump::{Watch, pump, sizes};
@@ -14,11 +15,15 @@ use super::unlabelled::{STORE as UNLABELLED_STORE, Unlabelled};
 use crate::data::encode::{Encoded, SINGLE_SPECIALS};
 use crate::data::error::{DataError, Place};
 use crate::data::labels::{LabelRule, LabelSet};
+use crate::data::own_stores::OwnStores;
 use crate::data::report::{FileReport, PredictionsReport, PrepReport, SplitReport};
 use crate::data::split::{is_dev, text_hash};
 use crate::data::store::{StoreMeta, StoreWriter};
 use crate::data::table::{TableLayout, TableReader, TableRow};
 use crate::data::tokenizer::{SpecialTokens, Tokenizer};
+
+/// The one further table of dev rows that a task may have.
+const MISMATCHED: &str = "dev-mismatched";
 
 /// Where the dev examples come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +56,8 @@ pub struct TaskSettings {
     /// Folder of a tokenizer that the student keeps, with the same tokens under other ids: rows that it splits
     /// otherwise are counted.
     pub students: Option<PathBuf>,
+    /// Folders of further tokenizers, each of which cuts every text into stores of its own.
+    pub further: Vec<(OwnStores, PathBuf)>,
     /// Longest example in tokens, special tokens included.
     pub max_seq_length: usize,
 }
@@ -121,6 +128,7 @@ pub fn prepare_task(
             Some(own) => OwnTokens::load(&settings.tokenizer, own)?,
             None => None,
         },
+        further: further(settings, output, &labels)?,
         tokenizer,
         labels,
         dev_hashes: HashSet::new(),
@@ -151,6 +159,26 @@ pub fn prepare_task(
     report.predictions = read;
     report.write(output)?;
     Ok(report)
+}
+
+/// The stores of further tokenizers.
+fn further(
+    settings: &TaskSettings,
+    output: &Path,
+    labels: &LabelSet,
+) -> Result<Vec<Further>, DataError> {
+    let mut splits = vec!["train", "dev"];
+    if !settings.more_dev.is_empty() {
+        splits.push(MISMATCHED);
+    }
+    if !settings.unlabelled.is_empty() {
+        splits.push(UNLABELLED_STORE);
+    }
+    let texts = (settings.max_seq_length, settings.layout.pair.is_some());
+    let created = settings.further.iter().map(|(names, tokenizer)| {
+        Further::create((*names, tokenizer), output, &splits, texts, labels.names())
+    });
+    created.collect()
 }
 
 /// Special tokens of an example.
@@ -213,6 +241,8 @@ struct EncodedRow {
     id: Option<String>,
     /// Whether the student's own tokenizer splits it otherwise.
     differs: bool,
+    /// By each further tokenizer.
+    further: Vec<Option<Encoded>>,
 }
 
 /// The store that a row goes to.
@@ -222,6 +252,17 @@ enum Target {
     Dev,
     /// One of [`TaskSettings::more_dev`].
     More(usize),
+}
+
+impl Target {
+    /// Name of its store.
+    fn split(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Dev => "dev",
+            Self::More(_) => MISMATCHED,
+        }
+    }
 }
 
 struct Preparation<'a> {
@@ -236,6 +277,7 @@ struct Preparation<'a> {
     /// What a teacher's answers must cover.
     predictions: Option<Predictions>,
     students: Option<OwnTokens>,
+    further: Vec<Further>,
     /// Of a dev table; 8 bytes a row and not its text.
     dev_hashes: HashSet<u64>,
     train_texts_in_dev: u64,
@@ -264,11 +306,13 @@ impl Preparation<'_> {
             dev_hashes,
             train_texts_in_dev,
             students,
+            further,
             findings,
             files,
             bytes_total,
             watch,
         } = self;
+        let (cuts, mut stores): (Vec<_>, Vec<_>) = further.iter_mut().map(Further::parts).unzip();
         let bytes_before: u64 = files.iter().map(|file| file.bytes).sum();
         let file_bytes = sizes(&[path.to_owned()])?[0];
         let mut rows = 0;
@@ -280,6 +324,7 @@ impl Preparation<'_> {
                 (
                     tokenizer.session(),
                     students.as_ref().map(OwnTokens::session),
+                    sessions(&cuts),
                 )
             },
             |table: &mut TableReader| {
@@ -296,7 +341,7 @@ impl Preparation<'_> {
                 Ok(Some(((row, label), bytes)))
             },
             TableReader::bytes_read,
-            |(session, own), (row, (class, value))| -> Result<_, tokenizers::Error> {
+            |(session, own, others), (row, (class, value))| -> Result<_, tokenizers::Error> {
                 let hash = text_hash(&row.text, row.pair.as_deref());
                 let pair = row.pair.as_deref();
                 let longest = settings.max_seq_length;
@@ -308,6 +353,7 @@ impl Preparation<'_> {
                     _ => false,
                 };
                 Ok(EncodedRow {
+                    further: encode_by_each(&cuts, others, (&row.text, pair))?,
                     differs,
                     example,
                     unknown,
@@ -340,6 +386,13 @@ impl Preparation<'_> {
                     }
                     // A text is on one side only.
                     (Dev::Fraction(_), _) => {}
+                }
+                for (stores, example) in stores.iter_mut().zip(&row.further) {
+                    let label = Some(row.value);
+                    push(stores, row.target.split(), example.as_ref(), label)?;
+                    if matches!(row.target, Target::Train) {
+                        push(stores, UNLABELLED_STORE, example.as_ref(), label)?;
+                    }
                 }
                 match (unlabelled.as_mut(), row.target) {
                     (None, _) => {}
@@ -403,7 +456,13 @@ impl Preparation<'_> {
         let cut = (&self.tokenizer, settings.max_seq_length);
         let progress = |bytes: u64| (watch.progress)((before + bytes).min(total), total);
         let predictions = self.predictions.as_mut();
-        let file = store.read(path, &settings.layout, cut, predictions, (watch, progress))?;
+        let file = store.read(
+            (path, &settings.layout),
+            cut,
+            &mut self.further,
+            predictions,
+            (watch, progress),
+        )?;
         self.files.push(file);
         Ok(())
     }
@@ -450,6 +509,9 @@ impl Preparation<'_> {
                 }
                 _ => no_text(tables),
             });
+        }
+        for further in self.further {
+            further.finish()?;
         }
         let train = self.train.finish(specials)?;
         let dev = self.dev.finish(specials)?;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::further::{Further, encode_by_each, push, sessions};
 use super::predictions::Predictions;
 use super::pump::{Watch, pump};
 use super::row::encode;
@@ -40,6 +41,8 @@ struct EncodedText {
     /// With the hash of its ids; `None` where it is blank.
     example: Option<(Encoded, u64)>,
     unknown: u64,
+    /// By each further tokenizer.
+    further: Vec<Option<Encoded>>,
     /// Hash of the text as it is written.
     written: u64,
     line: u64,
@@ -80,17 +83,18 @@ impl Unlabelled {
     /// Reads the texts of a file, and leaves out those that models are scored on, and those that are there.
     pub(super) fn read(
         &mut self,
-        path: &Path,
-        layout: &TableLayout,
+        (path, layout): (&Path, &TableLayout),
         (tokenizer, longest): (&Tokenizer, usize),
+        further: &mut [Further],
         mut predictions: Option<&mut Predictions>,
         (watch, progress): (&Watch<'_>, impl Fn(u64)),
     ) -> Result<FileReport, DataError> {
         let special = tokenizer.special();
+        let (cuts, mut stores): (Vec<_>, Vec<_>) = further.iter_mut().map(Further::parts).unzip();
         let mut rows = 0;
         let texts = pump(
             open(path, layout)?,
-            || tokenizer.session(),
+            || (tokenizer.session(), sessions(&cuts)),
             |texts: &mut Texts| {
                 Ok(texts.next_row()?.map(|row| {
                     let bytes = row.text.len() + row.pair.as_ref().map_or(0, String::len);
@@ -98,7 +102,7 @@ impl Unlabelled {
                 }))
             },
             Texts::bytes_read,
-            |session, row| -> Result<_, tokenizers::Error> {
+            |(session, others), row| -> Result<_, tokenizers::Error> {
                 let (text, pair) = (&row.text, row.pair.as_deref());
                 let (example, unknown) = encode(session, text, pair, special, longest)?;
                 let example = example.map(|example| {
@@ -106,16 +110,23 @@ impl Unlabelled {
                     (example, hash)
                 });
                 Ok(EncodedText {
+                    further: encode_by_each(&cuts, others, (text, pair))?,
                     example,
                     unknown,
                     written: text_hash(text, pair),
                     line: row.line,
                 })
             },
-            |text: EncodedText| {
+            |mut text: EncodedText| {
                 rows += 1;
                 let (hash, line) = (text.written, text.line);
+                let further = std::mem::take(&mut text.further);
                 let outcome = self.push(text)?;
+                if matches!(outcome, Outcome::Written) {
+                    for (stores, example) in stores.iter_mut().zip(&further) {
+                        push(stores, STORE, example.as_ref(), None)?;
+                    }
+                }
                 match (&mut predictions, outcome) {
                     (None, _) | (_, Outcome::Blank) => {}
                     (Some(predictions), Outcome::Omitted) => {

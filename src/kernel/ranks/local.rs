@@ -1,6 +1,7 @@
 //! How the ranks of a job meet: the first one starts the others, or calls those that a launcher has started
 //! (`launched.rs`), and hands its job to them.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _, stdin};
 use std::net::{
@@ -111,6 +112,7 @@ impl Seat {
             here: job.ranks_here,
             cores: super::cores(),
             link: Some(link),
+            turns: Cell::new(0),
         };
         Ok((job, ranks))
     }
@@ -202,6 +204,7 @@ impl Ranks {
                 meeting,
                 others: Some(others),
             }),
+            turns: Cell::new(0),
         })
     }
 }

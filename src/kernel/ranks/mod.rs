@@ -20,6 +20,7 @@ mod rank;
 mod serve;
 mod sums;
 
+use std::cell::Cell;
 use std::num::NonZero;
 use std::rc::Rc;
 use std::time::Duration;
@@ -65,6 +66,8 @@ pub(crate) struct Ranks {
     /// Cores that they may use.
     cores: usize,
     link: Option<Link>,
+    /// What the first one has done for all so far.
+    turns: Cell<u64>,
 }
 
 /// What a rank has of the others. In the order in which it is dropped.
@@ -84,6 +87,7 @@ impl Ranks {
             here: 1,
             cores: cores(),
             link: None,
+            turns: Cell::new(0),
         }
     }
 
@@ -130,8 +134,8 @@ impl Ranks {
         }
     }
 
-    /// Does something on the first rank, while the others wait for its result, however long it takes. `name` is
-    /// given once in a training.
+    /// Does something on the first rank, while the others wait for its result, however long it takes. All do so in the
+    /// same order; `name` is for messages.
     ///
     /// # Errors
     /// Those of `work`; a rank that is lost.
@@ -143,7 +147,8 @@ impl Ranks {
         let Some(link) = &self.link else {
             return work();
         };
-        let key = format!("done/{name}");
+        let turn = self.turns.replace(self.turns.get() + 1);
+        let key = format!("done/{turn}");
         if self.is_first() {
             let done = work()?;
             let text = serde_json::to_string(&done).expect("plain data");

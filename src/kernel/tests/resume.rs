@@ -70,6 +70,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
                 folder: path("bert-tiny").into(),
                 head: HeadKind::Plain,
                 dropout: false,
+                rows: None,
                 gate: None,
                 cache_bytes: 1_000_000_000,
                 cache: None,

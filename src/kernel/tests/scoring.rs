@@ -84,6 +84,7 @@ fn predictions(job: &Job, threads: usize, batch_size: u32) -> Vec<(String, Strin
     fs::create_dir_all(&eval.output).expect("a folder");
     let work = Evaluate {
         models: vec![EvalModel {
+            own_sets: Vec::new(),
             name: "student".to_owned(),
             folder: job.output.join("model").into(),
             head: HeadKind::Plain,

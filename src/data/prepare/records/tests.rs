@@ -76,6 +76,7 @@ fn records_and_the_same_rows_as_a_table_give_the_same_stores() {
         unlabelled: Vec::new(),
         predictions: None,
         students: None,
+        further: Vec::new(),
         train: vec![fixture("records/train.tsv")],
         dev: Dev::Table(fixture("records/dev.tsv")),
         more_dev: Vec::new(),

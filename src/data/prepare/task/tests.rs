@@ -36,6 +36,7 @@ fn settings(folder: &TempDir, train: &str, dev: Option<&str>) -> TaskSettings {
         unlabelled: Vec::new(),
         predictions: None,
         students: None,
+        further: Vec::new(),
         labels: LabelRule::Found,
         tokenizer: folder.path().to_owned(),
         max_seq_length: 5,
@@ -441,6 +442,7 @@ fn labels_that_cannot_be_learned_are_refused() {
     }
 }
 
+mod further;
 mod own_tokens;
 mod predictions;
 mod unlabelled;
