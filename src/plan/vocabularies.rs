@@ -64,6 +64,12 @@ impl Finder<'_> {
             let logits_alone = compares_logits_alone(experiment, name);
             let found = match role {
                 Some(Role::Teacher) if !logits_alone => Err(of_another(name, &other)),
+                // The shape alone, of a student that starts from random weights: it learns the data's ids.
+                None if is_students(experiment, name) => {
+                    folder.config.vocab_size = data.config.vocab_size;
+                    folder.config.pad_token_id = data.config.pad_token_id;
+                    Ok(())
+                }
                 None => Err(of_another(name, &other)),
                 Some(role) => {
                     understood(&data, (name, folder), (role, logits_alone), &mut own_stores)
@@ -113,6 +119,12 @@ fn read_as(experiment: &Experiment, name: &str) -> (Option<Role>, Option<Span>) 
     own(Role::Teacher)
         .or_else(|| own(Role::Student))
         .unwrap_or((None, None))
+}
+
+/// Whether `[student]` names a folder.
+fn is_students(experiment: &Experiment, name: &str) -> bool {
+    let model = experiment.student.model.as_ref();
+    model.is_some_and(|model| model.value == name)
 }
 
 fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Box<Fault> {

@@ -247,6 +247,23 @@ fn a_student_keeps_its_own_vocabulary_under_a_teacher_with_the_same_words() {
     run(&test, &[]).succeeds().ran(&[]);
 }
 
+/// Of the folder it has the shape alone.
+#[test]
+fn a_student_of_random_weights_has_the_teachers_vocabulary() {
+    let test = own_vocabulary();
+    run(&test, &["--set", "stages.general-distill.student=random"]).succeeds();
+    assert!(accuracy(&test) > 0.9, "a tiny model learns this table");
+    let teacher = config(&test, "finetune", "config.json");
+    let written = config(&test, "td-phase2", "config.json");
+    assert_eq!(written["model_type"], "bert");
+    for key in ["vocab_size", "pad_token_id"] {
+        assert_eq!(written[key], teacher[key], "{key}");
+    }
+    let [own, teachers] = ["td-phase2", "finetune"]
+        .map(|stage| test.read(&format!("runs/films/{stage}/model/vocab.txt")));
+    assert_eq!(own, teachers);
+}
+
 #[test]
 fn a_students_vocabulary_that_cuts_otherwise_is_refused_at_its_key() {
     let test = own_vocabulary();
