@@ -63,8 +63,8 @@ impl Finder<'_> {
             let (role, span) = read_as(experiment, name);
             let logits_alone = compares_logits_alone(experiment, name);
             let found = match role {
-                Some(Role::Teacher) if !logits_alone => Err(of_another(name, &other)),
-                None => Err(of_another(name, &other)),
+                Some(Role::Teacher) if !logits_alone => Err(Box::new(of_another(name, &other))),
+                None => Err(Box::new(of_another(name, &other))),
                 Some(role) => {
                     understood(&data, (name, folder), (role, logits_alone), &mut own_stores)
                 }
@@ -115,7 +115,7 @@ fn read_as(experiment: &Experiment, name: &str) -> (Option<Role>, Option<Span>) 
         .unwrap_or((None, None))
 }
 
-fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Box<Fault> {
+fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Fault {
     let message = format!(
         "`{}` has another vocabulary than the teacher: token {id} is `{}`, the teacher's is `{}`",
         shown(name),
@@ -124,7 +124,7 @@ fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Box<
     );
     let fault = Fault::new(message, None);
     let fault = fault.with_label("text is split by the tokenizer of `[teacher]`");
-    Box::new(fault.with_hint(TEACHES_LOGITS.to_owned()))
+    fault.with_hint(TEACHES_LOGITS.to_owned())
 }
 
 /// Gives a folder the ids of the data, or rows of its own where it has other tokens and only logits are compared.
