@@ -95,6 +95,7 @@ fn normalized(weights: &[f64]) -> Vec<f64> {
 }
 
 /// Equal weights spelt out are the default.
+#[expect(clippy::ptr_arg, reason = "the type of the key's value")]
 fn other_than_equal(list: &Vec<f64>) -> Option<Value> {
     let first = list.first()?;
     let differs = list.iter().any(|weight| (weight - first).abs() > 0.0);

@@ -142,6 +142,7 @@ impl TeacherMemory {
 }
 
 /// A teacher whose outputs are cached.
+#[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     /// Where, and how much may be.
     pub(crate) cache: &'a job::Teacher,
@@ -609,7 +610,8 @@ pub(crate) fn remove_all(output: &Path, train: &Train) -> Result<(), KernelError
     remove(output)?;
     for place in 1..train.teachers().count() {
         let folder = own_folder(output, place);
-        match fs::remove_dir_all(&folder) {
+        remove(&folder)?;
+        match fs::remove_dir(&folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(io("remove", &folder)(error));
             }

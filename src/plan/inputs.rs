@@ -37,6 +37,11 @@ pub struct ModelFolder {
 }
 
 impl ModelFolder {
+    /// Whether its tokenizer gives other ids than the one that cuts the text.
+    pub fn has_own_vocabulary(&self) -> bool {
+        self.tokens.is_some() || self.own_stores.is_some()
+    }
+
     /// Whether it is a checkpoint of another program, which does not hold all settings.
     pub fn is_checkpoint(&self) -> bool {
         self.files.iter().any(|file| file.name == CHECKPOINT)

@@ -63,14 +63,14 @@ impl Finder<'_> {
             let (role, span) = read_as(experiment, name);
             let logits_alone = compares_logits_alone(experiment, name);
             let found = match role {
-                Some(Role::Teacher) if !logits_alone => Err(of_another(name, &other)),
+                Some(Role::Teacher) if !logits_alone => Err(Box::new(of_another(name, &other))),
                 // The shape alone, of a student that starts from random weights: it learns the data's ids.
                 None if is_students(experiment, name) => {
                     folder.config.vocab_size = data.config.vocab_size;
                     folder.config.pad_token_id = data.config.pad_token_id;
                     Ok(())
                 }
-                None => Err(of_another(name, &other)),
+                None => Err(Box::new(of_another(name, &other))),
                 Some(role) => {
                     understood(&data, (name, folder), (role, logits_alone), &mut own_stores)
                 }
@@ -127,7 +127,7 @@ fn is_students(experiment: &Experiment, name: &str) -> bool {
     model.is_some_and(|model| model.value == name)
 }
 
-fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Box<Fault> {
+fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Fault {
     let message = format!(
         "`{}` has another vocabulary than the teacher: token {id} is `{}`, the teacher's is `{}`",
         shown(name),
@@ -136,7 +136,7 @@ fn of_another(name: &str, OtherToken { id, first, second }: &OtherToken) -> Box<
     );
     let fault = Fault::new(message, None);
     let fault = fault.with_label("text is split by the tokenizer of `[teacher]`");
-    Box::new(fault.with_hint(TEACHES_LOGITS.to_owned()))
+    fault.with_hint(TEACHES_LOGITS.to_owned())
 }
 
 /// Gives a folder the ids of the data, or rows of its own where it has other tokens and only logits are compared.

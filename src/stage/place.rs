@@ -118,7 +118,14 @@ impl Place<'_> {
     fn own_vocabulary(&self) -> Option<&ModelFolder> {
         let folder = self.experiment.folder_of_student(self.stage())?;
         let found = self.inputs.folders.get(&folder)?;
-        (found.tokens.is_some() || found.own_stores.is_some()).then_some(found)
+        found.has_own_vocabulary().then_some(found)
+    }
+
+    /// Whether a model, or the folder that it was made from, has a vocabulary of its own.
+    fn has_own_tokenizer(&self, model: Origin) -> bool {
+        let folder = self.experiment.folder_behind(model);
+        let found = folder.and_then(|folder| self.inputs.folders.get(&folder));
+        found.is_some_and(ModelFolder::has_own_vocabulary)
     }
 
     /// Folder of the tokenizer that a student of the experiment keeps, where it has other ids. What is said of it
@@ -143,6 +150,12 @@ impl Place<'_> {
     /// teacher that a stage made, which brings it along. Empty where there is none.
     pub(crate) fn tokenizer(&self) -> PathBuf {
         let own = self.given("tokenizer").or_else(|| self.given("teacher"));
+        // A student that teaches another one may have brought a tokenizer of its own.
+        let own = own.or_else(|| {
+            self.has_own_tokenizer(self.origin("teacher")?)
+                .then(|| self.experiment.tokenizer_model())
+                .and_then(|model| self.inputs.folders.get(&model.value))
+        });
         let own = match own {
             Some(given) => given.tokenizer.clone(),
             None => self.upstream("teacher"),

@@ -325,7 +325,7 @@ fn an_address_is_used_and_a_busy_port_is_named() {
                 .env("WORLD_SIZE", "2")
                 .env("MASTER_ADDR", "localhost")
                 .env("MASTER_PORT", &port)
-                .env("TINYRUN_RANKS_WAIT", "5");
+                .env("TINYRUN_RANKS_WAIT", "60");
         })
     };
     start("0")
