@@ -28,7 +28,7 @@ fn rank(test: &Test, rank: usize, size: usize, arguments: &[&str]) -> Started {
             .env("OMPI_COMM_WORLD_SIZE", &size)
             .env("OMPI_COMM_WORLD_LOCAL_SIZE", size)
             .env("PMIX_NAMESPACE", "1.0")
-            .env("TINYRUN_RANKS_WAIT", "5");
+            .env("TINYRUN_RANKS_WAIT", "10");
     })
 }
 
