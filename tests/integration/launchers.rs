@@ -17,6 +17,9 @@ const SLURM_DOES_NOT_START: i32 = 77;
 const FINETUNE: [&str; 4] = ["chaos.toml", "--until", "finetune", "--set"];
 const LONG: &str = "stages.finetune.epochs=40";
 
+/// Seconds in which ranks come on a machine whose cores other tests use.
+const WAIT: &str = "10";
+
 /// One process as Open MPI's `mpirun` starts it.
 fn rank(test: &Test, rank: usize, size: usize, arguments: &[&str]) -> Started {
     test.start_with(arguments, |command| {
@@ -28,7 +31,7 @@ fn rank(test: &Test, rank: usize, size: usize, arguments: &[&str]) -> Started {
             .env("OMPI_COMM_WORLD_SIZE", &size)
             .env("OMPI_COMM_WORLD_LOCAL_SIZE", size)
             .env("PMIX_NAMESPACE", "1.0")
-            .env("TINYRUN_RANKS_WAIT", "10");
+            .env("TINYRUN_RANKS_WAIT", WAIT);
     })
 }
 
@@ -270,11 +273,11 @@ fn ranks_that_do_not_belong_together_say_so() {
     rank(&test, 0, 2, &sets)
         .wait()
         .ends_with(1)
-        .says("rank 1 has not come within 5 seconds");
+        .says(&format!("rank 1 has not come within {WAIT} seconds"));
     rank(&test, 1, 2, &sets)
         .wait()
         .ends_with(1)
-        .says("rank 0 has not come within 5 seconds");
+        .says(&format!("rank 0 has not come within {WAIT} seconds"));
     // Two processes that are one rank.
     let long = [&FINETUNE[..], &[LONG]].concat();
     let started = ranks(&test, 2, &long);
@@ -325,7 +328,7 @@ fn an_address_is_used_and_a_busy_port_is_named() {
                 .env("WORLD_SIZE", "2")
                 .env("MASTER_ADDR", "localhost")
                 .env("MASTER_PORT", &port)
-                .env("TINYRUN_RANKS_WAIT", "60");
+                .env("TINYRUN_RANKS_WAIT", WAIT);
         })
     };
     start("0")
