@@ -38,6 +38,7 @@ mod matrix;
 mod models;
 mod names;
 mod onnx;
+#[cfg(feature = "kernel")]
 mod other_tokens;
 mod output;
 #[cfg(feature = "kernel")]
@@ -51,6 +52,7 @@ mod reference;
 mod release;
 #[cfg(feature = "kernel")]
 mod seed_parity;
+#[cfg(feature = "kernel")]
 mod several_teachers;
 mod signals;
 mod stored_runs;
