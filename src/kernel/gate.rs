@@ -61,8 +61,8 @@ impl Checked {
     }
 }
 
-/// Scores the teacher in `folder` on dev, each rank a part of the rows. A stage that reads no classifier, `lenient`, may learn
-/// from a teacher that has none, or one of other classes.
+/// Scores the teacher in `folder` on dev, each rank a part of the rows. A stage that reads no classifier, `lenient`,
+/// may learn from a teacher that has none, or one of other classes.
 ///
 /// # Errors
 /// What is wrong with the teacher, with the key to set; that it cannot be read; a rank that is lost.

@@ -220,7 +220,7 @@ pub(crate) fn predict_on(
     let Some(found) = found.filter(|_| !stopped) else {
         return Ok(None);
     };
-    // Who waits for the slowest takes as long.
+    // All ranks together take as long as the slowest one.
     let seconds = seconds.into_iter().fold(0.0, f64::max);
     let all = found.into_iter().map(|Logits { mut logits, .. }| {
         ranks.sum_floats(&mut logits)?;

@@ -6,20 +6,7 @@ use rustix::process::Signal;
 
 use crate::chaos::results;
 use crate::harness::Test;
-use crate::pipeline::{films, real};
-
-/// Losses of the first steps of phase 2.
-fn losses(test: &Test) -> Vec<f64> {
-    let metrics = test.read("runs/films/td-phase2/metrics.csv");
-    let mut lines = metrics.lines();
-    let header = lines.next().expect("a header");
-    let column = header.split(',').position(|name| name == "prediction_loss");
-    let cell = |line: &str| {
-        let cell = line.split(',').nth(column.expect("a column"));
-        cell.expect("a cell").parse().expect("a number")
-    };
-    lines.map(cell).collect()
-}
+use crate::pipeline::{films, prediction_losses, real};
 
 #[test]
 fn answers_of_the_teacher_give_the_losses_of_the_teacher() {
@@ -36,7 +23,7 @@ fn answers_of_the_teacher_give_the_losses_of_the_teacher() {
         "stages.finetune.epochs=2",
     ];
     test.run_with(&sets, real).succeeds();
-    let expected = losses(&test);
+    let expected = prediction_losses(&test);
     let predict = [
         "predict",
         "films/finetune",
@@ -48,7 +35,7 @@ fn answers_of_the_teacher_give_the_losses_of_the_teacher() {
     let with = ["--set", "task.teacher-predictions=answers.csv"];
     let ran = test.run_with(&[&sets[..], &with].concat(), real).succeeds();
     ran.ran(&["data-prep", "td-phase2", "eval"]);
-    let found = losses(&test);
+    let found = prediction_losses(&test);
     assert_eq!(found.len(), expected.len());
     for (step, (found, expected)) in found.iter().zip(&expected).take(20).enumerate() {
         assert!(

@@ -10,7 +10,7 @@ use tinyrun::data::split::{is_dev, text_hash};
 use crate::chaos::results;
 use crate::families::{accuracy, films_of, in_pairs};
 use crate::harness::Test;
-use crate::pipeline::{films, real, run};
+use crate::pipeline::{films, prediction_losses, real, run};
 
 /// Copies a model of the fixtures beside the experiment.
 fn copy(test: &Test, fixture: &str, to: &str) {
@@ -40,19 +40,6 @@ fn student(test: &Test, folder: &str) {
     let (_, after) = rest.split_once("[stages.").expect("there");
     let student = format!("[student]\nmodel = \"{folder}\"\n\n[stages.");
     test.write("films.toml", &format!("{before}{student}{after}"));
-}
-
-/// Losses of phase 2, each step.
-fn losses(test: &Test) -> Vec<f64> {
-    let metrics = test.read("runs/films/td-phase2/metrics.csv");
-    let mut lines = metrics.lines();
-    let header = lines.next().expect("a header");
-    let column = header.split(',').position(|name| name == "prediction_loss");
-    let cell = |line: &str| {
-        let cell = line.split(',').nth(column.expect("a column"));
-        cell.expect("a cell").parse().expect("a number")
-    };
-    lines.map(cell).collect()
 }
 
 fn assert_close(found: &[f64], expected: &[f64], steps: usize) {
@@ -89,7 +76,7 @@ fn an_mpnet_teaches_a_bert_pairs_with_the_logits_that_predict_gives() {
     ];
     let one = ["--set", "stages.td-phase2.teacher=models/mpnet"];
     run(&test, &[&sets[..], &one].concat()).succeeds();
-    let cached = losses(&test);
+    let cached = prediction_losses(&test);
     let memory = [
         "--set",
         "stages.td-phase2.teacher-memory=0",
@@ -97,7 +84,13 @@ fn an_mpnet_teaches_a_bert_pairs_with_the_logits_that_predict_gives() {
         "td-phase2",
     ];
     run(&test, &[&sets[..], &one, &memory].concat()).succeeds();
-    assert_close(&losses(&test), &cached, 20);
+    assert_close(&prediction_losses(&test), &cached, 20);
+    // Ranks read their part of both stores, whether the teacher is cached or not.
+    let ranks = ["--force", "td-phase2", "--ranks", "2"];
+    run(&test, &[&sets[..], &one, &ranks].concat()).succeeds();
+    assert_close(&prediction_losses(&test), &cached, 20);
+    run(&test, &[&sets[..], &one, &memory, &ranks[2..]].concat()).succeeds();
+    assert_close(&prediction_losses(&test), &cached, 20);
 
     let predict = [
         "predict",
@@ -113,7 +106,7 @@ fn an_mpnet_teaches_a_bert_pairs_with_the_logits_that_predict_gives() {
     test.run_with(&predict.concat(), real).succeeds();
     let with = ["--set", "task.teacher-predictions=answers.csv"];
     run(&test, &[&sets[..], &with].concat()).succeeds();
-    assert_close(&cached, &losses(&test), 20);
+    assert_close(&cached, &prediction_losses(&test), 20);
 
     // Beside a teacher that reads the student's rows.
     let two = "stages.td-phase2.teachers=[\"models/second\", \"models/mpnet\"]";

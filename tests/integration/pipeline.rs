@@ -301,6 +301,19 @@ fn a_student_opens_in_transformers_with_the_same_logits() {
     assert!(output.status.success(), "{said}");
 }
 
+/// Losses of phase 2 of the films, a row of `metrics.csv` each.
+pub(crate) fn prediction_losses(test: &Test) -> Vec<f64> {
+    let metrics = test.read("runs/films/td-phase2/metrics.csv");
+    let mut lines = metrics.lines();
+    let header = lines.next().expect("a header");
+    let column = header.split(',').position(|name| name == "prediction_loss");
+    let cell = |line: &str| {
+        let cell = line.split(',').nth(column.expect("a column"));
+        cell.expect("a cell").parse().expect("a number")
+    };
+    lines.map(cell).collect()
+}
+
 /// The rows that were held out, as a table.
 pub(crate) fn dev_table(test: &Test) -> std::path::PathBuf {
     let table = test.read("data/films.tsv");

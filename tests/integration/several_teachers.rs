@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::chaos::results;
 use crate::harness::Test;
-use crate::pipeline::{films, real, run};
+use crate::pipeline::{films, prediction_losses, real, run};
 
 /// The films with a second teacher of another seed, and few epochs.
 fn test() -> Test {
@@ -60,19 +60,6 @@ fn caches(test: &Test) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// Losses of phase 2, each step.
-fn losses(test: &Test) -> Vec<f64> {
-    let metrics = test.read("runs/films/td-phase2/metrics.csv");
-    let mut lines = metrics.lines();
-    let header = lines.next().expect("a header");
-    let column = header.split(',').position(|name| name == "prediction_loss");
-    let cell = |line: &str| {
-        let cell = line.split(',').nth(column.expect("a column"));
-        cell.expect("a cell").parse().expect("a number")
-    };
-    lines.map(cell).collect()
 }
 
 fn weights(test: &Test) -> Vec<u8> {
@@ -175,7 +162,7 @@ fn a_teacher_with_another_vocabulary_gives_the_logits_that_predict_gives() {
     ];
     let both = "stages.td-phase2.teachers=[\"models/mpnet\", \"models/again\"]";
     run(&test, &[&sets[..], &["--set", both]].concat()).succeeds();
-    let found = losses(&test);
+    let found = prediction_losses(&test);
     let written: Value =
         serde_json::from_str(&test.read("runs/films/td-phase2/model/config.json")).expect("JSON");
     assert_eq!(written["model_type"], "bert");
@@ -193,7 +180,7 @@ fn a_teacher_with_another_vocabulary_gives_the_logits_that_predict_gives() {
     test.run_with(&predict, real).succeeds();
     let with = ["--set", "task.teacher-predictions=answers.csv"];
     run(&test, &[&sets[..], &with].concat()).succeeds();
-    let expected = losses(&test);
+    let expected = prediction_losses(&test);
     assert_eq!(found.len(), expected.len());
     for (step, (found, expected)) in found.iter().zip(&expected).take(20).enumerate() {
         let apart = (found - expected).abs();

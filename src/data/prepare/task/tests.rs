@@ -11,9 +11,21 @@ use crate::data::labels::MAX_LABELS;
 use crate::data::report::LabelCount;
 use crate::data::store::TokenStore;
 use crate::data::table::DialectRule;
-use crate::data::tokenizer::tests::folder;
+use crate::data::tokenizer::tests::{PIECES, folder};
 
 static GO: AtomicBool = AtomicBool::new(false);
+
+/// A folder with some of the words of [`PIECES`], in MPNet's form.
+fn in_mpnets_form(wanted: impl Fn(&str) -> bool) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let words = PIECES.iter().filter(|piece| !piece.starts_with('['));
+    let words: Vec<&str> = words.copied().filter(|word| wanted(word)).collect();
+    let tokens = [&["<s>", "<pad>", "</s>", "[UNK]"], &words[..], &["<mask>"]].concat();
+    fs::write(folder.path().join("vocab.txt"), tokens.join("\n")).unwrap();
+    let class = r#"{"tokenizer_class": "MPNetTokenizer"}"#;
+    fs::write(folder.path().join("tokenizer_config.json"), class).unwrap();
+    folder
+}
 
 fn settings(folder: &TempDir, train: &str, dev: Option<&str>) -> TaskSettings {
     let write = |name: &str, content: &str| {

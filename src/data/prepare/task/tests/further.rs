@@ -2,23 +2,10 @@
 
 use super::*;
 use crate::data::tokenizer::Tokenizer;
-use crate::data::tokenizer::tests::PIECES;
-
-/// A folder with fewer words than [`PIECES`], in MPNet's form.
-fn other() -> TempDir {
-    let folder = TempDir::new().unwrap();
-    let words = PIECES.iter().filter(|piece| !piece.starts_with('['));
-    let words: Vec<&str> = words.copied().filter(|word| *word != "film").collect();
-    let tokens = [&["<s>", "<pad>", "</s>", "[UNK]"], &words[..], &["<mask>"]].concat();
-    fs::write(folder.path().join("vocab.txt"), tokens.join("\n")).unwrap();
-    let class = r#"{"tokenizer_class": "MPNetTokenizer"}"#;
-    fs::write(folder.path().join("tokenizer_config.json"), class).unwrap();
-    folder
-}
 
 #[test]
 fn a_further_tokenizer_cuts_every_row_of_every_store_in_the_same_order() {
-    let (folder, other) = (folder(), other());
+    let (folder, other) = (folder(), in_mpnets_form(|word| word != "film"));
     let mut settings = settings(&folder, TRAIN, Some(DEV));
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);

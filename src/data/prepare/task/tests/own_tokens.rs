@@ -1,23 +1,10 @@
 //! Rows that a tokenizer of the student's own splits otherwise.
 
 use super::*;
-use crate::data::tokenizer::tests::PIECES;
-
-/// A folder with the words of [`PIECES`] in MPNet's form.
-fn students() -> TempDir {
-    let folder = TempDir::new().unwrap();
-    let words = PIECES.iter().filter(|piece| !piece.starts_with('['));
-    let words: Vec<&str> = words.copied().collect();
-    let tokens = [&["<s>", "<pad>", "</s>", "[UNK]"], &words[..], &["<mask>"]].concat();
-    fs::write(folder.path().join("vocab.txt"), tokens.join("\n")).unwrap();
-    let class = r#"{"tokenizer_class": "MPNetTokenizer"}"#;
-    fs::write(folder.path().join("tokenizer_config.json"), class).unwrap();
-    folder
-}
 
 #[test]
 fn rows_that_the_students_tokenizer_splits_otherwise_are_counted() {
-    let (folder, students) = (folder(), students());
+    let (folder, students) = (folder(), in_mpnets_form(|_| true));
     let train =
         "sentence\tlabel\na good film\t1\nbad film , goods\t0\na [SEP] film\t1\nbad <s> .\t0\n";
     let mut settings = settings(&folder, train, Some(DEV));
