@@ -1,5 +1,7 @@
 //! Token rows to tensors.
 
+use std::sync::Arc;
+
 use tch::{Device, Tensor};
 use tinyrun::data::store::TokenStore;
 use tinyrun::job::PadTo;
@@ -84,7 +86,7 @@ pub(crate) struct WordRows {
 /// The words of a block, each once.
 #[derive(Debug)]
 struct UsedWords {
-    ids: Vec<i64>,
+    ids: Arc<[i64]>,
     /// Of each token, its word in `ids`.
     places: Vec<i64>,
     /// Of the padding token; -1 where there is none.
@@ -122,7 +124,7 @@ pub(crate) struct Block {
     /// 1 for real tokens, 0 for padding; `None` where nothing is padded.
     real: Option<Vec<f32>>,
     labels: Option<Vec<f32>>,
-    /// Its words each once, where [`Self::find_words`] was asked.
+    /// Its words each once, where [`Self::use_words`] was asked.
     words: Option<UsedWords>,
     /// Its rows as places in what is trained on; none of a block that is only scored.
     pub(crate) places: Vec<u32>,
@@ -157,24 +159,15 @@ impl Block {
         Self::from_rows(&rows, store.meta().pad_token_id, length)
     }
 
-    /// Finds the words of the block: the rows of the table that its gradient reaches, but for row
-    /// `fixed`; and those of `others`, which share the gradient.
-    pub(crate) fn find_words(&mut self, fixed: i64, others: &[u32]) {
-        let mut ids = self.input_ids.clone();
-        ids.extend(others.iter().map(|&id| i64::from(id)));
-        ids.sort_unstable();
-        ids.dedup();
-        let place = |id: &i64| ids.binary_search(id).map_or(-1, |place| place as i64);
+    /// Lets the gradient be one of `words`, ascending, which hold all of the block's: rows of the table. Row `fixed`
+    /// has none.
+    pub(crate) fn use_words(&mut self, fixed: i64, words: &Arc<[i64]>) {
+        let place = |id: &i64| words.binary_search(id).map_or(-1, |place| place as i64);
         self.words = Some(UsedWords {
             places: self.input_ids.iter().map(place).collect(),
             pad: place(&fixed),
-            ids,
+            ids: Arc::clone(words),
         });
-    }
-
-    /// Numbers of the words, ascending, where they were found.
-    pub(crate) fn words(&self) -> Option<&[i64]> {
-        self.words.as_ref().map(|words| words.ids.as_slice())
     }
 
     /// What its rows hold.

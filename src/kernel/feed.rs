@@ -116,8 +116,8 @@ pub(crate) struct MicroBatch {
     pub(crate) whole: Amounts,
     /// Tokens and padding of all ranks.
     pub(crate) cells: u64,
-    /// The words of all ranks, each once and ascending, where they were found.
-    pub(crate) words: Option<Vec<i64>>,
+    /// The words of the step, of all ranks and micro-batches: each once and ascending.
+    pub(crate) words: Arc<[i64]>,
 }
 
 /// Rows whose gradient is computed in one go.
@@ -226,66 +226,86 @@ impl Layout {
         let from = (self.step % steps) as usize * accumulation;
         let to = (from + accumulation).min(self.batches.len());
         self.step += 1;
-        self.batches[from..to]
+        let micro_batches = &self.batches[from..to];
+        let words = self.words(micro_batches);
+        micro_batches
             .iter()
-            .map(|places| self.micro_batch(places))
+            .map(|places| self.micro_batch(places, &words))
             .collect()
     }
 
-    /// The rows at these places, of which this rank has a part.
-    fn micro_batch(&self, places: &[u32]) -> MicroBatch {
-        let Order { rank, leaves, .. } = self.order;
-        let data = &self.data;
-        let length = |&place: &u32| u64::from(data.lengths[place as usize]);
-        let whole = Amounts::of(places.iter().map(length));
-        let longest = places.iter().map(length).max().unwrap_or(0);
-        let (mut parts, mut cells, mut words) = (Vec::new(), 0, None);
-        for own in rank.parts(places.len(), leaves) {
-            let block = self.block(places, own.clone(), (whole, longest as usize));
-            // The same of all parts, those without rows too.
-            let width = block.padded().map(|width| width as u64);
-            cells = width.map_or(whole.tokens, |width| width * whole.rows);
-            words = block.words().map(<[i64]>::to_vec);
-            let before = Amounts::of(places[..own.start].iter().map(length));
-            parts.push((!own.is_empty()).then_some(Part { block, before }));
+    /// The words of the rows at these places, each once and ascending. Gradients of micro-batches and ranks are
+    /// added, so that each is one of the words of all.
+    fn words(&self, micro_batches: &[Vec<u32>]) -> Arc<[i64]> {
+        let store = &self.data.train;
+        let mut words: Vec<i64> = Vec::new();
+        for places in micro_batches {
+            for &place in places {
+                let ids = store.input_ids(self.data.rows[place as usize] as usize);
+                words.extend(ids.iter().map(|&id| i64::from(id)));
+            }
+            let (whole, longest) = self.amounts(places);
+            if self.cells(whole, longest) > whole.tokens {
+                words.push(i64::from(store.meta().pad_token_id));
+            }
         }
+        words.sort_unstable();
+        words.dedup();
+        words.into()
+    }
+
+    /// What the rows at these places hold, and the length of the longest.
+    fn amounts(&self, places: &[u32]) -> (Amounts, u64) {
+        let lengths = places.iter().map(|&place| self.length(place));
+        let longest = lengths.clone().max().unwrap_or(0);
+        (Amounts::of(lengths), longest)
+    }
+
+    /// Tokens of the row at a place.
+    fn length(&self, place: u32) -> u64 {
+        u64::from(self.data.lengths[place as usize])
+    }
+
+    /// Tokens and padding of rows, of which the longest has so many.
+    fn cells(&self, whole: Amounts, longest: u64) -> u64 {
+        let width = match self.order.pad_to {
+            PadTo::None => return whole.tokens,
+            PadTo::Longest => longest,
+            PadTo::MaxSeqLength => self.data.train.meta().max_seq_length as u64,
+        };
+        width * whole.rows
+    }
+
+    /// The rows at these places, of which this rank has a part.
+    fn micro_batch(&self, places: &[u32], words: &Arc<[i64]>) -> MicroBatch {
+        let Order { rank, leaves, .. } = self.order;
+        let (whole, longest) = self.amounts(places);
+        let part = |own: Range<usize>| {
+            let block = self.block(&places[own.clone()], longest as usize, words);
+            let before = places[..own.start].iter();
+            let before = Amounts::of(before.map(|&place| self.length(place)));
+            (!own.is_empty()).then_some(Part { block, before })
+        };
+        let parts = rank.parts(places.len(), leaves).into_iter();
         MicroBatch {
-            parts,
+            parts: parts.map(part).collect(),
             whole,
-            cells,
-            words,
+            cells: self.cells(whole, longest),
+            words: Arc::clone(words),
         }
     }
 
-    /// The rows at some of these places, padded as all of them are.
-    fn block(
-        &self,
-        places: &[u32],
-        own: Range<usize>,
-        (whole, longest): (Amounts, usize),
-    ) -> Block {
+    /// The rows at these places, padded as those of the whole micro-batch are.
+    fn block(&self, places: &[u32], longest: usize, words: &Arc<[i64]>) -> Block {
         let Order {
-            pad_to,
-            accumulation,
-            fixed_row,
-            ..
+            pad_to, fixed_row, ..
         } = self.order;
         let data = &self.data;
-        let row = |&place: &u32| data.rows[place as usize];
-        let rows: Vec<u32> = places[own.clone()].iter().map(row).collect();
+        let rows = places.iter().map(|&place| data.rows[place as usize]);
+        let rows: Vec<u32> = rows.collect();
         let mut block = Block::new(&data.train, &rows, pad_to, longest);
-        block.places = places[own.clone()].to_vec();
-        // Gradients of several micro-batches are added, and those of other rows cannot be.
-        if accumulation == 1 {
-            // The same on every rank, whether its own rows are padded or not.
-            let width = block.padded().map_or(0, |width| width as u64);
-            let is_padded = width * whole.rows > whole.tokens;
-            let pad = is_padded.then_some(data.train.meta().pad_token_id);
-            let others = places[..own.start].iter().chain(&places[own.end..]);
-            let ids = others.flat_map(|place| data.train.input_ids(row(place) as usize));
-            let ids: Vec<u32> = ids.copied().chain(pad).collect();
-            block.find_words(fixed_row, &ids);
-        }
+        block.places = places.to_vec();
+        block.use_words(fixed_row, words);
         block
     }
 

@@ -89,8 +89,7 @@ impl Session<'_> {
             .len();
         self.compare_ranks()?;
         if let Some(exchange) = &self.exchange {
-            let words = micro_batches[0].words.as_ref();
-            exchange.begin(words.map(Vec::len));
+            exchange.begin(micro_batches[0].words.len());
         }
         let mut leaves: Vec<Gradients> = (0..count).map(|_| Gradients::none(columns)).collect();
         let all: Vec<Amounts> = micro_batches.iter().map(|batch| batch.whole).collect();
@@ -160,9 +159,7 @@ impl Session<'_> {
         watch.lap(Phase::Forward);
         // The rows of words in use are a leaf of this pass; all other leaves have had their hooks from the start.
         let hook = match (&self.exchange, self.words) {
-            (Some(exchange), Some(words)) if block.words().is_some() => {
-                exchange.rows(&inputs[words])
-            }
+            (Some(exchange), Some(words)) => exchange.rows(&inputs[words]),
             _ => None,
         };
         let gradients = Tensor::run_backward(&[&scaled], &inputs, false, false);
@@ -244,12 +241,11 @@ impl Session<'_> {
             return Ok(leaves.remove(0));
         }
         // Of the words only those of the batch.
-        let words = self.words.filter(|_| micro_batches[0].words.is_some());
         let shapes = self.parameters.iter().enumerate();
         let shapes = shapes.map(|(place, parameter)| {
             let mut shape = parameter.size();
-            if words == Some(place) {
-                shape[0] = micro_batches[0].words.as_ref().map_or(0, Vec::len) as i64;
+            if self.words == Some(place) {
+                shape[0] = micro_batches[0].words.len() as i64;
             }
             shape
         });
@@ -278,10 +274,8 @@ impl Session<'_> {
         micro_batches: &[MicroBatch],
         update: &Update,
     ) -> Result<(), KernelError> {
-        let rows = self.words.and_then(|parameter| {
-            let rows = micro_batches[0].words.as_deref()?;
-            Some(Rows { parameter, rows })
-        });
+        let rows = &micro_batches[0].words;
+        let rows = self.words.map(|parameter| Rows { parameter, rows });
         let updated = self.optimizer.step_rows(
             &gradients.of_parameters,
             rows,

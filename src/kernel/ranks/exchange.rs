@@ -33,9 +33,9 @@ struct State {
     wire: GradientExchange,
     /// Of each parameter.
     shapes: Vec<Vec<i64>>,
-    /// The table of words and its rows. It is the last in the last bucket: how many are in use differs from step to
+    /// The table of words. It is the last in the last bucket: how many of its rows are in use differs from step to
     /// step.
-    words: Option<(usize, i64)>,
+    words: Option<usize>,
     buckets: Vec<Bucket>,
     /// Bucket of each parameter, and where it begins there.
     at: Vec<(usize, i64)>,
@@ -89,7 +89,7 @@ impl Exchange {
         let state = Rc::new(RefCell::new(State {
             group: Rc::clone(group),
             wire,
-            words: words.map(|place| (place, shapes[place][0])),
+            words,
             buckets,
             at,
             is_there: vec![false; shapes.len()],
@@ -106,8 +106,8 @@ impl Exchange {
         }
     }
 
-    /// A step begins, in which so many rows of the table of words are in use by any rank, or all of them.
-    pub(crate) fn begin(&self, rows: Option<usize>) {
+    /// A step begins, in which so many rows of the table of words are in use by any rank.
+    pub(crate) fn begin(&self, rows: usize) {
         let mut state = self.state.borrow_mut();
         state.is_there.fill(false);
         state.is_last = false;
@@ -115,8 +115,8 @@ impl Exchange {
         for bucket in &mut state.buckets {
             bucket.missing = bucket.places.len();
         }
-        if let Some((words, all)) = state.words {
-            state.shapes[words][0] = rows.map_or(all, |rows| rows as i64);
+        if let Some(words) = state.words {
+            state.shapes[words][0] = rows as i64;
         }
     }
 
@@ -127,7 +127,7 @@ impl Exchange {
 
     /// Takes the gradient of rows of the table of words, which are a leaf of their own, while the hook lives.
     pub(crate) fn rows(&self, leaf: &Tensor) -> Option<Hook> {
-        let (words, _) = self.state.borrow().words?;
+        let words = self.state.borrow().words?;
         Some(hook(&self.state, leaf, words))
     }
 

@@ -165,7 +165,7 @@ fn take_step(
     (all, order, gradients): (&[(&str, &Tensor)], &[usize], &[Tensor]),
     rows: usize,
 ) -> Result<(), KernelError> {
-    exchange.begin(Some(rows));
+    exchange.begin(rows);
     wait(asked.compute_ms / 3.0);
     if asked.overlap {
         exchange.last_pass();

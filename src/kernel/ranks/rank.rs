@@ -5,8 +5,8 @@ use std::ops::Range;
 /// A place among the ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank {
-    pub(super) rank: usize,
-    pub(super) size: usize,
+    pub(crate) rank: usize,
+    pub(crate) size: usize,
 }
 
 impl Rank {

@@ -6,6 +6,7 @@ mod boundary;
 mod columns;
 mod exchange;
 mod families;
+mod feed;
 mod fixture;
 mod forward;
 mod half;
