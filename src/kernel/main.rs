@@ -59,6 +59,7 @@ mod training;
 use std::io::{BufReader, stdin};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tinyrun::job::{self, Event, Failure, Job, Work};
@@ -188,7 +189,10 @@ fn work(
     }
 }
 
-/// Keeps a second kernel out of the folder: one whose runner was killed may live for a moment
+/// How long another kernel may hold the folder: longer than one without a runner lives.
+const LOCKED: Duration = stop::GRACE.saturating_add(Duration::from_secs(5));
+
+/// Keeps a second kernel out of the folder: one whose runner was killed may live for a while
 /// beside the next run's.
 #[expect(
     clippy::disallowed_methods,
@@ -197,13 +201,14 @@ fn work(
 fn output_lock(job: &Job) -> Result<std::fs::File, KernelError> {
     let path = job.output.join("kernel.lock");
     let file = std::fs::File::create(&path).map_err(error::io("open", &path))?;
-    for _ in 0..100 {
+    let since = Instant::now();
+    while since.elapsed() < LOCKED {
         // Without file locks the runner's own exclusion has to do.
         match try_lock(&file) {
             Ok(Locking::Held | Locking::Unsupported) => return Ok(file),
             Ok(Locking::Busy) | Err(_) => {}
         }
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
     }
     Err(KernelError::Busy {
         path: job.output.clone(),

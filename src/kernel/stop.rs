@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tinyrun::job::STOP;
 use tinyrun::system::heeded;
+
+/// How long a kernel that was asked to stop goes on without its runner, to write its checkpoint: a second after
+/// `mpirun` has asked what it has started to end, it kills it.
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 /// Whether somebody asked the kernel to stop. Looked at once a step.
 #[derive(Debug, Clone, Default)]
@@ -37,13 +42,13 @@ impl Stop {
 }
 
 /// Listens to stdin, whose other end the runner holds: a line [`STOP`] asks to stop, and this process ends when it
-/// closes, which is how a kernel learns that its runner died. Nothing is written on the way out: the next run may
-/// already be reading the folder.
+/// closes, which is how a kernel learns that its runner died. Nothing is written on the way out, since the next run may
+/// already be reading the folder; but a kernel that was asked to stop before has [`GRACE`] to end by itself.
 ///
 /// A signal would do on one machine. What starts a kernel for the runner, such as `srun`, ends it on a signal.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the runner is dead; nothing may be written any more"
+    reason = "the runner is dead; nothing may be written any more, and nobody wakes this thread"
 )]
 pub(crate) fn die_with_the_runner(stop: &Stop) {
     let stop = stop.clone();
@@ -54,6 +59,9 @@ pub(crate) fn die_with_the_runner(stop: &Stop) {
                 Ok(_) => {}
                 Err(_) => break,
             }
+        }
+        if stop.asked() {
+            std::thread::sleep(GRACE);
         }
         std::process::exit(1);
     });

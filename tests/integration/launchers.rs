@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::chaos::{results, root};
+use crate::chaos::{kernels, results, root};
 use crate::harness::{Ran, Started, Test};
 use crate::pipeline::real;
 
@@ -16,6 +17,14 @@ const SLURM_DOES_NOT_START: i32 = 77;
 /// Ends with the first long stage.
 const FINETUNE: [&str; 4] = ["chaos.toml", "--until", "finetune", "--set"];
 const LONG: &str = "stages.finetune.epochs=40";
+
+/// No checkpoint but that of a stop.
+const NO_CHECKPOINT: [&str; 4] = [
+    "--set",
+    "stages.finetune.checkpoint-interval=0",
+    "--set",
+    "stages.finetune.checkpoint-seconds=3600",
+];
 
 /// Seconds in which ranks come on a machine whose cores other tests use.
 const WAIT: &str = "10";
@@ -60,6 +69,14 @@ fn processes(test: &Test, argument: &str) -> Vec<Pid> {
     let mut found: Vec<i32> = found.collect();
     found.sort_unstable();
     found.into_iter().filter_map(Pid::from_raw).collect()
+}
+
+/// Whether a training has made a step.
+fn has_begun(test: &Test) -> bool {
+    let stages = fs::read_dir(test.path("runs/work")).into_iter().flatten();
+    let metrics = stages.flatten().map(|it| it.path().join("metrics.csv"));
+    let mut rows = metrics.filter_map(|path| fs::read_to_string(path).ok());
+    rows.any(|text| text.lines().count() > 1)
 }
 
 fn no_process_is_left(test: &Test) {
@@ -199,6 +216,45 @@ fn a_signal_to_any_rank_stops_all_with_a_checkpoint() {
         )) {
             ran.succeeds();
         }
+    }
+}
+
+/// `mpirun` kills what it has started a second after it has asked it to end.
+#[test]
+fn kernels_that_are_asked_to_stop_outlive_their_runners_until_the_checkpoint() {
+    let arguments = [&FINETUNE[..], &[LONG], &NO_CHECKPOINT].concat();
+    for size in [1, 2] {
+        let test = root();
+        let started = match size {
+            1 => vec![test.start_with(&arguments, real)],
+            _ => ranks(&test, size, &arguments),
+        };
+        test.wait_until("the first step", || has_begun(&test));
+        let helpers = processes(&test, "--launched");
+        let mut slow = kernels(&test);
+        slow.retain(|kernel| !helpers.contains(kernel));
+        assert_eq!(slow.len(), size);
+        for kernel in &slow {
+            kill_process(*kernel, Signal::STOP).expect("sent");
+        }
+        for runner in &started {
+            runner.signal(Signal::TERM);
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        for runner in &started {
+            runner.signal(Signal::KILL);
+        }
+        for kernel in &slow {
+            // The system may have continued it when its runner died.
+            let _ = kill_process(*kernel, Signal::CONT);
+        }
+        // Kernels hold its stderr.
+        end(started);
+        test.wait_until("the end of every kernel", || kernels(&test).is_empty());
+        test.wait_for_checkpoint(1);
+        test.run_with(&[&FINETUNE[..], &[LONG]].concat(), real)
+            .succeeds()
+            .says("resuming from step");
     }
 }
 
@@ -429,18 +485,41 @@ fn a_link_that_is_cut_ends_the_ranks_on_both_sides() {
 
 /// What a launcher with its own processes did.
 fn launch(test: &Test, launcher: &str, arguments: &[&str], attempt: &str) -> Ran {
+    let two_stages = ["chaos.toml", "--set", "threads=1", "--until", "td-phase1"];
+    let rank = rank_script(test, attempt, &two_stages);
+    let mut command = Command::new(launcher);
+    test.start_as(command.args(arguments).args(rank)).wait()
+}
+
+/// The command of a rank: `attempt`, and then tinyrun with these arguments.
+fn rank_script(test: &Test, attempt: &str, arguments: &[&str]) -> [&'static str; 2] {
     // `start_as` puts the fake kernel in place.
     let (program, kernel) = (
         env!("CARGO_BIN_EXE_tinyrun"),
         env!("CARGO_BIN_EXE_tinyrun-kernel"),
     );
+    let arguments = arguments.join(" ");
     let script = format!(
-        "#!/bin/sh\nexport TINYRUN_KERNEL={kernel}\n{attempt}\nexec {program} chaos.toml --set threads=1 --until td-phase1\n"
+        "#!/bin/sh\nexport TINYRUN_KERNEL={kernel}\n{attempt}\nexec {program} {arguments}\n"
     );
     test.write("rank.sh", &script);
+    ["sh", "rank.sh"]
+}
+
+/// Sends a signal to a launcher during a stage, and runs the stage again.
+fn stops_with_a_checkpoint(test: &Test, launcher: &str, arguments: &[&str], signal: Signal) {
+    let rank = rank_script(test, "", &[&FINETUNE[..], &[LONG], &NO_CHECKPOINT].concat());
     let mut command = Command::new(launcher);
-    test.start_as(command.args(arguments).args(["sh", "rank.sh"]))
-        .wait()
+    let started = test.start_as(command.args(arguments).args(rank));
+    test.wait_until("the first step", || has_begun(test));
+    started.signal(signal);
+    let ran = started.wait();
+    assert_ne!(ran.code, Some(0), "{}", ran.stderr);
+    no_process_is_left(test);
+    test.wait_for_checkpoint(1);
+    test.run_with(&[&FINETUNE[..], &[LONG]].concat(), real)
+        .succeeds()
+        .says("resuming from step");
 }
 
 /// The bytes of two ranks that tinyrun starts itself.
@@ -476,6 +555,30 @@ fn mpirun_starts_ranks() {
 
 #[test]
 #[cfg_attr(
+    not(has_mpirun),
+    ignore = "mpirun was not found when the tests were built"
+)]
+fn mpirun_that_is_asked_to_end_leaves_a_checkpoint() {
+    let test = root();
+    let arguments = ["--allow-run-as-root", "--oversubscribe", "-np", "2"];
+    stops_with_a_checkpoint(&test, "mpirun", &arguments, Signal::TERM);
+}
+
+#[test]
+#[cfg_attr(
+    not(has_torchrun),
+    ignore = "torchrun was not found when the tests were built"
+)]
+fn torchrun_that_is_asked_to_end_leaves_a_checkpoint() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let test = root();
+        let arguments = ["--nproc-per-node", "2", "--no-python"];
+        stops_with_a_checkpoint(&test, env!("TORCHRUN"), &arguments, signal);
+    }
+}
+
+#[test]
+#[cfg_attr(
     not(has_slurm),
     ignore = "root with Slurm was not found when the tests were built"
 )]
@@ -491,6 +594,41 @@ fn srun_starts_ranks() {
     }
     ran.succeeds().says("2 ranks, started by srun");
     assert!(two_ranks() == results(&test));
+    no_process_is_left(&test);
+}
+
+/// The job's name is that of its step's program.
+const CANCELLED: &str = "#!/bin/sh
+srun -n 2 --overcommit sh rank.sh &
+until grep -qs '^1,' runs/work/*/metrics.csv; do sleep 0.1; done
+scancel --name sh
+wait $!
+";
+
+#[test]
+#[cfg_attr(
+    not(has_slurm),
+    ignore = "root with Slurm was not found when the tests were built"
+)]
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn a_job_that_slurm_cancels_leaves_a_checkpoint() {
+    let test = root();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/one_node_slurm");
+    rank_script(
+        &test,
+        "",
+        &[&FINETUNE[..], &[LONG], &NO_CHECKPOINT].concat(),
+    );
+    test.write("cancelled.sh", CANCELLED);
+    let mut command = Command::new(script);
+    let command = command.args(["slurm", "sh", "cancelled.sh"]);
+    let ran = test.start_as(command).wait();
+    if ran.code == Some(SLURM_DOES_NOT_START) {
+        println!("skipped: {}", ran.stderr);
+        return;
+    }
+    ran.ends_with(130).says("it resumes from step");
+    test.wait_for_checkpoint(1);
     no_process_is_left(&test);
 }
 

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use tinyrun::job::{self, At, END, Failure, Gathered, Launch, STOP};
 
-use super::hello::{GATHERED, Hello, NEWEST, OVER, say};
+use super::hello::{GATHERED, Hello, NEWEST, OVER, STOPPING, say};
 use super::local::{HOST, hello_of, token};
 use super::native::Meeting;
 use super::{COMING, LOOK, lost};
 use crate::error::{self, KernelError};
+use crate::stop::GRACE;
 
 /// How long rank 0 waits for the others to leave.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -133,6 +134,14 @@ pub(super) fn gather(launch: &Launch, lines: &Receiver<String>) -> Result<(), Ke
     if is_over {
         end(None)?;
     } else {
+        if meeting
+            .wait_for(STOPPING, Duration::ZERO)
+            .map_err(lost)?
+            .is_some()
+        {
+            // They need what is served here until they have their checkpoint.
+            leave(meeting, launch.size, GRACE);
+        }
         let message = "rank 0 has ended".to_owned();
         let hint = None;
         end(Some(&Failure { message, hint }))?;

@@ -4,7 +4,7 @@
 //!
 //! Keys of the meeting: `hello/RANK` (what it was started for), `gathered`, `stages` (how many were called),
 //! `stage/N` (what the keys of the stage's own meeting begin with), `ended/N/RANK` (how a process ended that should
-//! not have), `beat/RANK`, `end`, `bye/RANK`.
+//! not have), `beat/RANK`, `stopping` (one was asked to stop), `end`, `bye/RANK`.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -17,6 +17,7 @@ use crate::error::KernelError;
 pub(super) const NEWEST: &str = "newest";
 pub(super) const GATHERED: &str = "gathered";
 pub(super) const OVER: &str = "end";
+pub(super) const STOPPING: &str = "stopping";
 
 /// What a rank was started for: the same on all but for the cores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

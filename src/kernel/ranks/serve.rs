@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use tinyrun::job::{self, At, Failure, Gathered, Launch, STOP};
 
-use super::hello::{Hello, NEWEST, OVER, beat_of, ended_of, say};
+use super::hello::{Hello, NEWEST, OVER, STOPPING, beat_of, ended_of, say};
 use super::local::{Seat, hello_of, how, is_victim};
 use super::native::Meeting;
 use super::{COMING, LOOK, Rank, lost};
 use crate::error::KernelError;
+use crate::stop::GRACE;
 
 /// Between two beats of a rank.
 const BEAT: Duration = Duration::from_millis(500);
@@ -101,10 +102,14 @@ pub(super) fn serve(launch: &Launch, lines: &Receiver<String>) -> Result<(), Ker
     loop {
         answered.store(true, Ordering::Relaxed);
         match lines.recv_timeout(LOOK) {
-            Ok(line) if line == STOP => served.stop(),
+            Ok(line) if line == STOP => {
+                served.stop();
+                meeting.set(STOPPING, "").map_err(lost)?;
+            }
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            // Whoever has started this is gone, and the process of a stage with it.
+            // Whoever has started this is gone, and soon the process of a stage.
             Err(RecvTimeoutError::Disconnected) => {
+                served.wait_if_stopping();
                 let _ = meeting.set(&format!("bye/{rank}"), "");
                 return Ok(());
             }
@@ -192,6 +197,18 @@ impl Served {
             // It may have ended by itself.
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+
+    /// Where the process of a stage was asked to stop, gives it time to do so.
+    fn wait_if_stopping(&mut self) {
+        let since = Instant::now();
+        while let Some(child) = &mut self.child
+            && self.stopping
+            && since.elapsed() < GRACE
+            && matches!(child.try_wait(), Ok(None))
+        {
+            thread::park_timeout(LOOK);
         }
     }
 
