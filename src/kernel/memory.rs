@@ -15,7 +15,7 @@ mod reading;
 mod sharing;
 
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{self, Event, Job, Objective, PadTo, Reduction, Train};
+use tinyrun::job::{self, Job, Objective, PadTo, Reduction, Train};
 
 use self::asking::Asking;
 pub(crate) use self::files::remove_all;
@@ -84,10 +84,7 @@ pub(crate) fn ask(
     let lengths = data.rows.iter();
     let lengths = lengths.map(|&row| store.length(row as usize) as u32);
     let lengths: Vec<u32> = lengths.collect();
-    let (total, tokens) = (
-        lengths.len() as u64,
-        tokens_at_once(train, &lengths, shared.is_some()),
-    );
+    let tokens = tokens_at_once(train, &lengths, shared.is_some());
     let Some(plan) = CachePlan::new(lengths, tokens, answer) else {
         return Ok(Asked::InEveryStep(None));
     };
@@ -97,18 +94,8 @@ pub(crate) fn ask(
     }
     let how = format!("{:?} {:?} {pad_to:?} {end}", compute.kind, compute.device);
     let folder = Folder::of(job, source.place, shared, &how);
-    let wait = || {
-        // A kernel that says nothing may be taken for one that hangs.
-        reporter.send(&Event::Asking { done: 0, total });
-        stop.asked()
-    };
-    // Of the first rank, for all of them.
-    let mut lock = None;
-    let begin = ranks.first_does("looking for the teacher's outputs", || {
-        let (begin, held) = folder.begin(&plan.ends, (limit, before.is_none()), wait)?;
-        lock = held;
-        Ok(begin)
-    })?;
+    let room = (limit, before.is_none());
+    let (begin, lock) = folder.begin_together(&plan, room, (reporter, stop, ranks))?;
     let done = match begin {
         Begin::Asked => plan.batches.len(),
         Begin::From(done) => done,

@@ -163,10 +163,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Writes the artifacts. Returns the steps of the run and the scoring of the model that is handed on,
-    /// where that is the best and lies before the checkpoint that was resumed.
-    pub(crate) fn finish(mut self) -> Result<(u64, Option<Best>), KernelError> {
-        let Context { job, train, .. } = self.context;
+    /// Writes the artifacts, and returns the steps of the run.
+    pub(crate) fn finish(mut self) -> Result<u64, KernelError> {
+        let Context {
+            job,
+            train,
+            reporter,
+            ..
+        } = self.context;
         if let Some(metrics) = &mut self.metrics {
             metrics.sync()?;
             memory::remove_all(&job.output, train)?;
@@ -178,7 +182,15 @@ impl Session<'_> {
         let keeps_best = selection.is_some_and(|selection| selection.scoring.keep == Keep::Best);
         let resumed_from = self.resumed_from.filter(|_| keeps_best);
         let is_before = |best: &Best| resumed_from.is_some_and(|from| best.step <= from);
-        Ok((self.state.step, self.state.best.filter(is_before)))
+        if let Some(best) = self.state.best.filter(is_before) {
+            // The model that is handed on: this process has not told of it yet.
+            reporter.send(&Event::Evaluated {
+                step: best.step,
+                scores: best.scores,
+                best: true,
+            });
+        }
+        Ok(self.state.step)
     }
 }
 

@@ -4,11 +4,15 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tinyrun::job::Job;
+use tinyrun::job::{Event, Job};
 
 use super::files::{bin, opened, own_folder, remove, written_before};
+use super::plan::CachePlan;
 use super::sharing::{Turn, make_room, turn};
 use crate::error::{KernelError, io};
+use crate::ranks::Ranks;
+use crate::reporter::Reporter;
+use crate::stop::Stop;
 
 /// Disk that is left to others.
 const SPARE: u64 = 1_000_000_000;
@@ -51,13 +55,35 @@ impl Folder {
         }
     }
 
+    /// [`Self::begin`] of the first rank, for all of them; the first one holds the lock of a shared folder.
+    pub(super) fn begin_together(
+        &self,
+        plan: &CachePlan,
+        room: (u64, bool),
+        (reporter, stop, ranks): (&Reporter, &Stop, &Ranks),
+    ) -> Result<(Begin, Option<File>), KernelError> {
+        let total = plan.lengths.len() as u64;
+        let wait = || {
+            // A kernel that says nothing may be taken for one that hangs.
+            reporter.send(&Event::Asking { done: 0, total });
+            stop.asked()
+        };
+        let mut lock = None;
+        let begin = ranks.first_does("looking for the teacher's outputs", || {
+            let (begin, held) = self.begin(&plan.ends, room, wait)?;
+            lock = held;
+            Ok(begin)
+        })?;
+        Ok((begin, lock))
+    }
+
     /// Looks for answers, and makes room for the others. `ends` are where each batch ends in the file; all may
     /// take `limit` bytes, if this run may still ask the teacher in every step. A shared folder stays locked by what is
     /// returned beside.
     ///
     /// # Errors
     /// What the disk says.
-    pub(super) fn begin(
+    fn begin(
         &self,
         ends: &[u64],
         (limit, is_new): (u64, bool),

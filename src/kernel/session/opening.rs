@@ -10,7 +10,7 @@ use tinyrun::metrics::csv_file::MetricsFile;
 use tinyrun::model::names::WORDS;
 
 use super::{Context, Opened, Session, tensors};
-use crate::checkpoint::{Checkpoints, Saved, State};
+use crate::checkpoint::{Checkpoints, Saved, State, TeacherScores};
 use crate::error::KernelError;
 use crate::feed::Data;
 use crate::flops;
@@ -42,10 +42,7 @@ impl<'a> Session<'a> {
         };
         let trainee = Trainee::load(train, &data.train, compute, Seed(job.seed))?;
         let optimizer = Optimizer::new(train.steps.optimizer.clone(), &trainee.parameters);
-        let length = Length {
-            epoch: data.steps_per_epoch,
-            total: data.steps_per_epoch * u64::from(train.steps.epochs),
-        };
+        let length = Length::of(train, data.steps_per_epoch);
         let mut warnings = trainee.warnings();
         warnings.extend(ranks.crowd(tch::get_num_threads() as usize));
         let saved = context.newest(&checkpoints, &mut warnings)?;
@@ -57,11 +54,7 @@ impl<'a> Session<'a> {
                 context.tell_teachers(&state.teachers);
                 state
             }
-            None => State {
-                loss_scale: train.steps.loss_scaling.as_ref().map(LossScale::new),
-                teachers: checked,
-                ..State::new(&job.fingerprint, length.total)
-            },
+            None => context.first_state(checked, length),
         };
         let metrics = context.metrics(resumed_from)?;
         let mut session = Self {
@@ -143,6 +136,16 @@ impl Context<'_> {
             newest = Some(checkpoints.at(step)?);
         }
         Ok(newest)
+    }
+
+    /// The state before the first step.
+    fn first_state(&self, teachers: TeacherScores, length: Length) -> State {
+        let scaling = self.train.steps.loss_scaling.as_ref();
+        State {
+            loss_scale: scaling.map(LossScale::new),
+            teachers,
+            ..State::new(&self.job.fingerprint, length.total)
+        }
     }
 
     /// `metrics.csv`, which the first rank alone writes.
