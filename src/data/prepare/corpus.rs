@@ -168,12 +168,9 @@ fn report(
         bytes_read: files.iter().map(|file| file.bytes).sum(),
         files,
         splits: vec![split],
-        train_texts_in_dev: 0,
-        unlabelled: None,
-        predictions: None,
-        warnings: Vec::new(),
         windows,
         seconds: begin.elapsed().as_secs_f64(),
+        ..PrepReport::default()
     }
 }
 

@@ -212,12 +212,10 @@ impl<'a> Reading<'a> {
             bytes_read: self.files.iter().map(|file| file.bytes).sum(),
             files: self.files,
             splits,
-            unlabelled: None,
-            predictions: None,
-            windows: None,
             train_texts_in_dev,
             warnings: warnings.iter().map(ToString::to_string).collect(),
             seconds: begin.elapsed().as_secs_f64(),
+            ..PrepReport::default()
         }
     }
 }
