@@ -165,12 +165,7 @@ impl Session<'_> {
 
     /// Writes the artifacts, and returns the steps of the run.
     pub(crate) fn finish(mut self) -> Result<u64, KernelError> {
-        let Context {
-            job,
-            train,
-            reporter,
-            ..
-        } = self.context;
+        let Context { job, train, .. } = self.context;
         if let Some(metrics) = &mut self.metrics {
             metrics.sync()?;
             memory::remove_all(&job.output, train)?;
@@ -184,7 +179,7 @@ impl Session<'_> {
         let is_before = |best: &Best| resumed_from.is_some_and(|from| best.step <= from);
         if let Some(best) = self.state.best.filter(is_before) {
             // The model that is handed on: this process has not told of it yet.
-            reporter.send(&Event::Evaluated {
+            self.context.reporter.send(&Event::Evaluated {
                 step: best.step,
                 scores: best.scores,
                 best: true,

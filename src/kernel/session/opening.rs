@@ -28,13 +28,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Unreadable inputs, a teacher that fails its check, a checkpoint of another run.
     pub(crate) fn open(context: Context<'a>) -> Result<Opened<'a>, KernelError> {
-        let Context {
-            job,
-            train,
-            compute,
-            ranks,
-            ..
-        } = context;
+        let Context { job, train, .. } = context;
+        let (compute, ranks) = (context.compute, context.ranks);
         let data = Arc::new(Data::open(train, job.seed)?);
         let checkpoints = Checkpoints::new(&job.output, train.saving.checkpoint_keep);
         let Some(checked) = context.check_teachers_once(&checkpoints)? else {
@@ -89,13 +84,8 @@ impl<'a> Session<'a> {
 
     /// Sets up the sums over ranks, and what they need of the table of words.
     fn prepare_exchange(&mut self) {
-        let Context {
-            train,
-            compute,
-            ranks,
-            ..
-        } = self.context;
-        let is_cpu = compute.device == Device::Cpu;
+        let Context { train, ranks, .. } = self.context;
+        let is_cpu = self.context.compute.device == Device::Cpu;
         self.words = is_cpu.then(|| self.optimizer.place(WORDS)).flatten();
         if train.data.reduction_leaves <= 1 {
             let parameters: Vec<_> = self.trainee.parameters.iter().collect();
@@ -106,9 +96,7 @@ impl<'a> Session<'a> {
 
     /// Reports that the first step begins, and what was odd before it.
     fn announce(&mut self, warnings: Vec<String>) {
-        let Context {
-            compute, reporter, ..
-        } = self.context;
+        let (compute, reporter) = (self.context.compute, self.context.reporter);
         let parameters = self.trainee.model_parameters();
         let (ranks, step) = (&self.state.ranks, self.state.step);
         reporter.send(&compute.started(ranks, self.length.total, step, parameters));

@@ -11,28 +11,17 @@ impl Session<'_> {
     /// Scores dev at an epoch's end and at the interval, as `eval` will score the written folder,
     /// and keeps the model if it is the best so far; of equals the earlier stays.
     pub(crate) fn score_when_due(&mut self) -> Result<Option<Scores>, KernelError> {
-        let Context {
-            train,
-            compute,
-            ranks,
-            ..
-        } = self.context;
+        let Context { train, ranks, .. } = self.context;
+        let device = self.context.compute.device;
         let (Some(dev), Some(selection)) = (&self.data.dev, &train.selection) else {
             return Ok(None);
         };
         if !self.epoch_ends() && !due(self.state.step, selection.scoring.eval_interval) {
             return Ok(None);
         }
-        let (encoder, classifier) = self.trainee.scoring_model(train, compute.device);
+        let (encoder, classifier) = self.trainee.scoring_model(train, device);
         let batch_size = train.data.batch_size as usize;
-        let scores = score_on(
-            ranks,
-            &encoder,
-            &classifier,
-            dev,
-            batch_size,
-            compute.device,
-        )?;
+        let scores = score_on(ranks, &encoder, &classifier, dev, batch_size, device)?;
         let score = scores.of(selection.metric);
         let named = scores.named(train.student.labels.len());
         let step = self.state.step;
