@@ -248,12 +248,12 @@ fn changed_artifacts(old: &Key, new: &Key, is_compared: impl Fn(&str) -> bool) -
     let (before, now) = (digests(old), digests(new));
     let changes = changes(&before, &now).into_iter();
     let changes = changes.filter(|(role, _)| is_compared(role));
-    let changed = changes.map(|(role, _)| {
+    let reasons = changes.map(|(role, _)| {
         let part = new.upstream.get(role).or_else(|| old.upstream.get(role));
         let artifact = part.map_or_else(|| role.clone(), |part| part.artifact.clone());
         StaleReason::UpstreamChanged { artifact }
     });
-    changed.collect()
+    reasons.collect()
 }
 
 type Change<'a, V> = (Option<&'a V>, Option<&'a V>);

@@ -52,7 +52,7 @@ pub fn prepare_corpus(
     }
     let tokenizer = Tokenizer::load(&settings.tokenizer)?;
     let bytes_total = sizes(&settings.files)?.iter().sum();
-    let mut lines = Lines::create(settings, &tokenizer, output)?;
+    let mut lines = LineStore::create(settings, &tokenizer, output)?;
     let reader = pump(
         CorpusReader::new(&settings.files),
         || tokenizer.session(),
@@ -79,7 +79,7 @@ pub fn prepare_corpus(
 }
 
 /// The store of a corpus by lines, and what is counted of them.
-struct Lines {
+struct LineStore {
     writer: StoreWriter,
     split: SplitReport,
     special: SpecialTokens,
@@ -87,7 +87,7 @@ struct Lines {
     long_lines: LongLines,
 }
 
-impl Lines {
+impl LineStore {
     fn create(
         settings: &CorpusSettings,
         tokenizer: &Tokenizer,

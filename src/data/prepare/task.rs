@@ -173,7 +173,7 @@ impl<'a> Preparation<'a> {
             |sessions, row| row.encode(encoders, sessions, &target),
             |row| {
                 rows += 1;
-                self.rows.push(row, origin)
+                self.rows.push(&row, origin)
             },
             |done| {
                 (watch.progress)(before + done.min(bytes), total);

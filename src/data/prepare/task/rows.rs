@@ -115,7 +115,7 @@ pub(super) struct TaskRows {
 
 impl TaskRows {
     /// Writes a row to every store that it belongs to, and counts it.
-    pub(super) fn push(&mut self, row: EncodedRow, from: Origin<'_>) -> Result<(), DataError> {
+    pub(super) fn push(&mut self, row: &EncodedRow, from: Origin<'_>) -> Result<(), DataError> {
         let report = &mut self.sides.of(row.target).report;
         report.rows_in += 1;
         let Some(example) = &row.text.example else {
@@ -127,10 +127,10 @@ impl TaskRows {
         if let Some(class) = row.class {
             report.labels[class].examples += 1;
         }
-        self.compare_sides(&row);
-        self.repeat(&row, example)?;
-        self.expect_answer(&row, from);
-        self.look_at(&row, example, from);
+        self.compare_sides(row);
+        self.repeat(row, example)?;
+        self.expect_answer(row, from);
+        self.look_at(row, example, from);
         let writer = &mut self.sides.of(row.target).writer;
         writer.push(&example.input_ids, example.text_b_start, Some(row.value))?;
         Ok(())
