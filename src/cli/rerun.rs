@@ -34,10 +34,47 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let layout = layout(&arguments.place)?;
     let (folder, record) = show::find(&arguments.result, &layout)?;
-    let usage = |message: String, hint: &str| Failure::Usage {
+    check_repeatable(&record)?;
+    // A place of its own: what is stored stays as it is, whatever comes out.
+    let scratch = layout.runs().join("work").join("rerun");
+    remove_path(&scratch)?;
+    let own = layout.with_runs(scratch.clone());
+    borrow_store(&layout, &own, &folder)?;
+    let file = scratch.join("experiment.toml");
+    crate::runs::write_atomic(&file, record.experiment.as_bytes())?;
+    let again = do_again(&record, &Selection::of_files(&[file]), &own)?;
+    if again.fingerprint != record.fingerprint {
+        let reasons = compare(&record.key, &again.key, &BTreeSet::new());
+        let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        return Err(usage(
+            format!("the stage differs from its record: {}", reasons.join("; ")),
+            "restore the recorded input files, or run the experiment in its current state",
+        ));
+    }
+    let came_out = own.store(&again.key.kind, &again.fingerprint);
+    let found = differences((&folder, &record), (&came_out, &again))?;
+    let agrees = found.is_empty();
+    print(&agreement(
+        &record,
+        &again,
+        &found,
+        Style::of(&io::stdout()),
+    ))?;
+    if !arguments.keep {
+        remove_path(&scratch)?;
+    }
+    if agrees { Ok(()) } else { Err(Failure::Found) }
+}
+
+fn usage(message: String, hint: &str) -> Failure {
+    Failure::Usage {
         message,
         hint: Some(hint.to_owned()),
-    };
+    }
+}
+
+/// Refuses a record that lacks its experiment, or that no single run can give again.
+fn check_repeatable(record: &Record) -> Result<(), Failure> {
     if record.experiment.is_empty() {
         return Err(usage(
             "the record does not contain its experiment".to_owned(),
@@ -52,15 +89,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "sums of other ranks differ by rounding; run the experiment with `--force` for a result that can",
         ));
     }
-    // A place of its own: what is stored stays as it is, whatever comes out.
-    let scratch = layout.runs().join("work").join("rerun");
-    remove_path(&scratch)?;
-    let own = layout.with_runs(scratch.clone());
-    borrow_store(&layout, &own, &folder)?;
-    let file = scratch.join("experiment.toml");
-    crate::runs::write_atomic(&file, record.experiment.as_bytes())?;
-    let all = Selection::of_files(&[file]);
-    let Some(stage) = stage_of(&record, &Workload::read(KINDS, &all, &own)?, &own)? else {
+    Ok(())
+}
+
+/// Runs the recorded stage of the experiment `all` in a place of its own.
+fn do_again(record: &Record, all: &Selection, own: &Layout) -> Result<Record, Failure> {
+    let Some(stage) = stage_of(record, &Workload::read(KINDS, all, own)?, own)? else {
         return Err(usage(
             format!(
                 "the recorded experiment has no stage of kind `{}`",
@@ -71,9 +105,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let selection = Selection {
         stages: StageRange::Single(stage.clone()),
-        ..all
+        ..all.clone()
     };
-    let workload = Workload::read(KINDS, &selection, &own)?;
+    let workload = Workload::read(KINDS, &selection, own)?;
     let interrupts = Interrupts::listen().map_err(Failure::Output)?;
     let scheduler = Scheduler {
         jobs: 1,
@@ -87,25 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let again = outcomes
         .iter()
         .find_map(|outcome| outcome.record_of(&stage));
-    let Some(again) = again else {
-        return Err(Failure::Found);
-    };
-    if again.fingerprint != record.fingerprint {
-        let reasons = compare(&record.key, &again.key, &BTreeSet::new());
-        let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-        return Err(usage(
-            format!("the stage differs from its record: {}", reasons.join("; ")),
-            "restore the recorded input files, or run the experiment in its current state",
-        ));
-    }
-    let came_out = own.store(&again.key.kind, &again.fingerprint);
-    let found = differences((&folder, &record), (&came_out, again))?;
-    let agrees = found.is_empty();
-    print(&agreement(&record, again, &found, Style::of(&io::stdout())))?;
-    if !arguments.keep {
-        remove_path(&scratch)?;
-    }
-    if agrees { Ok(()) } else { Err(Failure::Found) }
+    again.cloned().ok_or(Failure::Found)
 }
 
 /// The stage whose result a record is: several may have its kind.

@@ -123,6 +123,11 @@ impl<'a> CorpusReader<'a> {
     pub fn counts(&self) -> &[LineCounts] {
         &self.counts
     }
+
+    /// Bytes of all files that were read so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.counts.iter().map(|counts| counts.bytes).sum()
+    }
 }
 
 /// Refuses what is no text by its first bytes; whether it is JSON lines.

@@ -11,7 +11,7 @@ use super::store::write_json;
 pub const REPORT: &str = "report.json";
 
 /// Counts of a whole preparation. Two runs over the same data differ in [`Self::seconds`] only.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrepReport {
     /// Files in the order read.

@@ -259,15 +259,7 @@ impl<'a> Section<'a> {
         range: impl RangeBounds<f64>,
     ) -> Option<Located<Vec<f64>>> {
         self.read(key, |node| {
-            let items = items(node, "a list of numbers")?.iter();
-            items
-                .map(|item| {
-                    float(item, &range).map_err(|mut refusal| {
-                        refusal.span = Some(item.span.clone());
-                        refusal
-                    })
-                })
-                .collect()
+            numbers(node, "a list of numbers", |item| float(item, &range))
         })
     }
 
@@ -328,15 +320,7 @@ impl<'a> Section<'a> {
         what: &str,
     ) -> Option<Located<Vec<T>>> {
         self.read(key, |node| {
-            items(node, what)?
-                .iter()
-                .map(|item| {
-                    integer(item, &range).map_err(|mut refusal| {
-                        refusal.span = Some(item.span.clone());
-                        refusal
-                    })
-                })
-                .collect()
+            numbers(node, what, |item| integer(item, &range))
         })
     }
 
@@ -374,6 +358,17 @@ impl<'a> Section<'a> {
                 .wrong(&self.join(key), fault.with_hint(did_you_mean(key, &asked)));
         }
     }
+}
+
+/// A list of numbers; a fault is at the number that has it.
+fn numbers<T>(node: &Node, what: &str, read: impl Fn(&Node) -> Converted<T>) -> Converted<Vec<T>> {
+    let numbers = items(node, what)?.iter().map(|item| {
+        read(item).map_err(|mut refusal| {
+            refusal.span = Some(item.span.clone());
+            refusal
+        })
+    });
+    numbers.collect()
 }
 
 /// What [`Section::choice_or_float`] found.

@@ -3,7 +3,7 @@
 use super::check::map_length_faults;
 use super::schema::LayerMapRule;
 use super::top::Experiment;
-use crate::document::Fault;
+use crate::document::{Fault, Span};
 use crate::job::LayerMap;
 
 /// Teacher layers for a student of `student` layers under a teacher of `teacher` layers, whether the student's layers
@@ -66,27 +66,7 @@ pub(super) fn resolve_layer_map(
         }
         LayerMapRule::Explicit(map) => {
             let mut faults = map_length_faults(map, student, rule.span.as_ref());
-            let lists = [
-                (
-                    "attention",
-                    &map.attention,
-                    teacher.checked_sub(1),
-                    "layers",
-                ),
-                ("hidden", &map.hidden, Some(teacher), "hidden states"),
-            ];
-            for (list, entries, last, what) in lists {
-                for entry in entries.iter().filter(|entry| Some(**entry) > last) {
-                    let message = format!(
-                        "`{list}` in `layer-map` has {entry}, which is out of range for the teacher"
-                    );
-                    let last = last.unwrap_or(0);
-                    faults.push(
-                        Fault::new(message, rule.span.clone())
-                            .with_label(format!("its {what} are 0 to {last}")),
-                    );
-                }
-            }
+            faults.extend(range_faults(map, teacher, rule.span.as_ref()));
             if faults.is_empty() {
                 Ok(map.clone())
             } else {
@@ -94,6 +74,30 @@ pub(super) fn resolve_layer_map(
             }
         }
     }
+}
+
+/// Entries of an explicit map that the teacher does not have.
+fn range_faults(map: &LayerMap, teacher: usize, span: Option<&Span>) -> Vec<Fault> {
+    let lists = [
+        (
+            "attention",
+            &map.attention,
+            teacher.checked_sub(1),
+            "layers",
+        ),
+        ("hidden", &map.hidden, Some(teacher), "hidden states"),
+    ];
+    let mut faults = Vec::new();
+    for (list, entries, last, what) in lists {
+        for entry in entries.iter().filter(|entry| Some(**entry) > last) {
+            let message = format!(
+                "`{list}` in `layer-map` has {entry}, which is out of range for the teacher"
+            );
+            let label = format!("its {what} are 0 to {}", last.unwrap_or(0));
+            faults.push(Fault::new(message, span.cloned()).with_label(label));
+        }
+    }
+    faults
 }
 
 /// The teacher layers that the student started from.

@@ -87,49 +87,35 @@ const SCALING: LossScaling = LossScaling {
 
 const LINEAR: ScheduleKind = ScheduleKind::Polynomial(1.0);
 
+/// What the parts and the recipes change.
+const COMMON: TrainingDefaults = TrainingDefaults {
+    epochs: 3,
+    batch_size: 32,
+    learning_rate: 2e-5,
+    end_learning_rate: 0.0,
+    schedule: LINEAR,
+    warmup: Warmup::Proportion(0.1),
+    decay_from: DecayFrom::Warmup,
+    optimizer: OptimizerKind::BertAdam,
+    weight_decay: 0.01,
+    shuffle: true,
+    drop_last: false,
+    pad_to: PadTo::None,
+    loss_scaling: SCALING,
+    precision: Precision::Auto,
+};
+
 impl Recipe {
     /// Defaults of a training stage. None of the sources fine-tunes a teacher: that stage differs
     /// only in its optimizer.
     fn training(self, part: Part) -> TrainingDefaults {
-        let common = TrainingDefaults {
-            epochs: 3,
-            batch_size: 32,
-            learning_rate: 2e-5,
-            end_learning_rate: 0.0,
-            schedule: LINEAR,
-            warmup: Warmup::Proportion(0.1),
-            decay_from: DecayFrom::Warmup,
-            optimizer: OptimizerKind::BertAdam,
-            weight_decay: 0.01,
-            shuffle: true,
-            drop_last: false,
-            pad_to: PadTo::None,
-            loss_scaling: SCALING,
-            precision: Precision::Auto,
-        };
         if part == Part::Finetuning {
             return TrainingDefaults {
                 optimizer: self.finetune_optimizer(),
-                ..common
+                ..COMMON
             };
         }
-        let common = match self {
-            Self::Paper => common,
-            Self::Huawei => TrainingDefaults {
-                drop_last: true,
-                pad_to: PadTo::MaxSeqLength,
-                ..common
-            },
-            Self::Mindspore => TrainingDefaults {
-                end_learning_rate: 1e-14,
-                decay_from: DecayFrom::Start,
-                weight_decay: 1e-4,
-                shuffle: false,
-                drop_last: true,
-                pad_to: PadTo::MaxSeqLength,
-                ..common
-            },
-        };
+        let common = self.of_all_parts();
         match (part, self) {
             (Part::General, Self::Paper) => TrainingDefaults {
                 learning_rate: 1e-4,
@@ -172,6 +158,27 @@ impl Recipe {
             (_, Self::Paper | Self::Huawei) => TrainingDefaults {
                 learning_rate: 3e-5,
                 ..common
+            },
+        }
+    }
+
+    /// Defaults of every part of the published code.
+    fn of_all_parts(self) -> TrainingDefaults {
+        match self {
+            Self::Paper => COMMON,
+            Self::Huawei => TrainingDefaults {
+                drop_last: true,
+                pad_to: PadTo::MaxSeqLength,
+                ..COMMON
+            },
+            Self::Mindspore => TrainingDefaults {
+                end_learning_rate: 1e-14,
+                decay_from: DecayFrom::Start,
+                weight_decay: 1e-4,
+                shuffle: false,
+                drop_last: true,
+                pad_to: PadTo::MaxSeqLength,
+                ..COMMON
             },
         }
     }

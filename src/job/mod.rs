@@ -5,14 +5,20 @@
 //! stdin. Plain data on both sides: neither program sees the other's types. [`VERSION`] is checked by the kernel,
 //! so that a runner and a kernel of two builds do not misunderstand each other.
 
+mod device;
 mod event;
 mod launch;
+mod objective;
+mod optimizer;
 mod settings;
 mod train;
 mod word;
 
+pub use device::*;
 pub use event::{Event, Failure, Progress};
 pub use launch::{At, END, Gathered, LAUNCHED, Launch, Meeting, STOP};
+pub use objective::*;
+pub use optimizer::*;
 pub use settings::*;
 pub use train::{
     Ensemble, Gate, ModelSelection, Saving, Steps, Student, Teacher, Train, TrainData, Unlabelled,
@@ -32,8 +38,11 @@ pub use crate::model::WeightDtype;
 /// to raise it with a change of [`Job`] or [`Event`].
 pub const VERSION: u32 = hash(&[
     include_bytes!("mod.rs"),
+    include_bytes!("device.rs"),
     include_bytes!("event.rs"),
     include_bytes!("launch.rs"),
+    include_bytes!("objective.rs"),
+    include_bytes!("optimizer.rs"),
     include_bytes!("settings.rs"),
     include_bytes!("train.rs"),
     include_bytes!("word.rs"),

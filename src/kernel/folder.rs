@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{HeadKind, Projection, Train, WeightDtype};
+use tinyrun::job::{HeadKind, Projection, Student, Train, WeightDtype};
 use tinyrun::model::names::{ENCODER, POOLER, WORDS};
 use tinyrun::model::{
     LabelFit, LoadedModel, ModelRef, TokenMap, Weights, label_fit, load_stated, write_model_folder,
@@ -170,16 +171,8 @@ fn own_rows(table: &Tensor, tokens: &TokenMap) -> Tensor {
     table.index_select(0, &Tensor::from_slice(&rows).to_device(table.device()))
 }
 
-/// Writes a Hugging Face folder, and the projection beside the weights where there is one.
-pub(crate) fn write_folder(
-    train: &Train,
-    folder: &Path,
-    tensors: &BTreeMap<String, Tensor>,
-) -> Result<(), KernelError> {
-    let spec = &train.student;
-    let with_head = tensors.contains_key("classifier.weight");
-    let tokens = spec.weights.as_ref();
-    let tokens = tokens.and_then(|model| model.stated.tokens.as_ref());
+/// The `config.json` of the student.
+fn config_of(spec: &Student, with_head: bool, tokens: Option<&TokenMap>) -> Value {
     let shape = tokens.map_or_else(|| spec.config.clone(), |it| it.in_files(&spec.config));
     let mut config = shape.to_json(with_head, &spec.labels);
     if !spec.config.family.has_own_head() {
@@ -190,15 +183,27 @@ pub(crate) fn write_folder(
             (HeadKind::Plain, None) => {}
         }
     }
-    let (projection, model): (Vec<_>, Vec<_>) =
-        tensors.iter().partition(|(name, _)| is_projection(name));
-    let kind = written_kind(spec.dtype);
     let dtype = match spec.dtype {
         WeightDtype::Fp32 => "float32",
         WeightDtype::Fp16 => "float16",
         WeightDtype::Bf16 => "bfloat16",
     };
     config["torch_dtype"] = dtype.into();
+    config
+}
+
+/// Writes a Hugging Face folder, and the projection beside the weights where there is one.
+pub(crate) fn write_folder(
+    train: &Train,
+    folder: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<(), KernelError> {
+    let spec = &train.student;
+    let tokens = spec.weights.as_ref();
+    let tokens = tokens.and_then(|model| model.stated.tokens.as_ref());
+    let config = config_of(spec, tensors.contains_key("classifier.weight"), tokens);
+    let (projection, model): (Vec<_>, Vec<_>) =
+        tensors.iter().partition(|(name, _)| is_projection(name));
     let bytes = |tensors: Vec<(&String, &Tensor)>, kind: Kind| {
         tensors
             .into_iter()
@@ -215,7 +220,7 @@ pub(crate) fn write_folder(
         folder,
         &config,
         spec.dtype,
-        bytes(model, kind),
+        bytes(model, written_kind(spec.dtype)),
         &spec.tokenizer,
     )
     .and_then(|()| {

@@ -191,57 +191,63 @@ impl Slot {
         } else {
             1.0
         };
-        let decay = if self.decays {
-            settings.weight_decay
+        let rule = self.rule(settings, clip / scale, learning_rate, update);
+        if self.parameter.device() == Device::Cpu {
+            self.fused(gradient, *rows, &rule);
         } else {
-            0.0
-        };
-        let rule = Rule {
-            clip: clip / scale,
+            self.composed(gradient, &rule);
+        }
+    }
+
+    fn rule(&self, settings: &Settings, clip: f64, learning_rate: f64, update: u64) -> Rule {
+        let power = i32::try_from(update + 1).unwrap_or(i32::MAX);
+        Rule {
+            clip,
             learning_rate,
             beta1: settings.beta1,
             beta2: settings.beta2,
             epsilon: settings.epsilon,
-            decay,
+            decay: if self.decays {
+                settings.weight_decay
+            } else {
+                0.0
+            },
             bias_correction: match settings.kind {
                 OptimizerKind::BertAdam => None,
-                OptimizerKind::AdamW => {
-                    let power = i32::try_from(update + 1).unwrap_or(i32::MAX);
-                    Some((
-                        1.0 - settings.beta1.powi(power),
-                        1.0 - settings.beta2.powi(power),
-                    ))
-                }
+                OptimizerKind::AdamW => Some((
+                    1.0 - settings.beta1.powi(power),
+                    1.0 - settings.beta2.powi(power),
+                )),
             },
-        };
-        if self.parameter.device() == Device::Cpu {
-            if rows.is_none() {
-                // Every row may move.
-                self.moved = None;
-            }
-            let sparse = rows.map(|rows| {
-                let (first, second) = (&self.first_moment, &self.second_moment);
-                // Without an epsilon an update by zero moments is 0 / 0, and not 0.
-                let divides = settings.epsilon as f32 == 0.0;
-                let moved = self.moved.get_or_insert_with(|| {
-                    if divides {
-                        vec![1; first.size()[0] as usize]
-                    } else {
-                        fused::moved(first, second)
-                    }
-                });
-                fused::Sparse { rows, moved }
-            });
-            fused::adam(
-                &mut self.parameter,
-                (gradient, sparse),
-                &mut self.first_moment,
-                &mut self.second_moment,
-                &rule,
-            );
-        } else {
-            self.composed(gradient, &rule);
         }
+    }
+
+    /// The update on a processor: of some rows only those, where the others have never moved.
+    fn fused(&mut self, gradient: &Tensor, rows: Option<&[i64]>, rule: &Rule) {
+        if rows.is_none() {
+            // Every row may move.
+            self.moved = None;
+        }
+        let sparse = rows.map(|rows| {
+            let (first, second) = (&self.first_moment, &self.second_moment);
+            // Without an epsilon an update by zero moments is 0 / 0, and not 0.
+            let divides = rule.epsilon as f32 == 0.0;
+            let moved = self.moved.get_or_insert_with(|| {
+                if divides {
+                    vec![1; first.size()[0] as usize]
+                } else {
+                    fused::moved(first, second)
+                }
+            });
+            fused::Sparse { rows, moved }
+        });
+        fused::adam(
+            &mut self.parameter,
+            (gradient, sparse),
+            &mut self.first_moment,
+            &mut self.second_moment,
+            rule,
+        );
     }
 
     /// The same update in tensor operations, for devices that the fused one does not reach.

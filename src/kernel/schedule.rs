@@ -1,6 +1,6 @@
 //! The learning rate as a pure function of the step. Source: docs/concepts/optimizers.md#learning-rate-schedule.
 
-use tinyrun::job::{DecayFrom, Schedule, ScheduleKind, Warmup};
+use tinyrun::job::{DecayFrom, Schedule, ScheduleKind, Train, Warmup};
 
 /// Length of a run in optimizer steps.
 #[derive(Debug, Clone, Copy)]
@@ -9,6 +9,16 @@ pub(crate) struct Length {
     pub(crate) epoch: u64,
     /// Of the whole run.
     pub(crate) total: u64,
+}
+
+impl Length {
+    /// Of a run with epochs of so many steps.
+    pub(crate) fn of(train: &Train, epoch: u64) -> Self {
+        Self {
+            epoch,
+            total: epoch * u64::from(train.steps.epochs),
+        }
+    }
 }
 
 /// Learning rate of optimizer step `step` (0-based).

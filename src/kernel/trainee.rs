@@ -1,29 +1,27 @@
 //! What is trained and what it learns from, loaded or initialised.
 
+mod start;
+mod teachers;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use tch::{Device, Tensor, no_grad};
 use tinyrun::data::store::TokenStore;
-use tinyrun::job::{
-    Keep, Objective, PadTo, Reduction, Student as StudentSpec, Teacher as TeacherSpec, Train,
-};
-use tinyrun::model::names::initialized;
-use tinyrun::model::{BertConfig, Weights};
+use tinyrun::job::{Keep, Objective, PadTo, Reduction, Teacher as TeacherSpec, Train};
+use tinyrun::model::BertConfig;
 
+use self::start::{fill, fill_projections, own_parameters};
+use self::teachers::{open_teacher, own_rows};
 use crate::batch::Amounts;
-use crate::check::{check_classes, check_data, check_label_order, unfit};
 use crate::checkpoint::{Best, Checkpoints};
 use crate::device::Compute;
 use crate::encoder::{Classifier, Encoder, Linear, Wanted, layout};
 use crate::error::KernelError;
 use crate::flops::forward;
-use crate::folder::{
-    FIT_DENSE_FILE, is_projection, open, projection_names, tensor, tensors_of, with_classes,
-    write_folder, written_kind,
-};
+use crate::folder::{is_projection, write_folder, written_kind};
 use crate::objective::Student;
-use crate::parameters::{Distribution, Parameters, initial_tensor};
+use crate::parameters::Parameters;
 use crate::score::scoring_model;
 use crate::seed::Seed;
 use crate::target::Teacher;
@@ -61,38 +59,12 @@ impl Trainee {
         let mut warnings = Vec::new();
         let spec = &train.student;
         let with_head = !matches!(train.objective, Objective::Intermediate { .. });
-        let mut parameters = match &spec.weights {
-            Some(folder) => {
-                let model = open(folder)?;
-                check_data(folder, &model.config, data)?;
-                if !model.has_pooler && model.config.family.pooler_in_encoder {
-                    warnings.push(format!(
-                        "`{}` has no pooler: its pooler starts from random weights",
-                        folder.display()
-                    ));
-                }
-                tensors_of(folder, &model, with_head && !spec.new_classifier)?
-            }
-            None => Parameters::default(),
-        };
-        check_data(
-            spec.weights.as_deref().unwrap_or(Path::new("the student")),
-            &spec.config,
-            data,
-        )?;
         // A regression has one output.
         let classes = spec.labels.len().max(1);
-        if needs_names(&train.objective) && data.meta().labels.is_empty() {
-            return Err(KernelError::NoLabels {
-                store: train.data.store.clone(),
-            });
-        }
-        if with_head {
-            check_classes(spec.weights.as_deref(), &parameters, classes)?;
-        }
-        fill(&mut parameters, spec, with_head.then_some(classes), seed);
-
         let needs_head = with_head.then_some(classes);
+        let mut parameters = own_parameters(train, data, needs_head, &mut warnings)?;
+        fill(&mut parameters, spec, needs_head, seed);
+
         let rows = train.teachers().map(|spec| own_rows(spec, data));
         let rows_of_teachers: Vec<Option<TokenStore>> = rows.collect::<Result<_, _>>()?;
         let opened = train.teachers().zip(&rows_of_teachers);
@@ -221,65 +193,6 @@ impl Trainee {
     }
 }
 
-/// Whether rows must have a class: values are in the rows, and have no names.
-fn needs_names(objective: &Objective) -> bool {
-    match objective {
-        Objective::Labels => true,
-        Objective::Prediction {
-            hard_label_weight, ..
-        } => *hard_label_weight > 0.0,
-        Objective::Values | Objective::Regression { .. } | Objective::Intermediate { .. } => false,
-    }
-}
-
-/// The projections of a stage that compares layers, by name: those that it starts from, or random weights.
-fn fill_projections(
-    train: &Train,
-    parameters: &mut Parameters,
-    teacher: &BertConfig,
-    seed: Seed,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<String>, KernelError> {
-    let Objective::Intermediate {
-        projection,
-        keep_projection,
-        ..
-    } = &train.objective
-    else {
-        return Ok(Vec::new());
-    };
-    let spec = &train.student;
-    let projections = projection_names(*projection, spec.config.num_hidden_layers + 1);
-    // Of some layers of a model its projections are not those of the student's hidden states.
-    let beside = spec
-        .weights
-        .as_ref()
-        .filter(|model| *keep_projection && model.stated.layers.is_empty());
-    let beside = beside.map(|folder| folder.join(FIT_DENSE_FILE));
-    let given = spec.projection.clone();
-    let from = given.or(beside.filter(|path| path.exists()));
-    for name in &projections {
-        let from = from.as_deref();
-        let kept = fill_projection(parameters, name, from, spec, teacher, seed)?;
-        match from.filter(|_| !kept) {
-            // Random weights in place of stated ones would go unnoticed.
-            Some(path) if spec.projection.is_some() => {
-                return Err(KernelError::Projection {
-                    path: path.to_owned(),
-                    name: name.clone(),
-                    shape: [teacher.hidden_size, spec.config.hidden_size],
-                });
-            }
-            Some(path) => warnings.push(format!(
-                "`{}` has no projection `{name}` of this shape: the projection starts from random weights",
-                path.parent().unwrap_or(path).display()
-            )),
-            None => {}
-        }
-    }
-    Ok(projections)
-}
-
 /// How the rows of a batch are laid out: as the job says, where all models are able to and no loss is over the padded
 /// block.
 fn common_layout(train: &Train, teachers: &[BertConfig], compute: Compute) -> PadTo {
@@ -297,70 +210,6 @@ fn common_layout(train: &Train, teachers: &[BertConfig], compute: Compute) -> Pa
     };
     let students = of(asked, &train.student.config);
     teachers.iter().fold(students, of)
-}
-
-/// The rows that a teacher's own tokenizer has cut, each of the same text as in `data`.
-fn own_rows(spec: &TeacherSpec, data: &TokenStore) -> Result<Option<TokenStore>, KernelError> {
-    let Some(path) = &spec.rows else {
-        return Ok(None);
-    };
-    let own = TokenStore::open(path)?;
-    let (found, expected) = (own.len(), data.len());
-    if found != expected {
-        let store = path.clone();
-        return Err(KernelError::OtherRows {
-            store,
-            found,
-            expected,
-        });
-    }
-    Ok(Some(own))
-}
-
-/// Shape of a teacher as far as it is run, and its weights.
-fn open_teacher(
-    train: &Train,
-    spec: &TeacherSpec,
-    classes: Option<usize>,
-    data: &TokenStore,
-    warnings: &mut Vec<String>,
-) -> Result<(BertConfig, Parameters), KernelError> {
-    let folder = &spec.folder;
-    let model = open(folder)?;
-    let parameters = if let Some(classes) = classes {
-        let labels = &data.meta().labels;
-        warnings.extend(check_label_order(folder, &model.config, labels)?);
-        with_classes(folder, &model, data, classes)?
-    } else {
-        check_data(folder, &model.config, data)?;
-        tensors_of(folder, &model, false)?
-    };
-    if let Objective::Intermediate {
-        layer_map,
-        relations,
-        ..
-    } = &train.objective
-    {
-        let student = &train.student.config;
-        let reason = unfit(layer_map, relations.as_ref(), student, &model.config);
-        if let Some(reason) = reason {
-            let teacher = folder.to_path_buf();
-            return Err(KernelError::LayerMap { teacher, reason });
-        }
-    }
-    // Layers above the highest one in the map are never looked at.
-    let mut config = model.config;
-    if let Objective::Intermediate { layer_map, .. } = &train.objective {
-        let attention = layer_map
-            .attention
-            .iter()
-            .map(|layer| layer + 1)
-            .max()
-            .unwrap_or(0);
-        let hidden = layer_map.hidden.iter().copied().max().unwrap_or(0);
-        config.num_hidden_layers = config.num_hidden_layers.min(attention.max(hidden));
-    }
-    Ok((config, parameters))
 }
 
 /// A teacher for batches of a layout.
@@ -382,64 +231,4 @@ fn teacher_of(
         classifier: with_head.then(|| Classifier::new(&frozen, config, spec.head)),
         dropout: spec.dropout,
     }
-}
-
-/// Gives every tensor that the model lacks its initial values.
-fn fill(parameters: &mut Parameters, spec: &StudentSpec, classes: Option<usize>, seed: Seed) {
-    let config = &spec.config;
-    for (name, shape) in initialized(config, classes) {
-        if !parameters.contains(&name) {
-            let range = config.initializer_range;
-            let distribution = Distribution::of(&name, range, &spec.initializer);
-            let initial = initial_tensor(&name, &shape, distribution, seed);
-            parameters.insert(&name, initial);
-        }
-    }
-}
-
-/// Takes one projection over from a file, or initialises it; whether it was there already or taken
-/// over.
-fn fill_projection(
-    parameters: &mut Parameters,
-    projection: &str,
-    file: Option<&Path>,
-    student: &StudentSpec,
-    teacher: &BertConfig,
-    seed: Seed,
-) -> Result<bool, KernelError> {
-    if parameters.contains(&format!("{projection}.weight")) {
-        return Ok(true);
-    }
-    let width = student.config.hidden_size;
-    let shapes = [
-        ("weight", vec![teacher.hidden_size, width]),
-        ("bias", vec![teacher.hidden_size]),
-    ];
-    let kept = match file {
-        Some(path) => {
-            let weights = Weights::open_file(path).map_err(|source| KernelError::Model {
-                context: "cannot load the projection".to_owned(),
-                source,
-            })?;
-            Some((path, weights))
-        }
-        None => None,
-    };
-    let mut taken_over = true;
-    for (part, shape) in shapes {
-        let name = format!("{projection}.{part}");
-        let value = match &kept {
-            Some((path, weights)) if weights.shape(&name) == Some(&shape) => {
-                tensor(path, weights, &name)?
-            }
-            // A teacher of another width: the old projection has no meaning there.
-            _ => {
-                taken_over = false;
-                let distribution = Distribution::normal(student.initializer.projection_range);
-                initial_tensor(&name, &shape, distribution, seed)
-            }
-        };
-        parameters.insert(&name, value);
-    }
-    Ok(taken_over)
 }

@@ -1,6 +1,6 @@
 //! The training loop. One function serves fine-tuning and every distillation stage.
 
-use tinyrun::job::{Event, Job, Train};
+use tinyrun::job::{Job, Train};
 
 use crate::device::Compute;
 use crate::error::KernelError;
@@ -73,14 +73,6 @@ pub(crate) fn train(
         watch.lap(Phase::Other);
     }
     drop(feed);
-    let (steps, best) = session.finish()?;
-    if let Some(best) = best {
-        // This process has not told it yet.
-        reporter.send(&Event::Evaluated {
-            step: best.step,
-            scores: best.scores,
-            best: true,
-        });
-    }
+    let steps = session.finish()?;
     Ok(Ended::Done { steps })
 }

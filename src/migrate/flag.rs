@@ -92,23 +92,17 @@ pub(super) fn set(flag: &str, source: usize, configs: &mut Configs) -> Read<()> 
         value: value::scalar(value.trim_matches(['"', '\''])),
         span: span(written.len() + 1..flag.len()),
     };
+    let entry = Entry {
+        key: name.to_owned(),
+        span: span(0..written.len()),
+        node,
+    };
     let mut is_set = false;
     for (is_meant, config) in [
         (of_general, &mut configs.general),
         (of_task, &mut configs.task),
     ] {
-        let Some(Value::Map(entries)) = config.as_mut().map(|node| &mut node.value) else {
-            continue;
-        };
-        if is_meant {
-            entries.retain(|entry| entry.key != name);
-            entries.push(Entry {
-                key: name.to_owned(),
-                span: span(0..written.len()),
-                node: node.clone(),
-            });
-            is_set = true;
-        }
+        is_set |= is_meant && replace(config.as_mut(), &entry);
     }
     if is_set {
         return Ok(());
@@ -121,6 +115,16 @@ pub(super) fn set(flag: &str, source: usize, configs: &mut Configs) -> Read<()> 
     let message = format!("`{}` without a configuration of {of}", excerpt(written));
     let fault = Fault::new(message, span(0..written.len()));
     Err(Box::new(fault.with_label(format!("a flag of {of}"))))
+}
+
+/// Replaces a key at the top of a configuration; whether there is one.
+fn replace(config: Option<&mut Node>, entry: &Entry) -> bool {
+    let Some(Value::Map(entries)) = config.map(|node| &mut node.value) else {
+        return false;
+    };
+    entries.retain(|other| other.key != entry.key);
+    entries.push(entry.clone());
+    true
 }
 
 /// The fault of a name that no program has.

@@ -121,15 +121,20 @@ impl<'a> Finder<'a> {
         }
         match &named.patterns[..] {
             [pattern] if named.is_one => self.one_file(pattern),
-            patterns => self.files(patterns),
+            patterns => self.files(patterns, Self::expand),
         }
     }
 
-    /// Files of one or several patterns, in the order of the patterns and then by name.
-    fn files(&mut self, patterns: &[Located<String>]) -> Vec<InputFile> {
+    /// Files of one or several patterns, each of which `find` gives those of, in the order of the patterns and then by
+    /// name.
+    pub(super) fn files(
+        &mut self,
+        patterns: &[Located<String>],
+        mut find: impl FnMut(&mut Self, &Located<String>) -> Vec<InputFile>,
+    ) -> Vec<InputFile> {
         let mut files: Vec<InputFile> = Vec::new();
         for (index, pattern) in patterns.iter().enumerate() {
-            for mut file in self.expand(pattern) {
+            for mut file in find(self, pattern) {
                 // Several patterns may match the same file, and files of the same name.
                 if files.iter().any(|found| found.path == file.path) {
                     continue;

@@ -1,7 +1,8 @@
-//! Finds the model folders that an experiment names, and the tokenizer in one of them.
+//! Finds the model folders that an experiment names.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::find::Finder;
@@ -9,9 +10,9 @@ use super::inputs::{CHECKPOINT, InputFile, ModelFolder, PROJECTION};
 use super::missing::{Wanted, missing, shown};
 use super::misspelt::misspelt;
 use super::pattern::unreadable;
-use crate::data::{TokenizerFiles, check_vocabulary};
+use crate::data::check_vocabulary;
 use crate::document::{Fault, Span};
-use crate::experiment::{Experiment, Origin, Role, windows_of_pairs};
+use crate::experiment::{Experiment, Origin, Role};
 use crate::model::{
     ModelRef, TOKENIZER_FILES, WEIGHTS_FILES, is_checkpoint, load_model, load_stated,
 };
@@ -28,19 +29,28 @@ const ADDED_TOKENS: &str = "added_tokens.json";
 /// The same in a folder of Google's BERT.
 const BERT_CONFIG: &str = "bert_config.json";
 
-/// Why a tokenizer gives no segments.
-pub(super) const NO_SEGMENTS: &str =
-    "`model_input_names` or `tokenizer_class` excludes `token_type_ids`";
-
-/// What is wrong with a tokenizer without segments.
-pub(super) fn same_segment(model: &str) -> String {
-    format!("the tokenizer of `{model}` gives both texts of a pair the same segment")
-}
-
 impl Finder<'_> {
     /// Every model folder that a stage reads.
     pub(super) fn folders(&mut self, experiment: &Experiment) -> BTreeMap<String, ModelFolder> {
-        let mut named: BTreeMap<String, (Role, Option<Span>)> = BTreeMap::new();
+        let named = self.named_models(experiment);
+        let mut folders = BTreeMap::new();
+        for (name, (role, span)) in named {
+            let is_checkpoint = is_checkpoint(Path::new(&name));
+            let folder = if is_checkpoint && !self.layout.root().join(&name).is_dir() {
+                self.checkpoint(experiment, (role, &name), span.as_ref())
+            } else {
+                self.folder(&name, span.as_ref())
+            };
+            if let Some(folder) = folder {
+                folders.insert(name, folder);
+            }
+        }
+        folders
+    }
+
+    /// Models by path: the role of each, and where it is named.
+    fn named_models(&mut self, experiment: &Experiment) -> BTreeMap<String, (Role, Option<Span>)> {
+        let mut named = BTreeMap::new();
         let own = [
             (Role::Student, experiment.student_folder()),
             (
@@ -75,19 +85,7 @@ impl Finder<'_> {
                 }
             }
         }
-        let mut folders = BTreeMap::new();
-        for (name, (role, span)) in named {
-            let is_checkpoint = is_checkpoint(Path::new(&name));
-            let folder = if is_checkpoint && !self.layout.root().join(&name).is_dir() {
-                self.checkpoint(experiment, (role, &name), span.as_ref())
-            } else {
-                self.folder(&name, span.as_ref())
-            };
-            if let Some(folder) = folder {
-                folders.insert(name, folder);
-            }
-        }
-        folders
+        named
     }
 
     /// A checkpoint of another program, and the vocabulary that `[teacher]` names.
@@ -97,15 +95,12 @@ impl Finder<'_> {
         (role, name): (Role, &str),
         span: Option<&Span>,
     ) -> Option<ModelFolder> {
-        let root = self.layout.root();
-        let path = root.join(name);
-        if let Some(found) = misspelt(root, name, Wanted::Model) {
-            self.missing(found, span);
+        if self.is_misspelt(name, span) {
             return None;
         }
+        let path = self.layout.root().join(name);
         if let Err(error) = fs::File::open(&path) {
-            let found = missing(root, name, Wanted::Model, &error);
-            self.missing(found, span);
+            self.unread_model(name, &error, span);
             return None;
         }
         let stated = experiment.stated(role, name);
@@ -154,12 +149,10 @@ impl Finder<'_> {
 
     fn folder(&mut self, name: &str, span: Option<&Span>) -> Option<ModelFolder> {
         let fault = |message: String| Fault::new(message, span.cloned());
-        let root = self.layout.root();
-        let path = root.join(name);
-        if let Some(found) = misspelt(root, name, Wanted::Model) {
-            self.missing(found, span);
+        if self.is_misspelt(name, span) {
             return None;
         }
+        let path = self.layout.root().join(name);
         if path.is_file() {
             let fault = fault(format!("`{}` is a file", shown(name)));
             let label = "expected a folder with `config.json`, weights and tokenizer, or a checkpoint that ends in `.ckpt`";
@@ -167,22 +160,12 @@ impl Finder<'_> {
             return None;
         }
         if let Err(error) = fs::read_dir(&path) {
-            let found = missing(root, name, Wanted::Model, &error);
-            self.missing(found, span);
+            self.unread_model(name, &error, span);
             return None;
         }
-        // A file that is there and cannot be read must not be taken for one that is not there.
-        let others = TOKENIZER_FILES.into_iter().chain([CONFIG, PROJECTION]);
-        for file in others.clone().chain(WEIGHTS_FILES) {
-            let path = path.join(file);
-            let read = fs::symlink_metadata(&path)
-                .is_ok()
-                .then(|| fs::File::open(&path));
-            if let Some(Err(error)) = read {
-                let (message, hint) = unreadable(&path, &error);
-                self.faults.push(fault(message).with_hint(hint));
-                return None;
-            }
+        if let Some((message, hint)) = unreadable_file(&path) {
+            self.faults.push(fault(message).with_hint(hint));
+            return None;
         }
         let model = match load_model(&path) {
             Ok(model) => model,
@@ -192,22 +175,7 @@ impl Finder<'_> {
                 return None;
             }
         };
-        // Whether `added_tokens.json` counts, `tokenizer` finds out.
-        let others = TOKENIZER_FILES
-            .into_iter()
-            .filter(|name| *name != ADDED_TOKENS);
-        let others = others.chain([CONFIG, BERT_CONFIG, PROJECTION]);
-        let others = others
-            .map(|name| path.join(name))
-            .filter(|path| path.is_file());
-        let weights = model.weights.files().map(Path::to_path_buf);
-        let files: Vec<InputFile> = others
-            .chain(weights)
-            .filter_map(|path| {
-                let name = path.file_name()?.to_str()?.to_owned();
-                Some(InputFile { name, path })
-            })
-            .collect();
+        let files = files_of(&path, model.weights.files());
         let has_tokenizer = files
             .iter()
             .any(|file| matches!(file.name.as_str(), "tokenizer.json" | "vocab.txt"));
@@ -230,65 +198,48 @@ impl Finder<'_> {
         })
     }
 
-    /// Reads the tokenizer that cuts all text. A file that it takes tokens from counts, as the
-    /// others do; what it says otherwise than the first version of tinyrun is returned.
-    pub(super) fn tokenizer(
-        &mut self,
-        experiment: &Experiment,
-        folders: &mut BTreeMap<String, ModelFolder>,
-    ) -> Vec<&'static str> {
-        let model = experiment.tokenizer_model();
-        let Some(folder) = folders.get_mut(&model.value) else {
-            return Vec::new();
-        };
-        let at = |message: String| Fault::new(message, model.span.clone());
-        let Some(tokenizer) = folder.tokenizer.clone() else {
-            if experiment.teacher.vocab.is_none() {
-                let message = format!("checkpoint `{}` has no tokenizer", model.value);
-                let hint = if experiment.has_teacher() {
-                    "set `vocab` in `[teacher]` to the model's `vocab.txt`"
-                } else {
-                    "use a folder with a tokenizer, or add `[teacher]`"
-                };
-                self.faults.push(at(message).with_hint(hint.to_owned()));
-            }
-            return Vec::new();
-        };
-        let files = match TokenizerFiles::read(&tokenizer) {
-            Ok(files) => files,
-            Err(error) => {
-                self.faults
-                    .push(at(error.to_string()).with_hint(error.hint()));
-                return Vec::new();
-            }
-        };
-        if let Some(name) = files.added_file() {
-            let path = tokenizer.join(name);
-            let name = name.to_owned();
-            folder.files.push(InputFile { name, path });
+    /// Whether the path of a model is wrong by the way it is written, which is then reported.
+    fn is_misspelt(&mut self, name: &str, span: Option<&Span>) -> bool {
+        let found = misspelt(self.layout.root(), name, Wanted::Model);
+        let is_misspelt = found.is_some();
+        if let Some(found) = found {
+            self.missing(found, span);
         }
-        // A student that has token types gets a tokenizer that gives them.
-        let has_pairs = experiment.task.pair.is_some() || windows_of_pairs(experiment).is_some();
-        let needs_segments = has_pairs && folder.config.family.token_types;
-        if needs_segments && !files.has_segments() {
-            let fault = at(same_segment(&model.value));
-            self.faults.push(fault.with_label(NO_SEGMENTS));
-        }
-        let draws_segments = experiment.student.model.is_none()
-            && experiment.student.shape.family().token_types
-            && experiment
-                .stages
-                .iter()
-                .any(|stage| stage.makes_model_of() == Some(Role::Student));
-        if has_pairs && draws_segments && !files.can_mark_pairs() {
-            let message = format!(
-                "the tokenizer of `{}` cannot mark the second text of a pair for a BERT student",
-                model.value
-            );
-            let hint = "set `family = \"mpnet\"` in `[student]`, or set its `model` to a BERT with a tokenizer of its own and use `td-phase2` alone";
-            self.faults.push(at(message).with_hint(hint.to_owned()));
-        }
-        self.vocabularies(experiment, folders, &tokenizer);
-        files.changed_since_first()
+        is_misspelt
     }
+
+    /// Reports a model that is not there, or cannot be read.
+    fn unread_model(&mut self, name: &str, error: &io::Error, span: Option<&Span>) {
+        let found = missing(self.layout.root(), name, Wanted::Model, error);
+        self.missing(found, span);
+    }
+}
+
+/// What is wrong with the first file of a model folder that is there and cannot be read: it must not be taken for one
+/// that is not there.
+fn unreadable_file(folder: &Path) -> Option<(String, Option<String>)> {
+    let others = TOKENIZER_FILES.into_iter().chain([CONFIG, PROJECTION]);
+    others.chain(WEIGHTS_FILES).find_map(|name| {
+        let path = folder.join(name);
+        let is_there = fs::symlink_metadata(&path).is_ok();
+        let error = fs::File::open(&path).err().filter(|_| is_there)?;
+        Some(unreadable(&path, &error))
+    })
+}
+
+/// The files of a model folder that count. Whether `added_tokens.json` does, [`Finder::tokenizer`] finds out.
+fn files_of<'a>(folder: &Path, weights: impl Iterator<Item = &'a Path>) -> Vec<InputFile> {
+    let others = TOKENIZER_FILES
+        .into_iter()
+        .filter(|name| *name != ADDED_TOKENS);
+    let others = others.chain([CONFIG, BERT_CONFIG, PROJECTION]);
+    let others = others
+        .map(|name| folder.join(name))
+        .filter(|path| path.is_file());
+    let files = others.chain(weights.map(Path::to_path_buf));
+    let files = files.filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        Some(InputFile { name, path })
+    });
+    files.collect()
 }

@@ -19,19 +19,9 @@ impl Finder<'_> {
         patterns: &[Located<String>],
         format: RecordFormat,
     ) -> Vec<InputFile> {
-        let mut files: Vec<InputFile> = Vec::new();
-        for (index, pattern) in patterns.iter().enumerate() {
-            for mut file in self.records_of(pattern, format) {
-                if files.iter().any(|found| found.path == file.path) {
-                    continue;
-                }
-                if patterns.len() > 1 {
-                    file.name = format!("{}/{}", index + 1, file.name);
-                }
-                files.push(file);
-            }
-        }
-        files
+        self.files(patterns, |finder, pattern| {
+            finder.records_of(pattern, format)
+        })
     }
 
     fn records_of(&mut self, pattern: &Located<String>, format: RecordFormat) -> Vec<InputFile> {

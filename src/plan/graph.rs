@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::data::RecordFormat;
 use crate::document::Located;
-use crate::experiment::{Experiment, Origin, Role, Stage, StageName, Wants, What};
+use crate::experiment::{Experiment, ModelPort, Origin, Role, Stage, StageName, Wants, What};
 
 /// A stage and what it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +73,58 @@ impl Node {
             .find(|(name, _)| *name == role)
             .map(|(_, folder)| folder.as_str())
     }
+
+    /// Takes an artifact of a stage, if there is one.
+    fn take_from(&mut self, role: &'static str, made: Option<(&StageName, &'static str)>) {
+        self.takes.extend(made.map(|(from, artifact)| Take {
+            role,
+            from: from.clone(),
+            artifact,
+        }));
+    }
+
+    /// Takes the model of a port, from a stage or a folder.
+    fn take_model(
+        &mut self,
+        experiment: &Experiment,
+        stage: &Stage,
+        (role, model): (&'static str, ModelPort),
+    ) {
+        let origin = experiment.connect(stage, model);
+        match origin.map(|origin| origin.value.whole()) {
+            Some(Origin::Stage(from)) => {
+                self.takes.extend(take(experiment, role, from, is_model));
+            }
+            Some(Origin::Folder(folder)) => {
+                let own = &experiment.tokenizer_model().value;
+                // The student is handed on with the tokenizer that cut its text.
+                let is_other = model.of == Role::Teacher && folder != *own;
+                if is_other && self.folder("tokenizer").is_none() {
+                    self.folders.push(("tokenizer", own.clone()));
+                }
+                self.folders.push((role, folder));
+            }
+            Some(Origin::Random | Origin::Layers { .. }) | None => {}
+        }
+    }
+}
+
+impl Files {
+    fn new(role: &'static str, patterns: Vec<Located<String>>) -> Self {
+        Self {
+            role,
+            patterns,
+            is_one: false,
+            records: None,
+        }
+    }
+
+    fn one(role: &'static str, pattern: Located<String>) -> Self {
+        Self {
+            is_one: true,
+            ..Self::new(role, vec![pattern])
+        }
+    }
 }
 
 /// Every stage of an experiment, each after those it takes something from, and in pipeline
@@ -102,88 +154,40 @@ fn node(experiment: &Experiment, stage: &Stage) -> Node {
         tokenizes: false,
         after: experiment.depends_on(stage),
     };
-    let own = &experiment.tokenizer_model().value;
     for port in stage.ports(&experiment.task) {
         let role = port.role;
         match port.wants {
-            Wants::Files(patterns) => node.files.push(Files {
-                role,
-                patterns,
-                is_one: false,
-                records: None,
-            }),
+            Wants::Files(patterns) => node.files.push(Files::new(role, patterns)),
             Wants::Records(patterns, format) => node.files.push(Files {
-                role,
-                patterns,
-                is_one: false,
                 records: Some(format),
+                ..Files::new(role, patterns)
             }),
-            Wants::OneFile(pattern) => node.files.push(Files {
-                role,
-                patterns: vec![pattern],
-                is_one: true,
-                records: None,
-            }),
+            Wants::OneFile(pattern) => node.files.push(Files::one(role, pattern)),
             Wants::Rows(artifact) => {
                 let from = experiment.rows_for(stage, artifact);
-                node.takes.extend(from.cloned().map(|from| Take {
-                    role,
-                    from,
-                    artifact,
-                }));
+                node.take_from(role, from.map(|from| (from, artifact)));
             }
             Wants::Predictions(artifact) => {
                 let from = experiment.maker_for(stage, What::Predictions, artifact);
-                node.takes.extend(from.cloned().map(|from| Take {
-                    role,
-                    from,
-                    artifact,
-                }));
+                node.take_from(role, from.map(|from| (from, artifact)));
             }
+            Wants::Scores => node.take_from(role, experiment.scores_for(stage)),
             Wants::Text => {
                 let from = stage.prepared_by().cloned();
                 let takes = from.and_then(|from| take(experiment, role, from, is_text));
                 node.takes.extend(takes);
             }
-            Wants::Scores => {
-                let from = experiment.scores_for(stage);
-                node.takes.extend(from.map(|(from, artifact)| Take {
-                    role,
-                    from: from.clone(),
-                    artifact,
-                }));
-            }
             Wants::Tokenizer => {
                 node.tokenizes = true;
-                node.folders.push((role, own.clone()));
+                let own = experiment.tokenizer_model().value.clone();
+                node.folders.push((role, own));
             }
-            Wants::Model(model) => {
-                match experiment.connect(stage, model).map(|it| it.value.whole()) {
-                    Some(Origin::Stage(from)) => {
-                        node.takes.extend(take(experiment, role, from, is_model));
-                    }
-                    Some(Origin::Folder(folder)) => {
-                        // The student is handed on with the tokenizer that cut its text.
-                        if model.of == Role::Teacher
-                            && folder != *own
-                            && node.folder("tokenizer").is_none()
-                        {
-                            node.folders.push(("tokenizer", own.clone()));
-                        }
-                        node.folders.push((role, folder));
-                    }
-                    Some(Origin::Random | Origin::Layers { .. }) | None => {}
-                }
-            }
+            Wants::Model(model) => node.take_model(experiment, stage, (role, model)),
         }
     }
-    node.files
-        .extend(experiment.initial_projection(stage).map(|file| Files {
-            role: INITIAL_PROJECTION,
-            patterns: vec![file],
-            is_one: true,
-            records: None,
-        }));
+    let projection = experiment.initial_projection(stage);
+    let projection = projection.map(|file| Files::one(INITIAL_PROJECTION, file));
+    node.files.extend(projection);
     node
 }
 

@@ -7,6 +7,7 @@ mod experiment_file;
 mod find;
 mod find_models;
 mod find_records;
+mod find_tokenizer;
 mod fingerprint;
 mod forced;
 mod given_models;

@@ -147,90 +147,113 @@ impl fmt::Display for StaleReason {
 /// What makes `new` another key than `old`, most telling first. Artifacts for a role in
 /// `unknown` are not there yet and are not compared.
 pub fn compare(old: &Key, new: &Key, unknown: &BTreeSet<String>) -> Vec<StaleReason> {
-    let Key {
-        kind: _,
-        semantics,
-        settings,
-        inputs,
-        upstream,
-    } = new;
     let mut reasons = Vec::new();
-    if old.semantics != *semantics {
+    if old.semantics != new.semantics {
         reasons.push(StaleReason::SemanticsChanged {
             old: old.semantics,
-            new: *semantics,
+            new: new.semantics,
         });
     }
-    for (key, change) in changes(&old.settings, settings) {
-        let key = key.clone();
-        reasons.push(match change {
-            (Some(old), Some(new)) => StaleReason::SettingChanged {
-                key,
-                old: old.clone(),
-                new: new.clone(),
-            },
-            (None, Some(new)) => StaleReason::SettingAdded {
-                key,
-                new: new.clone(),
-            },
-            (Some(old), None) => StaleReason::SettingRemoved {
-                key,
-                old: old.clone(),
-            },
-            (None, None) => continue,
-        });
-    }
+    reasons.extend(changed_settings(old, new));
     // A teacher that was a folder and is now a stage's artifact is one change, not one for
     // each of the folder's files.
     let mut moved = BTreeSet::new();
     for role in TEACHER_ROLES.into_iter().chain(["student"]) {
-        let new_source = if unknown.contains(role) {
-            ModelFrom::Stage(None)
-        } else {
-            ModelFrom::of(new, role)
-        };
-        let old_source = ModelFrom::of(old, role);
-        let digest = |key: &Key| key.upstream.get(role).map(|part| part.digest);
-        let is_moved = match (&old_source, &new_source) {
-            (ModelFrom::Stage(Some(before)), ModelFrom::Stage(Some(now))) => {
-                before != now && digest(old) != digest(new)
-            }
-            (before, now) => std::mem::discriminant(before) != std::mem::discriminant(now),
-        };
-        if is_moved {
+        if let Some(reason) = changed_source(old, new, role, unknown) {
             moved.insert(role);
-            reasons.push(StaleReason::SourceChanged {
-                role: role.to_owned(),
-                old: old_source,
-                new: new_source,
-            });
+            reasons.push(reason);
         }
     }
     let is_moved = |name: &str| moved.contains(name.split('/').next().unwrap_or(name));
-    for (name, change) in changes(&old.inputs, inputs) {
-        if !is_moved(name) {
-            let name = name.clone();
-            reasons.push(match change {
-                (None, _) => StaleReason::InputAdded { name },
-                (_, None) => StaleReason::InputRemoved { name },
-                _ => StaleReason::InputChanged { name },
-            });
+    reasons.extend(changed_inputs(old, new, is_moved));
+    let is_known = |role: &str| !is_moved(role) && !unknown.contains(role);
+    reasons.extend(changed_artifacts(old, new, is_known));
+    reasons
+}
+
+fn changed_settings<'a>(old: &'a Key, new: &'a Key) -> impl Iterator<Item = StaleReason> {
+    let changes = changes(&old.settings, &new.settings).into_iter();
+    changes.filter_map(|(key, change)| {
+        let key = key.clone();
+        Some(match change {
+            (Some(old), Some(new)) => {
+                let (old, new) = (old.clone(), new.clone());
+                StaleReason::SettingChanged { key, old, new }
+            }
+            (None, new) => {
+                let new = new?.clone();
+                StaleReason::SettingAdded { key, new }
+            }
+            (Some(old), None) => {
+                let old = old.clone();
+                StaleReason::SettingRemoved { key, old }
+            }
+        })
+    })
+}
+
+/// Whether the model of a role comes from somewhere else.
+fn changed_source(
+    old: &Key,
+    new: &Key,
+    role: &str,
+    unknown: &BTreeSet<String>,
+) -> Option<StaleReason> {
+    let old_source = ModelFrom::of(old, role);
+    let new_source = if unknown.contains(role) {
+        ModelFrom::Stage(None)
+    } else {
+        ModelFrom::of(new, role)
+    };
+    let digest = |key: &Key| key.upstream.get(role).map(|part| part.digest);
+    let is_moved = match (&old_source, &new_source) {
+        (ModelFrom::Stage(Some(before)), ModelFrom::Stage(Some(now))) => {
+            before != now && digest(old) != digest(new)
         }
-    }
+        (before, now) => std::mem::discriminant(before) != std::mem::discriminant(now),
+    };
+    is_moved.then(|| StaleReason::SourceChanged {
+        role: role.to_owned(),
+        old: old_source,
+        new: new_source,
+    })
+}
+
+/// Input files that differ, but for those of models that `is_moved`.
+fn changed_inputs<'a>(
+    old: &'a Key,
+    new: &'a Key,
+    is_moved: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = StaleReason> {
+    let changes = changes(&old.inputs, &new.inputs).into_iter();
+    let changes = changes.filter(move |(name, _)| !is_moved(name));
+    changes.map(|(name, change)| {
+        let name = name.clone();
+        match change {
+            (None, _) => StaleReason::InputAdded { name },
+            (_, None) => StaleReason::InputRemoved { name },
+            _ => StaleReason::InputChanged { name },
+        }
+    })
+}
+
+/// Artifacts of other stages with other bytes, of roles that can be compared.
+fn changed_artifacts(old: &Key, new: &Key, is_compared: impl Fn(&str) -> bool) -> Vec<StaleReason> {
     let digests = |key: &Key| -> BTreeMap<String, Digest> {
         let parts = key.upstream.iter();
         parts
             .map(|(role, part)| (role.clone(), part.digest))
             .collect()
     };
-    for (role, _) in changes(&digests(old), &digests(new)) {
-        if !is_moved(role) && !unknown.contains(role) {
-            let part = upstream.get(role).or_else(|| old.upstream.get(role));
-            let artifact = part.map_or_else(|| role.clone(), |part| part.artifact.clone());
-            reasons.push(StaleReason::UpstreamChanged { artifact });
-        }
-    }
-    reasons
+    let (before, now) = (digests(old), digests(new));
+    let changes = changes(&before, &now).into_iter();
+    let changes = changes.filter(|(role, _)| is_compared(role));
+    let reasons = changes.map(|(role, _)| {
+        let part = new.upstream.get(role).or_else(|| old.upstream.get(role));
+        let artifact = part.map_or_else(|| role.clone(), |part| part.artifact.clone());
+        StaleReason::UpstreamChanged { artifact }
+    });
+    reasons.collect()
 }
 
 type Change<'a, V> = (Option<&'a V>, Option<&'a V>);

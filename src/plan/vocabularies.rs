@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::find::Finder;
-use super::find_models::{NO_SEGMENTS, same_segment};
+use super::find_tokenizer::{NO_SEGMENTS, same_segment};
 use super::inputs::{InputFile, ModelFolder};
 use super::missing::shown;
 use crate::data::{

@@ -7,67 +7,13 @@ use std::time::Duration;
 use super::Style;
 use super::amounts::{bytes, count, counted, duration};
 use super::table::aligned;
-use crate::runs::Record;
+use crate::runs::{Machine, Record};
 use crate::stage::Difference;
 
 /// Everything a record knows, in sections.
 pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
-    let mut head = Vec::new();
-    let mut line = |key: &str, value: String| head.push(vec![key.to_owned(), value]);
-    line("kind", record.key.kind.clone());
-    line("folder", folder.display().to_string());
-    line("fingerprint", record.fingerprint.to_string());
-    let time = duration(Duration::from_secs_f64(record.seconds.max(0.0)));
-    let format = "%Y-%m-%d %H:%M:%S UTC";
-    line(
-        "finished",
-        format!("{}, took {time}", record.finished.format(format)),
-    );
-    if let Some(step) = record.resumed_from {
-        line("resumed from", format!("step {}", count(step)));
-    }
-    line("tinyrun", record.tinyrun.clone());
-    if let Some(git) = &record.git {
-        let changed = if git.changed {
-            ", with uncommitted changes"
-        } else {
-            ""
-        };
-        line("git", format!("{}{changed}", git.commit));
-    }
-    if let Some(machine) = &record.machine {
-        line(
-            "machine",
-            format!(
-                "{}, {}, {}, libtorch {}, peak memory {}",
-                machine.device,
-                machine.precision,
-                machine.shares(),
-                machine.libtorch,
-                bytes(machine.peak_memory)
-            ),
-        );
-    }
-    let summary = &record.summary;
-    if let Some(steps) = summary.steps {
-        line("steps", count(steps));
-    }
-    if let Some(parameters) = summary.parameters {
-        line("parameters", count(parameters));
-    }
-    for (metric, value) in &summary.scores {
-        line(metric, format!("{value:.4} on dev"));
-    }
-    for scored in &summary.scored {
-        for (metric, value) in &scored.scores {
-            line(
-                &format!("{} {metric}", scored.model),
-                format!("{value:.4} on {}", scored.split),
-            );
-        }
-    }
     let mut text = String::new();
-    rows(&mut text, head);
+    rows(&mut text, head(record, folder));
     let settings = record.key.settings.iter();
     let mut settings: Vec<_> = settings
         .map(|(key, value)| vec![key.clone(), value.to_string()])
@@ -95,6 +41,51 @@ pub fn record_text(record: &Record, folder: &Path, style: Style) -> String {
     text
 }
 
+/// What the stage was and how it ended, a row each.
+fn head(record: &Record, folder: &Path) -> Vec<Vec<String>> {
+    let mut head = Vec::new();
+    let mut line = |key: &str, value: String| head.push(vec![key.to_owned(), value]);
+    line("kind", record.key.kind.clone());
+    line("folder", folder.display().to_string());
+    line("fingerprint", record.fingerprint.to_string());
+    let time = duration(Duration::from_secs_f64(record.seconds.max(0.0)));
+    let finished = record.finished.format("%Y-%m-%d %H:%M:%S UTC");
+    line("finished", format!("{finished}, took {time}"));
+    if let Some(step) = record.resumed_from {
+        line("resumed from", format!("step {}", count(step)));
+    }
+    line("tinyrun", record.tinyrun.clone());
+    if let Some(git) = &record.git {
+        let changed = if git.changed {
+            ", with uncommitted changes"
+        } else {
+            ""
+        };
+        line("git", format!("{}{changed}", git.commit));
+    }
+    if let Some(machine) = &record.machine {
+        let (how, memory) = (how_computed(machine), bytes(machine.peak_memory));
+        line("machine", format!("{how}, peak memory {memory}"));
+    }
+    let summary = &record.summary;
+    if let Some(steps) = summary.steps {
+        line("steps", count(steps));
+    }
+    if let Some(parameters) = summary.parameters {
+        line("parameters", count(parameters));
+    }
+    for (metric, value) in &summary.scores {
+        line(metric, format!("{value:.4} on dev"));
+    }
+    for scored in &summary.scored {
+        for (metric, value) in &scored.scores {
+            let key = format!("{} {metric}", scored.model);
+            line(&key, format!("{value:.4} on {}", scored.split));
+        }
+    }
+    head
+}
+
 /// Whether a stage that was done again left the same bytes.
 pub fn agreement(
     record: &Record,
@@ -111,29 +102,26 @@ pub fn agreement(
     for Difference { file, how } in differences {
         let _ = writeln!(text, "  `{file}` {how}");
     }
-    if record
-        .machine
-        .as_ref()
-        .map(|it| (&it.device, it.shares(), &it.precision, &it.libtorch))
-        != again
-            .machine
-            .as_ref()
-            .map(|it| (&it.device, it.shares(), &it.precision, &it.libtorch))
-    {
-        for (when, record) in [("then", record), ("now", again)] {
-            if let Some(machine) = &record.machine {
-                let _ = writeln!(
-                    text,
-                    "  {when:5}{}, {}, {}, libtorch {}",
-                    machine.device,
-                    machine.precision,
-                    machine.shares(),
-                    machine.libtorch
-                );
+    let [then, now] = [record, again].map(|record| record.machine.as_ref().map(how_computed));
+    if then != now {
+        for (when, machine) in [("then", then), ("now", now)] {
+            if let Some(machine) = machine {
+                let _ = writeln!(text, "  {when:5}{machine}");
             }
         }
     }
     text
+}
+
+/// What decides the bytes of a result beside its inputs.
+fn how_computed(machine: &Machine) -> String {
+    format!(
+        "{}, {}, {}, libtorch {}",
+        machine.device,
+        machine.precision,
+        machine.shares(),
+        machine.libtorch
+    )
 }
 
 /// A heading and its rows; nothing where there are none.

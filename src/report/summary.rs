@@ -17,21 +17,7 @@ pub fn summary(
     style: Style,
 ) -> String {
     let mut text = String::new();
-    let ran = outcome.stages.iter().filter(|stage| stage.ran).count();
-    let fresh = outcome.stages.len() - ran;
-    let headline = if ran == 0 {
-        format!(
-            "nothing to do, {} up to date",
-            counted(fresh as u64, "stage")
-        )
-    } else {
-        let time = duration(outcome.elapsed);
-        let skipped = match fresh {
-            0 => String::new(),
-            fresh => format!(", {fresh} up to date"),
-        };
-        format!("{} run in {time}{skipped}", counted(ran as u64, "stage"))
-    };
+    let headline = headline(outcome);
     let _ = writeln!(text, "{}", style.strong(format!("tinyrun: {headline}")));
     let exported: Vec<_> = exports(experiment, outcome).collect();
     let names = exported.iter().map(|(stage, _)| stage.stage.as_str().len());
@@ -71,6 +57,25 @@ pub fn summary(
         line("next", next);
     }
     text
+}
+
+/// What was done, and in which time.
+fn headline(outcome: &Outcome) -> String {
+    let ran = outcome.stages.iter().filter(|stage| stage.ran).count();
+    let fresh = outcome.stages.len() - ran;
+    if ran == 0 {
+        format!(
+            "nothing to do, {} up to date",
+            counted(fresh as u64, "stage")
+        )
+    } else {
+        let time = duration(outcome.elapsed);
+        let skipped = match fresh {
+            0 => String::new(),
+            fresh => format!(", {fresh} up to date"),
+        };
+        format!("{} run in {time}{skipped}", counted(ran as u64, "stage"))
+    }
 }
 
 /// Width of the words that lines begin with.

@@ -1,5 +1,8 @@
 //! Doing one stage that is not fresh, whatever its kind: lock, work, check, record, publish.
 
+mod progress;
+mod working;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -8,27 +11,20 @@ use std::time::{Duration, Instant};
 
 use chrono::{SubsecRound, Utc};
 
-use super::harvest::Harvest;
+use self::working::do_work;
 use super::observer::notice_lacks;
 use super::place::Place;
-use super::work::{Activity, Here, Works};
-use super::{Interrupts, Kernel, KernelError, Notice, Observer, StageError, fit, kernel};
+use super::work::Works;
+use super::{Interrupts, Kernel, Notice, Observer, StageError};
 use crate::experiment::{StageName, to_toml};
-use crate::job::{self, Event, Job, Keep, Work};
 use crate::plan::{Node, Planned, Planner, Status};
 use crate::runs::{
-    Artifact, Error, FORMAT, Fingerprint, GitState, Key, Lock, Record, StepProgress, create_folder,
-    list_artifacts, newest_checkpoint, publish, remove_folder, remove_scaffolding,
+    Artifact, Error, FORMAT, Fingerprint, GitState, Key, Lock, Record, create_folder,
+    list_artifacts, publish, remove_folder, remove_scaffolding,
 };
 
 /// How often a taken lock is tried again.
 const LOCK_TICK: Duration = Duration::from_millis(100);
-
-/// How long rank 0 may take, once it has waited for another one, to say which.
-const NAME_A_RANK: Duration = Duration::from_secs(10);
-
-/// How often a lock is told how far the work is.
-const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// What doing a stage needs beside the plan.
 pub(super) struct Hands<'a> {
@@ -48,41 +44,22 @@ pub(super) fn execute(
     planner: &mut Planner<'_>,
     hands: &mut Hands<'_>,
 ) -> Result<(Record, bool), StageError> {
-    let stage = &node.stage;
-    let (layout, experiment, inputs) = (planner.layout, planner.experiment, planner.inputs);
+    let (stage, kind, layout) = (&node.stage, node.kind, planner.layout);
     let fingerprint = key.fingerprint();
-    let kind = node.kind;
     let work = layout.work(kind, &fingerprint);
     let store = layout.store(kind, &fingerprint);
     create_folder(&layout.runs().join("work"))?;
     let _held = hands.interrupts.hold();
     let mut lock = lock(stage, &layout.lock(kind, &fingerprint), hands)?;
     notice_lacks(stage, hands.observer);
-    let forced = planner.forced.applies(stage, Some(&fingerprint));
-    // Whoever held the lock, or finished between our plan and the lock, may have done it.
-    if !forced && let Some(Ok(record)) = planner.stored(kind, &fingerprint) {
-        hands.observer.notice(&Notice::Fresh { stage });
-        return Ok((*record, false));
-    }
-    if let Some(record) = adopt(planner, &work, &store, &fingerprint)? {
+    if let Some(record) = stored_meanwhile(node, planner, (&work, &store), &fingerprint)? {
         hands.observer.notice(&Notice::Fresh { stage });
         return Ok((record, false));
     }
-    let (reasons, resumed): (&[_], _) = match &plan.status {
-        Status::Stale(reasons) => (reasons, None),
-        Status::Resumable(checkpoint) => (&[], Some(*checkpoint)),
-        Status::Fresh(_) | Status::Waits { .. } => (&[], None),
-    };
-    hands.observer.notice(&Notice::Started {
-        stage,
-        reasons,
-        resumed,
-        fingerprint: fingerprint.as_str(),
-        has_labels: node.take("corpus").is_none(),
-    });
+    notice_start(node, plan, &fingerprint, hands.observer);
     let place = Place {
-        experiment,
-        inputs,
+        experiment: planner.experiment,
+        inputs: planner.inputs,
         layout,
         node,
         key,
@@ -93,14 +70,7 @@ pub(super) fn execute(
     let clock = Instant::now();
     let outcome = do_work(&place, &fingerprint, &mut lock, hands)?;
     check_files(&place, hands.works)?;
-    // A preparation that read a table while it was being written, a teacher that was
-    // replaced: such a result belongs to no inputs at all.
-    let files = changed_inputs(planner, node, key)?;
-    if !files.is_empty() {
-        remove_folder(&work)?;
-        let stage = stage.clone();
-        return Err(StageError::InputsChanged { stage, files });
-    }
+    check_inputs(&place, planner)?;
     let record = Record {
         format: FORMAT,
         fingerprint,
@@ -114,17 +84,15 @@ pub(super) fn execute(
         machine: outcome.machine,
         git: GitState::of(layout.root()),
         summary: outcome.summary,
-        experiment: to_toml(experiment),
+        experiment: to_toml(planner.experiment),
     };
     record.write(&work)?;
-    // Only now: whatever fails before the record is written goes on from the last checkpoint.
-    remove_scaffolding(&work)?;
-    publish(&work, &store)?;
-    planner.digester.relocate(&work, &store);
-    hands.observer.notice(&Notice::Finished {
+    store_result(planner, &work, &store)?;
+    let finished = Notice::Finished {
         stage,
         record: &record,
-    });
+    };
+    hands.observer.notice(&finished);
     Ok((record, true))
 }
 
@@ -154,6 +122,20 @@ fn lock(stage: &StageName, path: &Path, hands: &mut Hands<'_>) -> Result<Lock, S
     }
 }
 
+/// The result of a stage that whoever held the lock, or finished between the plan and the lock, has left.
+fn stored_meanwhile(
+    node: &Node,
+    planner: &mut Planner<'_>,
+    (work, store): (&Path, &Path),
+    fingerprint: &Fingerprint,
+) -> Result<Option<Record>, StageError> {
+    let forced = planner.forced.applies(&node.stage, Some(fingerprint));
+    if !forced && let Some(Ok(record)) = planner.stored(node.kind, fingerprint) {
+        return Ok(Some(*record));
+    }
+    adopt(planner, work, store, fingerprint)
+}
+
 /// A work folder that was recorded and never published: its process was cut off between
 /// the two. The result is whole, and only has to be moved.
 fn adopt(
@@ -170,160 +152,38 @@ fn adopt(
         remove_folder(work)?;
         return Ok(None);
     }
-    remove_scaffolding(work)?;
-    publish(work, store)?;
-    planner.digester.relocate(work, store);
+    store_result(planner, work, store)?;
     Ok(Some(record))
 }
 
-fn do_work(
-    place: &Place<'_>,
+/// Publishes a work folder with its record. Only now: whatever fails before the record is written goes on from the
+/// last checkpoint.
+fn store_result(planner: &mut Planner<'_>, work: &Path, store: &Path) -> Result<(), StageError> {
+    remove_scaffolding(work)?;
+    publish(work, store)?;
+    planner.digester.relocate(work, store);
+    Ok(())
+}
+
+/// Tells that a stage begins, and why.
+fn notice_start(
+    node: &Node,
+    plan: &Planned,
     fingerprint: &Fingerprint,
-    lock: &mut Lock,
-    hands: &mut Hands<'_>,
-) -> Result<Harvest, StageError> {
-    let (stage, experiment) = (place.stage(), place.experiment);
-    let work = match hands.works.of(place.node.kind).activity(place)? {
-        Activity::Here(work) => {
-            // Nothing to go on from: what an earlier try left is in the way.
-            remove_folder(place.work)?;
-            create_folder(place.work)?;
-            let summary = work(&mut Here {
-                stage: &stage.name,
-                interrupts: hands.interrupts,
-                observer: &mut *hands.observer,
-            })?;
-            return Ok(Harvest {
-                summary,
-                ..Harvest::default()
-            });
-        }
-        Activity::Kernel(work) => work,
+    observer: &mut dyn Observer,
+) {
+    let (reasons, resumed): (&[_], _) = match &plan.status {
+        Status::Stale(reasons) => (reasons, None),
+        Status::Resumable(checkpoint) => (&[], Some(*checkpoint)),
+        Status::Fresh(_) | Status::Waits { .. } => (&[], None),
     };
-    fit::check_models(place)?;
-    create_folder(place.work)?;
-    let ranks = match &work {
-        Work::Train(_) | Work::Evaluate(_) => *experiment.ranks,
-        Work::Predict(_) => 1,
-    };
-    let job = Job {
-        version: job::VERSION,
-        // What is drawn must not depend on a name that the fingerprint does not hold.
-        stage: place.node.kind.to_owned(),
-        fingerprint: fingerprint.to_string(),
-        seed: experiment.seed_of(stage),
-        device: experiment.device,
-        precision: experiment.precision,
-        threads: experiment.threads.or(hands.kernel.threads_of(ranks)),
-        ranks,
-        ranks_here: hands.kernel.ranks_here(ranks),
-        meeting: hands.kernel.meeting().filter(|_| ranks > 1).cloned(),
-        wait_seconds: Some(experiment.watchdog_seconds).filter(|seconds| *seconds > 0),
-        output: place.work.to_owned(),
-        work,
-    };
-    run_kernel(place, &job, fingerprint, lock, hands)
-}
-
-fn run_kernel(
-    place: &Place<'_>,
-    job: &Job,
-    fingerprint: &Fingerprint,
-    lock: &mut Lock,
-    hands: &mut Hands<'_>,
-) -> Result<Harvest, StageError> {
-    let stage = &place.node.stage;
-    let log = place.work.join("log.txt");
-    let selection = match &job.work {
-        Work::Train(train) => train.selection.as_ref(),
-        Work::Evaluate(_) | Work::Predict(_) => None,
-    };
-    let mut outcome = Harvest {
-        keep_best: selection.is_some_and(|selection| selection.scoring.keep == Keep::Best),
-        ..Harvest::default()
-    };
-    let watchdog = place.experiment.watchdog_seconds;
-    // Rank 0 finds out which other one hangs, if it has the time.
-    let more = if job.ranks > 1 {
-        NAME_A_RANK
-    } else {
-        Duration::ZERO
-    };
-    let watchdog = (watchdog > 0).then(|| Duration::from_secs(watchdog) + more);
-    let mut teller = Teller::new(lock);
-    let observer = std::cell::RefCell::new(&mut *hands.observer);
-    let ended = hands.kernel.run(
-        job,
-        &log,
-        watchdog,
-        hands.interrupts,
-        |event| {
-            outcome.hear(event);
-            teller.hear(event);
-            observer
-                .borrow_mut()
-                .notice(&Notice::Kernel { stage, event });
-        },
-        || observer.borrow_mut().notice(&Notice::Stopping { stage }),
-    );
-    let checkpoint = newest_checkpoint(place.work, fingerprint);
-    match ended {
-        Ok(kernel::Ended::Done) => Ok(outcome),
-        Ok(kernel::Ended::Interrupted(step)) => Err(StageError::Interrupted {
-            stage: Some(stage.clone()),
-            step: step.or(checkpoint.map(|checkpoint| checkpoint.step)),
-        }),
-        Err(KernelError::Disk(error)) => Err(error.into()),
-        Err(source) => Err(StageError::Kernel {
-            stage: stage.clone(),
-            source,
-            log,
-            checkpoint,
-        }),
-    }
-}
-
-/// Tells the lock how far the kernel is, for `tinyrun status`.
-struct Teller<'a> {
-    lock: &'a mut Lock,
-    total_steps: u64,
-    /// The first step told, and when.
-    first: Option<(u64, Instant)>,
-    told: Option<Instant>,
-}
-
-impl<'a> Teller<'a> {
-    fn new(lock: &'a mut Lock) -> Self {
-        Self {
-            lock,
-            total_steps: 0,
-            first: None,
-            told: None,
-        }
-    }
-
-    fn hear(&mut self, event: &Event) {
-        match event {
-            Event::Started { total_steps, .. } => self.total_steps = *total_steps,
-            Event::Step(progress) => {
-                let (first, since) = *self.first.get_or_insert((progress.step, Instant::now()));
-                if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
-                    return;
-                }
-                self.told = Some(Instant::now());
-                let steps = progress.step.saturating_sub(first) as f64;
-                let left = self.total_steps.saturating_sub(progress.step) as f64;
-                self.lock.tell(StepProgress {
-                    step: progress.step,
-                    total_steps: self.total_steps,
-                    examples_per_second: progress.examples_per_second,
-                    seconds_left: (steps > 0.0)
-                        .then(|| left * since.elapsed().as_secs_f64() / steps),
-                });
-            }
-            _ => {}
-        }
-    }
+    observer.notice(&Notice::Started {
+        stage: &node.stage,
+        reasons,
+        resumed,
+        fingerprint: fingerprint.as_str(),
+        has_labels: node.take("corpus").is_none(),
+    });
 }
 
 /// Every file that the stage must leave is there.
@@ -339,6 +199,18 @@ fn check_files(place: &Place<'_>, works: Works) -> Result<(), StageError> {
         }),
         None => Ok(()),
     }
+}
+
+/// Removes a result that belongs to no inputs at all: of a preparation that read a table while it was being written, or
+/// of a teacher that was replaced.
+fn check_inputs(place: &Place<'_>, planner: &mut Planner<'_>) -> Result<(), StageError> {
+    let files = changed_inputs(planner, place.node, place.key)?;
+    if files.is_empty() {
+        return Ok(());
+    }
+    remove_folder(place.work)?;
+    let stage = place.name();
+    Err(StageError::InputsChanged { stage, files })
 }
 
 /// Inputs that are not what they were when the stage was planned.

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::pump::{Watch, count_lines, pump, sizes};
+use super::row::specials_of;
 use super::windows::{WindowSettings, prepare_windows};
 use crate::data::corpus::{CorpusReader, LongLines, cut_line};
 use crate::data::encode::{SINGLE_SPECIALS, encode_single};
 use crate::data::error::DataError;
 use crate::data::report::{FileReport, PrepReport, SplitReport, WindowReport};
 use crate::data::store::{StoreMeta, StoreWriter};
-use crate::data::tokenizer::Tokenizer;
+use crate::data::tokenizer::{SpecialTokens, Tokenizer};
 
 /// What [`prepare_corpus`] works on.
 #[derive(Debug, Clone)]
@@ -50,17 +51,8 @@ pub fn prepare_corpus(
         });
     }
     let tokenizer = Tokenizer::load(&settings.tokenizer)?;
-    let special = tokenizer.special();
     let bytes_total = sizes(&settings.files)?.iter().sum();
-    let meta = StoreMeta::new(
-        settings.max_seq_length,
-        tokenizer.vocab_size(),
-        special.pad,
-        Vec::new(),
-    );
-    let mut writer = StoreWriter::create(&output.join("train"), meta)?;
-    let mut split = SplitReport::new("train", &[]);
-    let room = settings.max_seq_length - SINGLE_SPECIALS;
+    let mut lines = LineStore::create(settings, &tokenizer, output)?;
     let reader = pump(
         CorpusReader::new(&settings.files),
         || tokenizer.session(),
@@ -68,41 +60,78 @@ pub fn prepare_corpus(
             let line = reader.next_line()?;
             Ok(line.map(|line| (line.to_owned(), line.len())))
         },
-        |reader| reader.counts().iter().map(|counts| counts.bytes).sum(),
+        CorpusReader::bytes_read,
         |session, line| -> Result<_, tokenizers::Error> {
             let mut pieces = Vec::new();
             session.encode(&line, &mut pieces)?;
             Ok(pieces)
         },
-        |pieces: Vec<u32>| {
-            // A line of characters that the tokenizer drops, such as soft hyphens.
-            split.blank += u64::from(pieces.is_empty());
-            if pieces.len() > room {
-                match settings.long_lines {
-                    LongLines::Split => split.split += 1,
-                    LongLines::Truncate => split.truncated += 1,
-                }
-            }
-            for pieces in cut_line(&pieces, room, settings.long_lines) {
-                let encoded = encode_single(pieces, special, settings.max_seq_length);
-                split.unknown += pieces.iter().filter(|&&id| id == special.unk).count() as u64;
-                writer.push(&encoded.input_ids, encoded.text_b_start, None)?;
-            }
-            Ok(())
-        },
+        |pieces: Vec<u32>| lines.push(&pieces),
         |bytes_done| {
             (watch.progress)(bytes_done, bytes_total);
             watch.check()
         },
     )?;
-    let files = count_lines(&settings.files, &reader, &mut split)?;
-    let meta = writer.finish()?;
-    split.rows_out = meta.examples;
-    split.tokens = meta.tokens;
-    split.complete(SINGLE_SPECIALS);
-    let report = report(files, split, None, begin);
+    let files = count_lines(&settings.files, &reader, &mut lines.split)?;
+    let report = report(files, lines.finish()?, None, begin);
     report.write(output)?;
     Ok(report)
+}
+
+/// The store of a corpus by lines, and what is counted of them.
+struct LineStore {
+    writer: StoreWriter,
+    split: SplitReport,
+    special: SpecialTokens,
+    longest: usize,
+    long_lines: LongLines,
+}
+
+impl LineStore {
+    fn create(
+        settings: &CorpusSettings,
+        tokenizer: &Tokenizer,
+        output: &Path,
+    ) -> Result<Self, DataError> {
+        let (longest, special) = (settings.max_seq_length, tokenizer.special());
+        let meta = StoreMeta::new(longest, tokenizer.vocab_size(), special.pad, Vec::new());
+        Ok(Self {
+            writer: StoreWriter::create(&output.join("train"), meta)?,
+            split: SplitReport::new("train", &[]),
+            special,
+            longest,
+            long_lines: settings.long_lines,
+        })
+    }
+
+    /// Writes a line as an example, or as several.
+    fn push(&mut self, pieces: &[u32]) -> Result<(), DataError> {
+        let (split, special) = (&mut self.split, self.special);
+        let room = self.longest - SINGLE_SPECIALS;
+        // A line of characters that the tokenizer drops, such as soft hyphens.
+        split.blank += u64::from(pieces.is_empty());
+        if pieces.len() > room {
+            match self.long_lines {
+                LongLines::Split => split.split += 1,
+                LongLines::Truncate => split.truncated += 1,
+            }
+        }
+        for pieces in cut_line(pieces, room, self.long_lines) {
+            let encoded = encode_single(pieces, special, self.longest);
+            split.unknown += pieces.iter().filter(|&&id| id == special.unk).count() as u64;
+            let (ids, start) = (&encoded.input_ids, encoded.text_b_start);
+            self.writer.push(ids, start, None)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<SplitReport, DataError> {
+        let meta = self.writer.finish()?;
+        self.split.rows_out = meta.examples;
+        self.split.tokens = meta.tokens;
+        self.split.complete(SINGLE_SPECIALS);
+        Ok(self.split)
+    }
 }
 
 /// [`prepare_corpus`] with windows.
@@ -123,11 +152,7 @@ fn prepare_documents(
         watch,
     )?;
     let mut split = made.split;
-    split.complete(if windows.pairs.is_some() {
-        tokenizer.special().around_pair()
-    } else {
-        SINGLE_SPECIALS
-    });
+    split.complete(specials_of(tokenizer.special(), windows.pairs.is_some()));
     let report = report(made.files, split, Some(made.windows), begin);
     report.write(output)?;
     Ok(report)
@@ -143,12 +168,9 @@ fn report(
         bytes_read: files.iter().map(|file| file.bytes).sum(),
         files,
         splits: vec![split],
-        train_texts_in_dev: 0,
-        unlabelled: None,
-        predictions: None,
-        warnings: Vec::new(),
         windows,
         seconds: begin.elapsed().as_secs_f64(),
+        ..PrepReport::default()
     }
 }
 

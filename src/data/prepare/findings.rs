@@ -1,6 +1,7 @@
 //! What is odd about the rows of a task, gathered while they pass.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::path::Path;
 
 use crate::data::encode::{Encoded, SINGLE_SPECIALS};
@@ -36,6 +37,11 @@ impl Rows {
         self.number += 1;
         self.first.get_or_insert_with(|| Place::new(path, line));
     }
+
+    /// Number and first of them, if there are any.
+    fn found(self) -> Option<(u64, Place)> {
+        Some((self.number, self.first?))
+    }
 }
 
 /// Counts of what is odd.
@@ -52,8 +58,7 @@ pub(super) struct Findings {
     only_unknown: Rows,
     other_tokens: Rows,
     spaced_labels: u64,
-    quoted: u64,
-    first_quoted: Option<Place>,
+    quoted: Rows,
     /// Names in the first header, and its place.
     header: Option<(Place, String)>,
 }
@@ -106,10 +111,9 @@ impl Findings {
     pub(super) fn table(&mut self, path: &Path, table: &TableReader) {
         self.spaced_labels += table.spaced_labels();
         let (rows, first) = table.quoted_rows();
-        self.quoted += rows;
         if rows > 0 {
-            self.first_quoted
-                .get_or_insert_with(|| Place::new(path, first));
+            self.quoted.add(path, first);
+            self.quoted.number += rows - 1;
         }
         if let Some((line, name)) = table.label_header() {
             self.header
@@ -118,14 +122,21 @@ impl Findings {
     }
 
     /// All that is worth a word. `splits` are train, dev and more.
-    pub(super) fn warnings(self, splits: &[SplitReport]) -> Vec<DataWarning> {
+    pub(super) fn warnings(mut self, splits: &[SplitReport]) -> Vec<DataWarning> {
+        let mut warnings = self.table_warnings(splits);
+        warnings.extend(class_warnings(splits));
+        let repeated = self.repeated_texts(&splits[0]);
+        warnings.extend(self.token_warnings(splits));
+        warnings.extend(repeated);
+        warnings
+    }
+
+    /// What is odd about the tables.
+    fn table_warnings(&mut self, splits: &[SplitReport]) -> Vec<DataWarning> {
         let mut warnings = Vec::new();
-        if let Some((place, name)) = self.header {
-            let is_label = splits.iter().flat_map(|split| &split.labels);
-            if is_label
-                .clone()
-                .any(|label| label.name == name && label.examples > 0)
-            {
+        if let Some((place, name)) = self.header.take() {
+            let mut labels = splits.iter().flat_map(|split| &split.labels);
+            if labels.any(|label| label.name == name && label.examples > 0) {
                 warnings.push(DataWarning::HeaderLikeRow { place, name });
             }
         }
@@ -133,18 +144,18 @@ impl Findings {
             let rows = self.spaced_labels;
             warnings.push(DataWarning::SpacedLabels { rows });
         }
-        if let Some(first) = self.first_quoted {
-            let rows = self.quoted;
+        if let Some((rows, first)) = take(&mut self.quoted).found() {
             warnings.push(DataWarning::QuotesKept { rows, first });
         }
-        warnings.extend(class_warnings(splits));
+        warnings
+    }
+
+    /// What is odd about the tokens of the texts.
+    fn token_warnings(self, splits: &[SplitReport]) -> Vec<DataWarning> {
+        let mut warnings = Vec::new();
         let of: u64 = splits.iter().map(|split| split.rows_out).sum();
         for (found, is_half) in [(self.no_tokens, false), (self.half_pairs, true)] {
-            if let Rows {
-                number: rows,
-                first: Some(first),
-            } = found
-            {
+            if let Some((rows, first)) = found.found() {
                 warnings.push(DataWarning::NoTokens {
                     rows,
                     of,
@@ -153,41 +164,39 @@ impl Findings {
                 });
             }
         }
-        if let Some(first) = self.other_tokens.first {
-            let rows = self.other_tokens.number;
+        if let Some((rows, first)) = self.other_tokens.found() {
             warnings.push(DataWarning::OtherTokens { rows, of, first });
         }
-        let train = &splits[0];
-        if train.unknown_share >= NOTABLE_UNKNOWN {
+        let unknown = splits[0].unknown_share;
+        if unknown >= NOTABLE_UNKNOWN {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "a share is between 0 and 1"
             )]
-            let percent = (100.0 * train.unknown_share).round() as u64;
+            let percent = (100.0 * unknown).round() as u64;
             warnings.push(DataWarning::UnknownTokens { percent });
-        } else if let Rows {
-            number: rows,
-            first: Some(first),
-        } = self.only_unknown
+        } else if let Some((rows, first)) = self.only_unknown.found()
             && rows as f64 >= of as f64 * NOTABLE_UNKNOWN_ROWS
         {
             warnings.push(DataWarning::OnlyUnknown { rows, of, first });
         }
+        warnings
+    }
+
+    /// Training texts that are there twice, where they are many.
+    fn repeated_texts(&mut self, train: &SplitReport) -> Option<DataWarning> {
         let share = |rows: u64| rows as f64 / train.rows_out.max(1) as f64;
         let is_notable = share(self.repeated) >= NOTABLE_SHARE
             || share(self.contradicting) >= NOTABLE_CONTRADICTION;
-        if let Some(first) = self.first_contradicting.or(self.first_repeated)
-            && is_notable
-        {
-            warnings.push(DataWarning::Repeated {
-                rows: self.repeated,
-                of: train.rows_out,
-                contradicting: self.contradicting,
-                first,
-            });
-        }
-        warnings
+        let contradicting = self.first_contradicting.take();
+        let first = contradicting.or(self.first_repeated.take())?;
+        is_notable.then_some(DataWarning::Repeated {
+            rows: self.repeated,
+            of: train.rows_out,
+            contradicting: self.contradicting,
+            first,
+        })
     }
 }
 

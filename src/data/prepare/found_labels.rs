@@ -6,10 +6,32 @@ use std::path::{Path, PathBuf};
 use super::pump::{Watch, shown};
 use crate::data::error::DataError;
 use crate::data::labels::{LabelSet, MAX_LABELS};
-use crate::data::table::{TableLayout, TableReader};
+use crate::data::table::{TableLayout, TableReader, TableRow};
 
 /// Rows from which on as many labels as rows are an identifier's.
 pub(in crate::data) const ENOUGH_ROWS: u64 = 10;
+
+/// Labels of rows with text.
+#[derive(Default)]
+struct Labels {
+    /// Rows of each.
+    found: BTreeMap<String, u64>,
+    with_text: u64,
+    /// Rows whose label is their text.
+    with_own_text: u64,
+}
+
+impl Labels {
+    fn add(&mut self, row: TableRow) {
+        self.with_text += 1;
+        self.with_own_text += u64::from(row.text.trim() == row.label);
+        *self.found.entry(row.label).or_default() += 1;
+    }
+
+    fn are_texts(&self) -> bool {
+        self.with_text == self.with_own_text
+    }
+}
 
 /// Reads the training tables once for the labels of their rows with text.
 pub(super) fn find_labels(
@@ -17,8 +39,7 @@ pub(super) fn find_labels(
     layout: &TableLayout,
     watch: &Watch,
 ) -> Result<LabelSet, DataError> {
-    let mut found: BTreeMap<String, u64> = BTreeMap::new();
-    let (mut with_text, mut with_own_text) = (0_u64, 0_u64);
+    let mut labels = Labels::default();
     let first = || train.first().cloned().unwrap_or_default();
     for path in train {
         let mut table = TableReader::open(path, layout)?;
@@ -31,21 +52,16 @@ pub(super) fn find_labels(
             if row.is_blank() {
                 continue;
             }
-            with_text += 1;
-            with_own_text += u64::from(row.text.trim() == row.label);
-            if let Some(count) = found.get_mut(&row.label) {
-                *count += 1;
-                continue;
-            }
-            found.insert(row.label, 1);
-            if found.len() > MAX_LABELS {
-                if with_text == with_own_text {
-                    return Err(DataError::LabelIsText { path: first() });
-                }
-                return Err(DataError::LabelsMany {
-                    path: first(),
-                    column: layout.label.clone(),
-                    limit: MAX_LABELS,
+            labels.add(row);
+            if labels.found.len() > MAX_LABELS {
+                return Err(if labels.are_texts() {
+                    DataError::LabelIsText { path: first() }
+                } else {
+                    DataError::LabelsMany {
+                        path: first(),
+                        column: layout.label.clone(),
+                        limit: MAX_LABELS,
+                    }
                 });
             }
         }
@@ -53,20 +69,27 @@ pub(super) fn find_labels(
             return Err(no_rows(path));
         }
     }
-    if with_text > 1 && with_text == with_own_text {
-        return Err(DataError::LabelIsText { path: first() });
+    classes(labels, train, layout)
+}
+
+/// The classes that labels make, if they do.
+fn classes(labels: Labels, train: &[PathBuf], layout: &TableLayout) -> Result<LabelSet, DataError> {
+    let path = train.first().cloned().unwrap_or_default();
+    if labels.with_text > 1 && labels.are_texts() {
+        return Err(DataError::LabelIsText { path });
     }
-    if with_text >= ENOUGH_ROWS && found.len() as u64 == with_text {
+    let (rows, mut found) = (labels.with_text, labels.found);
+    if rows >= ENOUGH_ROWS && found.len() as u64 == rows {
         return Err(DataError::LabelsDiffer {
-            path: first(),
+            path,
             column: layout.label.clone(),
-            rows: with_text,
+            rows,
         });
     }
     match found.len() {
         0 => Err(no_text(train)),
         1 => Err(DataError::LabelSingle {
-            path: first(),
+            path,
             label: found
                 .pop_first()
                 .map_or_else(String::new, |(label, _)| label),

@@ -5,6 +5,7 @@
 //! written in the order of the data, so the same data gives the same bytes.
 
 mod corpus;
+mod encoders;
 mod findings;
 mod found_labels;
 mod further;

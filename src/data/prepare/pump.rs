@@ -56,20 +56,7 @@ pub(super) fn pump<S: Send, T: Send + Sync, E: Send, W, X: Send + Into<DataError
     mut write: impl FnMut(E) -> Result<(), DataError>,
     mut after_chunk: impl FnMut(u64) -> Result<(), DataError>,
 ) -> Result<S, DataError> {
-    let next_chunk = |source: &mut S| -> Result<Chunk<T>, DataError> {
-        let (mut items, mut size) = (Vec::new(), 0);
-        while items.len() < CHUNK_ITEMS && size < CHUNK_BYTES {
-            let Some((item, bytes)) = read(source)? else {
-                break;
-            };
-            items.push(item);
-            size += bytes;
-        }
-        Ok(Chunk {
-            items,
-            bytes_done: bytes_done(source),
-        })
-    };
+    let next_chunk = |source: &mut S| read_chunk(source, &read, &bytes_done);
     let encode_chunk = |items: Vec<T>| -> Result<Vec<Vec<E>>, X> {
         items
             .into_par_iter()
@@ -111,6 +98,26 @@ pub(super) fn pump<S: Send, T: Send + Sync, E: Send, W, X: Send + Into<DataError
         before = Some((encoded.map_err(Into::into)?, bytes_done));
         next = after.expect("the scope has waited for it");
     }
+}
+
+/// The next items together; none at the end.
+fn read_chunk<S, T>(
+    source: &mut S,
+    read: impl Fn(&mut S) -> Result<Option<(T, usize)>, DataError>,
+    bytes_done: impl Fn(&S) -> u64,
+) -> Result<Chunk<T>, DataError> {
+    let (mut items, mut size) = (Vec::new(), 0);
+    while items.len() < CHUNK_ITEMS && size < CHUNK_BYTES {
+        let Some((item, bytes)) = read(source)? else {
+            break;
+        };
+        items.push(item);
+        size += bytes;
+    }
+    Ok(Chunk {
+        items,
+        bytes_done: bytes_done(source),
+    })
 }
 
 /// Sizes of files, in bytes.

@@ -97,24 +97,43 @@ pub fn prepare_record_task(
     )?
     .labelled(hash);
     let classes = Classes::of(&settings.labels);
+    let (sides, texts_in_dev) = read_sides(settings, dev, &mut reading, &classes, output)?;
+    check_rows(&sides, &settings.dev)?;
+    let seen: Vec<&Seen> = sides.iter().map(|(side, _)| &side.seen).collect();
+    let names = classes.names(&seen, &settings.train.files)?;
+    let splits = finish(sides, &names, reading.longest())?;
+    let report = reading.report(splits, texts_in_dev, begin);
+    report.write(output)?;
+    Ok(report)
+}
+
+/// Reads the records of all splits: train, dev and more with their files, and the number of training texts that are in
+/// dev too.
+fn read_sides<'a>(
+    settings: &'a RecordTask,
+    dev: &'a RecordFiles,
+    reading: &mut Reading<'_>,
+    classes: &Classes,
+    output: &Path,
+) -> Result<(Vec<Written<'a>>, u64), DataError> {
     let mut train = Side::create("train", output, settings.rules)?;
     let mut dev_side = Side::create("dev", output, settings.rules)?;
-    let mut sides = Vec::new();
+    let mut more = Vec::new();
     // Dev first: its texts are looked for among the training records.
     let mut hashes = HashSet::new();
     if let RecordDev::Files(_) = settings.dev {
         reading.read("dev", dev, |row, hash, at| {
             hashes.insert(hash);
-            dev_side.push(&row, at, &classes)
+            dev_side.push(&row, at, classes)
         })?;
     }
     for (name, files) in &settings.more_dev {
         let mut side = Side::create(name, output, settings.rules)?;
         reading.read(name, files, |row, hash, at| {
             hashes.insert(hash);
-            side.push(&row, at, &classes)
+            side.push(&row, at, classes)
         })?;
-        sides.push((side, &files.files));
+        more.push((side, &files.files[..]));
     }
     let mut texts_in_dev = 0;
     reading.read("train", &settings.train, |row, hash, at| {
@@ -123,19 +142,11 @@ pub fn prepare_record_task(
             _ => &mut train,
         };
         texts_in_dev += u64::from(hashes.contains(&hash));
-        side.push(&row, at, &classes)
+        side.push(&row, at, classes)
     })?;
-    sides.splice(
-        0..0,
-        [(train, &settings.train.files), (dev_side, &dev.files)],
-    );
-    check_rows(&sides, &settings.dev)?;
-    let seen: Vec<&Seen> = sides.iter().map(|(side, _)| &side.seen).collect();
-    let names = classes.names(&seen, &settings.train.files)?;
-    let splits = finish(sides, &names, reading.longest())?;
-    let report = reading.report(splits, texts_in_dev, begin);
-    report.write(output)?;
-    Ok(report)
+    let mut sides = vec![(train, &settings.train.files[..]), (dev_side, &dev.files)];
+    sides.extend(more);
+    Ok((sides, texts_in_dev))
 }
 
 /// Writes the token store `train/` and `report.json` into `output`: one example a record.
@@ -163,7 +174,11 @@ pub fn prepare_record_corpus(
     if side.report.rows_in == 0 {
         return Err(no_records(&settings.files.files));
     }
-    let splits = finish(vec![(side, &settings.files.files)], &[], reading.longest())?;
+    let splits = finish(
+        vec![(side, &settings.files.files[..])],
+        &[],
+        reading.longest(),
+    )?;
     let report = reading.report(splits, 0, begin);
     report.write(output)?;
     Ok(report)
@@ -202,8 +217,11 @@ impl Side {
     }
 }
 
+/// A store whose records are all read, and their files.
+type Written<'a> = (Side, &'a [PathBuf]);
+
 /// A side without a record.
-fn check_rows(sides: &[(Side, &Vec<PathBuf>)], dev: &RecordDev) -> Result<(), DataError> {
+fn check_rows(sides: &[Written<'_>], dev: &RecordDev) -> Result<(), DataError> {
     let is_any = sides.iter().any(|(side, _)| side.report.rows_in > 0);
     for (side, files) in sides {
         if side.report.rows_in > 0 {
@@ -235,11 +253,11 @@ fn no_records(files: &[PathBuf]) -> DataError {
 
 /// Completes the stores; `longest` is `max-seq-length` as set or found.
 fn finish(
-    sides: Vec<(Side, &Vec<PathBuf>)>,
+    sides: Vec<Written<'_>>,
     names: &[String],
     longest: usize,
 ) -> Result<Vec<SplitReport>, DataError> {
-    let finish = |(side, _): (Side, &Vec<PathBuf>)| {
+    let finish = |(side, _): Written<'_>| {
         let Side {
             writer,
             mut report,

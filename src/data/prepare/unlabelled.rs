@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::further::{Further, encode_by_each, push, sessions};
+use super::encoders::{EncodedText, Encoders};
+use super::further::FurtherStores;
 use super::predictions::Predictions;
-use super::pump::{Watch, pump};
-use super::row::encode;
+use super::pump::{Watch, pump, shown};
 use crate::data::encode::Encoded;
 use crate::data::error::{DataError, Place};
 use crate::data::report::{FileReport, SplitReport, UnlabelledReport};
@@ -15,7 +15,6 @@ use crate::data::split::{ids_hash, text_hash};
 use crate::data::store::StoreWriter;
 use crate::data::table::{Table, TableLayout};
 use crate::data::texts::{TextLayout, Texts};
-use crate::data::tokenizer::Tokenizer;
 
 /// Folder of the store: the labelled rows, and then the unlabelled ones.
 pub const STORE: &str = "train-and-unlabelled";
@@ -34,18 +33,6 @@ pub(super) struct Unlabelled {
     taken: HashSet<u64>,
     split: SplitReport,
     left_out: UnlabelledReport,
-}
-
-/// A text after it is cut into word pieces.
-struct EncodedText {
-    /// With the hash of its ids; `None` where it is blank.
-    example: Option<(Encoded, u64)>,
-    unknown: u64,
-    /// By each further tokenizer.
-    further: Vec<Option<Encoded>>,
-    /// Hash of the text as it is written.
-    written: u64,
-    line: u64,
 }
 
 /// What became of a text.
@@ -84,17 +71,15 @@ impl Unlabelled {
     pub(super) fn read(
         &mut self,
         (path, layout): (&Path, &TableLayout),
-        (tokenizer, longest): (&Tokenizer, usize),
-        further: &mut [Further],
+        encoders: &Encoders,
+        further: &mut FurtherStores,
         mut predictions: Option<&mut Predictions>,
         (watch, progress): (&Watch<'_>, impl Fn(u64)),
     ) -> Result<FileReport, DataError> {
-        let special = tokenizer.special();
-        let (cuts, mut stores): (Vec<_>, Vec<_>) = further.iter_mut().map(Further::parts).unzip();
         let mut rows = 0;
         let texts = pump(
             open(path, layout)?,
-            || (tokenizer.session(), sessions(&cuts)),
+            || encoders.sessions(),
             |texts: &mut Texts| {
                 Ok(texts.next_row()?.map(|row| {
                     let bytes = row.text.len() + row.pair.as_ref().map_or(0, String::len);
@@ -102,30 +87,17 @@ impl Unlabelled {
                 }))
             },
             Texts::bytes_read,
-            |(session, others), row| -> Result<_, tokenizers::Error> {
+            |sessions, row| -> Result<_, tokenizers::Error> {
                 let (text, pair) = (&row.text, row.pair.as_deref());
-                let (example, unknown) = encode(session, text, pair, special, longest)?;
-                let example = example.map(|example| {
-                    let hash = hash_of(&example);
-                    (example, hash)
-                });
-                Ok(EncodedText {
-                    further: encode_by_each(&cuts, others, (text, pair))?,
-                    example,
-                    unknown,
-                    written: text_hash(text, pair),
-                    line: row.line,
-                })
+                let encoded = encoders.encode(sessions, (text, pair))?;
+                let ids = encoded.example.as_ref().map_or(0, hash_of);
+                Ok((encoded, ids, text_hash(text, pair), row.line))
             },
-            |mut text: EncodedText| {
+            |(text, ids, hash, line): (EncodedText, u64, u64, u64)| {
                 rows += 1;
-                let (hash, line) = (text.written, text.line);
-                let further = std::mem::take(&mut text.further);
-                let outcome = self.push(text)?;
+                let outcome = self.push(&text, ids)?;
                 if matches!(outcome, Outcome::Written) {
-                    for (stores, example) in stores.iter_mut().zip(&further) {
-                        push(stores, STORE, example.as_ref(), None)?;
-                    }
+                    further.push(STORE, &text.further, None)?;
                 }
                 match (&mut predictions, outcome) {
                     (None, _) | (_, Outcome::Blank) => {}
@@ -151,9 +123,10 @@ impl Unlabelled {
         })
     }
 
-    fn push(&mut self, text: EncodedText) -> Result<Outcome, DataError> {
+    /// Writes a text, if it is new; `hash` is that of its ids.
+    fn push(&mut self, text: &EncodedText, hash: u64) -> Result<Outcome, DataError> {
         self.split.rows_in += 1;
-        let Some((example, hash)) = text.example else {
+        let Some(example) = &text.example else {
             self.split.blank += 1;
             return Ok(Outcome::Blank);
         };
@@ -185,10 +158,7 @@ impl Unlabelled {
     ) -> Result<(SplitReport, UnlabelledReport), DataError> {
         if self.split.rows_out == 0 {
             return Err(DataError::NoUnlabelled {
-                paths: paths
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect(),
+                paths: shown(paths),
                 in_dev: self.left_out.in_dev,
                 repeated: self.left_out.repeated,
             });

@@ -4,8 +4,10 @@ mod added;
 mod build;
 mod documents;
 mod earlier;
+mod framing;
 mod guard;
 mod reading;
+mod saved;
 #[cfg(test)]
 pub(super) mod tests;
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::input::excerpt;
 
 fn texts(counts: &[(&str, u64)]) -> Vec<String> {
     let warnings = label_warnings(counts.iter().copied());

@@ -52,14 +52,28 @@ pub(super) fn run_hash(row: &TokenRow) -> u64 {
     hasher.finish()
 }
 
-/// What is common to the splits of a preparation.
-pub(super) struct Reading<'a> {
-    format: RecordFormat,
+/// What makes rows of records.
+struct Decoder {
     schema: Option<Schema>,
-    schema_path: Option<&'a Path>,
     rules: RowRules,
     hash: RowHash,
     is_labelled: bool,
+}
+
+impl Decoder {
+    /// The row of a record, with its hash.
+    fn row(&self, record: &Record) -> Result<(u64, TokenRow), RecordFault> {
+        let fields = record.fields(self.schema.as_ref(), self.is_labelled)?;
+        let row = self.rules.row(fields)?;
+        Ok(((self.hash)(&row), row))
+    }
+}
+
+/// What is common to the splits of a preparation.
+pub(super) struct Reading<'a> {
+    format: RecordFormat,
+    decoder: Decoder,
+    schema_path: Option<&'a Path>,
     /// Tokens of the longest record, padding included.
     widest: usize,
     files: Vec<FileReport>,
@@ -80,11 +94,13 @@ impl<'a> Reading<'a> {
         let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             format,
-            schema: schema.map(Schema::read).transpose()?,
+            decoder: Decoder {
+                schema: schema.map(Schema::read).transpose()?,
+                rules,
+                hash: |_| 0,
+                is_labelled: false,
+            },
             schema_path: schema,
-            rules,
-            hash: |_| 0,
-            is_labelled: false,
             widest: 0,
             files: Vec::new(),
             warnings: Vec::new(),
@@ -94,17 +110,15 @@ impl<'a> Reading<'a> {
     }
 
     /// Rows have labels, and their hashes are wanted.
-    pub(super) fn labelled(self, hash: RowHash) -> Self {
-        Self {
-            is_labelled: true,
-            hash,
-            ..self
-        }
+    pub(super) fn labelled(mut self, hash: RowHash) -> Self {
+        self.decoder.is_labelled = true;
+        self.decoder.hash = hash;
+        self
     }
 
     /// `max-seq-length` as it is set, or else tokens of the longest record that was read.
     pub(super) fn longest(&self) -> usize {
-        match self.rules.longest {
+        match self.decoder.rules.longest {
             Longest::Written(longest) => longest,
             Longest::Positions(_) => self.widest,
         }
@@ -118,15 +132,10 @@ impl<'a> Reading<'a> {
         from: &RecordFiles,
         mut write: impl FnMut(TokenRow, u64, At<'_>) -> Result<(), DataError>,
     ) -> Result<(), DataError> {
-        if let (Some(schema), Some(path)) = (&self.schema, self.schema_path) {
-            schema.check_columns(path, wanted_columns(self.is_labelled))?;
+        let (decoder, schema) = (&self.decoder, self.decoder.schema.as_ref());
+        if let (Some(schema), Some(path)) = (schema, self.schema_path) {
+            schema.check_columns(path, wanted_columns(decoder.is_labelled))?;
         }
-        let (rules, hash, is_labelled, schema) = (
-            self.rules,
-            self.hash,
-            self.is_labelled,
-            self.schema.as_ref(),
-        );
         let (watch, bytes_total) = (self.watch, self.bytes_total);
         let before: u64 = self.files.iter().map(|file| file.bytes).sum();
         let sizes = sizes(&from.files)?;
@@ -154,10 +163,8 @@ impl<'a> Reading<'a> {
                     number: record.number,
                     byte: record.byte,
                 };
-                let fields = record.fields(schema, is_labelled);
-                let row = fields.and_then(|fields| rules.row(fields));
                 // A fault waits for its turn: the first one is reported.
-                Ok((at, row.map(|row| (hash(&row), row))))
+                Ok((at, decoder.row(&record)))
             },
             |(at, row): (At<'_>, Result<(u64, TokenRow), RecordFault>)| {
                 let (hash, row) = row.map_err(|fault| at.error(fault))?;
@@ -170,13 +177,19 @@ impl<'a> Reading<'a> {
             },
         )?;
         (watch.progress)(before + size, bytes_total);
+        self.note(split, from, &sizes, &reader);
+        Ok(())
+    }
+
+    /// Counts the files of a split that was read to its end.
+    fn note(&mut self, split: &str, from: &RecordFiles, sizes: &[u64], reader: &RecordReader) {
         if reader.is_limited() {
             self.warnings.push(DataWarning::RowsLimited {
                 split: split.to_owned(),
                 rows: reader.counts().iter().sum(),
             });
         }
-        let files = from.files.iter().zip(&sizes).enumerate();
+        let files = from.files.iter().zip(sizes).enumerate();
         self.files
             .extend(files.map(|(index, (path, &bytes))| FileReport {
                 path: path.clone(),
@@ -184,7 +197,6 @@ impl<'a> Reading<'a> {
                 skipped: 0,
                 bytes,
             }));
-        Ok(())
     }
 
     /// What was done.
@@ -200,12 +212,10 @@ impl<'a> Reading<'a> {
             bytes_read: self.files.iter().map(|file| file.bytes).sum(),
             files: self.files,
             splits,
-            unlabelled: None,
-            predictions: None,
-            windows: None,
             train_texts_in_dev,
             warnings: warnings.iter().map(ToString::to_string).collect(),
             seconds: begin.elapsed().as_secs_f64(),
+            ..PrepReport::default()
         }
     }
 }

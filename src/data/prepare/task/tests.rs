@@ -10,7 +10,7 @@ use super::*;
 use crate::data::labels::MAX_LABELS;
 use crate::data::report::LabelCount;
 use crate::data::store::TokenStore;
-use crate::data::table::DialectRule;
+use crate::data::table::{DialectRule, TableLayout};
 use crate::data::tokenizer::tests::{PIECES, folder};
 
 static GO: AtomicBool = AtomicBool::new(false);

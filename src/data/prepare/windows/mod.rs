@@ -90,21 +90,9 @@ pub(super) fn prepare_windows(
         .masking
         .map(|masking| Masker::new(masking, tokenizer))
         .transpose()?;
-    let (sentences, mut split, files) =
+    let (sentences, split, files) =
         sentences::write(files, tokenizer, settings.unit, output, watch)?;
-    let mut documents = 0;
-    for document in sentences.documents() {
-        document?;
-        documents += 1;
-    }
-    if settings.pairs.is_some() && documents < 2 {
-        return Err(DataError::OneDocument {
-            path: files
-                .first()
-                .map(|file| file.path.clone())
-                .unwrap_or_default(),
-        });
-    }
+    let documents = count_documents(&sentences, settings, &files)?;
     let generator = Generator {
         sentences: &sentences,
         tokenizer,
@@ -119,46 +107,40 @@ pub(super) fn prepare_windows(
         Vec::new(),
     );
     let mut writer = StoreWriter::create(&output.join("train"), meta)?;
-    let mut windows = WindowReport {
+    let windows = WindowReport {
         documents,
         sentences: sentences.len() as u64,
         ..WindowReport::default()
     };
-    let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-    let all = sentences.tokens() * u64::from(settings.passes);
-    let mut done = 0;
-    for pass in 0..settings.passes {
-        let mut documents = (0..).zip(sentences.documents());
-        loop {
-            let (chunk, tokens) = chunk(&mut documents)?;
-            if chunk.is_empty() {
-                break;
-            }
-            let mut write = |window: Window| {
-                split.truncated += u64::from(window.is_cut);
-                windows.random_next += u64::from(window.is_random);
-                windows.masked += window.masked[0];
-                windows.mask_tokens += window.masked[1];
-                writer.push(&window.input_ids, window.text_b_start, None)?;
-                Ok(())
-            };
-            generator.write(pass, chunk, &mut write)?;
-            done += tokens;
-            // Reading was the first half.
-            let rest = bytes - bytes / 2;
-            let share = u128::from(rest) * u128::from(done) / u128::from(all.max(1));
-            (watch.progress)(bytes / 2 + u64::try_from(share).unwrap_or(rest), bytes);
-            watch.check()?;
-        }
-    }
-    let meta = writer.finish()?;
-    split.rows_out = meta.examples;
-    split.tokens = meta.tokens;
-    Ok(Made {
+    let mut made = Made {
         split,
         files,
         windows,
-    })
+    };
+    generator.run(&mut made, &mut writer, watch)?;
+    let meta = writer.finish()?;
+    made.split.rows_out = meta.examples;
+    made.split.tokens = meta.tokens;
+    Ok(made)
+}
+
+/// Documents with a token: a pair takes two.
+fn count_documents(
+    sentences: &Sentences,
+    settings: &WindowSettings,
+    files: &[FileReport],
+) -> Result<u64, DataError> {
+    let mut documents = 0;
+    for document in sentences.documents() {
+        document?;
+        documents += 1;
+    }
+    if settings.pairs.is_some() && documents < 2 {
+        let first = files.first().map(|file| file.path.clone());
+        let path = first.unwrap_or_default();
+        return Err(DataError::OneDocument { path });
+    }
+    Ok(documents)
 }
 
 /// The next documents with their numbers, and the tokens of all of them.
@@ -188,6 +170,48 @@ struct Generator<'a> {
 type Document = (u64, Range<usize>);
 
 impl Generator<'_> {
+    /// Writes the windows of all passes, and counts them.
+    fn run(
+        &self,
+        made: &mut Made,
+        writer: &mut StoreWriter,
+        watch: Watch,
+    ) -> Result<(), DataError> {
+        let Made {
+            split,
+            files,
+            windows,
+        } = made;
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let all = self.sentences.tokens() * u64::from(self.settings.passes);
+        let mut done = 0;
+        let mut write = |window: Window| {
+            split.truncated += u64::from(window.is_cut);
+            windows.random_next += u64::from(window.is_random);
+            windows.masked += window.masked[0];
+            windows.mask_tokens += window.masked[1];
+            writer.push(&window.input_ids, window.text_b_start, None)?;
+            Ok(())
+        };
+        for pass in 0..self.settings.passes {
+            let mut documents = (0..).zip(self.sentences.documents());
+            loop {
+                let (chunk, tokens) = chunk(&mut documents)?;
+                if chunk.is_empty() {
+                    break;
+                }
+                self.write(pass, chunk, &mut write)?;
+                done += tokens;
+                // Reading was the first half.
+                let rest = bytes - bytes / 2;
+                let share = u128::from(rest) * u128::from(done) / u128::from(all.max(1));
+                (watch.progress)(bytes / 2 + u64::try_from(share).unwrap_or(rest), bytes);
+                watch.check()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Hands the windows of documents to `write`, in order.
     fn write(
         &self,

@@ -85,7 +85,7 @@ pub(super) fn write(
                 ((line, is_first), size)
             }))
         },
-        |reader| reader.counts().iter().map(|counts| counts.bytes).sum(),
+        CorpusReader::bytes_read,
         |session, (line, is_first)| -> Result<_, tokenizers::Error> {
             let mut found = Vec::new();
             for sentence in of_line(&line, unit) {

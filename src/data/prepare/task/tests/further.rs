@@ -1,6 +1,7 @@
 //! Rows that a further tokenizer cuts once more.
 
 use super::*;
+use crate::data::own_stores::OwnStores;
 use crate::data::tokenizer::Tokenizer;
 
 #[test]
