@@ -83,7 +83,7 @@ pub(crate) struct WordRows {
     pub(crate) pad: i64,
 }
 
-/// The words of a block, each once.
+/// The words of a step, each once, and where those of a block are among them.
 #[derive(Debug)]
 struct UsedWords {
     ids: Arc<[i64]>,
@@ -124,7 +124,7 @@ pub(crate) struct Block {
     /// 1 for real tokens, 0 for padding; `None` where nothing is padded.
     real: Option<Vec<f32>>,
     labels: Option<Vec<f32>>,
-    /// Its words each once, where [`Self::use_words`] was asked.
+    /// The words of its step, where [`Self::use_words`] was asked.
     words: Option<UsedWords>,
     /// Its rows as places in what is trained on; none of a block that is only scored.
     pub(crate) places: Vec<u32>,

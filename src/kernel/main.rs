@@ -56,6 +56,7 @@ mod tests;
 mod trainee;
 mod training;
 
+use std::fs::File;
 use std::io::{BufReader, stdin};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
@@ -63,7 +64,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tinyrun::job::{self, Event, Failure, Job, Work};
-use tinyrun::system::{Locking, try_lock};
+use tinyrun::system::{KERNEL_LOCK, Locking, try_lock};
 
 use crate::device::Compute;
 use crate::error::KernelError;
@@ -127,7 +128,7 @@ fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<(Ended, u
     if !matches!(job.work, Work::Predict(_)) {
         stop::die_with_the_runner(stop);
     }
-    let _lock = output_lock(&job)?;
+    let _lock = output_lock(&job, reporter, stop)?;
     let compute = Compute::resolve(job.device, job.precision, job.threads)?;
     if compute.device != tch::Device::Cpu && job.ranks > 1 {
         return Err(KernelError::RanksOnGpu { ranks: job.ranks });
@@ -189,6 +190,9 @@ fn work(
     }
 }
 
+/// How long is waited for another kernel without a word.
+const UNTOLD: Duration = Duration::from_secs(2);
+
 /// How long another kernel may hold the folder: longer than one without a runner lives.
 const LOCKED: Duration = stop::GRACE.saturating_add(Duration::from_secs(5));
 
@@ -198,15 +202,26 @@ const LOCKED: Duration = stop::GRACE.saturating_add(Duration::from_secs(5));
     clippy::disallowed_methods,
     reason = "the lock file is empty; a lock cannot be waited for with a timeout"
 )]
-fn output_lock(job: &Job) -> Result<std::fs::File, KernelError> {
-    let path = job.output.join("kernel.lock");
-    let file = std::fs::File::create(&path).map_err(error::io("open", &path))?;
+fn output_lock(job: &Job, reporter: &Reporter, stop: &Stop) -> Result<File, KernelError> {
+    let path = job.output.join(KERNEL_LOCK);
+    let file = File::create(&path).map_err(error::io("open", &path))?;
     let since = Instant::now();
-    while since.elapsed() < LOCKED {
-        // Without file locks the runner's own exclusion has to do.
+    let mut is_told = false;
+    while since.elapsed() < LOCKED && !stop.asked() {
         match try_lock(&file) {
-            Ok(Locking::Held | Locking::Unsupported) => return Ok(file),
+            Ok(Locking::Held) => {
+                stop.outlive();
+                return Ok(file);
+            }
+            // The runner's own exclusion has to do.
+            Ok(Locking::Unsupported) => return Ok(file),
             Ok(Locking::Busy) | Err(_) => {}
+        }
+        if !is_told && since.elapsed() > UNTOLD {
+            is_told = true;
+            let message = "waiting for the kernel of an earlier run to write its checkpoint";
+            let message = message.to_owned();
+            reporter.send(&Event::Warning { message });
         }
         std::thread::sleep(Duration::from_millis(100));
     }

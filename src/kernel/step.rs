@@ -240,7 +240,7 @@ impl Session<'_> {
         if train.data.reduction_leaves == 1 {
             return Ok(leaves.remove(0));
         }
-        // Of the words only those of the batch.
+        // Of the words only those of the step.
         let shapes = self.parameters.iter().enumerate();
         let shapes = shapes.map(|(place, parameter)| {
             let mut shape = parameter.size();

@@ -16,6 +16,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop {
     asked: Arc<AtomicBool>,
+    /// Whether nobody else can write where this process does.
+    is_alone: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -35,6 +37,11 @@ impl Stop {
         self.asked.store(true, Ordering::Relaxed);
     }
 
+    /// Lets this process outlive its runner until it has stopped: others are kept out of what it writes.
+    pub(crate) fn outlive(&self) {
+        self.is_alone.store(true, Ordering::Relaxed);
+    }
+
     /// Whether it was asked.
     pub(crate) fn asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
@@ -43,7 +50,8 @@ impl Stop {
 
 /// Listens to stdin, whose other end the runner holds: a line [`STOP`] asks to stop, and this process ends when it
 /// closes, which is how a kernel learns that its runner died. Nothing is written on the way out, since the next run may
-/// already be reading the folder; but a kernel that was asked to stop before has [`GRACE`] to end by itself.
+/// already be reading the folder. A kernel that keeps others out of it, and was asked to stop before, has [`GRACE`] to
+/// end by itself.
 ///
 /// A signal would do on one machine. What starts a kernel for the runner, such as `srun`, ends it on a signal.
 #[expect(
@@ -60,7 +68,7 @@ pub(crate) fn die_with_the_runner(stop: &Stop) {
                 Err(_) => break,
             }
         }
-        if stop.asked() {
+        if stop.asked() && stop.is_alone.load(Ordering::Relaxed) {
             std::thread::sleep(GRACE);
         }
         std::process::exit(1);

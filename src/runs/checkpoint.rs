@@ -1,11 +1,13 @@
 //! What the kernel leaves behind to go on from.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::{Error, Fingerprint};
+use crate::system::{KERNEL_LOCK, Locking, try_lock};
 
 /// A complete checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +63,29 @@ pub fn remove_scaffolding(work: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a kernel works in a folder without its runner: one that was asked to stop writes its checkpoint first.
+///
+/// # Errors
+/// [`Error::Read`] if its lock cannot be looked at.
+pub(super) fn has_kernel(work: &Path) -> Result<bool, Error> {
+    let path = work.join(KERNEL_LOCK);
+    // Some network file systems lock what is open for writing alone.
+    let file = match fs::File::options().write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(Error::read(&path)(error)),
+    };
+    let lock = try_lock(&file).map_err(Error::read(&path))?;
+    Ok(lock == Locking::Busy)
+}
+
 /// Whether a file at the top of a work folder only serves the work, and is no artifact.
 pub(super) fn is_scaffolding(name: &str) -> bool {
     let starts = ["checkpoint-", "best-", ".tmp-"];
     let path = Path::new(name);
-    name == "kernel.lock"
+    name == KERNEL_LOCK
         || starts.iter().any(|prefix| name.starts_with(prefix))
         || path.extension().is_some_and(|ending| ending == "partial")
 }
@@ -95,6 +115,21 @@ mod tests {
             let path = work.join(format!("checkpoint-{step:08}.safetensors"));
             fs::write(path, "tensors").expect("written");
         }
+    }
+
+    #[test]
+    fn a_folder_in_which_a_kernel_still_writes_is_known() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        let lock = folder.path().join(KERNEL_LOCK);
+        assert!(!has_kernel(folder.path()).expect("looked"));
+        let file = fs::File::create(&lock).expect("created");
+        assert!(!has_kernel(folder.path()).expect("looked"));
+        // A file is no work folder.
+        assert!(!has_kernel(&lock).expect("looked"));
+        file.lock().expect("locked");
+        assert!(has_kernel(folder.path()).expect("looked"));
+        drop(file);
+        assert!(!has_kernel(folder.path()).expect("looked"));
     }
 
     #[test]

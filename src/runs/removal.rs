@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::checkpoint::has_kernel;
 use super::inventory::{Stored, size_of, stored};
 use super::link::stored_at;
 use super::{Error, Fingerprint, Layout, Lock, Owner, Record, linked, remove_path};
@@ -61,6 +62,10 @@ pub fn remove_interrupted(
         return Ok(None);
     }
     let _lock = lock(layout, kind, fingerprint)?;
+    if has_kernel(&path)? {
+        let kind = kind.to_owned();
+        return Err(RemovalError::InUse { kind, owner: None });
+    }
     let size = size_of(&path)?;
     remove_path(&path)?;
     let what = RemovedWhat::Interrupted;

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::checkpoint::has_kernel;
 use super::inventory::{LeftoverKind, leftovers, stored, teacher_answers};
 use super::{Error, Layout, Lock, remove_path};
 
@@ -110,7 +111,7 @@ impl Unused {
     /// It cannot be locked or removed.
     pub fn remove(&self) -> Result<bool, Error> {
         let held = self.lock.as_ref().map(Guard::take).transpose()?;
-        if matches!(held, Some(None)) {
+        if matches!(held, Some(None)) || has_kernel(&self.path)? {
             return Ok(false);
         }
         remove_path(&self.path)?;

@@ -5,6 +5,9 @@ use std::io;
 
 use super::is_lacking;
 
+/// Name of the lock file in a work folder, which the training kernel holds while it works there.
+pub const KERNEL_LOCK: &str = "kernel.lock";
+
 /// What came of taking a file lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locking {

@@ -18,7 +18,7 @@ pub use lacks::{Lack, take_lacks};
 pub(crate) use lacks::{is_lacking, note};
 pub use launcher::{BadLaunch, Launched, MeetingPlace, launched};
 pub use list::list_folder;
-pub use locks::{Locking, try_lock, try_lock_shared};
+pub use locks::{KERNEL_LOCK, Locking, try_lock, try_lock_shared};
 pub use reason::{advice, advice_for_output, reason};
 pub use signals::{heeded, is_ignored};
 pub use write::{folder_of, make_atomic, sync_file, sync_folder, write_atomic, write_unsynced};

@@ -2,6 +2,7 @@
 //! installed.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -244,6 +245,15 @@ fn kernels_that_are_asked_to_stop_outlive_their_runners_until_the_checkpoint() {
         for runner in &started {
             runner.signal(Signal::KILL);
         }
+        // Whether it was continued by the system or not.
+        for kernel in &slow {
+            let _ = kill_process(*kernel, Signal::STOP);
+        }
+        let alive = kernels(&test);
+        if slow.iter().all(|kernel| alive.contains(kernel)) {
+            // It leaves the folder to the kernel.
+            test.run(&["gc", "--interrupted", "--delete"]).succeeds();
+        }
         for kernel in &slow {
             // The system may have continued it when its runner died.
             let _ = kill_process(*kernel, Signal::CONT);
@@ -483,6 +493,16 @@ fn a_link_that_is_cut_ends_the_ranks_on_both_sides() {
     no_process_is_left(&test);
 }
 
+/// A port that nobody listens on at this moment: torchrun's own is the same for all.
+fn free_port() -> String {
+    let listening = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listening
+        .local_addr()
+        .expect("an address")
+        .port()
+        .to_string()
+}
+
 /// What a launcher with its own processes did.
 fn launch(test: &Test, launcher: &str, arguments: &[&str], attempt: &str) -> Ran {
     let two_stages = ["chaos.toml", "--set", "threads=1", "--until", "td-phase1"];
@@ -572,7 +592,9 @@ fn mpirun_that_is_asked_to_end_leaves_a_checkpoint() {
 fn torchrun_that_is_asked_to_end_leaves_a_checkpoint() {
     for signal in [Signal::TERM, Signal::INT] {
         let test = root();
-        let arguments = ["--nproc-per-node", "2", "--no-python"];
+        let port = free_port();
+        let of_torchrun = ["--nproc-per-node", "2", "--no-python"];
+        let arguments = [&of_torchrun[..], &["--master-port", &port]].concat();
         stops_with_a_checkpoint(&test, env!("TORCHRUN"), &arguments, signal);
     }
 }
@@ -645,12 +667,15 @@ fn torchrun_starts_ranks_and_restarts_them() {
     let program = env!("CARGO_BIN_EXE_tinyrun");
     let before = format!("{program} chaos.toml --set threads=1 --until finetune || exit");
     let attempt = format!("{fails_once}\n{before}");
+    let port = free_port();
     let arguments = [
         "--nproc-per-node",
         "2",
         "--max-restarts",
         "1",
         "--no-python",
+        "--master-port",
+        &port,
     ];
     launch(&test, env!("TORCHRUN"), &arguments, &attempt)
         .succeeds()

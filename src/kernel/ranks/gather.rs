@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tinyrun::job::{self, At, END, Failure, Gathered, Launch, STOP};
 
-use super::hello::{GATHERED, Hello, NEWEST, OVER, STOPPING, say};
+use super::hello::{GATHERED, Hello, NEWEST, OVER, STOPPING, bye_of, say, stopped_of};
 use super::local::{HOST, hello_of, token};
 use super::native::Meeting;
 use super::{COMING, LOOK, lost};
@@ -120,7 +120,7 @@ pub(super) fn gather(launch: &Launch, lines: &Receiver<String>) -> Result<(), Ke
         Err(error) => {
             end(Some(&error.failure()))?;
             // Until those that have come have read it.
-            leave(meeting, launch.size, Duration::from_secs(1));
+            wait_for_all(meeting, launch.size, Duration::from_secs(1), bye_of);
             return Err(error);
         }
     };
@@ -140,22 +140,23 @@ pub(super) fn gather(launch: &Launch, lines: &Receiver<String>) -> Result<(), Ke
             .is_some()
         {
             // They need what is served here until they have their checkpoint.
-            leave(meeting, launch.size, GRACE);
+            wait_for_all(meeting, launch.size, GRACE, stopped_of);
         }
         let message = "rank 0 has ended".to_owned();
         let hint = None;
         end(Some(&Failure { message, hint }))?;
     }
-    leave(meeting, launch.size, LEAVING);
+    wait_for_all(meeting, launch.size, LEAVING, bye_of);
     Ok(())
 }
 
-/// Waits until the others have left, since they need what is served here.
-fn leave(meeting: &Meeting, size: usize, limit: Duration) {
+/// Waits until all others have set a key, since they need what is served here.
+fn wait_for_all(meeting: &Meeting, size: usize, limit: Duration, key_of: fn(usize) -> String) {
     let since = Instant::now();
     for rank in 1..size {
         let left = limit.saturating_sub(since.elapsed()).max(LOOK);
-        let _ = meeting.wait_for(&format!("bye/{rank}"), left);
+        // One that is lost does not come.
+        let _ = meeting.wait_for(&key_of(rank), left);
     }
 }
 

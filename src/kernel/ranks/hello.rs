@@ -4,7 +4,8 @@
 //!
 //! Keys of the meeting: `hello/RANK` (what it was started for), `gathered`, `stages` (how many were called),
 //! `stage/N` (what the keys of the stage's own meeting begin with), `ended/N/RANK` (how a process ended that should
-//! not have), `beat/RANK`, `stopping` (one was asked to stop), `end`, `bye/RANK`.
+//! not have), `beat/RANK`, `stopping` (one was asked to stop), `stopped/RANK` (so it was, and has no process of a stage any more), `end`,
+//! `bye/RANK`.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -18,6 +19,14 @@ pub(super) const NEWEST: &str = "newest";
 pub(super) const GATHERED: &str = "gathered";
 pub(super) const OVER: &str = "end";
 pub(super) const STOPPING: &str = "stopping";
+
+pub(super) fn bye_of(rank: usize) -> String {
+    format!("bye/{rank}")
+}
+
+pub(super) fn stopped_of(rank: usize) -> String {
+    format!("stopped/{rank}")
+}
 
 /// What a rank was started for: the same on all but for the cores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -91,6 +91,8 @@ impl Seat {
         let read = stdin().read_line(&mut run);
         read.map_err(|error| lost(error.to_string()))?;
         // The rest of stdin says that whoever started this process is there.
+        // It writes nothing that rank 0 does not wait for.
+        stop.outlive();
         die_with_the_runner(stop);
         let address = (&self.host[..], self.port);
         let meeting = Meeting::open(address, None, run.trim(), COMING).map_err(lost)?;

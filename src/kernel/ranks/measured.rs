@@ -68,42 +68,47 @@ pub(crate) fn measurement_of_arguments() -> Option<ExitCode> {
     Some(ExitCode::from(u8::from(failed)))
 }
 
+/// Parameters of the student, and of a projection, with gradients.
+fn parameters(config: &BertConfig) -> Vec<(String, Tensor)> {
+    let named = initialized(config, None).into_iter();
+    let projection = [(
+        "fit_dense.weight".to_owned(),
+        vec![TEACHER_WIDTH as usize, config.hidden_size],
+    )];
+    let all = named.chain(projection).map(|(name, shape)| {
+        let shape: Vec<i64> = shape.iter().map(|size| *size as i64).collect();
+        let tensor = Tensor::zeros(&shape[..], (Kind::Float, Device::Cpu));
+        (name, tensor.set_requires_grad(true))
+    });
+    all.collect()
+}
+
+/// Gradients of the parameters; of the table of words those of so many rows.
+fn gradients(all: &[(&str, &Tensor)], words: Option<usize>, rows: usize) -> Vec<Tensor> {
+    let all = all.iter().enumerate().map(|(place, (_, tensor))| {
+        let mut shape = tensor.size();
+        if words == Some(place) {
+            shape[0] = rows as i64;
+        }
+        Tensor::ones(&shape[..], (Kind::Float, Device::Cpu))
+    });
+    all.collect()
+}
+
 fn measure(asked: &Measurement) -> Result<serde_json::Value, KernelError> {
     if !are_there() {
         return Err(KernelError::OneRankOnly);
     }
     tch::set_num_threads(1);
     let (meeting, group) = join(asked)?;
-    let named = initialized(&asked.config, None).into_iter();
-    let projection = [(
-        "fit_dense.weight".to_owned(),
-        vec![TEACHER_WIDTH as usize, asked.config.hidden_size],
-    )];
-    let parameters: Vec<(String, Tensor)> = named
-        .chain(projection)
-        .map(|(name, shape)| {
-            let shape: Vec<i64> = shape.iter().map(|size| *size as i64).collect();
-            let tensor = Tensor::zeros(&shape[..], (Kind::Float, Device::Cpu));
-            (name, tensor.set_requires_grad(true))
-        })
-        .collect();
+    let parameters = parameters(&asked.config);
     let all: Vec<(&str, &Tensor)> = parameters
         .iter()
         .map(|(name, it)| (&name[..], it))
         .collect();
     let words = all.iter().position(|(name, _)| *name == WORDS);
     let rows = (asked.words * asked.size).min(asked.config.vocab_size);
-    let gradients: Vec<Tensor> = all
-        .iter()
-        .enumerate()
-        .map(|(place, (_, tensor))| {
-            let mut shape = tensor.size();
-            if words == Some(place) {
-                shape[0] = rows as i64;
-            }
-            Tensor::ones(&shape[..], (Kind::Float, Device::Cpu))
-        })
-        .collect();
+    let gradients = gradients(&all, words, rows);
     let exchange = Exchange::new(&group, &all, words, asked.gradient_exchange);
     // In the order of a backward pass, and a wait before each part of it.
     let mut order: Vec<usize> = (0..all.len()).collect();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tinyrun::job::{self, At, Failure, Gathered, Launch, STOP};
 
-use super::hello::{Hello, NEWEST, OVER, STOPPING, beat_of, ended_of, say};
+use super::hello::{Hello, NEWEST, OVER, STOPPING, beat_of, bye_of, ended_of, say, stopped_of};
 use super::local::{Seat, hello_of, how, is_victim};
 use super::native::Meeting;
 use super::{COMING, LOOK, Rank, lost};
@@ -60,7 +60,7 @@ fn open_other(
     Err(lost(reason))
 }
 
-/// The newest run that meets here, if it is not over.
+/// The newest run that meets here, if it is neither over nor about to be.
 fn newest(lobby: &job::Meeting) -> Result<Option<(Meeting, job::Meeting)>, String> {
     let address = (&lobby.host[..], lobby.port);
     let meeting = Meeting::open(address, None, &lobby.run, TRY)?;
@@ -69,8 +69,10 @@ fn newest(lobby: &job::Meeting) -> Result<Option<(Meeting, job::Meeting)>, Strin
     };
     let run = format!("{}/{token}", lobby.run);
     let meeting = Meeting::open(address, None, &run, COMING)?;
-    if meeting.wait_for(OVER, Duration::ZERO)?.is_some() {
-        return Ok(None);
+    for key in [OVER, STOPPING] {
+        if meeting.wait_for(key, Duration::ZERO)?.is_some() {
+            return Ok(None);
+        }
     }
     let (host, port) = (lobby.host.clone(), lobby.port);
     Ok(Some((meeting, job::Meeting { host, port, run })))
@@ -110,7 +112,8 @@ pub(super) fn serve(launch: &Launch, lines: &Receiver<String>) -> Result<(), Ker
             // Whoever has started this is gone, and soon the process of a stage.
             Err(RecvTimeoutError::Disconnected) => {
                 served.wait_if_stopping();
-                let _ = meeting.set(&format!("bye/{rank}"), "");
+                let _ = meeting.set(&stopped_of(rank), "");
+                let _ = meeting.set(&bye_of(rank), "");
                 return Ok(());
             }
         }
@@ -119,7 +122,7 @@ pub(super) fn serve(launch: &Launch, lines: &Receiver<String>) -> Result<(), Ker
             meeting.count(&beat_of(rank)).map_err(lost)?;
             if let Some(end) = meeting.wait_for(OVER, Duration::ZERO).map_err(lost)? {
                 drop(served);
-                let _ = meeting.set(&format!("bye/{rank}"), "");
+                let _ = meeting.set(&bye_of(rank), "");
                 let failure: Option<Failure> = serde_json::from_str(&end).unwrap_or_default();
                 return failure.map_or(Ok(()), |Failure { message, hint }| {
                     Err(KernelError::Told { message, hint })
@@ -169,6 +172,10 @@ impl Served {
             && let Ok(Some(status)) = child.try_wait()
         {
             self.child = None;
+            if self.stopping {
+                let stopped = stopped_of(self.rank.rank);
+                meeting.set(&stopped, "").map_err(lost)?;
+            }
             let code = status.code();
             if code != Some(0) && code != Some(i32::from(job::EXIT_INTERRUPTED)) {
                 self.tell(meeting, is_victim(status), &how(status))?;
