@@ -22,6 +22,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("mpirun ", "needs Open MPI; tried by launchers.rs"),
     ("srun ", "needs Slurm; tried by launchers.rs"),
     ("scripts/check_with_transformers.py ", "needs PyTorch"),
+    (
+        "scripts/paired_bootstrap ",
+        "needs predictions; tried by matrix.rs",
+    ),
     ("tinyrun predict ", "needs weights of the real kernel"),
     ("echo ", "the same"),
     ("python3 -m venv ", "needs the pip of a venv"),

@@ -1,5 +1,7 @@
 //! One file that is many experiments: what is shared, what is written, what is told.
 
+use std::process::Command;
+
 use crate::harness::{EXPERIMENT, STAGES, Test};
 
 /// Two variants and two seeds; the teacher and general distillation have a seed of their own.
@@ -162,4 +164,42 @@ fn a_table_that_is_not_there_is_told_once_for_all() {
         "{}",
         ran.stderr
     );
+}
+
+/// Variants and seeds by the names of their folders, with a second axis too.
+#[test]
+fn variants_are_compared_by_the_rows_that_their_students_have_right() {
+    let test = Test::new();
+    let right = [
+        ("plain.seed-1", "aaab"),
+        ("plain.seed-2", "aabb"),
+        ("better.seed-1.x-5", "aaaa"),
+        ("better.seed-2.x-5", "aaaa"),
+    ];
+    for (experiment, predicted) in right {
+        let rows = predicted.chars().enumerate();
+        let rows = rows.map(|(row, class)| format!("{row},a,{class}\n"));
+        let table = format!("index,label,predicted\n{}", rows.collect::<String>());
+        let path = format!("runs/x/{experiment}/eval/predictions-student.csv");
+        test.write(&path, &table);
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/paired_bootstrap");
+    let compare = |baseline: &str| {
+        let mut command = Command::new("python3");
+        test.start_as(command.args([script, "runs/x", baseline]))
+            .wait()
+    };
+    let found = compare("plain").succeeds().stdout;
+    // 3 and 2 of 4 rows; the last row differs for both seeds, the third for one.
+    assert!(
+        found.contains("| `plain` | 62.50 ± 17.68 | 1, 2 | | |"),
+        "{found}"
+    );
+    assert!(
+        found.contains("| `better.x-5` | 100.00 ± 0.00 | 1, 2 | +37.50 | +0.00 to +75.00 |"),
+        "{found}"
+    );
+    compare("none")
+        .ends_with(1)
+        .says("there are: better.x-5, plain");
 }
