@@ -86,7 +86,7 @@ pub enum Precision {
     Fp32,
     /// 16-bit brain floats.
     Bf16,
-    /// IEEE 16-bit floats, with a scaled loss ([`LossScaling`]).
+    /// IEEE 16-bit floats, with a scaled loss ([`LossScaling`](super::LossScaling)).
     Fp16,
 }
 

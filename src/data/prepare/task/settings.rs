@@ -17,7 +17,7 @@ pub enum Dev {
     Fraction(f64),
 }
 
-/// What [`prepare_task`] works on.
+/// What [`prepare_task`](super::prepare_task) works on.
 #[derive(Debug, Clone)]
 pub struct TaskSettings {
     /// Training tables, in the order to be read.
