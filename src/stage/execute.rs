@@ -156,8 +156,8 @@ fn adopt(
     Ok(Some(record))
 }
 
-/// Publishes a work folder with its record. Only now: whatever fails before the record is written goes on from the
-/// last checkpoint.
+/// Moves a finished work folder, with its record, into the store. Checkpoints are removed here and not before: a stage
+/// that fails earlier resumes from the last one.
 fn store_result(planner: &mut Planner<'_>, work: &Path, store: &Path) -> Result<(), StageError> {
     remove_scaffolding(work)?;
     publish(work, store)?;

@@ -60,7 +60,7 @@ impl CachePlan {
     }
 }
 
-/// Tokens that the teacher is asked about at once: no more than in a step, which was made to fit the machine;
+/// Tokens in one forward pass of the teacher that fills the cache: no more than in a step, which was made to fit the machine;
 /// what is shared is laid out for everybody.
 pub(super) fn tokens_at_once(train: &Train, lengths: &[u32], is_shared: bool) -> usize {
     if is_shared {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use crate::job::Event;
 use crate::runs::{Lock, StepProgress};
 
-/// How often a lock is told how far the work is.
+/// Time between two writes of a stage's progress into its lock file.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// Tells the lock how far the kernel is, for `tinyrun status`.
+/// Writes the progress of a stage into its lock file, for `tinyrun status`.
 pub(super) struct ProgressWriter<'a> {
     lock: &'a mut Lock,
     total_steps: u64,
