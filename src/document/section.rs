@@ -6,7 +6,7 @@ use std::ops::RangeBounds;
 
 use super::collector::Collector;
 use super::convert::{
-    Converted, alternatives, boolean, choice, did_you_mean, float, integer, items, string,
+    Converted, Refusal, alternatives, boolean, choice, did_you_mean, float, integer, items, string,
 };
 use super::fault::Fault;
 use super::node::{Entry, Node, Table, Value};
@@ -226,6 +226,31 @@ impl<'a> Section<'a> {
                     })
                 })
                 .collect()
+        })
+    }
+
+    /// A string that is not empty, or a list of such that is not empty.
+    pub(crate) fn word_or_words(&self, key: &'static str) -> Option<Located<Vec<Located<String>>>> {
+        self.read(key, |node| {
+            let items = match &node.value {
+                Value::Array(items) => items,
+                _ => std::slice::from_ref(node),
+            };
+            let words = items.iter().map(|item| {
+                Ok(Located {
+                    value: string(item)?,
+                    span: Some(item.span.clone()),
+                })
+            });
+            match items {
+                [] => Err(Refusal {
+                    predicate: "is empty".to_owned(),
+                    label: "expected at least one item".to_owned(),
+                    hint: None,
+                    span: Some(node.span.clone()),
+                }),
+                _ => words.collect(),
+            }
         })
     }
 

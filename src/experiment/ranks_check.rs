@@ -3,7 +3,7 @@
 use super::top::Experiment;
 use super::training::Training;
 use crate::document::{Collector, Fault};
-use crate::job::{Device, GradientExchange, Precision};
+use crate::job::{GradientExchange, Precision};
 
 /// Checks both.
 pub(super) fn check(experiment: &Experiment, faults: &Collector) {
@@ -17,9 +17,19 @@ fn check_ranks(experiment: &Experiment, faults: &Collector) {
     if **ranks == 1 || !faults.sound(&["ranks"]) {
         return;
     }
-    if let Device::Cuda(_) = experiment.device {
-        let message = format!("`ranks` = {} on a CUDA device is not supported", **ranks);
-        let hint = "set `device` to \"cpu\", or `ranks` to 1";
+    let devices = experiment.device.count();
+    if devices > 1 && devices != **ranks {
+        let message = format!(
+            "`ranks` is {}, but `device` lists {devices} devices",
+            **ranks
+        );
+        let hint = "remove `ranks`: a list has a device for each rank";
+        faults.unfit(Fault::new(message, ranks.span.clone()).with_hint(Some(hint.to_owned())));
+    }
+    if devices == 1 && experiment.device.have_cuda() {
+        let message = format!("`ranks` = {} on one CUDA device is not supported", **ranks);
+        let hint = "give each rank a device, as in `device = [\"cuda:0\", \"cuda:1\"]`, or set \
+                    `ranks` to 1";
         faults.unfit(Fault::new(message, ranks.span.clone()).with_hint(Some(hint.to_owned())));
     }
     for (stage, training) in experiment.stages.with::<Training>() {
@@ -53,9 +63,9 @@ fn check_leaves(experiment: &Experiment, faults: &Collector) {
             continue;
         }
         let rows = *training.batch_size / *training.gradient_accumulation_steps;
-        let on = match (experiment.device, experiment.precision) {
-            (Device::Cuda(_), _) => Some("on a CUDA device"),
-            (_, Precision::Fp16) => Some("in fp16"),
+        let on = match experiment.precision {
+            _ if experiment.device.have_cuda() => Some("on a CUDA device"),
+            Precision::Fp16 => Some("in fp16"),
             _ => None,
         };
         if let Some(on) = on {

@@ -13,7 +13,7 @@ use super::stages;
 use super::student::{Student, Teacher};
 use super::task::Task;
 use crate::document::{Fault, Located, Section};
-use crate::job::{Device, DeviceError, Precision};
+use crate::job::{Device, DeviceError, Devices, Precision};
 
 /// What a file is read with.
 pub(crate) struct Reading {
@@ -37,9 +37,9 @@ settings! {
         /// Seed of weight initialization, data order and dropout.
         // It counts as the stage has it: `Experiment::seed_of`.
         recorded seed: u64 = key("seed").range(0..), default 42;
-        /// Device to compute on; `auto` selects the first CUDA device, otherwise the CPU. Changing
-        /// it does not re-run stages.
-        recorded device: Device = key("device"), default Device::Auto;
+        /// Device to compute on; `auto` selects the first CUDA device, otherwise the CPU. A list has
+        /// a device for each of as many ranks. Changing it does not re-run stages.
+        recorded device: Devices = key("device"), default Devices::one(Device::Auto);
         /// Precision of matrix multiplications; `auto` selects bf16 on devices with bf16
         /// instructions, otherwise fp32. fp16 uses dynamic loss scaling.
         counts precision: Precision = key("precision"), default Precision::Auto;
@@ -49,7 +49,9 @@ settings! {
         /// Number of processes that share each batch of a training, each on `threads` threads of
         /// this machine's CPU. `batch-size` stays the size of the whole batch. Changing it does not
         /// re-run stages; losses change by rounding.
-        recorded ranks: Located<usize> = key("ranks").range(1..=1024), default 1;
+        recorded ranks: Located<usize> =
+            key("ranks").range(1..=1024).default_text("1, or the length of `device`"),
+            default device.count();
         /// Stop the kernel if it reports no progress for this long; the stage fails and its last
         /// checkpoint is kept. Training reports progress every 0.5 s, but loading and scoring
         /// report none. Changing it does not re-run stages.
@@ -86,33 +88,64 @@ fn teacher_section<'a>(top: &Section<'a>, task: &Task) -> Section<'a> {
     }
 }
 
-impl Setting for Device {
+impl Setting for Devices {
     type Limit = ();
 
     fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
         let (section, key) = (at.section, at.key);
-        let word = section.string(key)?;
-        match word.parse() {
-            Ok(device) => Some(word.map(|_| device)),
+        let words = section.word_or_words(key)?;
+        let read = |word: &Located<String>| match word.parse() {
+            Ok(device) => Some(device),
             Err(error) => {
                 let error: DeviceError = error;
-                let message = format!("{} cannot be `{}`", section.name(key), word.value);
-                let fault = Fault::new(message, word.span.clone())
-                    .with_label(error.to_string())
-                    .with_hint(error.hint().map(str::to_owned));
-                section.wrong(key, fault);
+                refuse(section, key, word, &error.to_string(), error.hint());
                 None
             }
+        };
+        let devices: Vec<Device> = words.value.iter().map(read).collect::<Option<_>>()?;
+        let is_list = devices.len() > 1;
+        let other = |device: &&Device| {
+            **device == Device::Auto
+                || std::mem::discriminant(*device) != std::mem::discriminant(&devices[0])
+        };
+        if is_list && let Some(place) = devices.iter().position(|device| other(&device)) {
+            let label = "the ranks of a list are all on CUDA devices, or all on the CPU";
+            refuse(section, key, &words.value[place], label, None);
+            return None;
         }
+        Some(words.map(|_| Devices::each(devices)))
     }
 
     fn value(&self) -> Value {
-        self.to_string().into()
+        match self.count() {
+            1 => self.of(0).to_string().into(),
+            _ => Value::Array(
+                self.iter()
+                    .map(|device| device.to_string().into())
+                    .collect(),
+            ),
+        }
     }
 
     fn kind((): &()) -> String {
-        "`auto`, `cpu`, `cuda`, `cuda:N`".to_owned()
+        "`auto`, `cpu`, `cuda`, `cuda:N`, or a list".to_owned()
     }
+}
+
+/// Reports a word that is no device here.
+fn refuse(
+    section: &Section<'_>,
+    key: &str,
+    word: &Located<String>,
+    label: &str,
+    hint: Option<&str>,
+) {
+    let message = format!("{} cannot be `{}`", section.name(key), word.value);
+    let fault = Fault::new(message, word.span.clone());
+    section.wrong(
+        key,
+        fault.with_label(label).with_hint(hint.map(str::to_owned)),
+    );
 }
 
 #[cfg(test)]
@@ -123,13 +156,46 @@ mod tests {
     #[test]
     fn devices_are_words_or_cuda_with_an_index() {
         let device = |word: &str| read_with(MINIMAL, &[&format!("device={word}")]);
-        assert_eq!(device("cuda").unwrap().device, Device::Cuda(0));
-        assert_eq!(device("cuda:1").unwrap().device, Device::Cuda(1));
-        assert_eq!(device("cpu").unwrap().device, Device::Cpu);
+        for (word, expected) in [
+            ("cuda", Device::Cuda(0)),
+            ("cuda:1", Device::Cuda(1)),
+            ("cpu", Device::Cpu),
+            ("[\"cpu\"]", Device::Cpu),
+        ] {
+            let read = device(word).unwrap();
+            assert_eq!(read.device, Devices::one(expected), "{word}");
+            assert_eq!(*read.ranks, 1, "{word}");
+        }
         for word in ["gpu", "cuda:", "cuda:-1", "cuda:x"] {
             let faults = device(word).unwrap_err().to_string();
             assert_eq!(faults, format!("--set:1:8: `device` cannot be `{word}`"));
         }
+    }
+
+    #[test]
+    fn a_list_of_devices_is_a_rank_each() {
+        let lists = |sets: &[&str]| read_with(MINIMAL, sets);
+        let two = r#"device=["cuda:1", "cuda:0"]"#;
+        let read = lists(&[two]).unwrap();
+        assert_eq!(*read.ranks, 2);
+        assert_eq!(read.device.of(0), Device::Cuda(1));
+        assert_eq!(read.device.of(1), Device::Cuda(0));
+        assert_eq!(*lists(&[two, "ranks=2"]).unwrap().ranks, 2);
+        let faults = |sets: &[&str]| lists(sets).unwrap_err().to_string();
+        assert_eq!(
+            faults(&[two, "ranks=3"]),
+            "--set:1:7: `ranks` is 3, but `device` lists 2 devices"
+        );
+        for (list, at) in [
+            (r#"["cpu", "cuda:0"]"#, "16: `device` cannot be `cuda:0`"),
+            (r#"["auto", "auto"]"#, "9: `device` cannot be `auto`"),
+            (r#"["cpu", "gpu"]"#, "16: `device` cannot be `gpu`"),
+        ] {
+            let found = faults(&[&format!("device={list}")]);
+            assert_eq!(found, format!("--set:1:{at}"));
+        }
+        let found = faults(&["device=[]"]);
+        assert_eq!(found, "--set:1:8: `device` is empty");
     }
 
     #[test]

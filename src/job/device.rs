@@ -51,6 +51,44 @@ impl FromStr for Device {
     }
 }
 
+/// Where the ranks of a job compute: all on one device, or each on one of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Devices(Vec<Device>);
+
+impl Devices {
+    /// One for all ranks.
+    pub fn one(device: Device) -> Self {
+        Self(vec![device])
+    }
+
+    /// One for each rank, in their order.
+    pub fn each(list: Vec<Device>) -> Self {
+        Self(list)
+    }
+
+    /// That of a rank.
+    pub fn of(&self, rank: usize) -> Device {
+        let own = self.0.get(rank).or(self.0.first());
+        own.copied().unwrap_or(Device::Auto)
+    }
+
+    /// How many ranks they are a device each for; 1 where one is for all.
+    pub fn count(&self) -> usize {
+        self.0.len().max(1)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Device> {
+        self.0.iter().copied()
+    }
+
+    /// Whether one is a CUDA device.
+    pub fn have_cuda(&self) -> bool {
+        self.iter().any(|device| matches!(device, Device::Cuda(_)))
+    }
+}
+
 /// Why a word names no device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {

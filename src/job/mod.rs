@@ -86,7 +86,7 @@ pub struct Job {
     /// Seed of initial weights, data order and dropout.
     pub seed: u64,
     /// Where to compute.
-    pub device: Device,
+    pub device: Devices,
     /// What to compute in.
     pub precision: Precision,
     /// Threads of libtorch; every core where `None`.

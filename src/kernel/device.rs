@@ -7,6 +7,31 @@ use crate::cpu::{self, multiplies};
 use crate::cuda;
 use crate::error::KernelError;
 
+/// Checks that libtorch sees every CUDA device of a list, before a rank starts that computes on it.
+///
+/// # Errors
+/// The first one that it does not see.
+pub(crate) fn check(devices: &job::Devices) -> Result<(), KernelError> {
+    devices.iter().try_for_each(|device| match device {
+        job::Device::Cuda(index) => check_cuda(index),
+        job::Device::Auto | job::Device::Cpu => Ok(()),
+    })
+}
+
+fn check_cuda(index: usize) -> Result<(), KernelError> {
+    let loaded = cuda::load();
+    let count = Cuda::device_count();
+    if (index as i64) < count {
+        return Ok(());
+    }
+    let reason = loaded.err();
+    Err(KernelError::NoCuda {
+        index,
+        count,
+        reason,
+    })
+}
+
 /// A resolved device and number format.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compute {
@@ -35,16 +60,7 @@ impl Compute {
                 Err(_) => Device::Cpu,
             },
             job::Device::Cuda(index) => {
-                let loaded = cuda::load();
-                let count = Cuda::device_count();
-                if index as i64 >= count {
-                    let reason = loaded.err();
-                    return Err(KernelError::NoCuda {
-                        index,
-                        count,
-                        reason,
-                    });
-                }
+                check_cuda(index)?;
                 Device::Cuda(index)
             }
         };

@@ -118,7 +118,7 @@ pub(crate) enum KernelError {
         "this build of the training kernel runs on one rank only: libtorch's headers had no c10d"
     )]
     OneRankOnly,
-    #[error("{ranks} ranks share a training on the CPU only, not on a CUDA device")]
+    #[error("{ranks} ranks cannot share one CUDA device")]
     RanksOnGpu { ranks: usize },
     #[error("`reduction-leaves` fixes the order of sums on the CPU only, not on a CUDA device")]
     LeavesOnGpu,
@@ -212,7 +212,11 @@ impl KernelError {
             Self::NoPort { .. } => Some("set `MASTER_PORT` to a free port".to_owned()),
             Self::OneRankOnly => Some("set `ranks` to 1".to_owned()),
             Self::LeavesOnGpu => Some("set `device` to \"cpu\", or remove the key".to_owned()),
-            Self::RanksOnGpu { .. } => Some("set `device` to \"cpu\", or `ranks` to 1".to_owned()),
+            Self::RanksOnGpu { .. } => Some(
+                "list a device for each rank, as in `device = [\"cuda:0\", \"cuda:1\"]`, or set \
+                 `device` to \"cpu\" or `ranks` to 1"
+                    .to_owned(),
+            ),
             Self::Rank { .. } | Self::LostRanks { .. } => Some(
                 "run it again: it resumes from the last checkpoint, with any number of ranks"
                     .to_owned(),

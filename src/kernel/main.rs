@@ -120,7 +120,8 @@ fn main() -> ExitCode {
 fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<(Ended, u64), KernelError> {
     if let Some(seat) = seat {
         let (job, ranks) = seat.take(stop)?;
-        let compute = Compute::resolve(job.device, job.precision, job.threads)?;
+        let device = job.device.of(ranks.own().rank);
+        let compute = Compute::resolve(device, job.precision, job.threads)?;
         return work(&job, compute, ranks, reporter, stop);
     }
     let job = job_of_runner()?;
@@ -129,9 +130,12 @@ fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<(Ended, u
         stop::die_with_the_runner(stop);
     }
     let _lock = output_lock(&job, reporter, stop)?;
-    let compute = Compute::resolve(job.device, job.precision, job.threads)?;
-    if compute.device != tch::Device::Cpu && job.ranks > 1 {
+    let compute = Compute::resolve(job.device.of(0), job.precision, job.threads)?;
+    if compute.device != tch::Device::Cpu && job.ranks > 1 && job.device.count() == 1 {
         return Err(KernelError::RanksOnGpu { ranks: job.ranks });
+    }
+    if job.ranks_here == job.ranks {
+        device::check(&job.device)?;
     }
     if let Work::Train(train) = &job.work
         && compute.device != tch::Device::Cpu

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::child::Child;
 use super::{Interrupts, Kernel, KernelError, StageError};
-use crate::job::{Device, Event, Failure, Job, Precision, Predict, Rows, VERSION, Work};
+use crate::job::{Device, Devices, Event, Failure, Job, Precision, Predict, Rows, VERSION, Work};
 use crate::runs::Error;
 
 /// Name of the log in the kernel's folder.
@@ -48,7 +48,7 @@ impl<'a> Predictor<'a> {
             stage: "predict".to_owned(),
             fingerprint: String::new(),
             seed: 0,
-            device: prediction.device,
+            device: Devices::one(prediction.device),
             precision: prediction.precision,
             threads: prediction.threads.or(kernel.threads()),
             ranks: 1,

@@ -379,8 +379,43 @@ fn ranks_that_cannot_be_are_refused_before_anything_runs() {
         .says("`ranks` 17 exceeds the 16 examples of a batch of `finetune`");
     test.run(&["chaos.toml", "--ranks", "2", "--set", "device=cuda:0"])
         .ends_with(2)
-        .says("`ranks` = 2 on a CUDA device is not supported")
-        .says("set `device` to \"cpu\", or `ranks` to 1");
+        .says("`ranks` = 2 on one CUDA device is not supported")
+        .says("as in `device = [\"cuda:0\", \"cuda:1\"]`, or set `ranks` to 1");
+    test.run(&["chaos.toml", "--ranks", "3", "--set", TWO_CPUS])
+        .ends_with(2)
+        .says("`ranks` is 3, but `device` lists 2 devices")
+        .says("remove `ranks`: a list has a device for each rank");
+}
+
+const TWO_CPUS: &str = r#"device=["cpu", "cpu"]"#;
+
+#[test]
+fn a_list_of_devices_trains_on_a_rank_each() {
+    let test = root();
+    run(&test, &["--until", "finetune", "--ranks", "2"]);
+    let expected = results(&test);
+    run(
+        &test,
+        &[
+            "--until", "finetune", "--set", TWO_CPUS, "--force", "finetune",
+        ],
+    );
+    assert_eq!(results(&test), expected);
+    let record = test.read("runs/chaos/finetune/record.json");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("a record");
+    assert_eq!(record["machine"]["ranks"], serde_json::json!([2]));
+}
+
+/// No machine has so many: the list is looked through before a rank starts, whichever of its devices is missing.
+#[test]
+fn a_list_with_a_cuda_device_that_is_not_there_starts_no_rank() {
+    let test = root();
+    let list = r#"device=["cuda:998", "cuda:999"]"#;
+    run(&test, &["--until", "data-prep"]);
+    test.run_with(&["chaos.toml", "--set", list], real)
+        .ends_with(1)
+        .says("no CUDA device 998")
+        .says("use device `cpu` or `auto`");
 }
 
 /// A rank that cannot connect to rank 0 exits with an error.

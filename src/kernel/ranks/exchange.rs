@@ -30,6 +30,8 @@ pub(crate) struct Exchange {
 /// What a step has so far.
 struct State {
     group: Rc<Group>,
+    /// Where gradients are computed and applied. Gloo adds them in the memory of the CPU.
+    device: Device,
     wire: GradientExchange,
     /// Of each parameter.
     shapes: Vec<Vec<i64>>,
@@ -88,6 +90,9 @@ impl Exchange {
         let buckets = buckets.collect();
         let state = Rc::new(RefCell::new(State {
             group: Rc::clone(group),
+            device: parameters
+                .first()
+                .map_or(Device::Cpu, |(_, tensor)| tensor.device()),
             wire,
             words,
             buckets,
@@ -182,7 +187,8 @@ impl Exchange {
             let (bucket, from) = state.at[place];
             let shape = &state.shapes[place];
             let count = shape.iter().product();
-            summed[bucket].narrow(0, from, count).view(&shape[..])
+            let sum = summed[bucket].narrow(0, from, count).view(&shape[..]);
+            sum.to_device(state.device)
         });
         Ok((gradients.collect(), first[losses.len()] > 0.0))
     }
@@ -200,10 +206,11 @@ impl State {
     fn take(&mut self, place: usize, gradient: &Tensor) {
         // One of several micro-batches adds to those before it.
         let mut room = self.room(place);
+        let gradient = gradient.detach().reshape([-1]);
         if self.is_there[place] {
-            let _ = room.g_add_(&gradient.detach().reshape([-1]));
+            let _ = room.g_add_(&gradient.to_device(Device::Cpu));
         } else {
-            room.copy_(&gradient.detach().reshape([-1]));
+            room.copy_(&gradient);
         }
         self.is_there[place] = true;
         if self.is_last {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use tinyrun::data::{StoreMeta, StoreWriter};
 use tinyrun::job::{
-    self, DecayFrom, Device, HeadKind, Initializer, InitializerKind, Job, Keep, LossScaling,
-    ModelSelection, Objective, OptimizerKind, PadTo, Precision, Reduction, Saving, Schedule,
-    ScheduleKind, Scoring, Steps, Student, Teacher, Train, TrainData, Warmup, WeightDtype, Work,
+    self, DecayFrom, Device, Devices, HeadKind, Initializer, InitializerKind, Job, Keep,
+    LossScaling, ModelSelection, Objective, OptimizerKind, PadTo, Precision, Reduction, Saving,
+    Schedule, ScheduleKind, Scoring, Steps, Student, Teacher, Train, TrainData, Warmup,
+    WeightDtype, Work,
 };
 use tinyrun::metrics::csv_file::is_of_speed;
 use tinyrun::model::{BertConfig, Dtype, Weights};
@@ -54,7 +55,7 @@ pub(super) fn job(folder: &Path, objective: Objective) -> Job {
         stage: "test".to_owned(),
         fingerprint: "f".to_owned(),
         seed: 7,
-        device: Device::Cpu,
+        device: Devices::one(Device::Cpu),
         precision: Precision::Fp32,
         threads: None,
         ranks: 1,
@@ -143,7 +144,7 @@ pub(super) fn run(job: &Job, stop: &Stop) -> Result<Ended, KernelError> {
     let Work::Train(work) = &job.work else {
         panic!("a training job")
     };
-    let compute = Compute::resolve(job.device, job.precision, job.threads)?;
+    let compute = Compute::resolve(job.device.of(0), job.precision, job.threads)?;
     train(job, work, compute, &Reporter::silent(), stop, &Ranks::one())
 }
 

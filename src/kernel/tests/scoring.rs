@@ -95,7 +95,8 @@ fn predictions(job: &Job, threads: usize, batch_size: u32) -> Vec<(String, Strin
         }],
         batch_size,
     };
-    let compute = Compute::resolve(eval.device, eval.precision, Some(threads)).expect("a device");
+    let compute =
+        Compute::resolve(eval.device.of(0), eval.precision, Some(threads)).expect("a device");
     let ended = evaluate(
         &eval,
         &work,
