@@ -15,6 +15,8 @@ EXPERIMENTS := $(sort $(basename $(notdir $(wildcard experiments/*.toml))))
 # Made once and then left alone: no prerequisites, so a file that is there is never made again.
 MODEL := models/all-MiniLM-L6-v2/model.safetensors
 REVIEWS := data/reviews/reviews.tsv data/reviews/unlabelled.txt
+# The start of the student of experiments/banking77.toml.
+MINILM_10K := models/all-MiniLM-L6-v2-10k/model.safetensors
 
 .PHONY: help
 help: ## list the targets
@@ -169,6 +171,13 @@ unlabelled-glue: ## write the sentences of other GLUE tables to data/unlabelled/
 banking77-data: ## download Banking77 to data/banking77, or copy it with BANKING77_DIR=path
 	@scripts/prerequisites python
 	@scripts/fetch_banking77 $(if $(BANKING77_DIR),"$(BANKING77_DIR)")
+
+.PHONY: minilm-10k
+minilm-10k: $(MINILM_10K) ## cut MiniLM's vocabulary to 10,000 pieces for the student of Banking77
+
+$(MINILM_10K): | $(MODEL)
+	@scripts/prerequisites venv
+	@scripts/prune_vocabulary models/all-MiniLM-L6-v2 $(@D) data/banking77/train.csv --size 10000
 
 .PHONY: corpus
 corpus: ## link or unpack CORPUS=path (.txt, .txt.xz or folder) to data/corpus

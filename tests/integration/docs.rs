@@ -23,6 +23,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("srun ", "needs Slurm; tried by launchers.rs"),
     ("scripts/check_with_transformers.py ", "needs PyTorch"),
     (
+        "scripts/prune_vocabulary ",
+        "installs packages; its functions are tried by fetch.rs",
+    ),
+    (
         "scripts/paired_bootstrap ",
         "needs predictions; tried by matrix.rs",
     ),

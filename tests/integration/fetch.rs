@@ -291,3 +291,51 @@ fn a_word_of_unfinished_work_is_found_with_its_line() {
         );
     }
 }
+
+/// Ids are new and their order is old; of what texts use as seldom, the first in the vocabulary stays.
+#[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
+fn a_cut_vocabulary_keeps_special_pieces_characters_and_what_texts_use() {
+    let code = r###"
+import importlib.machinery, importlib.util, json, sys
+sys.path.insert(0, "scripts")
+loader = importlib.machinery.SourceFileLoader("prune", "scripts/prune_vocabulary")
+prune = importlib.util.module_from_spec(importlib.util.spec_from_loader("prune", loader))
+loader.exec_module(prune)
+words = ["[PAD]", "[unused0]", "rare", "[CLS]", "a", "seldom", "##s", "card"]
+vocabulary = {word: id for id, word in enumerate(words)}
+counts = prune.collections.Counter({7: 3})
+old = prune.kept(vocabulary, {0, 3}, counts, 6)
+description = {
+    "model": {"vocab": vocabulary},
+    "added_tokens": [{"id": 0}, {"id": 3}],
+    "post_processor": {"special_tokens": {"[CLS]": {"ids": [3]}}, "cls": ["[CLS]", 3]},
+}
+prune.renumber(description, {old: new for new, old in enumerate(old)})
+print(json.dumps([old, description]))
+try:
+    prune.kept(vocabulary, {0, 3}, counts, 3)
+except prune.Fault as fault:
+    print(fault)
+"###;
+    let mut python = command("python3", Path::new(ROOT));
+    let ran = python.args(["-c", code]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let Some((found, refused)) = said.split_once('\n') else {
+        panic!("{}", stderr(&ran));
+    };
+    let expected = serde_json::json!([
+        [0, 2, 3, 4, 6, 7],
+        {
+            "model": {"vocab": {"[PAD]": 0, "rare": 1, "[CLS]": 2, "a": 3, "##s": 4, "card": 5}},
+            "added_tokens": [{"id": 0}, {"id": 2}],
+            "post_processor": {"special_tokens": {"[CLS]": {"ids": [2]}}, "cls": ["[CLS]", 2]},
+        }
+    ]);
+    let found: serde_json::Value = serde_json::from_str(found).unwrap();
+    assert_eq!(found, expected);
+    assert!(refused.starts_with("--size 3 is not between the 4 pieces"));
+}
