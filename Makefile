@@ -63,7 +63,7 @@ fuzz: ## fuzz the readers of untrusted files (SECONDS=n per target, default 600)
 parity: libtorch ## regenerate fixtures with PyTorch, test the kernel, let MindSpore read our files
 	@scripts/prerequisites cargo compiler crates venv
 	@scripts/parity
-	@cargo test --locked --bin tinyrun-kernel $(ARGS)
+	@cargo test --locked --package tinyrun-kernel $(ARGS)
 	@cargo build --locked
 	@scripts/check_seed_files
 
@@ -110,7 +110,6 @@ check: libtorch ## formatting, lints, documentation and its links, forbidden wor
 	@# The fuzz targets call what readers offer today.
 	@cargo check --quiet --locked --manifest-path fuzz/Cargo.toml
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --no-deps --lib --document-private-items
-	@RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --no-deps --bin tinyrun-kernel --document-private-items
 	@# Generated pages, and the files that pages and comments name.
 	@cargo test --locked --no-default-features --quiet --test integration -- reference:: documents::
 

@@ -6,8 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::processor::Processor;
-
 /// Sets a `cfg` for each thing that is there.
 pub(crate) fn probe() {
     let found = [
@@ -25,9 +23,6 @@ pub(crate) fn probe() {
         ("has_torchrun", torchrun().is_some()),
         ("has_networks", can_mount() && on_path("ip")),
         ("can_mount", can_mount()),
-        ("has_avx2", Processor::Avx2.is_here()),
-        ("has_avx512", Processor::Avx512.is_here()),
-        ("has_bf16", Processor::Avx512Bf16.is_here()),
     ];
     let torchrun = torchrun().unwrap_or_default();
     println!("cargo:rustc-env=TORCHRUN={}", torchrun.display());

@@ -25,7 +25,7 @@ from check_with_transformers import arguments, read_predictions, read_table
 
 
 def is_dev(text, pair, fraction):
-    """As src/data/split.rs."""
+    """As src/base/data/split.rs."""
     hasher = hashlib.sha256(b"tinyrun dev-fraction 1\0")
     for part in [text, pair] if pair is not None else [text]:
         part = part.strip().encode()

@@ -3,12 +3,14 @@
 use toml::Value;
 
 use super::schema::Recipe;
-use super::setting::{Setting, above_zero_to};
+use super::setting::{Setting, above_zero_to, choices};
 use super::settings::{key, settings};
 use crate::document::{Fault, Located, Section};
 use crate::job::{
     AttentionLoss, HiddenLoss, Projection, Reduction, RegressionTarget, SoftLossReduction,
 };
+
+choices! { AttentionLoss, Reduction, HiddenLoss, RegressionTarget, SoftLossReduction, Projection }
 
 settings! {
     /// Losses over layers: general distillation and phase 1.

@@ -28,7 +28,7 @@ mod relations;
 mod resolved;
 mod schedule;
 mod schema;
-mod setting;
+pub(crate) mod setting;
 pub(crate) mod settings;
 mod shared_faults;
 mod source_check;

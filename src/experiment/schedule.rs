@@ -2,7 +2,7 @@
 
 use super::declared::Entry;
 use super::recipe::TrainingDefaults;
-use super::setting::above_zero_to;
+use super::setting::{above_zero_to, choices};
 use super::settings::{Item, Settings, key, settings};
 use crate::document::{Fault, Located, Section};
 use crate::job::{DecayFrom, Schedule, ScheduleKind, Warmup, words};
@@ -21,6 +21,8 @@ enum Shape {
 words! {
     Shape { "linear" => Linear, "polynomial" => Polynomial, "constant" => Constant }
 }
+
+choices! { Shape, DecayFrom }
 
 settings! {
     /// A [`Schedule`] as it is written in the file.

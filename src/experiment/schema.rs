@@ -1,6 +1,7 @@
 //! Values of keys that are words, or a word and something else.
 
 use super::glue::GlueTask;
+use super::setting::choices;
 use super::stage_name::StageName;
 use crate::data::RecordFormat;
 use crate::job::{LayerMap, words};
@@ -223,4 +224,8 @@ words! {
     Escape { "auto" => Auto, "doubled" => Doubled, "backslash" => Backslash }
     LongLines { "split" => Split, "truncate" => Truncate }
     ClassifierStart { "auto" => Auto, "new" => New }
+}
+
+choices! {
+    WindowForm, Recipe, TableFormat, TaskFormat, CorpusFormat, Quoting, Escape, LongLines, ClassifierStart
 }

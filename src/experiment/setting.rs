@@ -5,7 +5,6 @@ use std::ops::{Bound, RangeBounds};
 use toml::Value;
 
 use crate::document::{Located, Section, range_in_words};
-use crate::job::Word;
 
 /// A value of a key.
 pub(crate) trait Setting: Sized + 'static {
@@ -182,21 +181,30 @@ impl Setting for bool {
     }
 }
 
-impl<W: Word> Setting for W {
-    type Limit = ();
+/// `choices! { Type, .. }` beside the keys that have one of the words of these types.
+macro_rules! choices {
+    ($($choice:ty),+ $(,)?) => {$(
+        impl $crate::experiment::setting::Setting for $choice {
+            type Limit = ();
 
-    fn read(at: &At<'_, ()>) -> Option<Located<Self>> {
-        at.section.choice(at.key, W::WORDS)
-    }
+            fn read(
+                at: &$crate::experiment::setting::At<'_, ()>,
+            ) -> Option<$crate::document::Located<Self>> {
+                at.section.choice(at.key, <Self as $crate::job::Word>::WORDS)
+            }
 
-    fn value(&self) -> Value {
-        self.as_str().into()
-    }
+            fn value(&self) -> toml::Value {
+                $crate::job::Word::as_str(*self).into()
+            }
 
-    fn kind((): &()) -> String {
-        listed(W::WORDS.iter().map(|(word, _)| *word))
-    }
+            fn kind((): &()) -> String {
+                let words = <Self as $crate::job::Word>::WORDS.iter();
+                $crate::experiment::setting::listed(words.map(|(word, _)| *word))
+            }
+        }
+    )+};
 }
+pub(crate) use choices;
 
 /// `` `a`, `b` ``
 pub(crate) fn listed<'w>(words: impl Iterator<Item = &'w str>) -> String {

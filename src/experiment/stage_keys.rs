@@ -4,11 +4,13 @@ use toml::Value;
 
 use super::records::check_corpus;
 use super::schema::{CorpusFormat, GateRule, LongLines, Recipe, WindowForm};
-use super::setting::{At, LARGEST, Setting};
+use super::setting::{At, LARGEST, Setting, choices};
 use super::settings::{key, settings};
 use super::windows::{WindowDefaults, Windows};
 use crate::document::{Fault, Located, Section, WordOrNumber};
 use crate::job::{Keep, Scoring};
+
+choices! { Keep }
 
 settings! {
     impl Scoring(stage, none: ()) titled "Training stages that score on dev" {

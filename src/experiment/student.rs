@@ -7,11 +7,13 @@ use super::checkpoint_keys::{
 };
 use super::recipe::StudentDefaults;
 use super::schema::{ClassifierStart, LayerMapRule, Recipe};
-use super::setting::{At, LARGEST, Setting, above_zero_to};
+use super::setting::{At, LARGEST, Setting, above_zero_to, choices};
 use super::settings::{Settings, key, settings};
 use crate::document::{Fault, Located, Section, WordOrSection};
 use crate::job::{HeadKind, Initializer, InitializerKind, LayerMap, WeightDtype};
 use crate::model::family::{Family, MODEL_TYPES};
+
+choices! { HeadKind, InitializerKind, WeightDtype }
 
 settings! {
     /// `[teacher]`

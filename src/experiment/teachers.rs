@@ -4,12 +4,14 @@ use toml::Value;
 
 use super::ports::{ModelPort, Port, Role, TEACHER_ROLES};
 use super::schema::ModelSource;
-use super::setting::{At, Setting, above_zero_to};
+use super::setting::{At, Setting, above_zero_to, choices};
 use super::settings::{key, settings};
 use super::sources::source_of;
 use super::stage_settings::StageSettings;
 use crate::document::{Fault, Located, Section};
 use crate::job::TeacherMean;
+
+choices! { TeacherMean }
 
 settings! {
     /// The teachers of a stage that learns from the mean of several.

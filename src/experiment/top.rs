@@ -6,7 +6,7 @@ use super::goal::{Goal, read_goals};
 use super::kind::Kinds;
 use super::recipe::StageDefaults;
 use super::schema::Recipe;
-use super::setting::{At, Setting};
+use super::setting::{At, Setting, choices};
 use super::settings::{key, settings};
 use super::stage::Stages;
 use super::stages;
@@ -21,6 +21,8 @@ pub(crate) struct Reading {
     pub(super) stem: String,
     pub(super) kinds: Kinds,
 }
+
+choices! { Precision }
 
 settings! {
     /// A whole experiment file.

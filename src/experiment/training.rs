@@ -6,12 +6,14 @@ use toml::Value;
 
 use super::declared::Entry;
 use super::recipe::TrainingDefaults;
-use super::setting::{Range, Setting, above_zero_to};
+use super::setting::{Range, Setting, above_zero_to, choices};
 use super::settings::{Item, Settings, key, settings};
 use crate::document::{Fault, Located, Section};
 use crate::job::{
     Clipping, GradientExchange, LossScaling, Optimizer, OptimizerKind, PadTo, Precision, Schedule,
 };
+
+choices! { Clipping, OptimizerKind, PadTo, GradientExchange }
 
 settings! {
     /// Settings that every training stage has, with its own defaults.

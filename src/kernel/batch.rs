@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tch::{Device, Tensor};
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::PadTo;
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::PadTo;
 
 /// What the mask adds to the score of a padding key (docs/concepts/losses.md#attention).
 const MASKED: f64 = -10_000.0;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use tinyrun::data::store::TokenStore;
-use tinyrun::input::excerpt_list;
-use tinyrun::job::{LayerMap, Relations};
-use tinyrun::model::{BertConfig, LabelFit, label_fit};
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::input::excerpt_list;
+use tinyrun_base::job::{LayerMap, Relations};
+use tinyrun_base::model::{BertConfig, LabelFit, label_fit};
 
 use crate::error::KernelError;
 use crate::parameters::Parameters;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
-use tinyrun::system::{Digest, write_atomic};
+use tinyrun_base::system::{Digest, write_atomic};
 
 use crate::error::{KernelError, io};
 use crate::loss_scale::LossScale;

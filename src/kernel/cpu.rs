@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use tch::Kind;
 use thiserror::Error;
-use tinyrun::input::{excerpt, excerpt_list};
+use tinyrun_base::input::{excerpt, excerpt_list};
 
 use crate::processor::Processor;
 

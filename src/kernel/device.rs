@@ -1,7 +1,7 @@
 //! Where and in what to compute.
 
 use tch::{Cuda, Device, Kind};
-use tinyrun::job;
+use tinyrun_base::job;
 
 use crate::cpu::{self, multiplies};
 use crate::cuda;

@@ -1,7 +1,7 @@
 //! The mean of several teachers, which a student learns from in place of one.
 
 use tch::Tensor;
-use tinyrun::job::{Ensemble, Objective, TeacherMean};
+use tinyrun_base::job::{Ensemble, Objective, TeacherMean};
 
 use crate::losses::{mean_of_logits, mean_of_probabilities};
 use crate::target::Target;

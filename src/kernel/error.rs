@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
-use tinyrun::job::Failure;
-use tinyrun::system::{advice, reason};
+use tinyrun_base::job::Failure;
+use tinyrun_base::system::{advice, reason};
 
 use crate::cpu::NoSuchProcessor;
 
@@ -29,12 +29,12 @@ pub(crate) enum KernelError {
     Model {
         context: String,
         #[source]
-        source: tinyrun::model::ModelError,
+        source: tinyrun_base::model::ModelError,
     },
     #[error("the tokenized data cannot be read: {0}")]
-    Store(#[from] tinyrun::data::StoreError),
+    Store(#[from] tinyrun_base::data::StoreError),
     #[error("the metrics cannot be written: {0}")]
-    Metrics(#[from] tinyrun::metrics::MetricsFileError),
+    Metrics(#[from] tinyrun_base::metrics::MetricsFileError),
     #[error("cannot {what} `{path}`: {}", reason(source))]
     Io {
         what: &'static str,

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{EvalModel, Evaluate, Event, Job, Progress};
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{EvalModel, Evaluate, Event, Job, Progress};
 
 use crate::device::Compute;
 use crate::error::{KernelError, io};

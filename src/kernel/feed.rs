@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use tinyrun::data::batches::{
+use tinyrun_base::data::batches::{
     choose_limit, choose_turn, plan_epoch, plan_unshuffled, steps_per_epoch,
 };
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{PadTo, Train, TrainData};
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{PadTo, Train, TrainData};
 
 use crate::batch::{Amounts, Block};
 use crate::error::KernelError;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tch::{Tensor, no_grad};
-use tinyrun::model::BertConfig;
+use tinyrun_base::model::BertConfig;
 
 use crate::batch::Amounts;
 use crate::device::Compute;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{HeadKind, Projection, Student, Train, WeightDtype};
-use tinyrun::model::names::{ENCODER, POOLER, WORDS};
-use tinyrun::model::{
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{HeadKind, Projection, Student, Train, WeightDtype};
+use tinyrun_base::model::names::{ENCODER, POOLER, WORDS};
+use tinyrun_base::model::{
     LabelFit, LoadedModel, ModelRef, TokenMap, Weights, label_fit, load_stated, write_model_folder,
     write_safetensors,
 };

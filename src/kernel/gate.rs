@@ -8,9 +8,9 @@ mod confusion;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Gate, HeadKind, Metric};
-use tinyrun::model::ModelRef;
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{Gate, HeadKind, Metric};
+use tinyrun_base::model::ModelRef;
 
 use self::confusion::{Confusion, shown};
 use crate::device::Compute;

@@ -3,7 +3,7 @@
 //! divided again.
 
 use serde::{Deserialize, Serialize};
-use tinyrun::job::LossScaling;
+use tinyrun_base::job::LossScaling;
 
 /// Scale of the next step and what led to it; part of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

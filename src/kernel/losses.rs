@@ -2,7 +2,7 @@
 //! whatever the format of their inputs. Sources: docs/concepts/losses.md.
 
 use tch::{Kind, Reduction as Mean, Tensor};
-use tinyrun::job::{Reduction, Relations, SoftLossReduction};
+use tinyrun_base::job::{Reduction, Relations, SoftLossReduction};
 
 use crate::batch::Batch;
 use crate::encoder::matmul;

@@ -14,8 +14,8 @@ mod plan;
 mod reading;
 mod sharing;
 
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{self, Job, Objective, PadTo, Reduction, Train};
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{self, Job, Objective, PadTo, Reduction, Train};
 
 use self::asking::Asking;
 pub(crate) use self::files::remove_all;

@@ -4,7 +4,7 @@
 mod layers;
 
 use tch::Tensor;
-use tinyrun::job;
+use tinyrun_base::job;
 
 use self::layers::layer_losses;
 use crate::batch::{Amounts, Batch};

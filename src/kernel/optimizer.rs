@@ -4,7 +4,7 @@
 //! optimizers neither save their state nor have the rule without bias correction.
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tinyrun::job::{Clipping, Optimizer as Settings, OptimizerKind};
+use tinyrun_base::job::{Clipping, Optimizer as Settings, OptimizerKind};
 
 use crate::fused::{self, Rule};
 use crate::parameters::Parameters;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
-use tinyrun::job::{Initializer, InitializerKind};
-use tinyrun::model::names::EMBEDDINGS;
+use tinyrun_base::job::{Initializer, InitializerKind};
+use tinyrun_base::model::names::EMBEDDINGS;
 
 use crate::checkpoint::tensor_bytes;
 use crate::seed::{Seed, seeded};

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tinyrun::job::{Event, PadTo, Predict, Rows};
+use tinyrun_base::job::{Event, PadTo, Predict, Rows};
 
 use crate::batch::{Batch, Block, Row};
 use crate::device::Compute;

@@ -2,7 +2,7 @@
 
 use std::io::{Stdout, Write};
 
-use tinyrun::job::Event;
+use tinyrun_base::job::Event;
 
 /// Writes events.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A row of `metrics.csv`: what is gathered for it, and its columns
 //! (docs/reference/metrics-csv.md).
 
-use tinyrun::job::{Progress, Train};
+use tinyrun_base::job::{Progress, Train};
 
 use crate::checkpoint::{State, Window};
 use crate::feed::MicroBatch;

@@ -1,6 +1,6 @@
 //! The learning rate as a pure function of the step. Source: docs/concepts/optimizers.md#learning-rate-schedule.
 
-use tinyrun::job::{DecayFrom, Schedule, ScheduleKind, Train, Warmup};
+use tinyrun_base::job::{DecayFrom, Schedule, ScheduleKind, Train, Warmup};
 
 /// Length of a run in optimizer steps.
 #[derive(Debug, Clone, Copy)]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tinyrun::data::batches::plan_in_order;
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{HeadKind, Metric, PadTo};
-use tinyrun::metrics::{Counts, f1, matthews_corr, pearson, spearman};
-use tinyrun::model::BertConfig;
+use tinyrun_base::data::batches::plan_in_order;
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{HeadKind, Metric, PadTo};
+use tinyrun_base::metrics::{Counts, f1, matthews_corr, pearson, spearman};
+use tinyrun_base::model::BertConfig;
 
 use crate::batch::Batch;
 use crate::encoder::{Classifier, Encoder, Wanted, layout};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tch::Tensor;
-use tinyrun::job::{Event, Job, Keep, Train};
-use tinyrun::metrics::csv_file::MetricsFile;
+use tinyrun_base::job::{Event, Job, Keep, Train};
+use tinyrun_base::metrics::csv_file::MetricsFile;
 
 #[cfg(test)]
 pub(crate) use self::scoring::scorings;

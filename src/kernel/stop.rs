@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use tinyrun::job::STOP;
-use tinyrun::system::heeded;
+use tinyrun_base::job::STOP;
+use tinyrun_base::system::heeded;
 
 /// How long a kernel that was asked to stop goes on without its runner, to write its checkpoint: a second after
 /// `mpirun` has asked what it has started to end, it kills it.

@@ -1,7 +1,7 @@
 //! What a teacher answers to a batch, and so what the student learns.
 
 use tch::{Tensor, no_grad};
-use tinyrun::job::{Objective, RegressionTarget};
+use tinyrun_base::job::{Objective, RegressionTarget};
 
 use crate::batch::Batch;
 use crate::encoder::{Classifier, Encoder, Wanted};

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tch::{Device, Tensor, no_grad};
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Keep, Objective, PadTo, Reduction, Teacher as TeacherSpec, Train};
-use tinyrun::model::BertConfig;
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{Keep, Objective, PadTo, Reduction, Teacher as TeacherSpec, Train};
+use tinyrun_base::model::BertConfig;
 
 use self::start::{fill, fill_projections, own_parameters};
 use self::teachers::{open_teacher, own_rows};

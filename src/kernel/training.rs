@@ -1,6 +1,6 @@
 //! The training loop. One function serves fine-tuning and every distillation stage.
 
-use tinyrun::job::{Job, Train};
+use tinyrun_base::job::{Job, Train};
 
 use crate::device::Compute;
 use crate::error::KernelError;

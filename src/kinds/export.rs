@@ -1,6 +1,7 @@
 //! `export`: a model in a format of other programs, with its card.
 
 use crate::document::{Fault, Located, Section};
+use crate::experiment::setting::choices;
 use crate::experiment::settings::{key, settings};
 use crate::experiment::{
     Artifact, Counts, ModelPort, Port, Role, StageDefaults, StageKind, StageSettings,
@@ -14,6 +15,8 @@ use crate::stage::{Activity, Place, StageError, Work};
 use super::KINDS;
 
 pub(super) struct Export;
+
+choices! { Format }
 
 settings! {
     /// `[stages.export]`

@@ -97,17 +97,31 @@ fn names_are_found_in_paths_and_in_lists() {
     assert_eq!(found, ["a", "d", "e", "h"]);
 }
 
+/// The folder of a room: that of the package `tinyrun-base` if it is there.
+fn folder_of(room: &str) -> PathBuf {
+    let shared = Path::new(BASE).join(room);
+    match root().join(&shared).is_dir() {
+        true => shared,
+        false => Path::new("src").join(room),
+    }
+}
+
+const BASE: &str = "src/base";
+
+/// Folders of rooms, in all packages.
+fn folders() -> BTreeSet<PathBuf> {
+    let own = entries(Path::new("src")).into_iter();
+    // The file of a program that calls the kernel.
+    let own = own.filter(|path| !path.ends_with("base") && !path.ends_with("bin"));
+    let all = own.chain(entries(Path::new(BASE)));
+    all.filter(|path| root().join(path).is_dir()).collect()
+}
+
 #[test]
 fn a_room_uses_only_the_rooms_that_the_table_allows() {
     let table = table();
-    let folders = entries(Path::new("src")).into_iter();
-    let folders = folders.filter(|path| root().join(path).is_dir());
-    let folders: BTreeSet<PathBuf> = folders.collect();
-    let rooms: BTreeSet<PathBuf> = table
-        .iter()
-        .map(|(room, _)| Path::new("src").join(room))
-        .collect();
-    assert_eq!(folders, rooms, "rooms in src/ and in the table");
+    let rooms: BTreeSet<PathBuf> = table.iter().map(|(room, _)| folder_of(room)).collect();
+    assert_eq!(folders(), rooms, "rooms in src/ and in the table");
     let mut faults = Vec::new();
     let mut above = BTreeSet::new();
     for (room, allowed) in &table {
@@ -117,15 +131,14 @@ fn a_room_uses_only_the_rooms_that_the_table_allows() {
                 "the table lets `{room}` use `{used}`, which is not above it"
             ));
         }
-        for file in files(&Path::new("src").join(room)) {
+        for file in files(&folder_of(room)) {
             let code = code(&file);
-            let used = names_after(&code, "crate::");
             // In the kernel, `crate` is the kernel itself.
-            let used = if room == "kernel" {
-                names_after(&code, "tinyrun::")
-            } else {
-                used
+            let prefix = match &room[..] {
+                "kernel" => "tinyrun_base::",
+                _ => "crate::",
             };
+            let used = names_after(&code, prefix);
             let is_room = |used: &&&str| table.iter().any(|(room, _)| room == **used);
             for used in used.iter().filter(is_room) {
                 if *used != room && !allowed.contains(*used) {

@@ -1,10 +1,10 @@
 //! The head on an encoder: pooler and classifier.
 
 use tch::{Kind, Tensor};
-use tinyrun::job::HeadKind;
-use tinyrun::model::config::BertConfig;
-use tinyrun::model::family::Pooling;
-use tinyrun::model::names::POOLER;
+use tinyrun_base::job::HeadKind;
+use tinyrun_base::model::config::BertConfig;
+use tinyrun_base::model::family::Pooling;
+use tinyrun_base::model::names::POOLER;
 
 use super::linear::Linear;
 use crate::dropout::dropout;

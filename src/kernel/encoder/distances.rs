@@ -2,8 +2,8 @@
 //! (docs/concepts/models.md#mpnet).
 
 use tch::{Kind, Tensor};
-use tinyrun::model::config::BertConfig;
-use tinyrun::model::names::RELATIVE_BIAS;
+use tinyrun_base::model::config::BertConfig;
+use tinyrun_base::model::names::RELATIVE_BIAS;
 
 use crate::parameters::Parameters;
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn buckets_are_those_of_transformers() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/mpnet.json");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/mpnet.json");
         let bytes = fs::read(file).expect("the fixture is there");
         let document: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
         let wanted = document["buckets"].as_array().expect("buckets");

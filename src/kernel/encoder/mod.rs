@@ -16,8 +16,8 @@ mod reference;
 use std::fmt::Debug;
 
 use tch::{Device, Kind, Tensor};
-use tinyrun::job::PadTo;
-use tinyrun::model::config::BertConfig;
+use tinyrun_base::job::PadTo;
+use tinyrun_base::model::config::BertConfig;
 
 use crate::batch::Batch;
 use crate::native;

@@ -1,6 +1,6 @@
 //! The answers of a model by class, and what other readings of them would score.
 
-use tinyrun::metrics::matthews_corr;
+use tinyrun_base::metrics::matthews_corr;
 
 use crate::score::Prediction;
 

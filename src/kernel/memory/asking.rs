@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use tinyrun::job::Event;
+use tinyrun_base::job::Event;
 
 use super::files::{bin, note};
 use super::place::Folder;

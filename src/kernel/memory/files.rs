@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tinyrun::job::Train;
+use tinyrun_base::job::Train;
 
 use crate::checkpoint::write_and_rename;
 use crate::error::{KernelError, io};

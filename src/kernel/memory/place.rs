@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tinyrun::job::{Event, Job};
+use tinyrun_base::job::{Event, Job};
 
 use super::files::{bin, opened, own_folder, remove, written_before};
 use super::plan::CachePlan;

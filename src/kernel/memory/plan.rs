@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tinyrun::data::batches::plan_by_tokens;
-use tinyrun::job::Train;
+use tinyrun_base::data::batches::plan_by_tokens;
+use tinyrun_base::job::Train;
 
 use crate::answers::Layout;
 use crate::target::Target;

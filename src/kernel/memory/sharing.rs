@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use tinyrun::job::{self, PadTo};
-use tinyrun::system::{Locking, try_lock_shared};
+use tinyrun_base::job::{self, PadTo};
+use tinyrun_base::system::{Locking, try_lock_shared};
 
 use super::files::{bin, opened, remove, standing};
 use crate::device::Compute;

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "foreign functions over tensors")]
 
 use tch::Tensor;
-use tinyrun::job::Relations;
+use tinyrun_base::job::Relations;
 use torch_sys::C_tensor;
 
 use super::owned;

@@ -1,7 +1,7 @@
 //! Losses over layers: attention scores, or relations, and hidden states.
 
 use tch::Tensor;
-use tinyrun::job::{self, HiddenLoss, Reduction, Relations};
+use tinyrun_base::job::{self, HiddenLoss, Reduction, Relations};
 
 use super::{Losses, Share, Student, sum};
 use crate::batch::Batch;

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use tinyrun::job;
+use tinyrun_base::job;
 
 use super::hello::{beat_of, ended_of};
 use super::native::Meeting;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tinyrun::job::Failure;
+use tinyrun_base::job::Failure;
 
 use super::local::Others;
 use super::{LOOK, Link, Ranks};

@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tinyrun::job::GradientExchange;
-use tinyrun::model::names::EMBEDDINGS;
+use tinyrun_base::job::GradientExchange;
+use tinyrun_base::model::names::EMBEDDINGS;
 
 use super::hooks::Hook;
 use super::lost;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tinyrun::job::{self, At, END, Failure, Gathered, Launch, STOP};
+use tinyrun_base::job::{self, At, END, Failure, Gathered, Launch, STOP};
 
 use super::hello::{GATHERED, Hello, NEWEST, OVER, STOPPING, bye_of, say, stopped_of};
 use super::local::{HOST, hello_of, token};

@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
-use tinyrun::job::{self, Gathered, Launch};
+use tinyrun_base::job::{self, Gathered, Launch};
 
 use crate::error::KernelError;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use tinyrun::job::{Gathered, LAUNCHED, Launch};
+use tinyrun_base::job::{Gathered, LAUNCHED, Launch};
 
 use super::hello::say;
 use super::native::are_there;

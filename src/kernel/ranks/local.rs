@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tinyrun::job::Job;
+use tinyrun_base::job::Job;
 
 use super::called::Called;
 use super::native::{Group, Meeting, are_there};

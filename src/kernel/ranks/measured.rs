@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
-use tinyrun::job::GradientExchange;
-use tinyrun::model::BertConfig;
-use tinyrun::model::names::{WORDS, initialized};
+use tinyrun_base::job::GradientExchange;
+use tinyrun_base::model::BertConfig;
+use tinyrun_base::model::names::{WORDS, initialized};
 
 use super::exchange::{Exchange, turn};
 use super::local::own_address;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tinyrun::job::{self, At, Failure, Gathered, Launch, STOP};
+use tinyrun_base::job::{self, At, Failure, Gathered, Launch, STOP};
 
 use super::hello::{Hello, NEWEST, OVER, STOPPING, beat_of, bye_of, ended_of, say, stopped_of};
 use super::local::{Seat, hello_of, how, is_victim};

@@ -1,7 +1,7 @@
 //! Sums over ranks: of numbers, and of gradients, which are the same bits on every rank.
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tinyrun::job::GradientExchange;
+use tinyrun_base::job::GradientExchange;
 
 use super::exchange::Exchange;
 use super::rank::Rank;

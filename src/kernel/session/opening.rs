@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tch::{Device, Tensor, no_grad};
-use tinyrun::job::Event;
-use tinyrun::metrics::csv_file::MetricsFile;
-use tinyrun::model::names::WORDS;
+use tinyrun_base::job::Event;
+use tinyrun_base::metrics::csv_file::MetricsFile;
+use tinyrun_base::model::names::WORDS;
 
 use super::{Context, Opened, Session, tensors};
 use crate::checkpoint::{Checkpoints, Saved, State, TeacherScores};

@@ -1,6 +1,6 @@
 //! When a training run scores its model on dev, and when it has waited long enough for a better score.
 
-use tinyrun::job::{Event, Keep};
+use tinyrun_base::job::{Event, Keep};
 
 use super::{Context, Session, due};
 use crate::checkpoint::Best;

@@ -1,6 +1,6 @@
 //! The teachers of a training run: checked before it begins, and their outputs cached where that is worth it.
 
-use tinyrun::job::{Event, Objective};
+use tinyrun_base::job::{Event, Objective};
 
 use super::{Context, Session};
 use crate::checkpoint::{Checkpoints, TeacherScores};

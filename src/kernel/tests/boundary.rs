@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::{Device, Kind, Tensor};
-use tinyrun::job::Relations;
+use tinyrun_base::job::Relations;
 
 use crate::dropout::DropoutMask;
 use crate::fused::{self, Rule, Sparse};

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use tinyrun::job::{LossScaling, Objective, Reduction, RegressionTarget, SoftLossReduction, Work};
+use tinyrun_base::job::{
+    LossScaling, Objective, Reduction, RegressionTarget, SoftLossReduction, Work,
+};
 
 use super::fixture::intermediate;
 use super::resume::{job, selection};
@@ -11,7 +13,7 @@ use crate::row::columns;
 
 #[test]
 fn every_column_of_metrics_csv_is_on_its_page() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics-csv.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/metrics-csv.md");
     let page = fs::read_to_string(page).expect("the page");
     let folder = tempfile::tempdir().expect("a folder");
     let prediction = Objective::Prediction {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use tch::Tensor;
-use tinyrun::job::Reduction;
+use tinyrun_base::job::Reduction;
 
 use super::fixture::{batch, intermediate, losses, student, teacher, weights};
 use crate::objective::Share;

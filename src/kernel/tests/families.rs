@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tch::{Kind, Tensor, no_grad};
-use tinyrun::data::store::{StoreMeta, StoreWriter};
-use tinyrun::job::{HeadKind, Objective, Projection, Reduction, SoftLossReduction, Work};
-use tinyrun::model::names::{WORDS, canonical};
-use tinyrun::model::{
+use tinyrun_base::data::store::{StoreMeta, StoreWriter};
+use tinyrun_base::job::{HeadKind, Objective, Projection, Reduction, SoftLossReduction, Work};
+use tinyrun_base::model::names::{WORDS, canonical};
+use tinyrun_base::model::{
     BertConfig, LoadedModel, ModelRef, TokenMap, Weights, load_model, read_config,
 };
 

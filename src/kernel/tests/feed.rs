@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tinyrun::job::{Objective, PadTo, Work};
+use tinyrun_base::job::{Objective, PadTo, Work};
 
 use super::resume::job;
 use crate::feed::{Data, Feed, MicroBatch};

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
-use tinyrun::job::{
+use tinyrun_base::job::{
     self, Clipping, HeadKind, HiddenLoss, LayerMap, Objective, Optimizer as OptimizerSettings,
     OptimizerKind, Projection, Reduction,
 };
-use tinyrun::model::{LoadedModel, Weights, load_model};
+use tinyrun_base::model::{LoadedModel, Weights, load_model};
 
 use crate::batch::{Batch, Block, Row};
 use crate::device::Compute;
@@ -20,7 +20,7 @@ use crate::target::{Target, Teacher};
 
 /// A file of `fixtures/`. A test program that was moved finds them by `TINYRUN_FIXTURES`.
 pub(super) fn path(name: &str) -> PathBuf {
-    let repository = || Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let repository = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     let folder = std::env::var_os("TINYRUN_FIXTURES").map_or_else(repository, PathBuf::from);
     folder.join(name)
 }

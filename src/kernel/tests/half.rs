@@ -1,7 +1,7 @@
 //! Half precision: widened products are those of libtorch's own, and both formats stay near fp32.
 
 use tch::{Kind, Tensor, no_grad};
-use tinyrun::job::{Objective, Reduction, SoftLossReduction};
+use tinyrun_base::job::{Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
     assert_close, batch, device, intermediate, json, labelled_batch, losses, model, student_in,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tch::{Device, Tensor, no_grad};
-use tinyrun::job::{Objective, Reduction, SoftLossReduction};
+use tinyrun_base::job::{Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
     assert_close, batch, batch_of, block_of, intermediate, json, laid_both_ways, losses, rows,

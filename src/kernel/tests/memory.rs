@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use tinyrun::job::{Job, Objective, Precision, Reduction, SoftLossReduction, Teacher, Train, Work};
+use tinyrun_base::job::{
+    Job, Objective, Precision, Reduction, SoftLossReduction, Teacher, Train, Work,
+};
 
 use super::fixture::intermediate;
 use super::resume::{column, job, left, run};

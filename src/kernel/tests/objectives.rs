@@ -2,11 +2,11 @@
 //! independent PyTorch script: the loss, and every gradient by name.
 
 use tch::{Kind, Tensor};
-use tinyrun::job::{
+use tinyrun_base::job::{
     HeadKind, HiddenLoss, LayerMap, Objective, Projection, Reduction, RegressionTarget,
     SoftLossReduction,
 };
-use tinyrun::model::Weights;
+use tinyrun_base::model::Weights;
 
 use super::fixture::{
     assert_close, device, json, laid_both_ways, losses, model, slack, tensors, weights,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tch::{Device, Tensor};
-use tinyrun::job::{Clipping, OptimizerKind};
+use tinyrun_base::job::{Clipping, OptimizerKind};
 
 use super::fixture::{adam, assert_close, device, json, tensor, tensors, weights};
 use super::noise;
@@ -41,10 +41,10 @@ fn ten_steps_of_adamw_are_pytorchs() {
 }
 
 /// Settings of a case of `optimizers.json`.
-fn settings(case: &serde_json::Value, kind: OptimizerKind) -> tinyrun::job::Optimizer {
+fn settings(case: &serde_json::Value, kind: OptimizerKind) -> tinyrun_base::job::Optimizer {
     let number = |key: &str| case[key].as_f64().expect("a number");
     let exempt = case["exempt"].as_array().expect("a list").iter();
-    tinyrun::job::Optimizer {
+    tinyrun_base::job::Optimizer {
         kind,
         beta1: number("beta1"),
         beta2: number("beta2"),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tinyrun::job::{Job, Objective, Saving, Work};
+use tinyrun_base::job::{Job, Objective, Saving, Work};
 
 use super::resume::{job, left, run};
 use crate::session::scorings;

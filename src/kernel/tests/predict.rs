@@ -4,9 +4,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
-use tinyrun::data::{StoreMeta, StoreWriter, TokenStore};
-use tinyrun::job::{HeadKind, Predict, Rows, WeightDtype};
-use tinyrun::model::{BertConfig, names, write_model_folder};
+use tinyrun_base::data::{StoreMeta, StoreWriter, TokenStore};
+use tinyrun_base::job::{HeadKind, Predict, Rows, WeightDtype};
+use tinyrun_base::model::{BertConfig, names, write_model_folder};
 
 use super::fixture::{assert_close, device, path, rows, tensor, weights};
 use super::noise;

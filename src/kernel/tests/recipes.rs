@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 use tinyrun::experiment::{Distill, Experiment, Prediction, Training};
-use tinyrun::job::{HeadKind, Objective, Reduction, SoftLossReduction};
+use tinyrun_base::job::{HeadKind, Objective, Reduction, SoftLossReduction};
 
 use super::fixture::{
     assert_close, device, intermediate, json, labelled_and_padded, losses, model, slack, tensors,

@@ -2,11 +2,11 @@
 //! gradient by name; packed against padded batches; runs that were stopped, cached, computed in bf16.
 
 use tch::{Device, Kind, Tensor};
-use tinyrun::data::order::SplitMix64;
-use tinyrun::job::{
+use tinyrun_base::data::order::SplitMix64;
+use tinyrun_base::job::{
     HiddenLoss, Job, LayerMap, Objective, PadTo, Precision, Projection, Reduction, Relations, Work,
 };
-use tinyrun::model::{BertConfig, Weights};
+use tinyrun_base::model::{BertConfig, Weights};
 
 use super::fixture::{
     assert_close, device, intermediate, json, laid_both_ways, losses, rows, slack, tensors, weights,

@@ -1,9 +1,9 @@
 //! MindSpore's relative positions against an independent script, forward and backward.
 
 use tch::{Kind, Tensor};
-use tinyrun::job::{HeadKind, Objective};
-use tinyrun::model::BertConfig;
-use tinyrun::model::names::expected_classifier;
+use tinyrun_base::job::{HeadKind, Objective};
+use tinyrun_base::model::BertConfig;
+use tinyrun_base::model::names::expected_classifier;
 
 use super::fixture::{
     assert_close, device, json, labelled_batch, losses, slack, tensor, tensors, weights,

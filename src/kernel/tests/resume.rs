@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tinyrun::data::{StoreMeta, StoreWriter};
-use tinyrun::job::{
+use tinyrun_base::data::{StoreMeta, StoreWriter};
+use tinyrun_base::job::{
     self, DecayFrom, Device, Devices, HeadKind, Initializer, InitializerKind, Job, Keep,
     LossScaling, ModelSelection, Objective, OptimizerKind, PadTo, Precision, Reduction, Saving,
     Schedule, ScheduleKind, Scoring, Steps, Student, Teacher, Train, TrainData, Warmup,
     WeightDtype, Work,
 };
-use tinyrun::metrics::csv_file::is_of_speed;
-use tinyrun::model::{BertConfig, Dtype, Weights};
+use tinyrun_base::metrics::csv_file::is_of_speed;
+use tinyrun_base::model::{BertConfig, Dtype, Weights};
 
 use super::fixture::{adam, intermediate, path};
 use super::relations::of_relations;

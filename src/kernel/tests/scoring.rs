@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use tch::Device;
-use tinyrun::data::store::TokenStore;
-use tinyrun::data::{StoreMeta, StoreWriter};
-use tinyrun::job::{
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::data::{StoreMeta, StoreWriter};
+use tinyrun_base::job::{
     EvalModel, EvalSet, Evaluate, HeadKind, Job, Keep, LossScaling, ModelSelection, Objective,
     Precision, Scoring, WeightDtype, Work,
 };
-use tinyrun::model::{BertConfig, ModelRef};
+use tinyrun_base::model::{BertConfig, ModelRef};
 
 use super::fixture::path;
 use super::resume::{job, run, selection};

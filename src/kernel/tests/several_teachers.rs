@@ -5,11 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use tch::{Kind, Tensor};
-use tinyrun::job::{
+use tinyrun_base::job::{
     Ensemble, HeadKind, Job, Objective, RegressionTarget, SoftLossReduction, Teacher as Spec,
     TeacherMean, Train, Work,
 };
-use tinyrun::model::BertConfig;
+use tinyrun_base::model::BertConfig;
 
 use super::fixture::{
     assert_close, device, json, laid_both_ways, path, slack, teacher, tensors, weights,

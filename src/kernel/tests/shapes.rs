@@ -2,8 +2,8 @@
 //! epsilons, a batch of one at the last position, a regression.
 
 use tch::{Kind, Tensor};
-use tinyrun::job::{HeadKind, Objective};
-use tinyrun::model::{BertConfig, Weights};
+use tinyrun_base::job::{HeadKind, Objective};
+use tinyrun_base::model::{BertConfig, Weights};
 
 use super::fixture::{
     assert_close, device, json, labelled_batch, laid_both_ways, losses, slack, tensor, tensors,

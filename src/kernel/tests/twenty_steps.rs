@@ -1,7 +1,7 @@
 //! Twenty steps of phase 1 against an independent PyTorch script, loss by loss.
 
 use tch::Tensor;
-use tinyrun::job::{OptimizerKind, Reduction};
+use tinyrun_base::job::{OptimizerKind, Reduction};
 
 use super::fixture::{
     adam, assert_close, batch, intermediate, json, losses, slack, student, teacher, tensors,

@@ -1,10 +1,10 @@
 //! A packed batch gives what a padded one gives, in whatever format and on however many threads.
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tinyrun::data::order::SplitMix64;
-use tinyrun::job::{Objective, PadTo, Precision, Projection, Reduction, Work};
-use tinyrun::model::BertConfig;
-use tinyrun::model::names::expected_encoder;
+use tinyrun_base::data::order::SplitMix64;
+use tinyrun_base::job::{Objective, PadTo, Precision, Projection, Reduction, Work};
+use tinyrun_base::model::BertConfig;
+use tinyrun_base::model::names::expected_encoder;
 
 use super::fixture::{assert_close, intermediate, losses, model, teacher};
 use super::noise;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Objective, Student as StudentSpec, Train};
-use tinyrun::model::names::initialized;
-use tinyrun::model::{BertConfig, Weights};
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{Objective, Student as StudentSpec, Train};
+use tinyrun_base::model::names::initialized;
+use tinyrun_base::model::{BertConfig, Weights};
 
 use crate::check::{check_classes, check_data};
 use crate::error::KernelError;

@@ -1,8 +1,8 @@
 //! The models that a student learns from, opened and checked.
 
-use tinyrun::data::store::TokenStore;
-use tinyrun::job::{Objective, Teacher as TeacherSpec, Train};
-use tinyrun::model::BertConfig;
+use tinyrun_base::data::store::TokenStore;
+use tinyrun_base::job::{Objective, Teacher as TeacherSpec, Train};
+use tinyrun_base::model::BertConfig;
 
 use crate::check::{check_data, check_label_order, unfit};
 use crate::error::KernelError;

@@ -1,7 +1,7 @@
 //! Weights as the C++ of `native/` takes them.
 
 use tch::{Kind, Tensor};
-use tinyrun::model::config::BertConfig;
+use tinyrun_base::model::config::BertConfig;
 
 use crate::native::{self, Activation, Weights};
 use crate::parameters::Parameters;

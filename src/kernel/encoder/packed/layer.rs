@@ -1,7 +1,7 @@
 //! One encoder layer over tokens without padding.
 
 use tch::{Kind, Tensor};
-use tinyrun::model::config::BertConfig;
+use tinyrun_base::model::config::BertConfig;
 
 use super::dense::{Dense, Norm};
 use crate::batch::Unpadded;

@@ -5,7 +5,7 @@ mod dense;
 mod layer;
 
 use tch::{Device, Kind, Tensor};
-use tinyrun::model::config::BertConfig;
+use tinyrun_base::model::config::BertConfig;
 
 use self::dense::Norm;
 use self::layer::Layer;

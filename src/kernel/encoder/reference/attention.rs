@@ -1,7 +1,7 @@
 //! Multi-head self-attention.
 
 use tch::{Kind, Tensor};
-use tinyrun::model::config::BertConfig;
+use tinyrun_base::model::config::BertConfig;
 
 use super::relative::{RelativePositions, by_position};
 use crate::dropout::dropout;

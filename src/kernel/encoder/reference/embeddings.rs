@@ -1,7 +1,7 @@
 //! Word, position and segment embeddings.
 
 use tch::{Kind, Tensor};
-use tinyrun::model::config::BertConfig;
+use tinyrun_base::model::config::BertConfig;
 
 use crate::batch::Batch;
 use crate::dropout::dropout;

@@ -1,7 +1,7 @@
 //! One encoder layer.
 
 use tch::Tensor;
-use tinyrun::model::config::BertConfig;
+use tinyrun_base::model::config::BertConfig;
 
 use super::attention::{Attention, Keeps};
 use crate::batch::Batch;

@@ -7,7 +7,7 @@ mod layer;
 mod relative;
 
 use tch::{Kind, Tensor};
-use tinyrun::model::config::BertConfig;
+use tinyrun_base::model::config::BertConfig;
 
 use self::attention::Keeps;
 use self::embeddings::Embeddings;

@@ -1,7 +1,7 @@
 //! Relative positions as MindSpore's BERT defines them (docs/concepts/models.md#relative-positions).
 
 use tch::{Kind, Tensor};
-use tinyrun::model::config::MAX_RELATIVE_DISTANCE;
+use tinyrun_base::model::config::MAX_RELATIVE_DISTANCE;
 
 use crate::encoder::linear::cast;
 use crate::encoder::product::matmul;

@@ -23,8 +23,7 @@ pub use settings::*;
 pub use train::{
     Ensemble, Gate, ModelSelection, Saving, Steps, Student, Teacher, Train, TrainData, Unlabelled,
 };
-pub use word::Word;
-pub(crate) use word::words;
+pub use word::{Word, words};
 
 use std::path::PathBuf;
 

@@ -11,7 +11,7 @@ use super::weights::Weights;
 /// A file or folder of the fixtures.
 pub(super) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
+        .join("../../fixtures")
         .join(name)
 }
 

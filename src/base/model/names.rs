@@ -203,7 +203,7 @@ mod tests {
 
     /// Configuration of a fixture, and its tensors' names here; each turns into the name of the file again.
     fn known_names(folder: &str) -> (BertConfig, Vec<String>) {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
         let folder = fixtures.join(folder);
         let config = BertConfig::read(&folder).unwrap();
         let raw = Weights::open(&folder).unwrap();

@@ -10,7 +10,7 @@ use super::{Tokenizer, TokenizerFiles};
 use crate::data::encode::{encode_pair, encode_single};
 
 fn fixture() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tokenizer_folders.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tokenizer_folders.json");
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
@@ -80,7 +80,7 @@ fn every_accepted_folder_gives_the_ids_of_transformers_and_every_other_names_its
 
 #[test]
 fn mpnets_pairs_have_two_separators_between_them() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     let document: Value =
         serde_json::from_slice(&fs::read(fixtures.join("mpnet.json")).unwrap()).unwrap();
     let folder = fixtures.join("mpnet-tiny");

@@ -48,7 +48,7 @@ pub use labels::{LabelFit, label_fit};
 pub use load::{LoadedModel, load_model, load_stated};
 pub use mismatch::{MatchReport, Misshapen};
 pub use open_model::{is_tensorflow, read_config};
-pub(crate) use open_weights::WEIGHTS_FILES;
+pub use open_weights::WEIGHTS_FILES;
 pub use stated::{ModelRef, Stated, is_checkpoint};
 pub use tensor::{Dtype, Tensor, WeightDtype, round_to};
 pub use tensorflow::is_tensorflow_prefix;

@@ -10,7 +10,7 @@ use super::{ckpt, pickle, safetensors, tensorflow};
 use crate::input::{Expected, recognize};
 
 /// Files of weights that `transformers` opens; the first that is there is read.
-pub(crate) const WEIGHTS_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+pub const WEIGHTS_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 impl Weights {
     /// Opens `model.safetensors` of a model folder, or else its `pytorch_model.bin`, or else a

@@ -16,7 +16,7 @@ static GO: AtomicBool = AtomicBool::new(false);
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
+        .join("../../fixtures")
         .join(name)
 }
 

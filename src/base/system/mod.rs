@@ -14,8 +14,7 @@ mod write;
 
 pub use bytes::FileBytes;
 pub use digest::{Digest, ParseDigestError};
-pub use lacks::{Lack, take_lacks};
-pub(crate) use lacks::{is_lacking, note};
+pub use lacks::{Lack, is_lacking, note, take_lacks};
 pub use launcher::{BadLaunch, Launched, MeetingPlace, launched};
 pub use list::list_folder;
 pub use locks::{KERNEL_LOCK, Locking, try_lock, try_lock_shared};

@@ -39,7 +39,7 @@ impl fmt::Display for Lack {
 static FOUND: Mutex<BTreeMap<Lack, (PathBuf, bool)>> = Mutex::new(BTreeMap::new());
 
 /// Keeps a lack for [`take_lacks`].
-pub(crate) fn note(lack: Lack, path: &Path) {
+pub fn note(lack: Lack, path: &Path) {
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
     found
         .entry(lack)
@@ -58,7 +58,7 @@ pub fn take_lacks() -> Vec<(Lack, PathBuf)> {
 }
 
 /// Whether the file system does not support the call, as opposed to the call having failed.
-pub(crate) fn is_lacking(error: &io::Error) -> bool {
+pub fn is_lacking(error: &io::Error) -> bool {
     let unsupported = [
         Errno::INVAL,
         Errno::NOSYS,

@@ -1,5 +1,8 @@
 //! The training kernel: one stage on one device. It reads a job from stdin, sends events
 //! to stdout, and knows neither the experiment file nor the run directory.
+
+// Empty where there is no libtorch.
+#![cfg(feature = "kernel")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -63,8 +66,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tinyrun::job::{self, Event, Failure, Job, Work};
-use tinyrun::system::{KERNEL_LOCK, Locking, try_lock};
+use tinyrun_base::job::{self, Event, Failure, Job, Work};
+use tinyrun_base::system::{KERNEL_LOCK, Locking, try_lock};
 
 use crate::device::Compute;
 use crate::error::KernelError;
@@ -73,9 +76,10 @@ use crate::reporter::Reporter;
 use crate::stop::Stop;
 use crate::training::Ended;
 
-pub(crate) use tinyrun::job::LIBTORCH_VERSION;
+pub(crate) use tinyrun_base::job::LIBTORCH_VERSION;
 
-fn main() -> ExitCode {
+/// The program `tinyrun-kernel`: does the job on stdin, or serves the rank that its arguments name.
+pub fn main() -> ExitCode {
     if let Some(launch) = ranks::launch_of_arguments() {
         return ranks::serve_launch(launch);
     }

@@ -104,7 +104,7 @@ fn the_class_of_a_tokenizer_is_kept_where_config_json_names_it() {
 
 #[test]
 fn a_written_folder_loads_with_its_tokenizer() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bert-student");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/bert-student");
     let model = load_model(&source).unwrap();
     let folder = TempDir::new().unwrap();
     let target = folder.path().join("deep/model");

@@ -27,10 +27,9 @@ pub(crate) fn arguments(lib: &Path) -> Vec<String> {
 
 /// libtorch's folder as seen from the program, where both lie in this repository.
 fn relative(lib: &Path) -> Option<String> {
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR")?)
-        .canonicalize()
-        .ok()?;
-    // target/<profile>/build/tinyrun-<hash>/out
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR")?);
+    let root = package.join("../..").canonicalize().ok()?;
+    // target/<profile>/build/tinyrun-kernel-<hash>/out
     let out = PathBuf::from(env::var_os("OUT_DIR")?);
     let programs = out.ancestors().nth(3)?.canonicalize().ok()?;
     let lib = lib.strip_prefix(&root).ok()?;

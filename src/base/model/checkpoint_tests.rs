@@ -15,7 +15,7 @@ use super::names::expected_encoder;
 use super::stated::Stated;
 
 fn fixture(name: &str) -> PathBuf {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     fixtures.join("ckpt").join(name)
 }
 

@@ -11,6 +11,7 @@ pub trait Word: Copy + 'static {
 }
 
 /// `words! { Type { "word" => Variant, .. } }` for an enum without data.
+#[macro_export]
 macro_rules! words {
     ($($type:ty { $($word:literal => $variant:ident),+ $(,)? })+) => {$(
         impl $crate::job::Word for $type {
@@ -24,4 +25,4 @@ macro_rules! words {
         }
     )+};
 }
-pub(crate) use words;
+pub use crate::words;

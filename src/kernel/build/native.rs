@@ -5,41 +5,40 @@ use std::path::{Path, PathBuf};
 
 use cc::Build;
 
-use crate::link;
 use crate::processor::Processor;
 
 /// Files that include libtorch's headers and only call it: optimising the headers for them would take minutes.
 const CALLS: [&str; 4] = [
-    "src/kernel/native/ffi.cpp",
-    "src/kernel/native/hooks.cpp",
-    "src/kernel/native/probe.cpp",
-    "src/kernel/native/ranks.cpp",
+    "native/ffi.cpp",
+    "native/hooks.cpp",
+    "native/probe.cpp",
+    "native/ranks.cpp",
 ];
 
 /// Names of Gloo that libtorch's headers lack.
-const GLOO_NAMES: &str = "src/kernel/native/gloo_names";
+const GLOO_NAMES: &str = "native/gloo_names";
 
 /// Files that include them and compute.
 const COMPUTES: [&str; 9] = [
-    "src/kernel/native/argument.cpp",
-    "src/kernel/native/product.cpp",
-    "src/kernel/native/embeddings.cpp",
-    "src/kernel/native/dense.cpp",
-    "src/kernel/native/attention.cpp",
-    "src/kernel/native/relations.cpp",
-    "src/kernel/native/optimizer_step.cpp",
-    "src/kernel/native/dropout_mask.cpp",
-    "src/kernel/native/processor.cpp",
+    "native/argument.cpp",
+    "native/product.cpp",
+    "native/embeddings.cpp",
+    "native/dense.cpp",
+    "native/attention.cpp",
+    "native/relations.cpp",
+    "native/optimizer_step.cpp",
+    "native/dropout_mask.cpp",
+    "native/processor.cpp",
 ];
 
 /// Loops of models, compiled once for each kind of processor. A product and a sum may be rounded once (FMA): where the
 /// processor has the instruction, the products of attention take half the time. Their numbers depend on the processor as
 /// those of oneDNN's products do.
-const LOOPS: &str = "src/kernel/native/kernels.cpp";
+const LOOPS: &str = "native/kernels.cpp";
 
 /// Loops of updates and masks, compiled once for each kind of processor too. A product and a sum rounded once in a loop's
 /// body and twice in its rest would make a number depend on where a block begins, and on the processor.
-const EXACT_LOOPS: &str = "src/kernel/native/exact.cpp";
+const EXACT_LOOPS: &str = "native/exact.cpp";
 
 /// What tells a compiler of the processor's instructions.
 fn flags(processor: Processor) -> &'static [&'static str] {
@@ -66,9 +65,9 @@ fn flags(processor: Processor) -> &'static [&'static str] {
     }
 }
 
-/// Compiles everything. `libtorch` is the folder of its libraries.
-pub(crate) fn compile(libtorch: Option<&Path>) {
-    for folder in ["src/kernel/native", "src/kernel/processor.rs"] {
+/// Compiles everything, and returns the linker's arguments for it. `libtorch` is the folder of its libraries.
+pub(crate) fn compile(libtorch: Option<&Path>) -> Vec<String> {
+    for folder in ["native", "processor.rs"] {
         println!("cargo:rerun-if-changed={folder}");
     }
     println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
@@ -122,25 +121,24 @@ pub(crate) fn compile(libtorch: Option<&Path>) {
         }
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    for archive in archives {
-        link(&out.join(format!("lib{archive}.a")).display().to_string());
-    }
+    let path = |archive: String| out.join(format!("lib{archive}.a")).display().to_string();
+    let mut arguments: Vec<String> = archives.into_iter().map(path).collect();
     // libtorch's own OpenMP where it brings one: two in a process would each start their threads.
     match libtorch.map(|lib| lib.join("libgomp.so.1")) {
-        Some(gomp) if gomp.exists() => link(&gomp.display().to_string()),
-        _ => link("-lgomp"),
+        Some(gomp) if gomp.exists() => arguments.push(gomp.display().to_string()),
+        _ => arguments.push("-lgomp".to_owned()),
     }
-    link("-lstdc++");
+    arguments.push("-lstdc++".to_owned());
     if sanitizes() {
-        link("-lasan");
-        link("-lubsan");
+        arguments.extend(["-lasan", "-lubsan"].map(str::to_owned));
     }
+    arguments
 }
 
 /// A build of C++, at the same level in a debug build, which trains too.
 fn start(level: u32) -> Build {
     let mut build = Build::new();
-    // Linked by [`link`]: cargo would give the archive to the library, and so to the runner.
+    // Linked by path, behind everything that uses them.
     build
         .cpp(true)
         .std("c++17")

@@ -12,7 +12,7 @@ use super::names::expected_encoder;
 use super::tensorflow_names::{canonical, in_file};
 
 fn fixture(name: &str) -> PathBuf {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     fixtures.join("tensorflow").join(name)
 }
 
