@@ -100,9 +100,10 @@ fn names_are_found_in_paths_and_in_lists() {
 /// The folder of a room: that of the package `tinyrun-base` if it is there.
 fn folder_of(room: &str) -> PathBuf {
     let shared = Path::new(BASE).join(room);
-    match root().join(&shared).is_dir() {
-        true => shared,
-        false => Path::new("src").join(room),
+    if root().join(&shared).is_dir() {
+        shared
+    } else {
+        Path::new("src").join(room)
     }
 }
 
