@@ -6,7 +6,7 @@ use super::*;
 use crate::experiment::{Experiment, settings_of};
 use crate::kinds::KINDS;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/mindspore-config");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/mindspore-config");
 
 fn file(name: &str) -> Source {
     let text = std::fs::read_to_string(format!("{FOLDER}/{name}")).expect("a fixture");
