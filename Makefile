@@ -17,6 +17,7 @@ MODEL := models/all-MiniLM-L6-v2/model.safetensors
 REVIEWS := data/reviews/reviews.tsv data/reviews/unlabelled.txt
 # The start of the student of experiments/banking77.toml.
 MINILM_10K := models/all-MiniLM-L6-v2-10k/model.safetensors
+BANKING77 := data/banking77/train.csv
 
 .PHONY: help
 help: ## list the targets
@@ -174,9 +175,13 @@ banking77-data: ## download Banking77 to data/banking77, or copy it with BANKING
 .PHONY: minilm-10k
 minilm-10k: $(MINILM_10K) ## cut MiniLM's vocabulary to 10,000 pieces for the student of Banking77
 
-$(MINILM_10K): | $(MODEL)
+$(MINILM_10K): | $(MODEL) $(BANKING77)
 	@scripts/prerequisites venv
 	@scripts/prune_vocabulary models/all-MiniLM-L6-v2 $(@D) data/banking77/train.csv --size 10000
+
+$(BANKING77):
+	@scripts/prerequisites python
+	@scripts/fetch_banking77
 
 .PHONY: corpus
 corpus: ## link or unpack CORPUS=path (.txt, .txt.xz or folder) to data/corpus
