@@ -220,7 +220,7 @@ pub(crate) fn predict_on(
     let Some(found) = found.filter(|_| !stopped) else {
         return Ok(None);
     };
-    // The time of a scoring that ranks share is that of the slowest rank.
+    // Ranks that share a scoring wait for each other: it takes as long as the slowest of them.
     let seconds = seconds.into_iter().fold(0.0, f64::max);
     let all = found.into_iter().map(|Logits { mut logits, .. }| {
         ranks.sum_floats(&mut logits)?;
