@@ -247,6 +247,27 @@ fn a_student_keeps_its_own_vocabulary_under_a_teacher_with_the_same_words() {
     run(&test, &[]).succeeds().ran(&[]);
 }
 
+/// The student in the middle keeps its vocabulary, and is told the ids of a text that another tokenizer has cut.
+#[test]
+fn a_student_under_a_student_has_the_tokenizer_that_cut_its_text() {
+    let test = own_vocabulary();
+    let small = "\n[stages.small]\nkind = \"td-phase2\"\nteacher = \"td-phase2\"\n\
+                 student = \"random\"\nepochs = 12\nlearning-rate = 1e-3\n";
+    let file = test.read("films.toml") + small;
+    test.write("films.toml", &file);
+    run(&test, &["--until", "small"]).succeeds();
+    let read = |stage: &str, file: &str| test.read(&format!("runs/films/{stage}/model/{file}"));
+    let [teachers, middle, own] =
+        ["finetune", "td-phase2", "small"].map(|stage| read(stage, "vocab.txt"));
+    assert_ne!(middle, teachers);
+    assert_eq!(own, teachers);
+    for key in ["vocab_size", "pad_token_id"] {
+        let [teachers, own] =
+            ["finetune", "small"].map(|stage| config(&test, stage, "config.json")[key].clone());
+        assert_eq!(own, teachers, "{key}");
+    }
+}
+
 /// Of the folder it has the shape alone.
 #[test]
 fn a_student_of_random_weights_has_the_teachers_vocabulary() {
