@@ -41,7 +41,7 @@ settings! {
         recorded seed: u64 = key("seed").range(0..), default 42;
         /// Device to compute on; `auto` selects the first CUDA device, otherwise the CPU. A list has
         /// a device for each of as many ranks. Changing it does not re-run stages.
-        recorded device: Devices = key("device"), default Devices::one(Device::Auto);
+        recorded device: Located<Devices> = key("device"), default Devices::one(Device::Auto);
         /// Precision of matrix multiplications; `auto` selects bf16 on devices with bf16
         /// instructions, otherwise fp32. fp16 uses dynamic loss scaling.
         counts precision: Precision = key("precision"), default Precision::Auto;
@@ -165,7 +165,7 @@ mod tests {
             ("[\"cpu\"]", Device::Cpu),
         ] {
             let read = device(word).unwrap();
-            assert_eq!(read.device, Devices::one(expected), "{word}");
+            assert_eq!(*read.device, Devices::one(expected), "{word}");
             assert_eq!(*read.ranks, 1, "{word}");
         }
         for word in ["gpu", "cuda:", "cuda:-1", "cuda:x"] {

@@ -61,20 +61,33 @@ impl ExperimentFile {
 
 /// Experiments that are to run on another number of ranks than a launcher has started.
 fn other_ranks(experiments: &Experiments, started: usize, by: &str) -> Vec<Fault> {
-    let ranks = experiments
-        .variants
-        .iter()
-        .map(|variant| &variant.experiment.ranks);
-    let other = ranks.filter(|ranks| ***ranks != 1 && ***ranks != started);
     // Variants mostly share the key.
-    let mut other: Vec<_> = other.map(|ranks| (**ranks, ranks.span.clone())).collect();
-    other.dedup();
-    let fault = |(ranks, span)| {
-        let message = format!("`ranks` is {ranks}, but {by} has started {started}");
-        let hint = format!("remove the key, or start {ranks} ranks");
-        Fault::new(message, span).with_hint(Some(hint))
-    };
-    other.into_iter().map(fault).collect()
+    let mut other: Vec<Fault> = Vec::new();
+    for variant in &experiments.variants {
+        let Experiment { ranks, device, .. } = &variant.experiment;
+        if **ranks == 1 || **ranks == started {
+            continue;
+        }
+        // A list of devices says how many ranks there are, mostly without the other key.
+        let devices = device.count();
+        let (message, key, span) = if devices > 1 {
+            let listed = format!("`device` lists {devices} devices");
+            (listed, "list a device for each rank", &device.span)
+        } else {
+            (
+                format!("`ranks` is {}", **ranks),
+                "remove the key",
+                &ranks.span,
+            )
+        };
+        let message = format!("{message}, but {by} has started {started} ranks");
+        let hint = format!("{key}, or start {} ranks", **ranks);
+        let fault = Fault::new(message, span.clone()).with_hint(Some(hint));
+        if !other.contains(&fault) {
+            other.push(fault);
+        }
+    }
+    other
 }
 
 /// What files state and lack.

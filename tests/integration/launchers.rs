@@ -366,7 +366,14 @@ fn what_a_launcher_cannot_start_is_told_at_the_key_on_every_rank() {
             .says("`ranks` is 3, but mpirun (Open MPI) has started 2")
             .says("chaos.toml:2");
     }
+    // A list of devices gives the number without the key.
     test.replace("chaos.toml", "\nranks = 3", "");
+    let list = ["--set", r#"device=["cpu","cpu","cpu"]"#];
+    for ran in end(ranks(&test, 2, &[&["chaos.toml"][..], &list].concat())) {
+        ran.ends_with(2)
+            .says("`device` lists 3 devices, but mpirun (Open MPI) has started 2 ranks")
+            .says("hint: list a device for each rank, or start 3 ranks");
+    }
     for ran in end(ranks(&test, 2, &["chaos.toml", "--jobs", "2"])) {
         ran.ends_with(2).says("`--jobs` 2 with ranks that mpirun");
     }

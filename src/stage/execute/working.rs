@@ -51,7 +51,7 @@ pub(super) fn do_work(
         stage: place.node.kind.to_owned(),
         fingerprint: fingerprint.to_string(),
         seed: experiment.seed_of(stage),
-        device: experiment.device.clone(),
+        device: experiment.device.value.clone(),
         precision: experiment.precision,
         threads: experiment.threads.or(hands.kernel.threads_of(ranks)),
         ranks,
