@@ -3,6 +3,8 @@
 
 #[path = "build/native.rs"]
 mod native;
+#[path = "build/nccl.rs"]
+mod nccl;
 mod processor;
 #[path = "build/search_path.rs"]
 mod search_path;

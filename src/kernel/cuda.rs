@@ -6,9 +6,13 @@
 #![expect(unsafe_code, reason = "the dynamic loader is a foreign function")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 const PROCESSOR_PART: &str = "libtorch_cpu.so";
 const CUDA_PART: &str = "libtorch_cuda.so";
@@ -23,6 +27,7 @@ const RTLD_GLOBAL: c_int = 8;
 
 unsafe extern "C" {
     fn dlopen(file: *const c_char, mode: c_int) -> *mut c_void;
+    fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
     fn dlerror() -> *mut c_char;
 }
 
@@ -53,18 +58,60 @@ fn library<'a>(maps: &'a str, name: &str) -> Option<&'a Path> {
 
 /// Loads a library for the rest of the process.
 fn open(path: &Path) -> Result<(), String> {
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-    // SAFETY: a string that ends in NUL; the libraries that are loaded here run no code of ours.
-    let handle = unsafe { dlopen(name.as_ptr(), RTLD_NOW | RTLD_GLOBAL) };
-    if !handle.is_null() {
-        return Ok(());
+    Library::open(path).map(drop)
+}
+
+/// A library that is loaded until the process ends.
+#[derive(Debug)]
+pub(crate) struct Library(*mut c_void);
+
+// SAFETY: the loader's own handle, which any thread may use.
+unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
+
+impl Library {
+    fn open(path: &Path) -> Result<Self, String> {
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+        // SAFETY: a string that ends in NUL; the libraries that are loaded here run no code of ours.
+        let handle = unsafe { dlopen(name.as_ptr(), RTLD_NOW | RTLD_GLOBAL) };
+        if handle.is_null() {
+            Err(reason(|| format!("`{}` cannot be loaded", path.display())))
+        } else {
+            Ok(Self(handle))
+        }
     }
+
+    /// Loads a library that the program holds.
+    pub(crate) fn of_bytes(name: &str, bytes: &[u8]) -> Result<Self, String> {
+        let file = memfd_create(name, MemfdFlags::CLOEXEC).map_err(|error| error.to_string())?;
+        let mut file = File::from(file);
+        file.write_all(bytes).map_err(|error| error.to_string())?;
+        Self::open(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
+    }
+
+    /// A function of it, to be called with the type that it has.
+    pub(crate) fn function(&self, name: &CStr) -> Result<*mut c_void, String> {
+        // SAFETY: a loaded library, and a string that ends in NUL.
+        let found = unsafe { dlsym(self.0, name.as_ptr()) };
+        if found.is_null() {
+            Err(reason(|| {
+                format!("{} is not there", name.to_string_lossy())
+            }))
+        } else {
+            Ok(found)
+        }
+    }
+}
+
+/// The loader's words after a failure, if it has some.
+fn reason(otherwise: impl Fn() -> String) -> String {
     // SAFETY: after a failure the loader returns null or a string that lives until its next call.
     let message = unsafe {
         let message = dlerror();
         (!message.is_null()).then(|| CStr::from_ptr(message).to_string_lossy().into_owned())
     };
-    Err(message.unwrap_or_else(|| format!("`{}` cannot be loaded", path.display())))
+    message.unwrap_or_else(otherwise)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cc::Build;
 
+use crate::nccl;
 use crate::processor::Processor;
 
 /// Files that include libtorch's headers and only call it: optimising the headers for them would take minutes.
@@ -98,6 +99,7 @@ pub(crate) fn compile(libtorch: Option<&Path>) -> Vec<String> {
     let mut archives = vec!["tinyrun_calls".to_owned(), "tinyrun_computes".to_owned()];
     with_headers(1).files(CALLS).compile(&archives[0]);
     with_headers(2).files(COMPUTES).compile(&archives[1]);
+    nccl::compile(&with_headers(1), libtorch);
     for processor in Processor::ALL {
         if !x86 && processor != Processor::Baseline {
             continue;

@@ -4,6 +4,7 @@
 #include "ffi.h"
 
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 
 #include <torch/version.h>
@@ -11,6 +12,7 @@
 #if __has_include(<torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>)
 #define TINYRUN_RANKS
 #define USE_C10D_GLOO
+#include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -30,7 +32,12 @@ struct Meeting {
 
 struct Group {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+  // What adds tensors on GPUs, if anything does.
+  c10::intrusive_ptr<c10d::Backend> nccl;
 };
+
+// `tinyrun_nccl_open` of nccl.cpp.
+using OpenNccl = c10d::Backend* (*)(const Store*, int, int, int, int64_t, std::string*);
 
 struct Sum {
   c10::intrusive_ptr<c10d::Work> work;
@@ -104,10 +111,21 @@ Group* tinyrun_group_open(const Meeting* meeting, int rank, int size, const char
   tinyrun::succeeds([&] {
     const auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(connecting));
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(host));
-    group = new Group{c10::make_intrusive<c10d::ProcessGroupGloo>(meeting->store, rank, size, options)};
+    group = new Group{c10::make_intrusive<c10d::ProcessGroupGloo>(meeting->store, rank, size, options), {}};
     group->gloo->setTimeout(std::chrono::milliseconds(milliseconds));
   });
   return group;
+}
+
+// Adds tensors of the GPU `device` by NCCL from now on.
+int tinyrun_group_use_nccl(Group* group, const Meeting* meeting, void* open, int rank, int size, int device,
+                           int64_t milliseconds) {
+  return tinyrun::succeeds([&] {
+    std::string error;
+    auto* backend = reinterpret_cast<OpenNccl>(open)(&meeting->store, rank, size, device, milliseconds, &error);
+    if (backend == nullptr) throw std::runtime_error(error);
+    group->nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(backend);
+  });
 }
 
 // Begins to replace a tensor by its sum over all ranks, in an order that depends on their number and its size alone.
@@ -118,11 +136,17 @@ Sum* tinyrun_group_begin_sum(const Group* group, const at::Tensor* tensor) {
     std::vector<at::Tensor> tensors{*tensor};
     c10d::AllreduceOptions options;
     options.reduceOp = c10d::ReduceOp::SUM;
-    sum = new Sum{group->gloo->allreduce(tensors, options)};
+    if (tensor->is_cuda()) {
+      if (!group->nccl) throw std::runtime_error("a sum on a GPU without NCCL");
+      sum = new Sum{group->nccl->allreduce(tensors, options)};
+    } else {
+      sum = new Sum{group->gloo->allreduce(tensors, options)};
+    }
   });
   return sum;
 }
 
+// Waits for a sum; what is computed on a GPU later waits for one there.
 int tinyrun_sum_wait(const Sum* sum) {
   return tinyrun::succeeds([&] { sum->work->wait(); });
 }
@@ -143,6 +167,9 @@ int tinyrun_group_exchange(const Group* group, const at::Tensor* own, const at::
 }
 
 void tinyrun_group_close(Group* group) {
+  tinyrun::succeeds([&] {
+    if (group->nccl) group->nccl->shutdown();
+  });
   tinyrun::succeeds([&] { delete group; });
 }
 
@@ -169,6 +196,7 @@ const char* tinyrun_meeting_get(const void*, const char*) { return nullptr; }
 int64_t tinyrun_meeting_count(const void*, const char*) { return -1; }
 void tinyrun_meeting_close(void*) {}
 void* tinyrun_group_open(const void*, int, int, const char*, int64_t, int64_t) { return nullptr; }
+int tinyrun_group_use_nccl(void*, const void*, void*, int, int, int, int64_t) { return 0; }
 void* tinyrun_group_begin_sum(const void*, const void*) { return nullptr; }
 int tinyrun_sum_wait(const void*) { return 0; }
 void tinyrun_sum_close(void*) {}

@@ -30,7 +30,7 @@ pub(crate) struct Exchange {
 /// What a step has so far.
 struct State {
     group: Rc<Group>,
-    /// Where gradients are computed and applied. Gloo adds them in the memory of the CPU.
+    /// Where gradients are computed and applied.
     device: Device,
     wire: GradientExchange,
     /// Of each parameter.
@@ -72,6 +72,15 @@ impl Exchange {
         let sizes: Vec<(&str, i64)> = named
             .map(|((name, _), shape)| (*name, shape.iter().product()))
             .collect();
+        let device = parameters
+            .first()
+            .map_or(Device::Cpu, |(_, tensor)| tensor.device());
+        // Gloo adds in the memory of the CPU.
+        let adding = if group.adds_on_gpu() {
+            device
+        } else {
+            Device::Cpu
+        };
         let mut at = vec![(0, 0); sizes.len()];
         let buckets = plan(&sizes, words).into_iter().enumerate();
         let buckets = buckets.map(|(bucket, places)| {
@@ -83,16 +92,14 @@ impl Exchange {
             Bucket {
                 places,
                 // Of the table of words most is never touched.
-                numbers: Tensor::empty([count], (Kind::Float, Device::Cpu)),
+                numbers: Tensor::empty([count], (Kind::Float, adding)),
                 missing: 0,
             }
         });
         let buckets = buckets.collect();
         let state = Rc::new(RefCell::new(State {
             group: Rc::clone(group),
-            device: parameters
-                .first()
-                .map_or(Device::Cpu, |(_, tensor)| tensor.device()),
+            device,
             wire,
             words,
             buckets,
@@ -208,7 +215,7 @@ impl State {
         let mut room = self.room(place);
         let gradient = gradient.detach().reshape([-1]);
         if self.is_there[place] {
-            let _ = room.g_add_(&gradient.to_device(Device::Cpu));
+            let _ = room.g_add_(&gradient.to_device(room.device()));
         } else {
             room.copy_(&gradient);
         }

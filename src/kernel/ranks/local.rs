@@ -12,10 +12,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tinyrun_base::job::Job;
+use tinyrun_base::job::{Device, Job};
 
 use super::called::Called;
 use super::native::{Group, Meeting, are_there};
+use super::nccl;
 use super::{COMING, ENDLESS, EXIT_LOST, LOOK, Link, Rank, Ranks, lost};
 use crate::error::{self, KernelError};
 use crate::stop::{Stop, die_with_the_runner};
@@ -103,9 +104,10 @@ impl Seat {
         let text = meeting.wait_for(JOB, COMING).map_err(lost)?;
         let text = text.ok_or_else(|| lost("rank 0 has no job".to_owned()))?;
         let job: Job = serde_json::from_str(&text).map_err(KernelError::Job)?;
-        let group = Rc::new(connect(&meeting, self.rank, address, &job).map_err(lost)?);
+        let connected = connect(&meeting, self.rank, address, &job);
+        let (group, without_nccl) = connected.map_err(lost)?;
         let link = Link {
-            group,
+            group: Rc::new(group),
             meeting,
             others: None,
         };
@@ -114,22 +116,29 @@ impl Seat {
             here: job.ranks_here,
             cores: super::cores(),
             link: Some(link),
+            without_nccl,
             turns: Cell::new(0),
         };
         Ok((job, ranks))
     }
 }
 
-/// Connects this rank with the others, by the interface towards their meeting.
+/// Connects this rank with the others, by the interface towards their meeting. Beside that, why GPUs are not connected.
 fn connect(
     meeting: &Meeting,
     Rank { rank, size }: Rank,
     towards: (&str, u16),
     job: &Job,
-) -> Result<Group, String> {
+) -> Result<(Group, Option<String>), String> {
     let own = own_address(towards).map_err(|error| error.to_string())?;
     let wait = job.wait_seconds.map_or(ENDLESS, Duration::from_secs);
-    Group::open(meeting, (rank, size), &own, (CONNECTING, wait))
+    let mut group = Group::open(meeting, (rank, size), &own, (CONNECTING, wait))?;
+    let without = match job.device.of(rank) {
+        Device::Cuda(gpu) => nccl::join(&mut group, meeting, Rank { rank, size }, gpu, wait)?,
+        // Several ranks do not take a GPU by `auto`.
+        Device::Cpu | Device::Auto => None,
+    };
+    Ok((group, without))
 }
 
 /// This machine's address towards another, without a packet being sent.
@@ -194,18 +203,19 @@ impl Ranks {
             }
         };
         come(&meeting, &mut others, size)?;
-        let group = connect(&meeting, first, (host, port), job);
-        let group = group.map_err(|reason| others.at_fault().unwrap_or(lost(reason)))?;
-        let group = Rc::new(group);
+        let connected = connect(&meeting, first, (host, port), job);
+        let (group, without_nccl) =
+            connected.map_err(|reason| others.at_fault().unwrap_or(lost(reason)))?;
         Ok(Self {
             own: first,
             here: job.ranks_here,
             cores: super::cores(),
             link: Some(Link {
-                group,
+                group: Rc::new(group),
                 meeting,
                 others: Some(others),
             }),
+            without_nccl,
             turns: Cell::new(0),
         })
     }

@@ -16,6 +16,7 @@ mod launched;
 mod local;
 mod measured;
 mod native;
+mod nccl;
 mod rank;
 mod serve;
 mod sums;
@@ -66,6 +67,8 @@ pub(crate) struct Ranks {
     /// Cores that they may use.
     cores: usize,
     link: Option<Link>,
+    /// Why gradients of GPUs are not added by NCCL.
+    without_nccl: Option<String>,
     /// What the first one has done for all so far.
     turns: Cell<u64>,
 }
@@ -87,6 +90,7 @@ impl Ranks {
             here: 1,
             cores: cores(),
             link: None,
+            without_nccl: None,
             turns: Cell::new(0),
         }
     }
@@ -121,6 +125,14 @@ impl Ranks {
                 "{ranks} ranks of {threads} threads are more than the {cores} cores of this machine"
             )
         })
+    }
+
+    /// What to tell of gradients that leave the GPUs to be added.
+    pub(crate) fn detour(&self) -> Option<String> {
+        let reason = self.without_nccl.as_ref()?;
+        Some(format!(
+            "gradients are added in the memory of the CPU and not by NCCL: {reason}"
+        ))
     }
 
     /// Binds this thread, and those that it starts from now on, to the cores of this rank, if the ranks take all.

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "foreign functions")]
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
 use std::time::Duration;
@@ -51,6 +51,15 @@ unsafe extern "C" {
         connecting: i64,
         milliseconds: i64,
     ) -> *mut CGroup;
+    fn tinyrun_group_use_nccl(
+        group: *mut CGroup,
+        meeting: *const CMeeting,
+        open: *mut c_void,
+        rank: i32,
+        size: i32,
+        device: i32,
+        milliseconds: i64,
+    ) -> i32;
     fn tinyrun_group_begin_sum(group: *const CGroup, tensor: *const C_tensor) -> *mut CSum;
     fn tinyrun_sum_wait(sum: *const CSum) -> i32;
     fn tinyrun_sum_close(sum: *mut CSum);
@@ -157,7 +166,11 @@ impl Drop for Meeting {
 
 /// Connections of every rank with every other.
 #[derive(Debug)]
-pub(super) struct Group(*mut CGroup);
+pub(super) struct Group {
+    group: *mut CGroup,
+    /// Whether it adds tensors of this rank's GPU where they are.
+    adds_on_gpu: bool,
+}
 
 impl Group {
     /// Waits for all ranks. `host` is this machine's address towards them; beside it how long connecting and a
@@ -180,8 +193,43 @@ impl Group {
         if open.is_null() {
             Err(reason())
         } else {
-            Ok(Self(open))
+            let adds_on_gpu = false;
+            Ok(Self {
+                group: open,
+                adds_on_gpu,
+            })
         }
+    }
+
+    /// Adds tensors of this rank's GPU by NCCL from now on; all ranks call it, each with a GPU of its own. `open` is
+    /// `tinyrun_nccl_open` of the part that is loaded (`nccl.rs`).
+    ///
+    /// # Errors
+    /// libtorch's words; the group is of no use then.
+    pub(super) fn use_nccl(
+        &mut self,
+        meeting: &Meeting,
+        open: *mut c_void,
+        (rank, size): (usize, usize),
+        gpu: usize,
+        sum: Duration,
+    ) -> Result<(), String> {
+        let (rank, size, gpu) = (rank as i32, size as i32, gpu as i32);
+        let sum = milliseconds(sum);
+        // SAFETY: an open group and meeting, and the function that ranks.cpp expects.
+        let well =
+            unsafe { tinyrun_group_use_nccl(self.group, meeting.0, open, rank, size, gpu, sum) };
+        if well == 0 {
+            return Err(reason());
+        }
+        self.adds_on_gpu = true;
+        Ok(())
+    }
+
+    /// Whether it adds tensors of this rank's GPU where they are. Otherwise it adds those in the memory of the CPU
+    /// alone.
+    pub(super) fn adds_on_gpu(&self) -> bool {
+        self.adds_on_gpu
     }
 
     /// Begins to replace a tensor's numbers by their sums over all ranks, which all call it with tensors of one shape
@@ -191,7 +239,7 @@ impl Group {
     /// libtorch's words; the group is of no use then.
     pub(super) fn begin_sum(&self, tensor: &Tensor) -> Result<Sum, String> {
         // SAFETY: an open group, and a live tensor that nobody else reads meanwhile; the sum keeps it.
-        let sum = unsafe { tinyrun_group_begin_sum(self.0, tensor.as_ptr()) };
+        let sum = unsafe { tinyrun_group_begin_sum(self.group, tensor.as_ptr()) };
         if sum.is_null() {
             return Err(reason());
         }
@@ -213,8 +261,9 @@ impl Group {
     /// As [`Self::begin_sum`].
     pub(super) fn exchange(&self, own: &Tensor, other: &Tensor, peer: usize) -> Result<(), String> {
         // SAFETY: an open group; live, contiguous tensors of one size, of which nobody reads `other` meanwhile.
-        let well =
-            unsafe { tinyrun_group_exchange(self.0, own.as_ptr(), other.as_ptr(), peer as i32) };
+        let well = unsafe {
+            tinyrun_group_exchange(self.group, own.as_ptr(), other.as_ptr(), peer as i32)
+        };
         if well == 0 { Err(reason()) } else { Ok(()) }
     }
 }
@@ -222,11 +271,11 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         // SAFETY: it was opened, and is closed once.
-        unsafe { tinyrun_group_close(self.0) };
+        unsafe { tinyrun_group_close(self.group) };
     }
 }
 
-/// A sum over ranks that has begun, on threads of Gloo.
+/// A sum over ranks that has begun, on threads of Gloo or on the GPU.
 #[derive(Debug)]
 pub(super) struct Sum {
     sum: *mut CSum,
