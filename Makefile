@@ -167,6 +167,13 @@ unlabelled-glue: ## write the sentences of other GLUE tables to data/unlabelled/
 	@scripts/prerequisites python
 	@scripts/unlabelled_glue $(TASKS)
 
+.PHONY: unlabelled-imdb
+unlabelled-imdb: data/unlabelled/imdb.txt ## fetch sentences of 25,000 IMDB reviews, 13 MB (data/unlabelled/imdb.txt)
+
+data/unlabelled/imdb.txt:
+	@scripts/prerequisites venv
+	@scripts/unlabelled_imdb
+
 .PHONY: banking77-data
 banking77-data: ## download Banking77 to data/banking77, or copy it with BANKING77_DIR=path
 	@scripts/prerequisites python

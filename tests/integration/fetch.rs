@@ -339,3 +339,36 @@ except prune.Fault as fault:
     assert_eq!(found, expected);
     assert!(refused.starts_with("--size 3 is not between the 4 pieces"));
 }
+
+/// The other rows of the package are those that SST-2 was made from.
+#[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "python3 was not found when the tests were built"
+)]
+fn sentences_of_reviews_are_cut_like_those_of_sst2_and_none_is_from_its_source() {
+    let code = r###"
+import importlib.machinery, importlib.util, io, json, sys, zipfile
+sys.path.insert(0, "scripts")
+loader = importlib.machinery.SourceFileLoader("imdb", "scripts/unlabelled_imdb")
+imdb = importlib.util.module_from_spec(importlib.util.spec_from_loader("imdb", loader))
+loader.exec_module(imdb)
+table = """text,label,source
+"I didn't like it at all.<br /><br />Why? It isn't ""good"" at any price! Too short.",0,imdb
+a film that stands in the treebank too .,1,rotten_tomatoes
+"""
+wheel = io.BytesIO()
+with zipfile.ZipFile(wheel, "w") as archive:
+    archive.writestr(imdb.TABLE, table)
+print(json.dumps([text for review in imdb.reviews(wheel) for text in imdb.sentences(review)]))
+"###;
+    let mut python = command("python3", Path::new(ROOT));
+    let ran = python.args(["-c", code]).output().unwrap();
+    let found: Vec<String> = serde_json::from_slice(&ran.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", stderr(&ran)));
+    let expected = [
+        "I did n't like it at all.",
+        "It is n't \"good\" at any price!",
+    ];
+    assert_eq!(found, expected);
+}
