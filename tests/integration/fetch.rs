@@ -347,7 +347,7 @@ except prune.Fault as fault:
     ignore = "python3 was not found when the tests were built"
 )]
 fn sentences_of_reviews_are_cut_like_those_of_sst2_and_none_is_from_its_source() {
-    let code = r###"
+    let code = r#"
 import importlib.machinery, importlib.util, io, json, sys, zipfile
 sys.path.insert(0, "scripts")
 loader = importlib.machinery.SourceFileLoader("imdb", "scripts/unlabelled_imdb")
@@ -361,7 +361,7 @@ wheel = io.BytesIO()
 with zipfile.ZipFile(wheel, "w") as archive:
     archive.writestr(imdb.TABLE, table)
 print(json.dumps([text for review in imdb.reviews(wheel) for text in imdb.sentences(review)]))
-"###;
+"#;
     let mut python = command("python3", Path::new(ROOT));
     let ran = python.args(["-c", code]).output().unwrap();
     let found: Vec<String> = serde_json::from_slice(&ran.stdout)

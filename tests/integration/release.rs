@@ -173,7 +173,7 @@ fn gpu_check_stops_where_the_machine_cannot_run_the_checks() {
         assert!(report.contains(failed) && report.contains(hint), "{report}");
         let last = report.lines().last().unwrap_or_default();
         assert!(
-            last.ends_with("; not run: parity, resume, demo, bench"),
+            last.ends_with("; not run: parity, resume, ranks, demo, bench"),
             "{report}"
         );
     }
