@@ -27,6 +27,14 @@ thread_local! {
     static DRAWN: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
     /// What of the micro-batch other ranks have before this one's rows.
     static BEFORE: Cell<Amounts> = const { Cell::new(Amounts::NONE) };
+    /// Whether there are other ranks.
+    static IS_SHARED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says whether other ranks compute parts of the batches too. Their masks are then drawn by place on every device;
+/// a GPU that computes whole batches draws faster by itself.
+pub(crate) fn share(is_shared: bool) {
+    IS_SHARED.set(is_shared);
 }
 
 /// Begins a micro-step: its masks are functions of `seed` and their order from here on, each drawn by place in the
@@ -43,10 +51,14 @@ pub(crate) fn dropout(x: &Tensor, p: f64, train: bool) -> Tensor {
     if !train || p <= 0.0 {
         return x.shallow_clone();
     }
-    if x.device() != Device::Cpu {
+    if x.device() == Device::Cpu {
+        return x * mask(&x.size(), x.kind(), p);
+    }
+    if !IS_SHARED.get() {
         return x.dropout(p, train);
     }
-    x * mask(&x.size(), x.kind(), p)
+    let mask = of_rows(&x.size(), p).tensor(&x.size(), x.device());
+    x * mask.to_kind(x.kind())
 }
 
 /// What a mask has a place for.
@@ -114,14 +126,52 @@ impl DropoutMask {
 }
 
 /// The next mask of the micro-step, of rows.
+fn of_rows(size: &[i64], p: f64) -> DropoutMask {
+    let of_row = size.iter().skip(1).product();
+    DropoutMask::next(p, true, Over::Rows(of_row))
+}
+
+/// The same on the CPU, drawn.
 fn mask(size: &[i64], kind: Kind, p: f64) -> Tensor {
     let mut mask = Tensor::empty(size, (kind, Device::Cpu));
-    let of_row = size.iter().skip(1).product();
-    DropoutMask::next(p, true, Over::Rows(of_row)).fill(&mut mask);
+    of_rows(size, p).fill(&mut mask);
     mask
 }
 
+/// The lower 32 bits of a number.
+const LOW: i64 = 0xffff_ffff;
+
 impl DropoutMask {
+    /// The same mask by operations of libtorch, for devices that `native/dropout.inc` is not compiled for. fp32.
+    fn tensor(self, size: &[i64], device: Device) -> Tensor {
+        let begin = self.begin.cast_signed();
+        let count: i64 = size.iter().product();
+        let place = Tensor::arange_start(begin, begin + count, (Kind::Int64, device));
+        let key = self.key.cast_signed();
+        let high = place.bitwise_right_shift_tensor_scalar(32);
+        // Products of 32 bits lose nothing below 2^32, also where they overflow.
+        let mut second = high * 0x9e37_79b9_i64;
+        let _ = second.bitwise_and_(LOW).bitwise_xor_((key >> 32) & LOW);
+        let mut x = place.bitwise_and(LOW).bitwise_xor(key & LOW);
+        for round in 0..2 {
+            for (shift, factor) in [
+                (16, Some(0x7feb_352d_i64)),
+                (15, Some(0x846c_a68b)),
+                (16, None),
+            ] {
+                let _ = x.bitwise_xor_tensor_(&x.bitwise_right_shift_tensor_scalar(shift));
+                if let Some(factor) = factor {
+                    let _ = x.g_mul_scalar_(factor).bitwise_and_(LOW);
+                }
+            }
+            if round == 0 {
+                let _ = x.bitwise_xor_tensor_(&second);
+            }
+        }
+        let stays = x.ge(i64::from(self.dropped)).to_kind(Kind::Float);
+        (stays * f64::from(self.kept)).view(size)
+    }
+
     /// Fills `mask` with 0 and with the factor of the elements that stay.
     fn fill(self, mask: &mut Tensor) {
         cpu::processor();

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::batch::{Amounts, Batch, Block};
-use crate::dropout::reseed;
+use crate::dropout::{self, reseed};
 use crate::ensemble::mean_target;
 use crate::error::KernelError;
 use crate::feed::{MicroBatch, Part};
@@ -138,6 +138,7 @@ impl Session<'_> {
         let Part { block, before } = part;
         let accumulated = u64::from(train.data.gradient_accumulation_steps);
         let place = self.state.step * accumulated + micro as u64;
+        dropout::share(!self.context.ranks.are_one());
         reseed(Seed(job.seed).of_micro_step(place), *before);
         let mut batch = Batch::of(block, compute.device);
         watch.lap(Phase::Data);

@@ -229,3 +229,19 @@ fn without_training_nothing_is_dropped() {
     assert_eq!(dropout(&x, 0.5, false), x);
     assert_eq!(dropout(&x, 0.0, true), x);
 }
+
+/// Also beyond 2^32 places, where the upper bits enter.
+#[test]
+fn operations_of_libtorch_draw_the_same_mask() {
+    let size = [3, 5, 700];
+    for begin in [0, 77, (1 << 32) - 5000, (5 << 32) + 1] {
+        for p in [0.1, 0.5] {
+            reseed(5, Amounts::NONE);
+            let next = DropoutMask::next(p, true, Over::Rows(1));
+            let mask = DropoutMask { begin, ..next };
+            let mut expected = Tensor::empty(size, (Kind::Float, Device::Cpu));
+            mask.fill(&mut expected);
+            assert!(mask.tensor(&size, Device::Cpu).equal(&expected), "{begin}");
+        }
+    }
+}
