@@ -16,7 +16,7 @@ use crate::cuda::{self, Library};
 /// The compiled part; empty where the build had no headers for it.
 const PART: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nccl"));
 
-/// `off` lets Gloo add gradients of GPUs.
+/// `on` lets NCCL add gradients of GPUs. It takes a wish, since no GPU has run it yet.
 const SWITCH: &str = "TINYRUN_NCCL";
 
 /// Bytes of the name of a GPU, or of the message that is there instead.
@@ -47,7 +47,8 @@ pub(super) fn join(
         Ok(name) => Told::Gpu(name),
         Err(reason) => Told::Not(reason),
     };
-    let key = |rank: usize| format!("nccl/{rank}");
+    // Not `nccl/`, which NCCL itself puts its keys under.
+    let key = |rank: usize| format!("gpu/{rank}");
     let text = serde_json::to_string(&told).expect("plain data");
     meeting.set(&key(own.rank), &text)?;
     let mut all = Vec::new();
@@ -101,8 +102,8 @@ fn name(gpu: usize) -> Result<String, String> {
 fn part() -> Result<&'static Library, String> {
     static LOADED: OnceLock<Result<Library, String>> = OnceLock::new();
     let load = || {
-        if std::env::var_os(SWITCH).is_some_and(|value| value == "off") {
-            return Err(format!("`{SWITCH}` is `off`"));
+        if std::env::var_os(SWITCH).is_none_or(|value| value != "on") {
+            return Err(format!("`{SWITCH}` is not `on`"));
         }
         if PART.is_empty() {
             return Err("this build has no NCCL".to_owned());
