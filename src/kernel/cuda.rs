@@ -73,7 +73,7 @@ unsafe impl Sync for Library {}
 impl Library {
     fn open(path: &Path) -> Result<Self, String> {
         let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-        // SAFETY: a string that ends in NUL; the libraries that are loaded here run no code of ours.
+        // SAFETY: a string that ends in NUL; loading libtorch, the driver or our own part runs their constructors only.
         let handle = unsafe { dlopen(name.as_ptr(), RTLD_NOW | RTLD_GLOBAL) };
         if handle.is_null() {
             Err(reason(|| format!("`{}` cannot be loaded", path.display())))

@@ -184,13 +184,15 @@ fn work(
             predict::predict(work, compute, BufReader::new(stdin()), reporter, stop)
         }
     }));
-    let ended = ended.unwrap_or_else(|panic| {
-        ranks.tell(&panic_failure(panic.as_ref()));
-        resume_unwind(panic)
-    });
     match ended {
-        Ok(ended) => Ok((ended, ranks.finish(peak_memory()))),
-        Err(error) => {
+        Err(panic) => {
+            ranks.tell(&panic_failure(panic.as_ref()));
+            // Closing what connects them may wait for work that nobody does any more.
+            ranks.abandon();
+            resume_unwind(panic)
+        }
+        Ok(Ok(ended)) => Ok((ended, ranks.finish(peak_memory()))),
+        Ok(Err(error)) => {
             let error = ranks.explained(error);
             ranks.abandon();
             Err(error)

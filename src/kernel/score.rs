@@ -220,7 +220,7 @@ pub(crate) fn predict_on(
     let Some(found) = found.filter(|_| !stopped) else {
         return Ok(None);
     };
-    // Ranks that share a scoring wait for each other: it takes as long as the slowest of them.
+    // Ranks that score together wait for each other, so the time is that of the slowest one.
     let seconds = seconds.into_iter().fold(0.0, f64::max);
     let all = found.into_iter().map(|Logits { mut logits, .. }| {
         ranks.sum_floats(&mut logits)?;

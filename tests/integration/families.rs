@@ -247,7 +247,7 @@ fn a_student_keeps_its_own_vocabulary_under_a_teacher_with_the_same_words() {
     run(&test, &[]).succeeds().ran(&[]);
 }
 
-/// The student in the middle keeps its vocabulary, and is told the ids of a text that another tokenizer has cut.
+/// The teacher of the small student is a student with a tokenizer of its own.
 #[test]
 fn a_student_under_a_student_has_the_tokenizer_that_cut_its_text() {
     let test = own_vocabulary();

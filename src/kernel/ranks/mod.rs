@@ -127,8 +127,8 @@ impl Ranks {
         })
     }
 
-    /// What to tell of gradients that leave the GPUs to be added.
-    pub(crate) fn detour(&self) -> Option<String> {
+    /// What to tell of gradients of GPUs that NCCL does not add.
+    pub(crate) fn lacks_nccl(&self) -> Option<String> {
         let reason = self.without_nccl.as_ref()?;
         Some(format!(
             "gradients are added in the memory of the CPU and not by NCCL: {reason}"

@@ -1,5 +1,5 @@
-//! Sums on GPUs by NCCL, of the part in `native/nccl.cpp`. It is used where every rank has it and a GPU of its own; else
-//! Gloo adds gradients in the memory of the CPU.
+//! Sums on GPUs by NCCL, of the part in `native/nccl.cpp`. It is used where it is asked for, and every rank has it and a
+//! GPU of its own; else Gloo adds gradients in the memory of the CPU.
 
 #![expect(unsafe_code, reason = "foreign functions")]
 
@@ -16,7 +16,7 @@ use crate::cuda::{self, Library};
 /// The compiled part; empty where the build had no headers for it.
 const PART: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nccl"));
 
-/// `on` lets NCCL add gradients of GPUs. It takes a wish, since no GPU has run it yet.
+/// `on` lets NCCL add gradients of GPUs. It is off by default because no GPU has run it yet.
 const SWITCH: &str = "TINYRUN_NCCL";
 
 /// Bytes of the name of a GPU, or of the message that is there instead.
@@ -87,7 +87,7 @@ fn name(gpu: usize) -> Result<String, String> {
     let name_of: NameOfGpu = unsafe { std::mem::transmute::<*mut c_void, NameOfGpu>(function) };
     let mut text = [0; ROOM];
     let index = c_int::try_from(gpu).map_err(|error| error.to_string())?;
-    // SAFETY: room for as many bytes as it is told; what it writes ends in NUL.
+    // SAFETY: the buffer has `ROOM` bytes; the function writes a string that ends in NUL.
     let (well, text) = unsafe {
         let well = name_of(index, text.as_mut_ptr(), ROOM);
         (well, CStr::from_ptr(text.as_ptr()).to_string_lossy())

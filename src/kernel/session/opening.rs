@@ -40,7 +40,7 @@ impl<'a> Session<'a> {
         let length = Length::of(train, data.steps_per_epoch);
         let mut warnings = trainee.warnings();
         warnings.extend(ranks.crowd(tch::get_num_threads() as usize));
-        warnings.extend(ranks.detour());
+        warnings.extend(ranks.lacks_nccl());
         let saved = context.newest(&checkpoints, &mut warnings)?;
         let resumed_from = saved.as_ref().map(|(state, _)| state.step);
         let state = match saved {
