@@ -290,6 +290,12 @@ impl Test {
     /// The same of the stage whose name begins so.
     #[cfg(feature = "kernel")]
     pub(crate) fn wait_for_checkpoint_of(&self, stage: &str, step: u32) -> &Self {
+        self.wait_until("a checkpoint", || self.has_checkpoint_of(stage, step))
+    }
+
+    /// Whether a stage whose name begins so has a checkpoint of this step or of a later one.
+    #[cfg(feature = "kernel")]
+    pub(crate) fn has_checkpoint_of(&self, stage: &str, step: u32) -> bool {
         let names = |folder: &Path| -> Vec<PathBuf> {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             entries.map(|entry| entry.path()).collect()
@@ -305,11 +311,9 @@ impl Test {
             let number = number.and_then(|number| number.parse().ok());
             number.is_some_and(|number: u32| number >= step)
         };
-        self.wait_until("a checkpoint", || {
-            let folders = names(&self.path("runs/work")).into_iter();
-            let mut own = folders.filter(|folder| name(folder).starts_with(stage));
-            own.any(|folder| names(&folder).iter().any(is_late))
-        })
+        let folders = names(&self.path("runs/work")).into_iter();
+        let mut own = folders.filter(|folder| name(folder).starts_with(stage));
+        own.any(|folder| names(&folder).iter().any(is_late))
     }
 
     /// Waits until something is true; `what` names it if that never happens.
@@ -353,6 +357,15 @@ impl Started {
     pub(crate) fn signal(&self, signal: Signal) -> &Self {
         kill_process(Pid::from_child(&self.0), signal).expect("sent");
         self
+    }
+
+    /// Whether every thread of it is dead, though others may hold its stderr.
+    #[cfg(feature = "kernel")]
+    pub(crate) fn is_dead(&self) -> bool {
+        let process = format!("/proc/{}", self.0.id());
+        let status = fs::read_to_string(format!("{process}/status")).expect("nobody waited for it");
+        let threads = fs::read_dir(format!("{process}/task")).expect("nobody waited for it");
+        status.contains("State:\tZ") && threads.count() == 1
     }
 
     /// Reads what it says until `text` is part of a line; gives everything read.

@@ -4,8 +4,8 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
-use std::time::Duration;
 
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::chaos::{kernels, results, root};
@@ -78,6 +78,23 @@ fn has_begun(test: &Test) -> bool {
     let metrics = stages.flatten().map(|it| it.path().join("metrics.csv"));
     let mut rows = metrics.filter_map(|path| fs::read_to_string(path).ok());
     rows.any(|text| text.lines().count() > 1)
+}
+
+/// Whether every thread of a process has obeyed the signal, or has ended: those that wait for a core are late.
+fn is_halted(process: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()));
+    let mut threads = threads.into_iter().flatten().flatten();
+    threads.all(|thread| {
+        let status = fs::read_to_string(thread.path().join("status"));
+        status.is_ok_and(|status| status.contains("State:\tT"))
+    })
+}
+
+/// Whether something lies in the stdin of a kernel that does not read it.
+fn is_told(kernel: Pid) -> bool {
+    let stdin = format!("/proc/{}/fd/0", kernel.as_raw_nonzero());
+    let unread = fs::File::open(stdin).map(|stdin| ioctl_fionread(&stdin));
+    matches!(unread, Ok(Ok(1..)))
 }
 
 fn no_process_is_left(test: &Test) {
@@ -238,24 +255,27 @@ fn kernels_that_are_asked_to_stop_outlive_their_runners_until_the_checkpoint() {
         for kernel in &slow {
             kill_process(*kernel, Signal::STOP).expect("sent");
         }
+        test.wait_until("the halt", || slow.iter().all(|it| is_halted(*it)));
         for runner in &started {
             runner.signal(Signal::TERM);
         }
-        std::thread::sleep(Duration::from_secs(1));
+        // By their runners, within a second on an idle machine and later on a busy one.
+        test.wait_until("the word to stop", || slow.iter().all(|it| is_told(*it)));
         for runner in &started {
             runner.signal(Signal::KILL);
         }
-        // Whether it was continued by the system or not.
+        // The system may continue a kernel when its runner dies.
+        test.wait_until("their end", || started.iter().all(Started::is_dead));
         for kernel in &slow {
             let _ = kill_process(*kernel, Signal::STOP);
         }
+        test.wait_until("the halt", || slow.iter().all(|it| is_halted(*it)));
         let alive = kernels(&test);
-        if slow.iter().all(|kernel| alive.contains(kernel)) {
-            // It leaves the folder to the kernel.
+        if slow.iter().all(|it| alive.contains(it)) && !test.has_checkpoint_of("", 1) {
+            // It leaves the folder to the kernel, which has yet to write.
             test.run(&["gc", "--interrupted", "--delete"]).succeeds();
         }
         for kernel in &slow {
-            // The system may have continued it when its runner died.
             let _ = kill_process(*kernel, Signal::CONT);
         }
         // Kernels hold its stderr.
