@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
             reporter.send(&Event::Failed(error.failure()));
             match error {
                 KernelError::LostRanks { .. } | KernelError::Rank { .. } => {
-                    ExitCode::from(ranks::EXIT_LOST)
+                    ranks::end_at_once(ranks::EXIT_LOST)
                 }
                 _ => ExitCode::FAILURE,
             }
@@ -147,7 +147,7 @@ fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<(Ended, u
     {
         return Err(KernelError::LeavesOnGpu);
     }
-    let ranks = Ranks::of_job(&job)?;
+    let ranks = Ranks::of_job(&job, reporter)?;
     work(&job, compute, ranks, reporter, stop)
 }
 

@@ -22,6 +22,12 @@ impl Reporter {
         Self { out: None }
     }
 
+    /// Another handle.
+    pub(crate) fn share(&self) -> Self {
+        let out = self.out.as_ref().map(|_| std::io::stdout());
+        Self { out }
+    }
+
     /// Sends one event. A runner that no longer listens is noticed by the watch on stdin,
     /// so a failed write is not an error here.
     pub(crate) fn send(&self, event: &Event) {

@@ -33,6 +33,8 @@ mod launchers;
 #[cfg(feature = "kernel")]
 mod learned_predictions;
 mod lifecycle;
+#[cfg(feature = "kernel")]
+mod lost_ranks;
 mod make;
 mod matrix;
 mod models;

@@ -2,7 +2,6 @@
 //! `make ranks` prints the differences.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use rustix::process::{Signal, kill_process};
 
@@ -251,46 +250,6 @@ fn leaves_that_cannot_be_are_refused_at_their_key() {
     }
 }
 
-#[test]
-fn a_rank_that_is_killed_is_named_and_the_run_goes_on_with_another_number() {
-    let test = root();
-    run(&test, &["--until", "data-prep"]);
-    let long = [
-        "--single-stage",
-        "finetune",
-        "--set",
-        "stages.finetune.epochs=8",
-    ];
-    let three = [
-        &["chaos.toml", "--ranks", "3", "--set", "threads=1"],
-        &long[..],
-    ]
-    .concat();
-    let started = test.start_with(&three, real);
-    test.wait_for_checkpoint(1);
-    // The youngest process is the last rank.
-    let all = kernels(&test);
-    assert_eq!(all.len(), 3);
-    let last = all
-        .iter()
-        .max_by_key(|pid| pid.as_raw_nonzero())
-        .expect("three");
-    kill_process(*last, Signal::KILL).expect("sent");
-    started
-        .wait()
-        .ends_with(1)
-        .says("`finetune` failed: rank 2 was ended by signal 9")
-        .says("it resumes from the last checkpoint, with any number of ranks");
-    test.wait_until("the end of every rank", || kernels(&test).is_empty());
-
-    run(&test, &[&["--ranks", "2"], &long[..]].concat());
-    let shown = test.run(&["show", "chaos/finetune"]).succeeds().stdout;
-    assert!(shown.contains("3, then 2 ranks of 1 thread"), "{shown}");
-    test.run(&["rerun", "chaos/finetune"])
-        .ends_with(2)
-        .says("its training was resumed with another number of ranks");
-}
-
 /// Ranks that take all cores have each their own, for all their threads.
 #[test]
 fn ranks_that_take_all_cores_are_bound_to_their_own() {
@@ -416,15 +375,4 @@ fn a_list_with_a_cuda_device_that_is_not_there_starts_no_rank() {
         .ends_with(1)
         .says("no CUDA device 998")
         .says("use device `cpu` or `auto`");
-}
-
-/// A rank that cannot connect to rank 0 exits with an error.
-#[test]
-fn a_kernel_that_finds_no_first_rank_ends() {
-    let ended = Command::new(env!("CARGO_BIN_EXE_tinyrun-kernel"))
-        .args(["--join", "1", "1", "2", "nobody"])
-        .stdin(std::process::Stdio::null())
-        .output()
-        .expect("started");
-    assert!(!ended.status.success());
 }

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 #include <string>
 
 #include <ATen/cuda/CUDAContext.h>
@@ -14,11 +15,19 @@
 
 namespace {
 
-// The first line of a message: libtorch appends its C++ stack.
-std::string first_line(const std::exception& e) {
-  const std::string whole = e.what();
-  return whole.substr(0, whole.find('\n'));
+// A message in one line: NCCL's own reason follows in later ones, and libtorch appends its C++ stack.
+std::string message(const std::exception& e) {
+  std::istringstream lines(e.what());
+  std::string all;
+  for (std::string line; std::getline(lines, line) && line.rfind("Exception raised from", 0) != 0;) {
+    if (!all.empty()) all += ' ';
+    all += line;
+  }
+  return all;
 }
+
+// How long Gloo's error, which names the rank that is late, has to come before NCCL aborts the process.
+constexpr auto kLater = std::chrono::minutes(1);
 
 }  // namespace
 
@@ -37,15 +46,15 @@ int tinyrun_nccl_gpu(int device, char* text, size_t room) {
     std::snprintf(text, room, "%s", name.c_str());
     return 1;
   } catch (const std::exception& e) {
-    std::snprintf(text, room, "%s", first_line(e).c_str());
+    std::snprintf(text, room, "%s", message(e).c_str());
     return 0;
   }
 }
 
-// Connects the GPUs of all ranks, each a different one, and adds a number over them. The caller owns what is returned;
-// null after a failure, with `error`.
+// Connects the GPUs of all ranks, each a different one, and adds a number over them. `connecting` and `milliseconds` are
+// how long that and a later sum may take. The caller owns what is returned; null after a failure, with `error`.
 c10d::Backend* tinyrun_nccl_open(const c10::intrusive_ptr<c10d::Store>* store, int rank, int size, int device,
-                                 int64_t milliseconds, std::string* error) {
+                                 int64_t connecting, int64_t milliseconds, std::string* error) {
   try {
     // One order of additions for every size of a bucket: a run is to have the bytes of the one before.
     setenv("NCCL_ALGO", "Ring", 0);
@@ -55,7 +64,7 @@ c10d::Backend* tinyrun_nccl_open(const c10::intrusive_ptr<c10d::Store>* store, i
     const auto index = static_cast<c10::DeviceIndex>(device);
     const c10::cuda::CUDAGuard guard(index);
     const auto options = c10d::ProcessGroupNCCL::Options::create();
-    options->timeout = std::chrono::milliseconds(milliseconds);
+    options->timeout = std::chrono::milliseconds(connecting);
     const auto own = c10::make_intrusive<c10d::PrefixStore>("nccl", *store);
     auto group = c10::make_intrusive<c10d::ProcessGroupNCCL>(own, rank, size, options);
     // NCCL connects in the first sum.
@@ -63,9 +72,10 @@ c10d::Backend* tinyrun_nccl_open(const c10::intrusive_ptr<c10d::Store>* store, i
     group->allreduce(one)->wait();
     const float sum = one[0].item<float>();
     TORCH_CHECK(sum == static_cast<float>(size), "NCCL adds ", size, " ones to ", sum);
+    group->setTimeout(std::chrono::milliseconds(milliseconds) + kLater);
     return group.release();
   } catch (const std::exception& e) {
-    *error = first_line(e);
+    *error = message(e);
     return nullptr;
   }
 }

@@ -3,9 +3,14 @@
 
 #include "ffi.h"
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include <torch/version.h>
 
@@ -30,14 +35,23 @@ struct Meeting {
   Store store;
 };
 
+// `tinyrun_nccl_open` of nccl.cpp.
+using OpenNccl = c10d::Backend* (*)(const Store*, int, int, int, int64_t, int64_t, std::string*);
+
+// What a thread that opens NCCL has come to. NCCL waits for other ranks without a limit, so nobody waits for the thread.
+struct Opening {
+  std::mutex lock;
+  std::condition_variable changed;
+  bool is_over = false;
+  c10d::Backend* backend = nullptr;
+  std::string error;
+};
+
 struct Group {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
   // What adds tensors on GPUs, if anything does.
   c10::intrusive_ptr<c10d::Backend> nccl;
 };
-
-// `tinyrun_nccl_open` of nccl.cpp.
-using OpenNccl = c10d::Backend* (*)(const Store*, int, int, int, int64_t, std::string*);
 
 struct Sum {
   c10::intrusive_ptr<c10d::Work> work;
@@ -117,14 +131,28 @@ Group* tinyrun_group_open(const Meeting* meeting, int rank, int size, const char
   return group;
 }
 
-// Adds tensors of the GPU `device` by NCCL from now on.
+// Adds tensors of the GPU `device` by NCCL from now on. `connecting` and `milliseconds` as above.
 int tinyrun_group_use_nccl(Group* group, const Meeting* meeting, void* open, int rank, int size, int device,
-                           int64_t milliseconds) {
+                           int64_t connecting, int64_t milliseconds) {
   return tinyrun::succeeds([&] {
-    std::string error;
-    auto* backend = reinterpret_cast<OpenNccl>(open)(&meeting->store, rank, size, device, milliseconds, &error);
-    if (backend == nullptr) throw std::runtime_error(error);
-    group->nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(backend);
+    const auto opening = std::make_shared<Opening>();
+    std::thread([=, store = meeting->store] {
+      std::string error;
+      auto* const backend =
+          reinterpret_cast<OpenNccl>(open)(&store, rank, size, device, connecting, milliseconds, &error);
+      const std::lock_guard<std::mutex> held(opening->lock);
+      opening->backend = backend;
+      opening->error = error;
+      opening->is_over = true;
+      opening->changed.notify_all();
+    }).detach();
+    std::unique_lock<std::mutex> held(opening->lock);
+    const auto limit = std::chrono::milliseconds(connecting);
+    if (!opening->changed.wait_for(held, limit, [&] { return opening->is_over; })) {
+      throw std::runtime_error("NCCL does not connect the GPUs within " + std::to_string(connecting / 1000) + " s");
+    }
+    if (opening->backend == nullptr) throw std::runtime_error(opening->error);
+    group->nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(opening->backend);
   });
 }
 
@@ -196,7 +224,7 @@ const char* tinyrun_meeting_get(const void*, const char*) { return nullptr; }
 int64_t tinyrun_meeting_count(const void*, const char*) { return -1; }
 void tinyrun_meeting_close(void*) {}
 void* tinyrun_group_open(const void*, int, int, const char*, int64_t, int64_t) { return nullptr; }
-int tinyrun_group_use_nccl(void*, const void*, void*, int, int, int, int64_t) { return 0; }
+int tinyrun_group_use_nccl(void*, const void*, void*, int, int, int, int64_t, int64_t) { return 0; }
 void* tinyrun_group_begin_sum(const void*, const void*) { return nullptr; }
 int tinyrun_sum_wait(const void*) { return 0; }
 void tinyrun_sum_close(void*) {}

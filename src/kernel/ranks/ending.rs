@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use tinyrun_base::job::Failure;
 
-use super::local::Others;
+use super::native::Meeting;
+use super::others::{Known, Others};
 use super::{LOOK, Link, Ranks};
 use crate::error::KernelError;
 
@@ -17,33 +18,43 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 impl Ranks {
     /// Ends the work of this rank. The first one waits for the others, which need what it serves, and returns
     /// the most memory that one has had, in bytes.
-    pub(crate) fn finish(self, peak_memory: u64) -> u64 {
-        let Some(link) = &self.link else {
+    pub(crate) fn finish(mut self, peak_memory: u64) -> u64 {
+        let Some(link) = &mut self.link else {
             return peak_memory;
         };
-        if !self.is_first() {
+        link.watch = None;
+        if self.own.rank > 0 {
             // A first rank that does not wait any more is none of its business.
             let key = end_of(self.own.rank);
             let _ = link.meeting.set(&key, &peak_memory.to_string());
             return peak_memory;
         }
-        let ends = (1..self.own.size).map(|rank| {
+        let mut peak_memory = peak_memory;
+        let mut are_all = true;
+        for rank in 1..self.own.size {
             let told = link.meeting.wait_for(&end_of(rank), ENDING);
-            told.ok().flatten().and_then(|text| text.parse().ok())
-        });
-        ends.flatten().fold(peak_memory, u64::max)
+            let told = told.ok().flatten().and_then(|text| text.parse().ok());
+            peak_memory = peak_memory.max(told.unwrap_or_default());
+            are_all &= told.is_some();
+        }
+        if !are_all {
+            // The work is done, but one that hangs may keep others from closing their connections.
+            self.abandon();
+        }
+        peak_memory
     }
 
     /// Leaves the others after a failure: those that this rank has started are ended. What libtorch holds is not
     /// closed, since it waits for work that nobody does any more.
     pub(crate) fn abandon(self) {
         if let Some(Link {
+            watch,
             group,
             meeting,
             others,
         }) = self.link
         {
-            drop(others);
+            drop((watch, others));
             std::mem::forget((group, meeting));
         }
     }
@@ -67,20 +78,17 @@ impl Ranks {
         let Some(link) = &mut self.link else {
             return error;
         };
+        link.watch = None;
         // One that hangs does not say so.
         let _ = link.meeting.set(&waiting_of(own), "");
         let since = Instant::now();
         while since.elapsed() < LAST_WORDS {
-            for rank in (0..self.own.size).filter(|rank| *rank != own) {
-                let told = link.meeting.wait_for(&fault_of(rank), LOOK);
-                let told = told.ok().flatten();
-                let failure = told.and_then(|text| serde_json::from_str::<Failure>(&text).ok());
-                if let Some(Failure { message, hint }) = failure {
-                    let what = format!("failed: {message}");
-                    return KernelError::Rank { rank, what, hint };
-                }
+            let others = (0..self.own.size).filter(|rank| *rank != own);
+            if let Some(told) = told(&link.meeting, others, LOOK) {
+                return told;
             }
-            if let Some(ended) = link.others.as_mut().and_then(Others::at_fault) {
+            let others = link.others.as_ref().map(Others::known);
+            if let Some(ended) = others.and_then(Known::at_fault) {
                 return ended;
             }
         }
@@ -94,9 +102,24 @@ impl Ranks {
             let hint = None;
             return KernelError::Rank { rank, what, hint };
         }
-        let silent = link.others.as_ref().and_then(Others::silent);
+        let others = link.others.as_ref().map(Others::known);
+        let silent = others.and_then(Known::silent);
         silent.unwrap_or(error)
     }
+}
+
+/// The failure that one of these ranks has told of, before so much time is over for each.
+pub(super) fn told(
+    meeting: &Meeting,
+    ranks: impl IntoIterator<Item = usize>,
+    time: Duration,
+) -> Option<KernelError> {
+    ranks.into_iter().find_map(|rank| {
+        let text = meeting.wait_for(&fault_of(rank), time).ok()??;
+        let Failure { message, hint } = serde_json::from_str(&text).ok()?;
+        let what = format!("failed: {message}");
+        Some(KernelError::Rank { rank, what, hint })
+    })
 }
 
 fn end_of(rank: usize) -> String {

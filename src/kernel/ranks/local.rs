@@ -7,9 +7,9 @@ use std::io::{self, Read as _, Write as _, stdin};
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket,
 };
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinyrun_base::job::{Device, Job};
@@ -17,8 +17,11 @@ use tinyrun_base::job::{Device, Job};
 use super::called::Called;
 use super::native::{Group, Meeting, are_there};
 use super::nccl;
-use super::{COMING, ENDLESS, EXIT_LOST, LOOK, Link, Rank, Ranks, lost};
+use super::others::{Known, Others, Processes};
+use super::watch::Watch;
+use super::{COMING, ENDLESS, LOOK, Link, Rank, Ranks, lost};
 use crate::error::{self, KernelError};
+use crate::reporter::Reporter;
 use crate::stop::{Stop, die_with_the_runner};
 
 /// Between the processes of one machine.
@@ -32,8 +35,7 @@ const JOB: &str = "job";
 /// How long a rank may take to come before others ask whether it is there.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// How long connecting may take, once all are there. A rank that dies meanwhile is noticed by the end of that
-/// time alone.
+/// How long connecting may take, once all are there.
 const CONNECTING: Duration = Duration::from_secs(30);
 
 /// Where a rank finds the others: arguments of its process.
@@ -107,8 +109,9 @@ impl Seat {
         let connected = connect(&meeting, self.rank, address, &job);
         let (group, without_nccl) = connected.map_err(lost)?;
         let link = Link {
+            watch: None,
             group: Rc::new(group),
-            meeting,
+            meeting: Arc::new(meeting),
             others: None,
         };
         let ranks = Ranks {
@@ -162,11 +165,12 @@ pub(super) fn own_address(towards: (&str, u16)) -> io::Result<String> {
 }
 
 impl Ranks {
-    /// Those of a job, of which this process is the first.
+    /// Those of a job, of which this process is the first. What is reported where this process hangs because another
+    /// has died goes to `reporter`.
     ///
     /// # Errors
     /// A build that has no ranks; a process that cannot be started, or does not come.
-    pub(crate) fn of_job(job: &Job) -> Result<Self, KernelError> {
+    pub(crate) fn of_job(job: &Job, reporter: &Reporter) -> Result<Self, KernelError> {
         if job.ranks <= 1 {
             return Ok(Self::one());
         }
@@ -177,7 +181,7 @@ impl Ranks {
         let size = job.ranks;
         let first = Rank { rank: 0, size };
         let run = token()?;
-        let (meeting, mut others, host, port) = match &job.meeting {
+        let (meeting, others, host, port) = match &job.meeting {
             None => {
                 let listening = TcpListener::bind((HOST, 0));
                 let listening = listening.map_err(|error| lost(error.to_string()))?;
@@ -188,7 +192,7 @@ impl Ranks {
                 meeting.set(JOB, &text).map_err(lost)?;
                 (
                     meeting,
-                    Others::Own(Processes::start(port, size, &run)?),
+                    Others::own(Processes::start(port, size, &run)?),
                     HOST,
                     port,
                 )
@@ -199,18 +203,21 @@ impl Ranks {
                 let meeting = Meeting::open(address, None, &run, COMING).map_err(lost)?;
                 meeting.set(JOB, &text).map_err(lost)?;
                 let called = Called::new(place, size, &run)?;
-                (meeting, Others::Called(called), &place.host[..], place.port)
+                (meeting, Others::called(called), &place.host[..], place.port)
             }
         };
-        come(&meeting, &mut others, size)?;
+        let meeting = Arc::new(meeting);
+        come(&meeting, others.known(), size)?;
+        let watch = Watch::start(others.known(), (&meeting, size), reporter);
         let connected = connect(&meeting, first, (host, port), job);
         let (group, without_nccl) =
-            connected.map_err(|reason| others.at_fault().unwrap_or(lost(reason)))?;
+            connected.map_err(|reason| others.known().at_fault().unwrap_or(lost(reason)))?;
         Ok(Self {
             own: first,
             here: job.ranks_here,
             cores: super::cores(),
             link: Some(Link {
+                watch: Some(watch),
                 group: Rc::new(group),
                 meeting,
                 others: Some(others),
@@ -222,7 +229,7 @@ impl Ranks {
 }
 
 /// Waits until all have come.
-fn come(meeting: &Meeting, others: &mut Others, size: usize) -> Result<(), KernelError> {
+fn come(meeting: &Meeting, others: &Known, size: usize) -> Result<(), KernelError> {
     let since = Instant::now();
     for rank in 1..size {
         while meeting
@@ -250,78 +257,6 @@ pub(super) fn hello_of(rank: usize) -> String {
     format!("hello/{rank}")
 }
 
-/// The other ranks, as the first one knows them.
-#[derive(Debug)]
-pub(super) enum Others {
-    /// Processes that it has started.
-    Own(Processes),
-    /// Processes that ranks of a launcher have started.
-    Called(Called),
-}
-
-impl Others {
-    /// One that has ended by itself, or else one that has ended because others were gone.
-    pub(super) fn at_fault(&mut self) -> Option<KernelError> {
-        match self {
-            Self::Own(processes) => processes.at_fault(),
-            Self::Called(called) => called.at_fault(),
-        }
-    }
-
-    /// One that does not serve any more, if a launcher has started them.
-    pub(super) fn silent(&self) -> Option<KernelError> {
-        match self {
-            Self::Own(_) => None,
-            Self::Called(called) => called.silent(),
-        }
-    }
-}
-
-/// The processes of the other ranks, from rank 1 on. They end with this one, whose end of their stdin then closes, and
-/// are killed where this is dropped before.
-#[derive(Debug)]
-pub(super) struct Processes(Vec<Child>);
-
-impl Processes {
-    fn start(port: u16, size: usize, run: &str) -> Result<Self, KernelError> {
-        let mut all = Self(Vec::new());
-        for rank in 1..size {
-            let child = Seat::start(HOST, port, Rank { rank, size }, run);
-            let child = child.map_err(|error| KernelError::Rank {
-                rank,
-                what: format!("cannot be started: {error}"),
-                hint: None,
-            });
-            all.0.push(child?);
-        }
-        Ok(all)
-    }
-
-    fn at_fault(&mut self) -> Option<KernelError> {
-        let all = self.0.iter_mut().enumerate();
-        let ended = all.filter_map(|(place, child)| Some((place + 1, child.try_wait().ok()??)));
-        let (rank, status) = ended.min_by_key(|(_, status)| is_victim(*status))?;
-        let what = how(status);
-        let hint = None;
-        Some(KernelError::Rank { rank, what, hint })
-    }
-}
-
-impl Drop for Processes {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// Whether a rank has ended because others were gone.
-pub(super) fn is_victim(status: ExitStatus) -> bool {
-    status.code() == Some(i32::from(EXIT_LOST))
-}
-
 /// A word that nobody guesses.
 pub(super) fn token() -> Result<String, KernelError> {
     let mut bytes = [0; 16];
@@ -329,12 +264,4 @@ pub(super) fn token() -> Result<String, KernelError> {
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(error::io("read", "/dev/urandom"))?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
-}
-
-/// How a process ended.
-pub(super) fn how(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("was ended by signal {signal}"),
-        (_, code) => format!("ended with exit code {}", code.unwrap_or_default()),
-    }
 }

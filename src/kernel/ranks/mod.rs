@@ -17,21 +17,25 @@ mod local;
 mod measured;
 mod native;
 mod nccl;
+mod others;
 mod rank;
 mod serve;
 mod sums;
+mod watch;
 
 use std::cell::Cell;
 use std::num::NonZero;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::ending::fault_of;
-use self::local::Others;
 use self::native::{Group, Meeting};
+use self::others::Others;
+use self::watch::Watch;
 use crate::error::KernelError;
 
 pub(crate) use self::exchange::Exchange;
@@ -39,6 +43,7 @@ pub(crate) use self::launched::{launch_of_arguments, serve_launch};
 pub(crate) use self::local::Seat;
 pub(crate) use self::measured::measurement_of_arguments;
 pub(crate) use self::rank::Rank;
+pub(crate) use self::watch::end_at_once;
 #[cfg(test)]
 pub(crate) use self::{exchange::turn, hooks::Hook};
 
@@ -76,9 +81,11 @@ pub(crate) struct Ranks {
 /// What a rank has of the others. In the order in which it is dropped.
 #[derive(Debug)]
 struct Link {
+    /// Of the first one.
+    watch: Option<Watch>,
     group: Rc<Group>,
-    meeting: Meeting,
-    /// The processes of the others, where this one has started them.
+    meeting: Arc<Meeting>,
+    /// The others, as the first one knows them.
     others: Option<Others>,
 }
 

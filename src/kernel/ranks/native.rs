@@ -58,6 +58,7 @@ unsafe extern "C" {
         rank: i32,
         size: i32,
         device: i32,
+        connecting: i64,
         milliseconds: i64,
     ) -> i32;
     fn tinyrun_group_begin_sum(group: *const CGroup, tensor: *const C_tensor) -> *mut CSum;
@@ -95,6 +96,12 @@ fn milliseconds(time: Duration) -> i64 {
 /// Keys and values that all ranks see.
 #[derive(Debug)]
 pub(super) struct Meeting(*mut CMeeting);
+
+// SAFETY: a lock of libtorch's `TCPStore` lets one call after the other reach the connection, and what a call returns
+// belongs to the thread.
+unsafe impl Send for Meeting {}
+// SAFETY: as above.
+unsafe impl Sync for Meeting {}
 
 impl Meeting {
     /// Serves it on a socket that listens, or without one connects to what is served there. Nothing of another
@@ -212,13 +219,16 @@ impl Group {
         open: *mut c_void,
         (rank, size): (usize, usize),
         gpu: usize,
-        sum: Duration,
+        (connecting, sum): (Duration, Duration),
     ) -> Result<(), String> {
         let (rank, size, gpu) = (rank as i32, size as i32, gpu as i32);
-        let sum = milliseconds(sum);
+        let (connecting, sum) = (milliseconds(connecting), milliseconds(sum));
         // SAFETY: an open group and meeting, and the function that ranks.cpp expects.
-        let well =
-            unsafe { tinyrun_group_use_nccl(self.group, meeting.0, open, rank, size, gpu, sum) };
+        let well = unsafe {
+            tinyrun_group_use_nccl(
+                self.group, meeting.0, open, rank, size, gpu, connecting, sum,
+            )
+        };
         if well == 0 {
             return Err(reason());
         }

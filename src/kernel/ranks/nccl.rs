@@ -61,7 +61,7 @@ pub(super) fn join(
         return Ok(Some(reason));
     }
     let open = part()?.function(c"tinyrun_nccl_open")?;
-    group.use_nccl(meeting, open, (own.rank, own.size), gpu, timeout)?;
+    group.use_nccl(meeting, open, (own.rank, own.size), gpu, (COMING, timeout))?;
     Ok(None)
 }
 
@@ -116,6 +116,9 @@ fn part() -> Result<&'static Library, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use super::super::local::HOST;
     use super::*;
 
     fn gpu(name: &str) -> Told {
@@ -140,5 +143,35 @@ mod tests {
     fn a_gpu_that_is_not_there_is_a_reason() {
         let reason = name(99).expect_err("no machine has so many");
         assert!(!reason.is_empty() && !reason.contains('\n'), "{reason}");
+    }
+
+    /// In the place of `tinyrun_nccl_open`, which waits where another rank never connects.
+    extern "C" fn never(
+        _store: *const c_void,
+        _rank: c_int,
+        _size: c_int,
+        _device: c_int,
+        _connecting: i64,
+        _milliseconds: i64,
+        _error: *mut c_void,
+    ) -> *mut c_void {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[test]
+    fn ranks_whose_gpus_never_connect_are_lost_in_time() {
+        let listening = TcpListener::bind((HOST, 0)).expect("a port");
+        let port = listening.local_addr().expect("bound").port();
+        let meeting = Meeting::open((HOST, port), Some(listening), "test", COMING).expect("opened");
+        let only = (0, 1);
+        let mut group = Group::open(&meeting, only, HOST, (COMING, COMING)).expect("connected");
+        let open = never as *mut c_void;
+        let short = Duration::from_millis(10);
+        let joined = group.use_nccl(&meeting, open, only, 0, (short, COMING));
+        let reason = joined.expect_err("nobody opens it");
+        assert!(reason.starts_with("NCCL does not connect"), "{reason}");
+        assert!(!group.adds_on_gpu());
     }
 }

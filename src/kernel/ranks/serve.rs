@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use tinyrun_base::job::{self, At, Failure, Gathered, Launch, STOP};
 
 use super::hello::{Hello, NEWEST, OVER, STOPPING, beat_of, bye_of, ended_of, say, stopped_of};
-use super::local::{Seat, hello_of, how, is_victim};
+use super::local::{Seat, hello_of};
 use super::native::Meeting;
+use super::others::{how, is_victim, is_well};
 use super::{COMING, LOOK, Rank, lost};
 use crate::error::KernelError;
 use crate::stop::GRACE;
@@ -176,8 +177,7 @@ impl Served {
                 let stopped = stopped_of(self.rank.rank);
                 meeting.set(&stopped, "").map_err(lost)?;
             }
-            let code = status.code();
-            if code != Some(0) && code != Some(i32::from(job::EXIT_INTERRUPTED)) {
+            if !is_well(status) {
                 self.tell(meeting, is_victim(status), &how(status))?;
             }
         }
