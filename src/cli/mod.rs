@@ -7,6 +7,7 @@ mod export_data;
 mod forward_check;
 mod gc;
 mod given_model;
+mod gpus;
 mod init;
 mod launched;
 mod man;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, Place, layout, print, show};
+use super::{Failure, Place, gpus, layout, print, show};
 use crate::experiment::StageName;
 use crate::kinds::{KINDS, WORKS};
 use crate::plan::{Selection, StageRange, Workload, compare};
@@ -109,11 +109,13 @@ fn do_again(record: &Record, all: &Selection, own: &Layout) -> Result<Record, Fa
     };
     let workload = Workload::read(KINDS, &selection, own)?;
     let interrupts = Interrupts::listen().map_err(Failure::Output)?;
+    let kernel = Kernel::find();
+    gpus::check(&workload.pipelines(), &kernel)?;
     let scheduler = Scheduler {
         jobs: 1,
         keep_going: false,
         works: WORKS,
-        kernel: &Kernel::find(),
+        kernel: &kernel,
         interrupts: &interrupts,
         reporter: &Progress,
     };

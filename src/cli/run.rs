@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{Failure, RunArguments, launched};
+use super::{Failure, RunArguments, gpus, launched};
 use crate::input::for_terminal;
 use crate::kinds::WORKS;
 use crate::plan::{Pipeline, Selection, Workload};
@@ -52,7 +52,8 @@ pub(super) fn run(
         }
         None => None,
     };
-    let outcomes = run_all(arguments, &pipelines, &kernel, &interrupts, &reporter);
+    let outcomes = gpus::check(&pipelines, &kernel)
+        .and_then(|()| run_all(arguments, &pipelines, &kernel, &interrupts, &reporter));
     if let Some(ranks) = ranks {
         ranks.end();
     }

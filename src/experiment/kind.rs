@@ -35,6 +35,11 @@ pub(crate) trait StageKind: Sync {
         None
     }
 
+    /// Whether its work is the kernel's, on the device of the experiment.
+    fn is_on_device(&self) -> bool {
+        true
+    }
+
     /// The least that its table says, for an example of a whole file.
     fn example(&self) -> &'static str {
         "{}"

@@ -1,5 +1,8 @@
 //! Where and in what to compute.
 
+use std::io::Write as _;
+use std::process::ExitCode;
+
 use tch::{Cuda, Device, Kind};
 use tinyrun_base::job;
 
@@ -12,24 +15,39 @@ use crate::error::KernelError;
 /// # Errors
 /// The first one that it does not see.
 pub(crate) fn check(devices: &job::Devices) -> Result<(), KernelError> {
-    devices.iter().try_for_each(|device| match device {
-        job::Device::Cuda(index) => check_cuda(index),
-        job::Device::Auto | job::Device::Cpu => Ok(()),
-    })
+    devices
+        .iter()
+        .filter_map(job::Device::gpu)
+        .try_for_each(check_cuda)
 }
 
 fn check_cuda(index: usize) -> Result<(), KernelError> {
-    let loaded = cuda::load();
-    let count = Cuda::device_count();
-    if (index as i64) < count {
+    let job::Gpus { count, reason } = gpus();
+    if index < count {
         return Ok(());
     }
-    let reason = loaded.err();
     Err(KernelError::NoCuda {
         index,
         count,
         reason,
     })
+}
+
+/// Those that libtorch sees.
+fn gpus() -> job::Gpus {
+    let reason = cuda::load().err();
+    let count = usize::try_from(Cuda::device_count()).unwrap_or_default();
+    job::Gpus { count, reason }
+}
+
+/// Prints them, if this process was started for that.
+pub(crate) fn gpus_of_arguments() -> Option<ExitCode> {
+    if std::env::args().nth(1)? != job::GPUS {
+        return None;
+    }
+    let answer = serde_json::to_string(&gpus()).expect("plain data");
+    let written = writeln!(std::io::stdout(), "{answer}");
+    Some(written.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
 }
 
 /// A resolved device and number format.

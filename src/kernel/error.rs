@@ -21,7 +21,7 @@ pub(crate) enum KernelError {
     #[error("no CUDA device {index}: libtorch finds {count}")]
     NoCuda {
         index: usize,
-        count: i64,
+        count: usize,
         /// Why libtorch's CUDA part is not loaded.
         reason: Option<String>,
     },

@@ -86,6 +86,9 @@ pub fn main() -> ExitCode {
     if let Some(measured) = ranks::measurement_of_arguments() {
         return measured;
     }
+    if let Some(told) = device::gpus_of_arguments() {
+        return told;
+    }
     let seat = Seat::of_arguments();
     // The first rank speaks for all.
     let reporter = match seat {

@@ -18,6 +18,10 @@ impl StageKind for CorpusPrep {
         "corpus-prep"
     }
 
+    fn is_on_device(&self) -> bool {
+        false
+    }
+
     fn keys(&self) -> Option<TableKeys> {
         None
     }

@@ -43,6 +43,10 @@ impl StageKind for DataPrep {
         true
     }
 
+    fn is_on_device(&self) -> bool {
+        false
+    }
+
     fn keys(&self) -> Option<TableKeys> {
         Some(TableKeys::of::<Keys>())
     }

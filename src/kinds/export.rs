@@ -47,6 +47,10 @@ impl StageKind for Export {
         "export"
     }
 
+    fn is_on_device(&self) -> bool {
+        false
+    }
+
     fn keys(&self) -> Option<TableKeys> {
         Some(TableKeys::of::<Keys>())
     }

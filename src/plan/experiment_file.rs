@@ -19,6 +19,8 @@ pub struct ExperimentFile {
     pub path: PathBuf,
     /// Its content.
     pub experiments: Experiments,
+    /// Its text, and those of the command line that replace parts of it.
+    pub sources: Sources,
     /// Graph and inputs of each experiment, in their order.
     pub(super) prepared: Vec<(Vec<Node>, Inputs)>,
 }
@@ -52,8 +54,9 @@ impl ExperimentFile {
             (experiments, sources) = read(&started)?;
         }
         Ok(Self {
-            prepared: prepare(&experiments, sources, layout)?,
+            prepared: prepare(&experiments, &sources, layout)?,
             path: path.to_owned(),
+            sources,
             experiments,
         })
     }
@@ -113,7 +116,7 @@ impl Elsewhere for Files<'_> {
 /// Graphs and inputs of all experiments of a file.
 fn prepare(
     experiments: &Experiments,
-    sources: Sources,
+    sources: &Sources,
     layout: &Layout,
 ) -> Result<Vec<(Vec<Node>, Inputs)>, Faults> {
     let mut faults: Vec<Fault> = Vec::new();
@@ -137,6 +140,6 @@ fn prepare(
     if faults.is_empty() {
         Ok(prepared)
     } else {
-        Err(Faults::new(faults, sources))
+        Err(Faults::new(faults, sources.clone()))
     }
 }

@@ -3,15 +3,16 @@
 use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::child::Child;
+use super::child::{Child, libraries};
 use super::{Interrupts, KernelError};
-use crate::job::{EXIT_INTERRUPTED, Event, Job, Meeting};
+use crate::job::{EXIT_INTERRUPTED, Event, GPUS, Gpus, Job, Meeting};
 
 /// How often is looked whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(50);
@@ -94,6 +95,22 @@ impl Kernel {
             Some((_, sharing)) if ranks > 1 => *sharing,
             _ => ranks,
         }
+    }
+
+    /// Whether so many ranks are all on this machine.
+    pub fn is_with_all(&self, ranks: usize) -> bool {
+        self.ranks_here(ranks) == ranks
+    }
+
+    /// The GPUs that it sees; `None` where it does not answer.
+    pub fn gpus(&self) -> Option<Gpus> {
+        let answer = Command::new(&self.program)
+            .arg(GPUS)
+            .envs(libraries())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output();
+        serde_json::from_slice(&answer.ok()?.stdout).ok()
     }
 
     /// Where it is.

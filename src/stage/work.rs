@@ -45,6 +45,11 @@ impl Works {
         Self(works)
     }
 
+    /// Whether stages of a kind compute on the device of the experiment.
+    pub fn compute(self, kind: &str) -> bool {
+        self.of(kind).is_on_device()
+    }
+
     /// That of a kind.
     ///
     /// # Panics

@@ -365,14 +365,23 @@ fn a_list_of_devices_trains_on_a_rank_each() {
     assert_eq!(record["machine"]["ranks"], serde_json::json!([2]));
 }
 
-/// No machine has so many: the list is looked through before a rank starts, whichever of its devices is missing.
+/// No machine has so many: the list is looked through before any stage runs, whichever of its devices is missing.
 #[test]
-fn a_list_with_a_cuda_device_that_is_not_there_starts_no_rank() {
+fn a_cuda_device_that_is_not_there_is_named_at_its_key_before_anything_runs() {
     let test = root();
     let list = r#"device=["cuda:998", "cuda:999"]"#;
-    run(&test, &["--until", "data-prep"]);
-    test.run_with(&["chaos.toml", "--set", list], real)
-        .ends_with(1)
-        .says("no CUDA device 998")
-        .says("use device `cpu` or `auto`");
+    for device in [list, "device='cuda:998'"] {
+        test.run_with(&["chaos.toml", "--set", device], real)
+            .ends_with(2)
+            .says("no CUDA device 998")
+            .says("--set:1:8")
+            .says("use device `cpu` or `auto`");
+        assert!(!test.exists("runs/chaos"));
+    }
+    // What runs does not compute there, or nothing runs.
+    run(&test, &["--until", "data-prep", "--set", list]);
+    run(&test, &["--until", "finetune"]);
+    run(&test, &["--until", "finetune", "--set", list]);
+    test.run_with(&["rerun", "chaos/finetune", "--set", list], real)
+        .ends_with(2);
 }

@@ -20,6 +20,16 @@ pub enum Device {
     Cuda(usize),
 }
 
+impl Device {
+    /// Index of the CUDA device that it names.
+    pub fn gpu(self) -> Option<usize> {
+        match self {
+            Self::Cuda(index) => Some(index),
+            Self::Auto | Self::Cpu => None,
+        }
+    }
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -85,9 +95,22 @@ impl Devices {
 
     /// Whether one is a CUDA device.
     pub fn have_cuda(&self) -> bool {
-        self.iter().any(|device| matches!(device, Device::Cuda(_)))
+        self.iter().any(|device| device.gpu().is_some())
     }
 }
+
+/// The CUDA devices that a kernel sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gpus {
+    /// How many.
+    pub count: usize,
+    /// Why libtorch's CUDA part is not loaded, if it is not.
+    pub reason: Option<String>,
+}
+
+/// First argument of a kernel that prints its [`Gpus`] as JSON, and ends.
+pub const GPUS: &str = "--gpus";
 
 /// Why a word names no device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,67 @@
+//! Whether this machine has the GPUs that experiments name, asked before any stage runs: data may take hours to
+//! prepare.
+
+use std::iter;
+
+use super::Failure;
+use crate::document::{Fault, Faults};
+use crate::job::{Device, Gpus};
+use crate::kinds::WORKS;
+use crate::plan::{Pipeline, preview};
+use crate::runs::{Digester, Error};
+use crate::stage::Kernel;
+
+/// Fails at the key `device` where stages that are to run name a GPU that is not there. Ranks on other machines look for
+/// their own.
+///
+/// # Errors
+/// Such a key; an input that cannot be read.
+pub(super) fn check(pipelines: &[Pipeline<'_>], kernel: &Kernel) -> Result<(), Failure> {
+    let named = |pipeline: &Pipeline<'_>| -> Vec<usize> {
+        let devices = &pipeline.experiment.device;
+        let ranks = devices.count();
+        let here = if kernel.is_with_all(ranks) { ranks } else { 1 };
+        let indices = devices.iter().take(here).filter_map(Device::gpu);
+        indices.collect()
+    };
+    // The answer takes libtorch's start.
+    if pipelines.iter().all(|pipeline| named(pipeline).is_empty()) {
+        return Ok(());
+    }
+    let compute = computing(pipelines)?.into_iter().zip(pipelines);
+    let mut computing = compute.filter_map(|(computes, pipeline)| computes.then_some(pipeline));
+    let Some(first) = computing.next() else {
+        return Ok(());
+    };
+    // A kernel that does not answer says why when the first stage starts it.
+    let Some(found) = kernel.gpus() else {
+        return Ok(());
+    };
+    for pipeline in iter::once(first).chain(computing) {
+        let mut indices = named(pipeline).into_iter();
+        if let Some(index) = indices.find(|index| *index >= found.count) {
+            return Err(Failure::Faults(missing(pipeline, index, found)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether each experiment has a stage to run that computes on its device.
+fn computing(pipelines: &[Pipeline<'_>]) -> Result<Vec<bool>, Error> {
+    let mut digester = pipelines.first().map(|first| Digester::of(first.layout));
+    let digester = digester.as_mut().expect("somebody names a GPU");
+    let previews = preview(pipelines, digester)?;
+    let compute = pipelines.iter().zip(previews).map(|(pipeline, stages)| {
+        let mut stages = pipeline.selected().into_iter().zip(stages);
+        stages.any(|(node, stage)| stage.is_to_run() && WORKS.compute(node.kind))
+    });
+    Ok(compute.collect())
+}
+
+fn missing(pipeline: &Pipeline<'_>, index: usize, found: Gpus) -> Faults {
+    let message = format!("no CUDA device {index}: libtorch finds {}", found.count);
+    let reason = found.reason.map(|reason| format!("{reason}; "));
+    let hint = format!("{}use device `cpu` or `auto`", reason.unwrap_or_default());
+    let fault = Fault::new(message, pipeline.experiment.device.span.clone());
+    Faults::new(vec![fault.with_hint(hint)], pipeline.file.sources.clone())
+}
