@@ -7,7 +7,7 @@ use super::Failure;
 use crate::document::{Fault, Faults};
 use crate::job::{Device, Gpus};
 use crate::kinds::WORKS;
-use crate::plan::{Pipeline, preview};
+use crate::plan::{Pipeline, PlannedStage, Status, preview};
 use crate::runs::{Digester, Error};
 use crate::stage::Kernel;
 
@@ -53,9 +53,20 @@ fn computing(pipelines: &[Pipeline<'_>]) -> Result<Vec<bool>, Error> {
     let previews = preview(pipelines, digester)?;
     let compute = pipelines.iter().zip(previews).map(|(pipeline, stages)| {
         let mut stages = pipeline.selected().into_iter().zip(stages);
-        stages.any(|(node, stage)| stage.is_to_run() && WORKS.compute(node.kind))
+        stages.any(|(node, stage)| is_sure_to_run(&stage) && WORKS.compute(node.kind))
     });
-    Ok(compute.collect())
+    let compute = compute.collect();
+    if pipelines.iter().any(|it| it.layout.runs().is_dir()) {
+        digester.save()?;
+    }
+    Ok(compute)
+}
+
+/// A stage that waits for others without a reason of its own may find that they leave what it was made of.
+fn is_sure_to_run(stage: &PlannedStage) -> bool {
+    let may_be_fresh =
+        matches!(&stage.plan.status, Status::Waits { reasons, .. } if reasons.is_empty());
+    stage.is_to_run() && !may_be_fresh
 }
 
 fn missing(pipeline: &Pipeline<'_>, index: usize, found: Gpus) -> Faults {

@@ -139,6 +139,8 @@ pub(crate) enum KernelError {
     },
     #[error("the ranks lost contact with each other: {reason}")]
     LostRanks { reason: String },
+    #[error("NCCL does not connect the GPUs: {reason}")]
+    Nccl { reason: String },
     #[error("after step {step} rank {rank} has other weights than rank 0")]
     OtherWeights { step: u64, rank: usize },
 }
@@ -219,6 +221,10 @@ impl KernelError {
             ),
             Self::Rank { .. } | Self::LostRanks { .. } => Some(
                 "run it again: it resumes from the last checkpoint, with any number of ranks"
+                    .to_owned(),
+            ),
+            Self::Nccl { .. } => Some(
+                "run it with `NCCL_DEBUG=INFO`, which explains it in the log, or without `TINYRUN_NCCL`"
                     .to_owned(),
             ),
             Self::OtherWeights { .. } => Some(

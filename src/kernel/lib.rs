@@ -73,7 +73,7 @@ use crate::device::Compute;
 use crate::error::KernelError;
 use crate::ranks::{Ranks, Seat};
 use crate::reporter::Reporter;
-use crate::stop::Stop;
+use crate::stop::{Stop, end_at_once};
 use crate::training::Ended;
 
 pub(crate) use tinyrun_base::job::LIBTORCH_VERSION;
@@ -109,16 +109,14 @@ pub fn main() -> ExitCode {
         }
         Ok(Err(error)) => {
             reporter.send(&Event::Failed(error.failure()));
-            match error {
-                KernelError::LostRanks { .. } | KernelError::Rank { .. } => {
-                    ranks::end_at_once(ranks::EXIT_LOST)
-                }
-                _ => ExitCode::FAILURE,
-            }
+            end_at_once(match error {
+                KernelError::LostRanks { .. } | KernelError::Rank { .. } => ranks::EXIT_LOST,
+                _ => 1,
+            })
         }
         Err(panic) => {
             reporter.send(&Event::Failed(panic_failure(panic.as_ref())));
-            ExitCode::FAILURE
+            end_at_once(1)
         }
     }
 }
@@ -128,8 +126,14 @@ fn run(seat: Option<Seat>, reporter: &Reporter, stop: &Stop) -> Result<(Ended, u
     if let Some(seat) = seat {
         let (job, ranks) = seat.take(stop)?;
         let device = job.device.of(ranks.own().rank);
-        let compute = Compute::resolve(device, job.precision, job.threads)?;
-        return work(&job, compute, ranks, reporter, stop);
+        return match Compute::resolve(device, job.precision, job.threads) {
+            Ok(compute) => work(&job, compute, ranks, reporter, stop),
+            Err(error) => {
+                ranks.tell(&error.failure());
+                ranks.abandon();
+                Err(error)
+            }
+        };
     }
     let job = job_of_runner()?;
     // A prediction reads stdin itself, and ends with it.

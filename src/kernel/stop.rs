@@ -71,6 +71,12 @@ pub(crate) fn die_with_the_runner(stop: &Stop) {
         if stop.asked() && stop.is_alone.load(Ordering::Relaxed) {
             std::thread::sleep(GRACE);
         }
-        std::process::exit(1);
+        // libtorch's own end may wait for other ranks.
+        end_at_once(1);
     });
+}
+
+/// Ends this process without what is done at its end: libtorch would wait there for work that nobody does any more.
+pub(crate) fn end_at_once(code: u8) -> ! {
+    signal_hook::low_level::exit(i32::from(code))
 }

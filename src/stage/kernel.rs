@@ -1,5 +1,6 @@
 //! The training kernel as a child process: a job in, events out.
 
+use std::io;
 use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ use crate::job::{EXIT_INTERRUPTED, Event, GPUS, Gpus, Job, Meeting};
 
 /// How often is looked whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long a kernel may take to tell its GPUs.
+const ANSWERING: Duration = Duration::from_mins(1);
 
 /// The kernel program.
 #[derive(Debug, Clone)]
@@ -104,13 +108,24 @@ impl Kernel {
 
     /// The GPUs that it sees; `None` where it does not answer.
     pub fn gpus(&self) -> Option<Gpus> {
-        let answer = Command::new(&self.program)
+        let kernel = Command::new(&self.program)
             .arg(GPUS)
             .envs(libraries())
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .output();
-        serde_json::from_slice(&answer.ok()?.stdout).ok()
+            .spawn();
+        let mut kernel = kernel.ok()?;
+        let stdout = kernel.stdout.take()?;
+        let (sender, answer) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = sender.send(io::read_to_string(stdout));
+        });
+        let answer = answer.recv_timeout(ANSWERING);
+        // A driver that hangs is no reason to wait.
+        let _ = kernel.kill();
+        let _ = kernel.wait();
+        serde_json::from_str(&answer.ok()?.ok()?).ok()
     }
 
     /// Where it is.

@@ -86,7 +86,8 @@ fn is_halted(process: Pid) -> bool {
     let mut threads = threads.into_iter().flatten().flatten();
     threads.all(|thread| {
         let status = fs::read_to_string(thread.path().join("status"));
-        status.is_ok_and(|status| status.contains("State:\tT"))
+        let halted = ["T", "Z", "X"].map(|state| format!("State:\t{state}"));
+        status.is_ok_and(|status| halted.iter().any(|state| status.contains(state)))
     })
 }
 

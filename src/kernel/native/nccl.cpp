@@ -59,6 +59,8 @@ c10d::Backend* tinyrun_nccl_open(const c10::intrusive_ptr<c10d::Store>* store, i
     // One order of additions for every size of a bucket: a run is to have the bytes of the one before.
     setenv("NCCL_ALGO", "Ring", 0);
     setenv("NCCL_PROTO", "Simple", 0);
+    // What it prints with NCCL_DEBUG is there even where this process is ended at once.
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     // Its notice of an error stays in a launcher's store, and would end the ranks of a later stage.
     setenv("TORCH_NCCL_DUMP_ON_TIMEOUT", "0", 0);
     const auto index = static_cast<c10::DeviceIndex>(device);

@@ -149,7 +149,7 @@ int tinyrun_group_use_nccl(Group* group, const Meeting* meeting, void* open, int
     std::unique_lock<std::mutex> held(opening->lock);
     const auto limit = std::chrono::milliseconds(connecting);
     if (!opening->changed.wait_for(held, limit, [&] { return opening->is_over; })) {
-      throw std::runtime_error("NCCL does not connect the GPUs within " + std::to_string(connecting / 1000) + " s");
+      throw std::runtime_error("no answer within " + std::to_string(connecting / 1000) + " s");
     }
     if (opening->backend == nullptr) throw std::runtime_error(opening->error);
     group->nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(opening->backend);

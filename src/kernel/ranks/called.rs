@@ -7,6 +7,7 @@ use tinyrun_base::job;
 
 use super::hello::{beat_of, ended_of};
 use super::native::Meeting;
+use super::others::Ended;
 use super::{COMING, lost};
 use crate::error::KernelError;
 
@@ -34,18 +35,20 @@ impl Called {
         })
     }
 
-    /// One that has ended by itself, or else one that has ended because others were gone.
-    pub(super) fn at_fault(&self) -> Option<KernelError> {
+    /// Those that have ended without their work done.
+    pub(super) fn ended(&self) -> Vec<Ended> {
         let ended = (1..self.size).filter_map(|rank| {
-            let told = self
-                .meeting
-                .wait_for(&ended_of(self.call, rank), Duration::ZERO);
-            let told: (bool, String) = serde_json::from_str(&told.ok()??).ok()?;
-            Some((rank, told))
+            let key = ended_of(self.call, rank);
+            let told = self.meeting.wait_for(&key, Duration::ZERO);
+            let (is_victim, what) = serde_json::from_str(&told.ok()??).ok()?;
+            Some(Ended {
+                rank,
+                is_well: false,
+                is_victim,
+                what,
+            })
         });
-        let (rank, (_, what)) = ended.min_by_key(|(_, (is_victim, _))| *is_victim)?;
-        let hint = None;
-        Some(KernelError::Rank { rank, what, hint })
+        ended.collect()
     }
 
     /// A rank that does not serve any more.

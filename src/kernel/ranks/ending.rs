@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tinyrun_base::job::Failure;
 
 use super::native::Meeting;
-use super::others::{Known, Others};
+use super::others::Ended;
 use super::{LOOK, Link, Ranks};
 use crate::error::KernelError;
 
@@ -62,9 +62,7 @@ impl Ranks {
     /// Tells the others why this rank ends.
     pub(crate) fn tell(&self, failure: &Failure) {
         if let Some(link) = &self.link {
-            let text = serde_json::to_string(failure).expect("plain data");
-            // Where they cannot be told, they notice that it is gone.
-            let _ = link.meeting.set(&fault_of(self.own.rank), &text);
+            tell(&link.meeting, self.own.rank, failure);
         }
     }
 
@@ -87,25 +85,42 @@ impl Ranks {
             if let Some(told) = told(&link.meeting, others, LOOK) {
                 return told;
             }
-            let others = link.others.as_ref().map(Others::known);
-            if let Some(ended) = others.and_then(Known::at_fault) {
-                return ended;
+            // One that has lost contact as this one has may be the first to end.
+            let mut ended = link.ended().into_iter();
+            if let Some(ended) = ended.find(|it| !it.is_victim) {
+                return ended.error();
             }
         }
+        let ended = link.ended();
         let mut others = (0..self.own.size).filter(|rank| *rank != own);
         let hangs = |rank: &usize| {
             let waits = link.meeting.wait_for(&waiting_of(*rank), LOOK);
-            matches!(waits, Ok(None))
+            matches!(waits, Ok(None)) && !ended.iter().any(|it| it.rank == *rank)
         };
         if let Some(rank) = others.find(hangs) {
             let what = "does not answer".to_owned();
             let hint = None;
             return KernelError::Rank { rank, what, hint };
         }
-        let others = link.others.as_ref().map(Others::known);
-        let silent = others.and_then(Known::silent);
-        silent.unwrap_or(error)
+        let silent = link.others.as_ref().and_then(|it| it.known().silent());
+        let ended = ended.into_iter().next().map(Ended::error);
+        silent.or(ended).unwrap_or(error)
     }
+}
+
+impl Link {
+    /// The processes of others that have ended, as far as this rank knows them.
+    fn ended(&self) -> Vec<Ended> {
+        let others = self.others.as_ref();
+        others.map_or_else(Vec::new, |others| others.known().ended())
+    }
+}
+
+/// Tells the others why a rank ends.
+pub(super) fn tell(meeting: &Meeting, rank: usize, failure: &Failure) {
+    let text = serde_json::to_string(failure).expect("plain data");
+    // Where they cannot be told, they notice that it is gone.
+    let _ = meeting.set(&fault_of(rank), &text);
 }
 
 /// The failure that one of these ranks has told of, before so much time is over for each.
@@ -122,7 +137,7 @@ pub(super) fn told(
     })
 }
 
-fn end_of(rank: usize) -> String {
+pub(super) fn end_of(rank: usize) -> String {
     format!("end/{rank}")
 }
 

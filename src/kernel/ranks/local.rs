@@ -9,15 +9,15 @@ use std::net::{
 };
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinyrun_base::job::{Device, Job};
 
 use super::called::Called;
+use super::ending::{tell, told};
 use super::native::{Group, Meeting, are_there};
 use super::nccl;
-use super::others::{Known, Others, Processes};
+use super::others::{Ended, Known, Others, Processes};
 use super::watch::Watch;
 use super::{COMING, ENDLESS, LOOK, Link, Rank, Ranks, lost};
 use crate::error::{self, KernelError};
@@ -107,11 +107,15 @@ impl Seat {
         let text = text.ok_or_else(|| lost("rank 0 has no job".to_owned()))?;
         let job: Job = serde_json::from_str(&text).map_err(KernelError::Job)?;
         let connected = connect(&meeting, self.rank, address, &job);
-        let (group, without_nccl) = connected.map_err(lost)?;
+        let (group, without_nccl) = connected.inspect_err(|error| {
+            if !matches!(error, KernelError::LostRanks { .. }) {
+                tell(&meeting, rank, &error.failure());
+            }
+        })?;
         let link = Link {
             watch: None,
             group: Rc::new(group),
-            meeting: Arc::new(meeting),
+            meeting,
             others: None,
         };
         let ranks = Ranks {
@@ -132,16 +136,24 @@ fn connect(
     Rank { rank, size }: Rank,
     towards: (&str, u16),
     job: &Job,
-) -> Result<(Group, Option<String>), String> {
-    let own = own_address(towards).map_err(|error| error.to_string())?;
+) -> Result<(Group, Option<String>), KernelError> {
+    let own = own_address(towards).map_err(|error| lost(error.to_string()))?;
     let wait = job.wait_seconds.map_or(ENDLESS, Duration::from_secs);
-    let mut group = Group::open(meeting, (rank, size), &own, (CONNECTING, wait))?;
+    let mut group = Group::open(meeting, (rank, size), &own, (CONNECTING, wait)).map_err(lost)?;
     let without = match job.device.of(rank) {
         Device::Cuda(gpu) => nccl::join(&mut group, meeting, Rank { rank, size }, gpu, wait)?,
         // Several ranks do not take a GPU by `auto`.
         Device::Cpu | Device::Auto => None,
     };
     Ok((group, without))
+}
+
+/// What an error of connecting means: the rank that has told why it does not connect, or that has died by itself.
+fn cause(error: KernelError, others: &Known, meeting: &Meeting, size: usize) -> KernelError {
+    let ended = || others.ended().into_iter().find(|it| !it.is_victim);
+    told(meeting, 1..size, LOOK)
+        .or_else(|| ended().map(Ended::error))
+        .unwrap_or(error)
 }
 
 /// This machine's address towards another, without a packet being sent.
@@ -181,7 +193,7 @@ impl Ranks {
         let size = job.ranks;
         let first = Rank { rank: 0, size };
         let run = token()?;
-        let (meeting, others, host, port) = match &job.meeting {
+        let (meeting, others, host, port, run) = match &job.meeting {
             None => {
                 let listening = TcpListener::bind((HOST, 0));
                 let listening = listening.map_err(|error| lost(error.to_string()))?;
@@ -195,6 +207,7 @@ impl Ranks {
                     Others::own(Processes::start(port, size, &run)?),
                     HOST,
                     port,
+                    run,
                 )
             }
             Some(place) => {
@@ -203,15 +216,21 @@ impl Ranks {
                 let meeting = Meeting::open(address, None, &run, COMING).map_err(lost)?;
                 meeting.set(JOB, &text).map_err(lost)?;
                 let called = Called::new(place, size, &run)?;
-                (meeting, Others::called(called), &place.host[..], place.port)
+                (
+                    meeting,
+                    Others::called(called),
+                    &place.host[..],
+                    place.port,
+                    run,
+                )
             }
         };
-        let meeting = Arc::new(meeting);
         come(&meeting, others.known(), size)?;
-        let watch = Watch::start(others.known(), (&meeting, size), reporter);
+        let own = Meeting::open((host, port), None, &run, COMING).map_err(lost)?;
+        let watch = Watch::start(others.known(), own, size, reporter);
         let connected = connect(&meeting, first, (host, port), job);
         let (group, without_nccl) =
-            connected.map_err(|reason| others.known().at_fault().unwrap_or(lost(reason)))?;
+            connected.map_err(|error| cause(error, others.known(), &meeting, size))?;
         Ok(Self {
             own: first,
             here: job.ranks_here,

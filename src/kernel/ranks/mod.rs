@@ -26,7 +26,6 @@ mod watch;
 use std::cell::Cell;
 use std::num::NonZero;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -43,7 +42,6 @@ pub(crate) use self::launched::{launch_of_arguments, serve_launch};
 pub(crate) use self::local::Seat;
 pub(crate) use self::measured::measurement_of_arguments;
 pub(crate) use self::rank::Rank;
-pub(crate) use self::watch::end_at_once;
 #[cfg(test)]
 pub(crate) use self::{exchange::turn, hooks::Hook};
 
@@ -84,7 +82,7 @@ struct Link {
     /// Of the first one.
     watch: Option<Watch>,
     group: Rc<Group>,
-    meeting: Arc<Meeting>,
+    meeting: Meeting,
     /// The others, as the first one knows them.
     others: Option<Others>,
 }

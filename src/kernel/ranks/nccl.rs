@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::native::{Group, Meeting};
-use super::{COMING, Rank};
+use super::{COMING, Rank, lost};
 use crate::cuda::{self, Library};
+use crate::error::KernelError;
 
 /// The compiled part; empty where the build had no headers for it.
 const PART: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nccl"));
@@ -42,7 +43,7 @@ pub(super) fn join(
     own: Rank,
     gpu: usize,
     timeout: Duration,
-) -> Result<Option<String>, String> {
+) -> Result<Option<String>, KernelError> {
     let told = match name(gpu) {
         Ok(name) => Told::Gpu(name),
         Err(reason) => Told::Not(reason),
@@ -50,18 +51,20 @@ pub(super) fn join(
     // Not `nccl/`, which NCCL itself puts its keys under.
     let key = |rank: usize| format!("gpu/{rank}");
     let text = serde_json::to_string(&told).expect("plain data");
-    meeting.set(&key(own.rank), &text)?;
+    meeting.set(&key(own.rank), &text).map_err(lost)?;
     let mut all = Vec::new();
     for rank in 0..own.size {
-        let text = meeting.wait_for(&key(rank), COMING)?;
-        let text = text.ok_or_else(|| format!("rank {rank} does not tell its GPU"))?;
-        all.push(serde_json::from_str(&text).map_err(|error| error.to_string())?);
+        let text = meeting.wait_for(&key(rank), COMING).map_err(lost)?;
+        let text = text.ok_or_else(|| lost(format!("rank {rank} does not tell its GPU")))?;
+        all.push(serde_json::from_str(&text).map_err(|error| lost(error.to_string()))?);
     }
     if let Some(reason) = against(&all) {
         return Ok(Some(reason));
     }
-    let open = part()?.function(c"tinyrun_nccl_open")?;
-    group.use_nccl(meeting, open, (own.rank, own.size), gpu, (COMING, timeout))?;
+    let open = part().and_then(|part| part.function(c"tinyrun_nccl_open"));
+    let place = (own.rank, own.size);
+    open.and_then(|open| group.use_nccl(meeting, open, place, gpu, (COMING, timeout)))
+        .map_err(|reason| KernelError::Nccl { reason })?;
     Ok(None)
 }
 
@@ -171,7 +174,7 @@ mod tests {
         let short = Duration::from_millis(10);
         let joined = group.use_nccl(&meeting, open, only, 0, (short, COMING));
         let reason = joined.expect_err("nobody opens it");
-        assert!(reason.starts_with("NCCL does not connect"), "{reason}");
+        assert!(reason.starts_with("no answer within"), "{reason}");
         assert!(!group.adds_on_gpu());
     }
 }

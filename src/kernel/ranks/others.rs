@@ -41,25 +41,48 @@ impl Others {
 
 impl Drop for Others {
     fn drop(&mut self) {
-        self.0.end();
+        if let Known::Own(processes) = &self.0 {
+            lock(processes).end();
+        }
+    }
+}
+
+/// One whose process has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) rank: usize,
+    /// With its work done, or because it was asked to.
+    pub(super) is_well: bool,
+    /// Because others were gone.
+    pub(super) is_victim: bool,
+    /// How.
+    pub(super) what: String,
+}
+
+impl Ended {
+    pub(super) fn error(self) -> KernelError {
+        KernelError::Rank {
+            rank: self.rank,
+            what: self.what,
+            hint: None,
+        }
     }
 }
 
 impl Known {
-    /// One that has ended by itself, or else one that has ended because others were gone.
-    pub(super) fn at_fault(&self) -> Option<KernelError> {
-        match self {
-            Self::Own(processes) => lock(processes).ended(|_| true),
-            Self::Called(called) => called.at_fault(),
-        }
+    /// Those that have ended, victims of others last; of a launcher those that have not done their work.
+    pub(super) fn ended(&self) -> Vec<Ended> {
+        let mut ended = match self {
+            Self::Own(processes) => lock(processes).ended(),
+            Self::Called(called) => called.ended(),
+        };
+        ended.sort_by_key(|it| it.is_victim);
+        ended
     }
 
-    /// The same of those whose work is not done.
-    pub(super) fn failed(&self) -> Option<KernelError> {
-        match self {
-            Self::Own(processes) => lock(processes).ended(|status| !is_well(status)),
-            Self::Called(called) => called.at_fault(),
-        }
+    /// One that has ended by itself, or else one that has ended because others were gone.
+    pub(super) fn at_fault(&self) -> Option<KernelError> {
+        self.ended().into_iter().next().map(Ended::error)
     }
 
     /// One that does not serve any more, if a launcher has started them.
@@ -71,9 +94,9 @@ impl Known {
     }
 
     /// Kills what the first one has started.
-    pub(super) fn end(&self) {
+    pub(super) fn kill(&self) {
         if let Self::Own(processes) = self {
-            lock(processes).end();
+            lock(processes).kill();
         }
     }
 }
@@ -103,21 +126,28 @@ impl Processes {
         Ok(all)
     }
 
-    /// One that has ended in such a way; a victim of others only where there is nobody else.
-    fn ended(&mut self, is_meant: impl Fn(ExitStatus) -> bool) -> Option<KernelError> {
+    fn ended(&mut self) -> Vec<Ended> {
         let all = self.0.iter_mut().enumerate();
         let ended = all.filter_map(|(place, child)| Some((place + 1, child.try_wait().ok()??)));
-        let ended = ended.filter(|(_, status)| is_meant(*status));
-        let (rank, status) = ended.min_by_key(|(_, status)| is_victim(*status))?;
-        let what = how(status);
-        let hint = None;
-        Some(KernelError::Rank { rank, what, hint })
+        let ended = ended.map(|(rank, status)| Ended {
+            rank,
+            is_well: is_well(status),
+            is_victim: is_victim(status),
+            what: how(status),
+        });
+        ended.collect()
     }
 
-    fn end(&mut self) {
+    fn kill(&mut self) {
         for child in &mut self.0 {
             // It may have ended by itself.
             let _ = child.kill();
+        }
+    }
+
+    fn end(&mut self) {
+        self.kill();
+        for child in &mut self.0 {
             let _ = child.wait();
         }
     }

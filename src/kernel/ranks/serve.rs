@@ -112,6 +112,9 @@ pub(super) fn serve(launch: &Launch, lines: &Receiver<String>) -> Result<(), Ker
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             // Whoever has started this is gone, and soon the process of a stage.
             Err(RecvTimeoutError::Disconnected) => {
+                if !served.stopping && served.child.is_some() {
+                    let _ = served.tell(&meeting, false, "has lost its runner");
+                }
                 served.wait_if_stopping();
                 let _ = meeting.set(&stopped_of(rank), "");
                 let _ = meeting.set(&bye_of(rank), "");

@@ -1,19 +1,19 @@
 //! A watch over the other ranks. Gloo tells a rank at once that another has died, but only one that speaks with it: one
 //! that computes for minutes hears it late, and one that waits for a GPU never, since NCCL waits for the dead.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
 use tinyrun_base::job::Event;
 
-use super::ending::told;
+use super::ending::{end_of, told};
 use super::native::Meeting;
 use super::others::Known;
 use super::{BETWEEN, EXIT_LOST};
 use crate::error::KernelError;
 use crate::reporter::Reporter;
+use crate::stop::end_at_once;
 
 /// How long this process has to notice by itself that another has failed, which takes a few seconds
 /// (`Ranks::explained`).
@@ -27,22 +27,19 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Reports the failure of one of the others, and ends this process, where that does not end by itself.
+    /// Reports the failure of one of the others, and ends this process, where that does not end by itself. `meeting` is a
+    /// connection of the watch's own: that of the first rank is busy while it waits for a key.
     pub(super) fn start(
         others: &Known,
-        (meeting, size): (&Arc<Meeting>, usize),
+        meeting: Meeting,
+        size: usize,
         reporter: &Reporter,
     ) -> Self {
         let (others, also, reporter) = (others.clone(), others.clone(), reporter.share());
-        let meeting = Arc::clone(meeting);
-        let failed = move || {
-            let failed = others.failed()?;
-            // Its own words say more than how its process ended.
-            Some(told(&meeting, 1..size, Duration::ZERO).unwrap_or(failed))
-        };
+        let failed = move || failed(&others, &meeting, size);
         Self::with((BETWEEN, PATIENCE), failed, move |error| {
             reporter.send(&Event::Failed(error.failure()));
-            also.end();
+            also.kill();
             end_at_once(EXIT_LOST);
         })
     }
@@ -69,14 +66,29 @@ impl Watch {
     }
 }
 
-/// Ends this process without what is done at its end: libtorch would wait there for work that nobody does any more.
-pub(crate) fn end_at_once(code: u8) -> ! {
-    signal_hook::low_level::exit(i32::from(code))
+/// Why one of the others will not do its work.
+fn failed(others: &Known, meeting: &Meeting, size: usize) -> Option<KernelError> {
+    // How a process ends whose work is done does not matter.
+    let is_done = |rank| matches!(meeting.wait_for(&end_of(rank), Duration::ZERO), Ok(Some(_)));
+    let mut ended = others.ended().into_iter();
+    let Some(ended) = ended.find(|it| !it.is_well && !is_done(it.rank)) else {
+        // It may have told why, and hang in libtorch on its way out.
+        return told(meeting, 1..size, Duration::ZERO);
+    };
+    // Its own words say more than how its process ended; a victim's say less than those of whom it lost.
+    let speakers = if ended.is_victim {
+        1..size
+    } else {
+        ended.rank..ended.rank + 1
+    };
+    let told = told(meeting, speakers, Duration::ZERO);
+    Some(told.unwrap_or_else(|| ended.error()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const SHORT: Duration = Duration::from_millis(1);
