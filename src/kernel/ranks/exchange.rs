@@ -20,6 +20,9 @@ use crate::error::KernelError;
 /// (docs/performance/index.md#ranks).
 const BUCKET: i64 = 1 << 20;
 
+/// Losses of a step, at most, for which the last bucket has room.
+const LOSSES: i64 = 1024;
+
 /// The exchange of one rank with the others. Its hooks are on the parameters until it is dropped.
 pub(crate) struct Exchange {
     /// Dropped before what they fill.
@@ -39,6 +42,10 @@ struct State {
     /// step.
     words: Option<usize>,
     buckets: Vec<Bucket>,
+    /// Whether the last bucket carries losses and flags behind its gradients: a message of their own costs as much
+    /// time as one of 4 MB where many ranks share a core (docs/guides/cluster.md). bf16 would round them, and on a GPU
+    /// they would be waited for.
+    carries: bool,
     /// Bucket of each parameter, and where it begins there.
     at: Vec<(usize, i64)>,
     /// Whether a gradient of this parameter was computed in this step.
@@ -81,13 +88,18 @@ impl Exchange {
         } else {
             Device::Cpu
         };
+        let carries = adding == Device::Cpu && wire == GradientExchange::Fp32;
         let mut at = vec![(0, 0); sizes.len()];
-        let buckets = plan(&sizes, words).into_iter().enumerate();
-        let buckets = buckets.map(|(bucket, places)| {
+        let planned = plan(&sizes, words);
+        let last = planned.len() - 1;
+        let buckets = planned.into_iter().enumerate().map(|(bucket, places)| {
             let mut count = 0;
             for &place in &places {
                 at[place] = (bucket, count);
                 count += sizes[place].1;
+            }
+            if carries && bucket == last {
+                count += LOSSES + 1 + sizes.len() as i64;
             }
             Bucket {
                 places,
@@ -103,6 +115,7 @@ impl Exchange {
             wire,
             words,
             buckets,
+            carries,
             at,
             is_there: vec![false; shapes.len()],
             shapes,
@@ -161,17 +174,21 @@ impl Exchange {
     ) -> Result<(Vec<Tensor>, bool), KernelError> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        no_grad(|| state.send_the_rest());
+        let flag = |is: bool| f64::from(u8::from(is));
+        let all = losses.iter().copied().chain([flag(wishes)]);
+        let all = all.chain(state.is_there.iter().map(|is| flag(*is)));
+        let all = Tensor::from_slice(&all.collect::<Vec<f64>>());
+        let count = all.numel() as i64;
+        assert!(losses.len() as i64 <= LOSSES, "there is room for them");
+        no_grad(|| state.send_the_rest(&all));
         if let Some(reason) = state.failure.take() {
             return Err(lost(reason));
         }
-        let flag = |is: bool| f64::from(u8::from(is));
-        let all = losses.iter().copied().chain([flag(wishes)]);
-        let all: Vec<f64> = all
-            .chain(state.is_there.iter().map(|is| flag(*is)))
-            .collect();
-        let all = Tensor::from_slice(&all);
-        let flags = state.group.begin_sum(&all).map_err(lost)?;
+        let flags = if state.carries {
+            None
+        } else {
+            Some(state.group.begin_sum(&all).map_err(lost)?)
+        };
         let mut summed = Vec::new();
         for (sum, bucket) in state.sums.drain(..).zip(&state.buckets) {
             let numbers = sum.wait().map_err(lost)?;
@@ -184,7 +201,12 @@ impl Exchange {
                 own
             });
         }
-        let all = Vec::<f64>::try_from(flags.wait().map_err(lost)?).expect("numbers");
+        let all = match (flags, summed.last()) {
+            (Some(flags), _) => flags.wait().map_err(lost)?,
+            (None, Some(last)) => last.narrow(0, last.size()[0] - count, count),
+            (None, None) => all,
+        };
+        let all = Vec::<f64>::try_from(all.to_kind(Kind::Double)).expect("numbers");
         let (first, defined) = all.split_at(losses.len() + 1);
         losses.copy_from_slice(&first[..losses.len()]);
         let gradients = defined.iter().enumerate().map(|(place, count)| {
@@ -222,11 +244,12 @@ impl State {
         self.is_there[place] = true;
         if self.is_last {
             self.buckets[self.at[place].0].missing -= 1;
-            while self.sums.len() < self.buckets.len()
+            let leaving = self.buckets.len() - usize::from(self.carries);
+            while self.sums.len() < leaving
                 && self.buckets[self.sums.len()].missing == 0
                 && self.failure.is_none()
             {
-                self.send();
+                self.send(None);
             }
         }
     }
@@ -238,14 +261,19 @@ impl State {
         self.buckets[bucket].numbers.narrow(0, from, count)
     }
 
-    /// Begins the sum of the next bucket.
-    fn send(&mut self) {
+    /// Begins the sum of the next bucket, which carries other numbers behind its own.
+    fn send(&mut self, carried: Option<&Tensor>) {
         let bucket = &self.buckets[self.sums.len()];
         let counts = bucket.places.iter().map(|place| {
             let shape = &self.shapes[*place];
             shape.iter().product::<i64>()
         });
-        let numbers = bucket.numbers.narrow(0, 0, counts.sum());
+        let own: i64 = counts.sum();
+        let more = carried.map_or(0, |carried| carried.numel() as i64);
+        if let Some(carried) = carried {
+            bucket.numbers.narrow(0, own, more).copy_(carried);
+        }
+        let numbers = bucket.numbers.narrow(0, 0, own + more);
         let numbers = match self.wire {
             GradientExchange::Fp32 => numbers,
             GradientExchange::Bf16 => numbers.to_kind(Kind::BFloat16),
@@ -256,8 +284,9 @@ impl State {
         }
     }
 
-    /// Begins the sums that the backward pass has not begun: zeros for what this rank has no gradient of.
-    fn send_the_rest(&mut self) {
+    /// Begins the sums that the backward pass has not begun: zeros for what this rank has no gradient of. The last
+    /// bucket carries `all`, if it carries anything.
+    fn send_the_rest(&mut self, all: &Tensor) {
         for bucket in self.sums.len()..self.buckets.len() {
             for place in self.buckets[bucket].places.clone() {
                 if !self.is_there[place] {
@@ -265,7 +294,8 @@ impl State {
                 }
             }
             if self.failure.is_none() {
-                self.send();
+                let is_last = bucket + 1 == self.buckets.len();
+                self.send((self.carries && is_last).then_some(all));
             }
         }
     }

@@ -3,10 +3,11 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _, stdin};
+use std::io::{self, Read as _, Write as _, stderr, stdin};
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _, UdpSocket,
 };
+use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -77,7 +78,8 @@ impl Seat {
             .arg(JOIN)
             .args(arguments)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            // It reports nothing itself; what libraries print, such as NCCL, belongs in the log.
+            .stdout(stderr().as_fd().try_clone_to_owned()?)
             .spawn()?;
         if let Some(stdin) = &mut child.stdin {
             writeln!(stdin, "{run}")?;

@@ -40,7 +40,7 @@ struct Measurement {
     port: u16,
     /// The student.
     config: BertConfig,
-    /// Rows of the table of words that a rank's part of a batch has; all ranks have others.
+    /// Rows of the table of words that a batch has.
     words: usize,
     gradient_exchange: GradientExchange,
     /// Whether gradients leave before all are there.
@@ -107,7 +107,7 @@ fn measure(asked: &Measurement) -> Result<serde_json::Value, KernelError> {
         .map(|(name, it)| (&name[..], it))
         .collect();
     let words = all.iter().position(|(name, _)| *name == WORDS);
-    let rows = (asked.words * asked.size).min(asked.config.vocab_size);
+    let rows = asked.words.min(asked.config.vocab_size);
     let gradients = gradients(&all, words, rows);
     let exchange = Exchange::new(&group, &all, words, asked.gradient_exchange);
     // In the order of a backward pass, and a wait before each part of it.
