@@ -5,7 +5,7 @@ use std::iter;
 
 use super::Failure;
 use crate::document::{Fault, Faults};
-use crate::job::{Device, Gpus};
+use crate::job::Device;
 use crate::kinds::WORKS;
 use crate::plan::{Pipeline, PlannedStage, Status, preview};
 use crate::runs::{Digester, Error};
@@ -39,8 +39,11 @@ pub(super) fn check(pipelines: &[Pipeline<'_>], kernel: &Kernel) -> Result<(), F
     };
     for pipeline in iter::once(first).chain(computing) {
         let mut indices = named(pipeline).into_iter();
-        if let Some(index) = indices.find(|index| *index >= found.count) {
-            return Err(Failure::Faults(missing(pipeline, index, found)));
+        if let Some(missing) = indices.find_map(|index| found.missing(index)) {
+            let span = pipeline.experiment.device.span.clone();
+            let fault = Fault::new(missing.message, span).with_hint(missing.hint);
+            let sources = pipeline.file.sources.clone();
+            return Err(Failure::Faults(Faults::new(vec![fault], sources)));
         }
     }
     Ok(())
@@ -67,12 +70,4 @@ fn is_sure_to_run(stage: &PlannedStage) -> bool {
     let may_be_fresh =
         matches!(&stage.plan.status, Status::Waits { reasons, .. } if reasons.is_empty());
     stage.is_to_run() && !may_be_fresh
-}
-
-fn missing(pipeline: &Pipeline<'_>, index: usize, found: Gpus) -> Faults {
-    let message = format!("no CUDA device {index}: libtorch finds {}", found.count);
-    let reason = found.reason.map(|reason| format!("{reason}; "));
-    let hint = format!("{}use device `cpu` or `auto`", reason.unwrap_or_default());
-    let fault = Fault::new(message, pipeline.experiment.device.span.clone());
-    Faults::new(vec![fault.with_hint(hint)], pipeline.file.sources.clone())
 }

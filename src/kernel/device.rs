@@ -22,15 +22,8 @@ pub(crate) fn check(devices: &job::Devices) -> Result<(), KernelError> {
 }
 
 fn check_cuda(index: usize) -> Result<(), KernelError> {
-    let job::Gpus { count, reason } = gpus();
-    if index < count {
-        return Ok(());
-    }
-    Err(KernelError::NoCuda {
-        index,
-        count,
-        reason,
-    })
+    let missing = gpus().missing(index);
+    missing.map_or(Ok(()), |failure| Err(KernelError::NoCuda { failure }))
 }
 
 /// Those that libtorch sees.

@@ -18,13 +18,8 @@ pub(crate) enum KernelError {
         "the runner writes version {runner} of the job format, this kernel reads version {kernel}"
     )]
     Version { runner: u32, kernel: u32 },
-    #[error("no CUDA device {index}: libtorch finds {count}")]
-    NoCuda {
-        index: usize,
-        count: usize,
-        /// Why libtorch's CUDA part is not loaded.
-        reason: Option<String>,
-    },
+    #[error("{}", failure.message)]
+    NoCuda { failure: Failure },
     #[error("{context}: {source}")]
     Model {
         context: String,
@@ -180,11 +175,7 @@ impl KernelError {
             Self::Version { .. } | Self::Job(_) => {
                 Some("build both programs together: `cargo build --release`".to_owned())
             }
-            Self::NoCuda { reason, .. } => {
-                let reason = reason.as_ref().map(|reason| format!("{reason}; "));
-                let reason = reason.unwrap_or_default();
-                Some(format!("{reason}use device `cpu` or `auto`"))
-            }
+            Self::NoCuda { failure } => failure.hint.clone(),
             Self::Model { source, .. } => source.hint(),
             Self::Store(source) => source.hint(),
             Self::Metrics(source) => source.hint(),

@@ -220,7 +220,7 @@ pub(crate) fn predict_on(
     let Some(found) = found.filter(|_| !stopped) else {
         return Ok(None);
     };
-    // Ranks that score together wait for each other, so the time is that of the slowest one.
+    // Ranks share the rows and wait for each other: the time is that of the slowest one.
     let seconds = seconds.into_iter().fold(0.0, f64::max);
     let all = found.into_iter().map(|Logits { mut logits, .. }| {
         ranks.sum_floats(&mut logits)?;

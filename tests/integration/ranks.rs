@@ -385,6 +385,4 @@ fn a_cuda_device_that_is_not_there_is_named_at_its_key_before_anything_runs() {
     // The data are prepared again, and are what they were.
     let again = ["--until", "finetune", "--force", "data-prep"];
     run(&test, &[&again[..], &["--set", list]].concat());
-    test.run_with(&["rerun", "chaos/finetune", "--set", list], real)
-        .ends_with(2);
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Failure;
 use super::word::words;
 use crate::model::WeightDtype;
 
@@ -107,6 +108,21 @@ pub struct Gpus {
     pub count: usize,
     /// Why libtorch's CUDA part is not loaded, if it is not.
     pub reason: Option<String>,
+}
+
+impl Gpus {
+    /// What to tell of a CUDA device that is none of them.
+    pub fn missing(&self, index: usize) -> Option<Failure> {
+        if index < self.count {
+            return None;
+        }
+        let reason = self.reason.as_ref().map(|reason| format!("{reason}; "));
+        let reason = reason.unwrap_or_default();
+        Some(Failure {
+            message: format!("no CUDA device {index}: libtorch finds {}", self.count),
+            hint: Some(format!("{reason}use device `cpu` or `auto`")),
+        })
+    }
 }
 
 /// First argument of a kernel that prints its [`Gpus`] as JSON, and ends.

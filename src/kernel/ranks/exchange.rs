@@ -42,9 +42,8 @@ struct State {
     /// step.
     words: Option<usize>,
     buckets: Vec<Bucket>,
-    /// Whether the last bucket carries losses and flags behind its gradients: a message of their own costs as much
-    /// time as one of 4 MB where many ranks share a core (docs/guides/cluster.md). bf16 would round them, and on a GPU
-    /// they would be waited for.
+    /// Whether the last bucket carries losses and flags behind its gradients: every message costs time, however short
+    /// (docs/guides/cluster.md#what-an-exchange-costs). bf16 would round them, and on a GPU they would be waited for.
     carries: bool,
     /// Bucket of each parameter, and where it begins there.
     at: Vec<(usize, i64)>,
